@@ -1,0 +1,130 @@
+"""Every exception that kraken_trio raises on purpose.
+
+The tree, by who is to blame::
+
+    KrakenTrioError
+    ├── ConnectError            the network, the address, or the exchange's front door
+    ├── SubscriptionRejected    the request: the exchange (or the client for it) said no
+    ├── ConsumerTooSlow         your code: it did not take its events in time
+    ├── BookUnavailable         nobody: the book is being made good; wait for its BookSnapshot
+    └── ProtocolError           the peer: its bytes are not what the protocol promises
+        └── ChecksumMismatch    the peer, or a message that was lost: a book that failed its check
+
+A value that is wrong in itself (``Book("BTC/USD", depth=20)``) is a plain :class:`ValueError`, and using
+a feed or client after its block has ended is :class:`trio.ClosedResourceError`, as everywhere in Trio.
+None of these is ever wrapped in an :class:`ExceptionGroup` by kraken_trio.
+
+Peers' texts inside messages are escaped and cut, so that printing an error is always safe.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kraken_trio.events import BookSnapshot, BookUpdate
+    from kraken_trio.requests import Request
+
+__all__ = [
+    "BookUnavailable",
+    "ChecksumMismatch",
+    "ConnectError",
+    "ConsumerTooSlow",
+    "KrakenTrioError",
+    "ProtocolError",
+    "SubscriptionRejected",
+    "printable",
+]
+
+
+def printable(text: object, limit: int = 200) -> str:
+    """``text`` as one line of printable characters, at most ``limit`` of them: safe for a terminal or a log."""
+    full = str(text)
+    cut = full[: limit + 1]
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
+    return line if len(full) <= limit and len(line) <= limit else line[: max(limit - 1, 0)] + "…"
+
+
+class KrakenTrioError(Exception):
+    """The base of all errors of this package."""
+
+
+class ConnectError(KrakenTrioError):
+    """No connection could be made: a wrong address, a refused certificate, a closed door, a timeout.
+
+    Unlike a connection that is *lost*, which is recovered in the background and announced by
+    :class:`~kraken_trio.Gap` and :class:`~kraken_trio.StateChange`, this one is raised: by
+    :func:`~kraken_trio.open_client` for the first connection, and by every feed when the exchange
+    refuses us for good.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        retryable: bool = True,
+    ) -> None:
+        super().__init__(message)
+        self.status: int | None = status
+        """The HTTP status of a refused upgrade, if it came that far."""
+        self.retry_after: float | None = retry_after
+        """Seconds to wait before the next attempt, if the peer said so (HTTP's ``Retry-After``)."""
+        self.retryable: bool = retryable
+        """False when trying again cannot help: a wrong address, a refused certificate, HTTP 400, 401, 403 or 404."""
+
+
+class SubscriptionRejected(KrakenTrioError):
+    """At least one request of a ``subscribe`` was refused; none of them is in force.
+
+    Contrast :class:`ConnectError`: the connection is fine, and other subscriptions are untouched.
+    """
+
+    def __init__(self, reasons: Mapping[Request, str]) -> None:
+        self.reasons: dict[Request, str] = dict(reasons)
+        """Each refused request, and the exchange's (or the client's) words."""
+        super().__init__("; ".join(f"{request}: {printable(text)}" for request, text in self.reasons.items()))
+
+
+class ConsumerTooSlow(KrakenTrioError):
+    """This feed's consumer left its channel full for too long, and the feed was ended.
+
+    The events before the overflow were delivered; those after it were not. Other feeds are untouched.
+    Read faster, raise ``capacity``, or choose another :class:`~kraken_trio.Overflow`.
+    """
+
+
+class BookUnavailable(KrakenTrioError):
+    """This book cannot be read now: it has no verified state.
+
+    It will be readable again when a fresh :class:`~kraken_trio.BookSnapshot` has verified.
+    """
+
+
+class ProtocolError(KrakenTrioError):
+    """The peer sent bytes that the protocol does not allow."""
+
+
+class ChecksumMismatch(ProtocolError):
+    """A book did not have the checksum that the exchange sent with the message: something was lost or changed.
+
+    It carries the whole evidence.
+    """
+
+    def __init__(self, event: BookSnapshot | BookUpdate, *, expected: int, computed: int, hashed: str) -> None:
+        kind = type(event).__name__
+        super().__init__(
+            f"{printable(event.symbol, 40)}: after this {kind} the book's checksum is {computed}, "
+            f"the exchange says {expected}",
+        )
+        self.event: BookSnapshot | BookUpdate = event
+        """The message after which the check failed."""
+        self.expected: int = expected
+        """The checksum that came with the message."""
+        self.computed: int = computed
+        """The checksum of the local book."""
+        self.hashed: str = hashed
+        """The string that was hashed: asks, then bids, ten levels each, price and quantity digits."""

@@ -1,0 +1,317 @@
+"""What a feed yields: frozen values, compared by content.
+
+Every event has
+
+``epoch``
+    the number of the connection it came over: 1 for a client's first, one more after every reconnect;
+``received_ns``
+    when its bytes were read from the socket: nanoseconds since 1970-01-01 UTC, by this machine's clock.
+
+Prices and quantities are :class:`~decimal.Decimal` with the digits that came over the wire, trailing zeros
+included. ``timestamp`` is the exchange's clock (UTC): it may be missing, and it is no sequence number.
+
+Fields that Kraken does not always send are ``None`` when it did not.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeAlias
+
+import attrs
+
+from kraken_trio.errors import ChecksumMismatch
+
+__all__ = [
+    "Asset",
+    "BookSnapshot",
+    "BookUpdate",
+    "Candle",
+    "Cause",
+    "ConnectionState",
+    "Event",
+    "Gap",
+    "InstrumentUpdate",
+    "Level",
+    "OrderType",
+    "Pair",
+    "Side",
+    "StateChange",
+    "TickerUpdate",
+    "Trade",
+]
+
+
+class ConnectionState(enum.Enum):
+    """Where a client stands. The transitions are one table: :mod:`kraken_trio.session.lifecycle`."""
+
+    DISCONNECTED = "disconnected"
+    """No connection, and none is being made right now: the client waits before its next attempt, or has ended."""
+    CONNECTING = "connecting"
+    """An attempt is under way."""
+    SUBSCRIBED = "subscribed"
+    """Connected; all that is wanted is confirmed and every book is verified."""
+    RESYNCING = "resyncing"
+    """Connected; something wanted is not yet confirmed, or not yet verified again."""
+
+
+class Cause(enum.Enum):
+    """Why a state changed, or why events are missing."""
+
+    OPENED = "opened"
+    """The client was opened."""
+    CONNECTED = "connected"
+    """The connection is up."""
+    SUBSCRIBING = "subscribing"
+    """A program asked for something more."""
+    SETTLED = "settled"
+    """All that is wanted is confirmed, and every book verified."""
+    RETRY = "retry"
+    """The wait before the next attempt is over."""
+    CONNECT_FAILED = "connect failed"
+    """An attempt to connect failed."""
+    DISCONNECTED = "disconnected"
+    """The peer or the network ended the connection."""
+    SILENCE = "silence"
+    """Nothing at all was heard for ``Settings.silence_limit`` while we listened."""
+    PROTOCOL = "protocol"
+    """Too much of what came made no sense, so the connection was given up."""
+    CLOSED = "closed"
+    """The program left the client's block."""
+    REFUSED = "refused"
+    """The exchange will not have it: a subscription that it refused on replay, or, for the client, any connection."""
+    CHECKSUM = "checksum"
+    """A book failed its checksum."""
+    CROSSED = "crossed"
+    """A book's best bid was not below its best ask."""
+    MALFORMED = "malformed"
+    """A frame could not be understood."""
+    RESUBSCRIBED = "resubscribed"
+    """A subscription did not do what it promised (no answer, no snapshot), and was made anew."""
+    PARKED = "parked"
+    """A subscription failed too often in a row and was put aside; it is tried again after ``Settings.park_time``."""
+    OVERFLOW = "overflow"
+    """The consumer was too slow, and its feed's policy dropped events."""
+    MISSED = "missed"
+    """The exchange's own numbering says that messages are missing."""
+
+
+class Side(enum.StrEnum):
+    """The taker's side of a trade."""
+
+    BUY = "buy"
+    SELL = "sell"
+    UNKNOWN = "unknown"
+    """A value that this version does not know (counted in the client's statistics)."""
+
+
+class OrderType(enum.StrEnum):
+    """The taker's order type."""
+
+    LIMIT = "limit"
+    MARKET = "market"
+    UNKNOWN = "unknown"
+    """A value that this version does not know (counted in the client's statistics)."""
+
+
+@attrs.frozen
+class Level:
+    """One price of one side of a book."""
+
+    price: Decimal
+    """In the quote currency."""
+    qty: Decimal
+    """The whole visible quantity at this price, in the base currency. In an update, zero removes the price."""
+
+
+@attrs.frozen(kw_only=True)
+class BookSnapshot:
+    """A whole, verified book. Whatever you held of this symbol before is obsolete."""
+
+    symbol: str
+    bids: tuple[Level, ...]
+    """Best (highest) first; at most ``depth`` of the request."""
+    asks: tuple[Level, ...]
+    """Best (lowest) first; at most ``depth`` of the request."""
+    checksum: int | None = None
+    timestamp: datetime | None = None
+    epoch: int = 0
+    received_ns: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class BookUpdate:
+    """A change of a book, verified: after it the book had the exchange's checksum.
+
+    The levels stand in the order in which they happened, not in price order; the same price may occur
+    more than once, and the last one holds. An empty side is unchanged.
+    """
+
+    symbol: str
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    checksum: int | None = None
+    timestamp: datetime | None = None
+    epoch: int = 0
+    received_ns: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Trade:
+    """One trade. ``trade_id`` counts up by one per symbol."""
+
+    symbol: str
+    side: Side
+    price: Decimal
+    qty: Decimal
+    ord_type: OrderType
+    trade_id: int
+    timestamp: datetime
+    snapshot: bool = False
+    """True for a trade from before the subscription (``Trades(snapshot=True)``), or one caught up after a reconnect."""
+    epoch: int = 0
+    received_ns: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class TickerUpdate:
+    """Best prices, and the last 24 hours."""
+
+    symbol: str
+    bid: Decimal
+    bid_qty: Decimal
+    ask: Decimal
+    ask_qty: Decimal
+    last: Decimal | None = None
+    volume: Decimal | None = None
+    vwap: Decimal | None = None
+    low: Decimal | None = None
+    high: Decimal | None = None
+    change: Decimal | None = None
+    change_pct: Decimal | None = None
+    """In percent points: 1.5 means 1.5 %."""
+    trades: int | None = None
+    timestamp: datetime | None = None
+    snapshot: bool = False
+    """True for the state at the time of the subscription."""
+    epoch: int = 0
+    received_ns: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Candle:
+    """One candle as of now; ``interval_begin`` is its identity, and a later event with the same one replaces it.
+
+    There is no mark for a finished candle: it is final when one with a later ``interval_begin`` arrives, or its
+    time is over. Intervals without trades are absent.
+    """
+
+    symbol: str
+    interval: int
+    """Minutes."""
+    interval_begin: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    vwap: Decimal
+    trades: int
+    snapshot: bool = False
+    """True for a candle from the history that a subscription starts with."""
+    epoch: int = 0
+    received_ns: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Asset:
+    """Reference data of one currency or asset."""
+
+    id: str
+    status: str
+    """``enabled``, ``depositonly``, ``withdrawalonly``, ``disabled``, …; Kraken adds values without notice."""
+    precision: int
+    precision_display: int
+    borrowable: bool | None = None
+    collateral_value: Decimal | None = None
+    margin_rate: Decimal | None = None
+    multiplier: Decimal | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Pair:
+    """Reference data of one symbol."""
+
+    symbol: str
+    base: str
+    quote: str
+    status: str
+    """``online``, ``cancel_only``, ``post_only``, ``limit_only``, ``reduce_only``, ``maintenance``, …"""
+    price_precision: int
+    """Decimals of a price."""
+    qty_precision: int
+    """Decimals of a quantity."""
+    cost_precision: int | None = None
+    price_increment: Decimal | None = None
+    qty_increment: Decimal | None = None
+    qty_min: Decimal | None = None
+    cost_min: Decimal | None = None
+    has_index: bool | None = None
+    marginable: bool | None = None
+    margin_initial: Decimal | None = None
+    position_limit_long: Decimal | None = None
+    position_limit_short: Decimal | None = None
+
+
+@attrs.frozen(kw_only=True)
+class InstrumentUpdate:
+    """Reference data: everything (``snapshot``), or what has changed."""
+
+    assets: tuple[Asset, ...]
+    pairs: tuple[Pair, ...]
+    snapshot: bool = False
+    epoch: int = 0
+    received_ns: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class StateChange:
+    """The client went from one state to another. Yielded to :class:`~kraken_trio.Lifecycle` subscriptions."""
+
+    previous: ConnectionState
+    current: ConnectionState
+    cause: Cause
+    detail: str = ""
+    """More about the cause, for people."""
+    epoch: int = 0
+    received_ns: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Gap:
+    """Here events are missing, or may be. It stands exactly where they would have stood.
+
+    After a gap in a book nothing of that book comes before its next :class:`BookSnapshot`.
+    """
+
+    symbol: str | None
+    """None when it is not known, or the channel has no symbols."""
+    cause: Cause
+    channel: str | None = None
+    """The channel (``book``, ``trade``, …); None when it is not known."""
+    detail: str = ""
+    """More about the cause, for people."""
+    missed: int | None = None
+    """How many events are missing, where that is known."""
+    evidence: ChecksumMismatch | None = attrs.field(default=None, eq=False)
+    """For ``Cause.CHECKSUM``: both checksums, the string that was hashed, and the message."""
+    epoch: int = 0
+    received_ns: int = 0
+
+
+Event: TypeAlias = (
+    BookSnapshot | BookUpdate | Trade | TickerUpdate | Candle | InstrumentUpdate | StateChange | Gap
+)
+"""Anything that a feed may yield."""

@@ -1,0 +1,163 @@
+"""What you subscribe with: frozen values, compared by content, checked when they are made.
+
+A new channel is a class here, a class in :mod:`kraken_trio.events` and a row in :mod:`kraken_trio.wire.v2`.
+
+Every request answers three questions. ``channel``: which channel of the exchange (None: the client answers
+itself). ``symbol``: of which market (None: the channel has none). ``variant``: the parameter that Kraken allows
+only once per channel and symbol on one connection, and its name, for the message that says so.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, TypeAlias
+
+import attrs
+
+__all__ = [
+    "DEPTHS",
+    "INTERVALS",
+    "TRIGGERS",
+    "Book",
+    "Candles",
+    "Instruments",
+    "Lifecycle",
+    "Request",
+    "Ticker",
+    "Trades",
+    "canonical_symbol",
+]
+
+DEPTHS = (10, 25, 100, 500, 1000)
+"""The book depths that Kraken offers, in levels per side."""
+INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
+"""The candle intervals that Kraken offers, in minutes."""
+TRIGGERS = ("trades", "bbo")
+"""What makes a ticker update: a trade, or any change of the best bid or offer."""
+
+_LEGACY = {"XBT": "BTC", "XDG": "DOGE"}  # the v1 and REST names; v2 rejects them
+_SYMBOL = re.compile(r"[A-Za-z0-9.\-]{1,32}/[A-Za-z0-9.\-]{1,32}", re.ASCII)
+_TOKENISED = re.compile(r"[A-Z0-9.]+x")  # AAPLx/USD: the one place where Kraken's names have a small letter
+
+
+def canonical_symbol(text: str) -> str:
+    """``text`` as Kraken's v2 protocol spells it: upper case, and ``BTC`` and ``DOGE`` for ``XBT`` and ``XDG``.
+
+    Raises :class:`ValueError` unless it looks like ``BASE/QUOTE``.
+    """
+    if not isinstance(text, str) or not _SYMBOL.fullmatch(text):
+        msg = f"{text!r} is no symbol: write BASE/QUOTE, such as 'BTC/USD'"
+        raise ValueError(msg)
+    parts = (part if _TOKENISED.fullmatch(part) else part.upper() for part in text.split("/"))
+    return "/".join(_LEGACY.get(part, part) for part in parts)
+
+
+def _one_of(name: str, allowed: tuple[Any, ...]) -> Any:
+    def check(_instance: object, _attribute: attrs.Attribute[Any], value: object) -> None:
+        if type(value) is not type(allowed[0]) or value not in allowed:
+            msg = f"{name}={value!r} is not offered by Kraken: choose one of {', '.join(map(str, allowed))}"
+            raise ValueError(msg)
+
+    return check
+
+
+def _symbol_field() -> Any:
+    return attrs.field(converter=canonical_symbol)
+
+
+@attrs.frozen
+class Book:
+    """The order book of a symbol: a :class:`~kraken_trio.BookSnapshot`, then a :class:`~kraken_trio.BookUpdate` for every change.
+
+    ``depth`` is in levels per side: 10, 25, 100, 500 or 1000. Kraken allows one depth per symbol and connection.
+    """
+
+    channel: ClassVar[str] = "book"
+    symbol: str = _symbol_field()
+    depth: int = attrs.field(default=10, validator=_one_of("depth", DEPTHS))
+
+    @property
+    def variant(self) -> tuple[str, object]:
+        return ("depth", self.depth)
+
+
+@attrs.frozen
+class Trades:
+    """The trades of a symbol, one :class:`~kraken_trio.Trade` each.
+
+    With ``snapshot=True`` the latest trades from before the subscription come first (Kraken sends 50).
+    """
+
+    channel: ClassVar[str] = "trade"
+    symbol: str = _symbol_field()
+    snapshot: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+
+    @property
+    def variant(self) -> tuple[str, object] | None:
+        return None
+
+
+@attrs.frozen
+class Ticker:
+    """Best prices and 24-hour figures of a symbol: a :class:`~kraken_trio.TickerUpdate` now and on every trigger.
+
+    ``trigger`` is ``"trades"``, or ``"bbo"`` for every change of the best bid or offer.
+    """
+
+    channel: ClassVar[str] = "ticker"
+    symbol: str = _symbol_field()
+    trigger: str = attrs.field(default="trades", validator=_one_of("trigger", TRIGGERS))
+
+    @property
+    def variant(self) -> tuple[str, object]:
+        return ("trigger", self.trigger)
+
+
+@attrs.frozen
+class Candles:
+    """The candles of a symbol: recent history, then a :class:`~kraken_trio.Candle` whenever the current one changes.
+
+    ``interval`` is in minutes. Kraken allows one interval per symbol and connection.
+    """
+
+    channel: ClassVar[str] = "ohlc"
+    symbol: str = _symbol_field()
+    interval: int = attrs.field(default=1, validator=_one_of("interval", INTERVALS))
+
+    @property
+    def variant(self) -> tuple[str, object]:
+        return ("interval", self.interval)
+
+
+@attrs.frozen
+class Instruments:
+    """Reference data of all assets and symbols: one large :class:`~kraken_trio.InstrumentUpdate`, then the changes."""
+
+    channel: ClassVar[str] = "instrument"
+
+    @property
+    def symbol(self) -> None:
+        return None
+
+    @property
+    def variant(self) -> tuple[str, object] | None:
+        return None
+
+
+@attrs.frozen
+class Lifecycle:
+    """The client's own state: a :class:`~kraken_trio.StateChange` for every change. Nothing is sent to the exchange."""
+
+    channel: ClassVar[None] = None
+
+    @property
+    def symbol(self) -> None:
+        return None
+
+    @property
+    def variant(self) -> tuple[str, object] | None:
+        return None
+
+
+Request: TypeAlias = Book | Trades | Ticker | Candles | Instruments | Lifecycle
+"""Anything that ``Client.subscribe`` takes."""
