@@ -18,7 +18,7 @@ from __future__ import annotations
 import enum
 from datetime import datetime
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import attrs
 
@@ -106,6 +106,10 @@ class Side(enum.StrEnum):
     UNKNOWN = "unknown"
     """A value that this version does not know (counted in the client's statistics)."""
 
+    @classmethod
+    def _missing_(cls, value: object) -> Self:
+        return cls("unknown")
+
 
 class OrderType(enum.StrEnum):
     """The taker's order type."""
@@ -114,6 +118,10 @@ class OrderType(enum.StrEnum):
     MARKET = "market"
     UNKNOWN = "unknown"
     """A value that this version does not know (counted in the client's statistics)."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self:
+        return cls("unknown")
 
 
 @attrs.frozen

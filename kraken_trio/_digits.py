@@ -1,0 +1,54 @@
+"""The digits of a decimal number, as the exchange's checksum wants them; and the bounds of what we take for a number.
+
+Rule (PROTOCOL: order-book checksum): a price or quantity contributes its text without the point, then without
+leading zeros: ``0.00100000`` gives ``100000``. A :class:`~decimal.Decimal` made from the text keeps exactly
+those digits, whether the text was ``0.00000010`` or ``1.0E-7``.
+
+A peer can write ``1e999999999`` in eleven bytes and make ``int()`` of it take minutes, so size is checked
+before anything is converted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kraken_trio.errors import ProtocolError, printable
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+__all__ = ["MAX_DIGITS", "checked", "wire_digits"]
+
+MAX_DIGITS = 40
+"""The most digits of a number, and the most places before or after its point. Kraken's longest are below 20."""
+_MAX_TEXT = MAX_DIGITS + 10  # sign, point and exponent
+
+
+def checked(value: Decimal) -> Decimal:
+    """``value`` if it is a number of sane size. Raises :class:`ProtocolError` for NaN, infinities and giants."""
+    if value.is_finite() and len(str(value)) <= _MAX_TEXT and -MAX_DIGITS <= value.adjusted() <= MAX_DIGITS:
+        return value
+    raise _not_a_number(value)
+
+
+def wire_digits(value: Decimal) -> tuple[str, int]:
+    """The digits of ``value`` and how many of them stand after the point: ``Decimal("1.50")`` gives ``("150", 2)``.
+
+    Leading zeros may be there; the caller strips them. Raises :class:`ProtocolError` unless ``value`` is a
+    non-negative, finite number of sane size.
+    """
+    head, _, tail = str(value).partition(".")
+    digits = head + tail
+    if digits.isdecimal() and len(digits) <= MAX_DIGITS:
+        return digits, len(tail)
+    # Scientific notation (how Decimal writes small numbers), or something that is no quantity at all.
+    sign, numerals, exponent = checked(value).as_tuple()
+    if sign:
+        raise _not_a_number(value)
+    assert isinstance(exponent, int)  # checked() has refused NaN and infinities
+    digits = "".join(map(str, numerals))
+    return (digits + "0" * exponent, 0) if exponent > 0 else (digits, -exponent)
+
+
+def _not_a_number(value: Decimal) -> ProtocolError:
+    return ProtocolError(f"not a price or quantity: {printable(value, _MAX_TEXT)}")

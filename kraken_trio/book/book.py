@@ -1,0 +1,312 @@
+"""The order book: what a message does to it, and how the result is verified.
+
+The rules (PROTOCOL, sections 6.1 to 6.3):
+
+1. A snapshot replaces everything. An update's levels are applied in the order in which they stand; the last one
+   of a repeated price holds; quantity zero removes; an empty side is unchanged.
+2. After the whole message each side is cut to ``depth``: the exchange says nothing about levels that are pushed
+   out of the window.
+3. Then the CRC32 of the ten best levels must be the one that came with the message. The digits hashed are
+   those of the wire.
+
+The order book is either *available*, and then exactly what the last message made it, or *unavailable*, and then
+nothing of it can be read. Only a snapshot that verifies makes it available.
+"""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from kraken_trio._digits import wire_digits
+from kraken_trio.book.side import CHECKED_LEVELS, Side
+from kraken_trio.errors import BookUnavailable, ChecksumMismatch, ProtocolError
+from kraken_trio.events import BookSnapshot, BookUpdate, Gap, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+__all__ = ["CHECKED_LEVELS", "OrderBook"]
+
+_EXACT = Context(prec=100)  # the program's own decimal context must not round a spread
+_HALF = Decimal("0.5")
+
+
+class OrderBook:
+    """One symbol's bids and asks, verified after every message.
+
+    Pure and usable alone: feed it the :class:`~kraken_trio.BookSnapshot`, :class:`~kraken_trio.BookUpdate` and
+    :class:`~kraken_trio.Gap` events of one symbol, in order.
+
+    ``depth`` is the subscribed depth in levels per side; deeper levels are dropped after each message.
+    Every property but ``depth``, ``symbol`` and ``available`` raises :class:`~kraken_trio.BookUnavailable` while
+    there is no verified state.
+
+    Not safe to share between threads; nothing in it waits.
+    """
+
+    __slots__ = (
+        "_asks",
+        "_asks_view",
+        "_bids",
+        "_bids_view",
+        "_checksum",
+        "_decimals",
+        "_last",
+        "_unavailable",
+        "depth",
+        "symbol",
+    )
+
+    def __init__(self, depth: int) -> None:
+        if type(depth) is not int or depth < 1:
+            msg = f"depth={depth!r}: a book has a whole number of levels per side, at least 1"
+            raise ValueError(msg)
+        self.depth: int = depth
+        """Levels kept per side."""
+        self.symbol: str | None = None
+        """The symbol of the first snapshot; None before."""
+        self._bids = Side()
+        self._asks = Side()
+        self._decimals = 0  # how the sides' keys are scaled: the most decimals of any price so far
+        self._checksum: int | None = None  # of the current top ten; None: to be computed
+        self._last: BookSnapshot | BookUpdate | None = None
+        self._unavailable: str | None = "it has had no snapshot yet"
+        self._bids_view: tuple[Level, ...] | None = None
+        self._asks_view: tuple[Level, ...] | None = None
+
+    # Changing it
+
+    def apply(self, event: BookSnapshot | BookUpdate | Gap) -> None:
+        """Let the book be what it is after ``event``, and verify it.
+
+        A :class:`~kraken_trio.Gap` makes the book unavailable. So does an event that fails its check; that raises
+        :class:`~kraken_trio.ChecksumMismatch` with the evidence, or :class:`~kraken_trio.ProtocolError` for a level
+        that is no price and quantity. An update to an unavailable book raises :class:`~kraken_trio.BookUnavailable`
+        and changes nothing. An event of another symbol is a :class:`ValueError` and changes nothing.
+
+        An event without a checksum is taken as it is.
+        """
+        self._change(event, verify=True)
+
+    def follow(self, event: BookSnapshot | BookUpdate | Gap) -> None:
+        """Like :meth:`apply`, for an event that another book has verified already: it is not verified again."""
+        self._change(event, verify=False)
+
+    def invalidate(self, why: str) -> None:
+        """Make the book unavailable until its next snapshot. ``why`` completes "this book cannot be read: …"."""
+        self._unavailable = why
+        self._bids_view = self._asks_view = None
+
+    def _change(self, event: BookSnapshot | BookUpdate | Gap, *, verify: bool) -> None:
+        kind = type(event)
+        if kind is BookUpdate:
+            if self._unavailable is not None:
+                raise self._refusal()
+        elif kind is not BookSnapshot and kind is not Gap:
+            msg = f"a book follows BookSnapshot, BookUpdate and Gap, not {kind.__name__}"
+            raise TypeError(msg)
+        if event.symbol != self.symbol and not (self.symbol is None or (kind is Gap and event.symbol is None)):
+            msg = f"this is the book of {self.symbol}, not of {event.symbol}"
+            raise ValueError(msg)
+        if isinstance(event, Gap):
+            self.invalidate(f"events are missing ({event.cause.value}); its next snapshot has not come yet")
+            return
+        try:
+            if isinstance(event, BookUpdate):
+                if event.bids:
+                    self._merge(self._bids, event.bids, -1)
+                    self._bids_view = None
+                if event.asks:
+                    self._merge(self._asks, event.asks, 1)
+                    self._asks_view = None
+            else:
+                self._load(event)
+            self._last = event
+            if verify and event.checksum is not None:
+                self._verify(event, event.checksum)
+        except ProtocolError as error:
+            self.invalidate("it failed a check, and its next snapshot has not come yet")
+            raise error from None
+        self._unavailable = None
+
+    def _load(self, event: BookSnapshot) -> None:
+        self._bids_view = self._asks_view = None
+        self._bids.load({})
+        self._asks.load({})
+        self._decimals = 0
+        for side, levels, sign in ((self._bids, event.bids, -1), (self._asks, event.asks, 1)):
+            rows: dict[int, tuple[str, Level]] = {}
+            before = self._decimals
+            for level in levels:
+                key, token = self._row(level)
+                if self._decimals != before:
+                    # The scale was widened by this level: so must be the keys of those before it.
+                    factor = 10 ** (self._decimals - before)
+                    rows = {known * factor: row for known, row in rows.items()}
+                    before = self._decimals
+                if token:
+                    rows[sign * key] = (token, level)
+                else:
+                    rows.pop(sign * key, None)
+            side.load(rows)
+            side.truncate(self.depth)
+        self.symbol = event.symbol
+
+    def _merge(self, side: Side, levels: Iterable[Level], sign: int) -> None:
+        for level in levels:
+            key, token = self._row(level)
+            if token:
+                side.put(sign * key, token, level)
+            else:
+                side.remove(sign * key)
+        side.truncate(self.depth)
+
+    def _row(self, level: Level) -> tuple[int, str]:
+        """The level's scaled price, and its checksum token: empty if it removes the price."""
+        digits, decimals = wire_digits(level.price)
+        key = int(digits)
+        if key == 0:
+            msg = "not a price: 0"
+            raise ProtocolError(msg)
+        if decimals != self._decimals:
+            if decimals > self._decimals:
+                factor = 10 ** (decimals - self._decimals)
+                self._bids.rescale(factor)
+                self._asks.rescale(factor)
+                self._decimals = decimals
+            else:
+                key *= 10 ** (self._decimals - decimals)
+        if not level.qty:  # NaN is true, and refused below
+            return key, ""
+        return key, digits.lstrip("0") + wire_digits(level.qty)[0].lstrip("0")
+
+    # Verifying it
+
+    def _verify(self, event: BookSnapshot | BookUpdate, expected: int) -> None:
+        computed = self._crc()
+        if computed == expected:
+            return
+        # Numbers that were abbreviated on the way (1e-05, or 0.5 for 0.50) still stand for the exchange's digits.
+        if crc32(_padded(self._asks, self._bids).encode()) == expected:
+            self._checksum = expected
+            return
+        raise ChecksumMismatch(event, expected=expected, computed=computed, hashed=self._hashed())
+
+    def _crc(self) -> int:
+        if self._checksum is None or self._asks.touched or self._bids.touched:
+            self._checksum = crc32(self._hashed().encode())
+            self._asks.touched = self._bids.touched = False
+        return self._checksum
+
+    def _hashed(self) -> str:
+        return "".join(self._asks.tokens[:CHECKED_LEVELS] + self._bids.tokens[:CHECKED_LEVELS])
+
+    # Reading it
+
+    @property
+    def available(self) -> bool:
+        """Can the book be read? True from a verified snapshot until the next gap or failed check."""
+        return self._unavailable is None
+
+    @property
+    def bids(self) -> tuple[Level, ...]:
+        """All bids, highest price first; at most ``depth``."""
+        self._require()
+        if self._bids_view is None:
+            self._bids_view = tuple(self._bids.levels)
+        return self._bids_view
+
+    @property
+    def asks(self) -> tuple[Level, ...]:
+        """All asks, lowest price first; at most ``depth``."""
+        self._require()
+        if self._asks_view is None:
+            self._asks_view = tuple(self._asks.levels)
+        return self._asks_view
+
+    @property
+    def best_bid(self) -> Level | None:
+        """The highest bid; None when there are no bids."""
+        self._require()
+        return self._bids.levels[0] if self._bids.levels else None
+
+    @property
+    def best_ask(self) -> Level | None:
+        """The lowest ask; None when there are no asks."""
+        self._require()
+        return self._asks.levels[0] if self._asks.levels else None
+
+    @property
+    def spread(self) -> Decimal | None:
+        """Best ask minus best bid, exactly; None when a side is empty. Not positive when the book is crossed."""
+        bid, ask = self.best_bid, self.best_ask
+        return None if bid is None or ask is None else _EXACT.subtract(ask.price, bid.price)
+
+    @property
+    def mid(self) -> Decimal | None:
+        """The middle between best bid and best ask, exactly; None when a side is empty."""
+        bid, ask = self.best_bid, self.best_ask
+        return None if bid is None or ask is None else _EXACT.multiply(_EXACT.add(bid.price, ask.price), _HALF)
+
+    @property
+    def crossed(self) -> bool:
+        """Is the best bid not below the best ask? Then this is the exchange's own state: its checksum is right."""
+        self._require()
+        bids, asks = self._bids.keys, self._asks.keys
+        return bool(bids and asks) and -bids[0] >= asks[0]
+
+    @property
+    def timestamp(self) -> datetime | None:
+        """The exchange's time of the last message, if it carried one."""
+        return self.snapshot().timestamp
+
+    def checksum(self) -> int:
+        """The CRC32 of the ten best levels of each side, as Kraken defines it (32 bits, unsigned)."""
+        self._require()
+        return self._crc()
+
+    def snapshot(self) -> BookSnapshot:
+        """The book as one event: with the checksum, and the timestamp, epoch and receive time of its last message."""
+        self._require()
+        last = self._last
+        assert last is not None  # an available book has had a message
+        return BookSnapshot(
+            symbol=last.symbol,
+            bids=self.bids,
+            asks=self.asks,
+            checksum=self._crc(),
+            timestamp=last.timestamp,
+            epoch=last.epoch,
+            received_ns=last.received_ns,
+        )
+
+    def _require(self) -> None:
+        if self._unavailable is not None:
+            raise self._refusal()
+
+    def _refusal(self) -> BookUnavailable:
+        return BookUnavailable(f"this book ({self.symbol or 'no symbol yet'}) cannot be read: {self._unavailable}")
+
+    def __repr__(self) -> str:
+        name = f"OrderBook {self.symbol or '?'} depth={self.depth}"
+        if self._unavailable is not None:
+            return f"<{name} unavailable: {self._unavailable}>"
+        bid, ask = self.best_bid, self.best_ask
+        sides = " / ".join(f"{level.qty} @ {level.price}" if level else "none" for level in (bid, ask))
+        return f"<{name} {sides}{' crossed' if self.crossed else ''}>"
+
+
+def _padded(asks: Side, bids: Side) -> str:
+    """The string to hash when every number is written with as many decimals as the longest of its kind."""
+    levels = asks.levels[:CHECKED_LEVELS] + bids.levels[:CHECKED_LEVELS]
+    prices = [wire_digits(level.price) for level in levels]
+    quantities = [wire_digits(level.qty) for level in levels]
+    places = [max((decimals for _, decimals in column), default=0) for column in (prices, quantities)]
+    return "".join(
+        (digits + "0" * (wanted - decimals)).lstrip("0")
+        for row in zip(prices, quantities, strict=True)
+        for (digits, decimals), wanted in zip(row, places, strict=True)
+    )

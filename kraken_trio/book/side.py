@@ -1,0 +1,78 @@
+"""One side of a book: three parallel lists, best level first.
+
+``keys``     the price as an integer, scaled by the book; bids are negated, so both sides sort ascending
+``tokens``   what the level contributes to the checksum
+``levels``   the :class:`~kraken_trio.Level` itself, for the reader
+
+A flat list beats any tree here: the side is at most a thousand entries, ``bisect`` and the shift of an insert
+run in C, and changes happen near the best price.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kraken_trio.events import Level
+
+__all__ = ["CHECKED_LEVELS", "Side"]
+
+CHECKED_LEVELS = 10
+"""How many of the best levels of a side the exchange's checksum covers, whatever the depth."""
+
+
+class Side:
+    """Sorted levels of one side."""
+
+    __slots__ = ("keys", "levels", "tokens", "touched")
+
+    def __init__(self) -> None:
+        self.keys: list[int] = []
+        self.tokens: list[str] = []
+        self.levels: list[Level] = []
+        self.touched: bool = False
+        """Has one of the checked levels changed since this was last reset?"""
+
+    def put(self, key: int, token: str, level: Level) -> None:
+        """The level at ``key`` is now this."""
+        index = bisect_left(self.keys, key)
+        if index < len(self.keys) and self.keys[index] == key:
+            self.tokens[index] = token
+            self.levels[index] = level
+        else:
+            self.keys.insert(index, key)
+            self.tokens.insert(index, token)
+            self.levels.insert(index, level)
+        if index < CHECKED_LEVELS:
+            self.touched = True
+
+    def remove(self, key: int) -> None:
+        """There is no level at ``key`` any more. Removing what is not there changes nothing."""
+        index = bisect_left(self.keys, key)
+        if index < len(self.keys) and self.keys[index] == key:
+            del self.keys[index]
+            del self.tokens[index]
+            del self.levels[index]
+            if index < CHECKED_LEVELS:
+                self.touched = True
+
+    def load(self, rows: dict[int, tuple[str, Level]]) -> None:
+        """Forget everything and hold these rows, given by key in any order."""
+        self.keys = sorted(rows)
+        self.tokens = [rows[key][0] for key in self.keys]
+        self.levels = [rows[key][1] for key in self.keys]
+        self.touched = True
+
+    def truncate(self, depth: int) -> None:
+        """Keep the best ``depth`` levels."""
+        if len(self.keys) > depth:
+            del self.keys[depth:]
+            del self.tokens[depth:]
+            del self.levels[depth:]
+            if depth < CHECKED_LEVELS:
+                self.touched = True
+
+    def rescale(self, factor: int) -> None:
+        """Prices with more decimals than before have come: widen the keys."""
+        self.keys = [key * factor for key in self.keys]

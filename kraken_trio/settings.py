@@ -1,0 +1,133 @@
+"""Every limit of a client, with its unit and its reason. Durations are seconds of a monotonic clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import cattrs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Settings"]
+
+
+def _positive(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        msg = f"Settings.{attribute.name} must be a positive, finite number, not {value!r}"
+        raise ValueError(msg)
+
+
+def _whole(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if type(value) is not int or value < 1:
+        msg = f"Settings.{attribute.name} must be a whole number, at least 1, not {value!r}"
+        raise ValueError(msg)
+
+
+def _seconds(default: float) -> float:
+    field: float = attrs.field(default=default, validator=_positive)
+    return field
+
+
+def _count(default: int) -> int:
+    field: int = attrs.field(default=default, validator=_whole)
+    return field
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """How a client behaves at its limits. The defaults follow Kraken's documentation; change one with a reason.
+
+    Raises :class:`ValueError` for a value that cannot be meant.
+    """
+
+    # The first connection, and the last
+    require_first_connection: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
+    """True: ``open_client`` raises when the first attempt fails. False: it keeps trying, as after any later loss."""
+    connect_timeout: float = _seconds(10.0)
+    """For one attempt: name, TCP, TLS and the WebSocket upgrade."""
+    close_timeout: float = _seconds(2.0)
+    """For the goodbye when a connection is closed; after it the socket is torn down whatever the peer does."""
+
+    # Is the peer alive? Kraken sends a heartbeat a second.
+    ping_after: float = _seconds(5.0)
+    """After so long without a frame the client asks: an application ``ping``."""
+    silence_limit: float = _seconds(10.0)
+    """After so long without a frame, counted only while we listen, the connection is given up."""
+
+    # Reconnecting. Kraken: at once a handful of times, then not faster than every 5 s; 150 connects in 10 min at most.
+    quick_retries: int = _count(2)
+    """How many attempts after a loss come quickly."""
+    quick_delay: float = _seconds(0.5)
+    """The wait before the first quick attempt; doubled for each further one."""
+    retry_delay: float = _seconds(5.0)
+    """The shortest wait before any later attempt; doubled each time."""
+    retry_delay_max: float = _seconds(60.0)
+    """The longest wait before an attempt (jitter comes on top: up to a quarter)."""
+    stable_after: float = _seconds(30.0)
+    """A connection that carried data for so long makes the next loss count as the first again; so does a book."""
+
+    # Asking the exchange
+    request_rate: float = _seconds(10.0)
+    """Requests per second that are sent at most, in the long run. Kraken's limit is not published."""
+    request_burst: int = _count(10)
+    """Requests that may be sent at once."""
+    symbols_per_request: int = _count(50)
+    """Symbols that are put into one request at most."""
+    answer_timeout: float = _seconds(10.0)
+    """For the exchange's answer to a request; then it is asked again."""
+    snapshot_timeout: float = _seconds(10.0)
+    """From the answer to the first data of a book; then it is subscribed anew."""
+    attempts: int = _count(5)
+    """How often in a row a subscription may fail (no answer, no snapshot, a failed check) before it is parked."""
+    attempt_delay: float = _seconds(0.5)
+    """The wait before the second attempt; doubled for each further one. The first follows at once."""
+    attempt_delay_max: float = _seconds(30.0)
+    """The longest wait between two attempts."""
+    park_time: float = _seconds(900.0)
+    """How long a parked subscription rests before it is tried again."""
+
+    # Bounds on what a peer can do to us
+    max_frame_bytes: int = _count(8 * 1024 * 1024)
+    """The largest message that is taken. Kraken's largest public one, reference data, is about 0.5 MB."""
+    malformed_limit: int = _count(20)
+    """So many frames in a row that make no sense end the connection."""
+
+    # Consumers
+    stall_limit: float = _seconds(10.0)
+    """With ``Overflow.BACKPRESSURE``: how long a full feed may hold up reading before it gets ``ConsumerTooSlow``."""
+    max_subscriptions: int = _count(5000)
+    """Channels and symbols that one client may want at a time. All of Kraken's symbols are about 1500."""
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
+        """Settings from names and values, as a configuration file gives them.
+
+        Raises :class:`ValueError` that names every unknown key and every value of a wrong type.
+        """
+        known = {field.name for field in attrs.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            msg = f"no such setting: {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+            raise ValueError(msg)
+        try:
+            return _converter.structure(dict(values), cls)
+        except cattrs.ClassValidationError as error:
+            problems = cattrs.transform_error(error, path="settings")
+        raise ValueError("; ".join(problems))
+
+
+def _same(value: Any, kind: type) -> Any:
+    """Configuration is taken as it is: ``"10"`` is no number, and 1 is not True."""
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        msg = f"expected {kind.__name__}, got {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+_converter = cattrs.Converter()
+for _kind in (bool, int, float):
+    _converter.register_structure_hook(_kind, _same)

@@ -1,0 +1,465 @@
+"""Kraken's v2 protocol: a row per channel, the requests, and the decoder.
+
+Rules of reading (PROTOCOL, section 2):
+
+* A frame with ``method`` answers a request; one with ``channel`` is pushed; one with neither may be the bare
+  rate-limit text. The order of keys means nothing.
+* Numbers keep the digits of the wire. What is not finite or absurdly long is no number.
+* What Kraken adds without notice (channels, fields, enumeration values) is counted in ``Decoder.unknown``, and passes.
+* Any bytes give a message or a :class:`~kraken_trio.ProtocolError`, in time linear in their length.
+
+Book updates are nine tenths of all frames: one that begins the way Kraken writes it is decoded straight into its
+event. Everything else is decoded into a tree first, looked at, and converted. Both ways give the same event. The
+digits of book levels are checked by the book, which has to read them anyway.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import attrs
+import cattrs
+import msgspec
+
+from kraken_trio import requests
+from kraken_trio._digits import checked
+from kraken_trio.errors import ProtocolError, printable
+from kraken_trio.events import (
+    Asset,
+    BookSnapshot,
+    BookUpdate,
+    Candle,
+    InstrumentUpdate,
+    OrderType,
+    Pair,
+    Side,
+    TickerUpdate,
+    Trade,
+)
+from kraken_trio.wire.messages import (
+    Ack,
+    Data,
+    DataEvent,
+    Heartbeat,
+    Message,
+    Method,
+    Pong,
+    Refusal,
+    RefusalKind,
+    Status,
+    Unknown,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from kraken_trio.requests import Request
+
+__all__ = ["CHANNELS", "MAX_FRAME_BYTES", "Channel", "Decoder", "ping", "request", "salvage"]
+
+MAX_FRAME_BYTES: Final = 8 * 1024 * 1024
+"""The longest frame that is looked at."""
+_MAX_UNKNOWN_NAMES: Final = 256  # a peer chooses them
+_MAX_TEXT: Final = 500
+_MAX_WARNINGS: Final = 16
+_U32: Final = 0xFFFF_FFFF
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The channels
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Channel:
+    """One row: how a channel is asked for, and how its data is read."""
+
+    name: str
+    request: type[Request]
+    identity: Callable[[Any], dict[str, object]]
+    """The parameters beside the symbol that name a subscription: said when subscribing and unsubscribing."""
+    extras: Callable[[Any], dict[str, object]]
+    """The further parameters of a subscribe."""
+    read: Callable[[Any, bool], tuple[DataEvent, ...]]
+    """The frame's ``data``, and whether it is a snapshot, to events."""
+    fields: frozenset[str]
+    """The keys of an entry that are known."""
+    book: bool = False
+    """Is each symbol a book, which is live only when its snapshot has verified?"""
+
+
+_E = TypeVar("_E")
+
+
+def _entries(data: Any, kind: type[_E]) -> tuple[_E, ...]:
+    return msgspec.convert(data, tuple[kind, ...])  # type: ignore[valid-type, no-any-return]  # a type made at run time
+
+
+def _read_book(data: Any, snapshot: bool) -> tuple[DataEvent, ...]:  # noqa: FBT001 (the signature of a row)
+    return _entries(data, BookSnapshot) if snapshot else _entries(data, BookUpdate)
+
+
+def _numbers_checked(event: _E) -> _E:
+    for field in attrs.fields(type(event)):  # type: ignore[arg-type]  # an event class
+        value = getattr(event, field.name)
+        if isinstance(value, Decimal):
+            checked(value)
+    return event
+
+
+def _reader(kind: type[Any]) -> Callable[[Any, bool], tuple[DataEvent, ...]]:
+    def read(data: Any, snapshot: bool) -> tuple[DataEvent, ...]:  # noqa: FBT001 (the signature of a row)
+        return tuple(_numbers_checked(attrs.evolve(entry, snapshot=snapshot)) for entry in _entries(data, kind))
+
+    return read
+
+
+def _read_instruments(data: Any, snapshot: bool) -> tuple[DataEvent, ...]:  # noqa: FBT001 (the signature of a row)
+    if not isinstance(data, dict):
+        msg = "the data of an instrument frame is an object"
+        raise ProtocolError(msg)
+    try:
+        assets = _reference.structure(data.get("assets") or (), tuple[Asset, ...])
+        pairs = _reference.structure(data.get("pairs") or (), tuple[Pair, ...])
+    except cattrs.BaseValidationError as error:
+        text = "; ".join(cattrs.transform_error(error, path="instrument")[:3])
+        raise ProtocolError(printable(text)) from None
+    return (InstrumentUpdate(assets=assets, pairs=pairs, snapshot=snapshot),)
+
+
+def _number(value: Any, _kind: object) -> Decimal:
+    """Reference data may say a number as a number or as a text."""
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+        msg = f"not a number: {printable(value, 40)}"
+        raise ValueError(msg)  # noqa: TRY004 (a peer's value, not a program's type error)
+    return checked(value if isinstance(value, Decimal) else Decimal(printable(value, 60)))
+
+
+def _as_it_is(value: Any, kind: type[Any]) -> Any:
+    if type(value) is not kind:
+        msg = f"expected {kind.__name__}, got {printable(value, 40)}"
+        raise ValueError(msg)
+    return value
+
+
+_reference = cattrs.Converter()
+_reference.register_structure_hook(Decimal, _number)
+for _plain in (str, int, bool):
+    _reference.register_structure_hook(_plain, _as_it_is)
+
+
+def _names(*kinds: type[Any], also: Iterable[str] = ()) -> frozenset[str]:
+    ours = {"epoch", "received_ns", "snapshot"}
+    return frozenset({field.name for kind in kinds for field in attrs.fields(kind)} - ours | set(also))
+
+
+def _nothing(_request: object) -> dict[str, object]:
+    return {}
+
+
+def _snapshot(_request: object) -> dict[str, object]:
+    return {"snapshot": True}
+
+
+CHANNELS: Final[Mapping[str, Channel]] = {
+    row.name: row
+    for row in (
+        Channel(
+            name="book",
+            request=requests.Book,
+            identity=lambda request: {"depth": request.depth},
+            extras=_snapshot,
+            read=_read_book,
+            fields=_names(BookSnapshot),
+            book=True,
+        ),
+        Channel(
+            name="trade",
+            request=requests.Trades,
+            identity=_nothing,
+            extras=lambda request: {"snapshot": request.snapshot},
+            read=_reader(Trade),
+            fields=_names(Trade),
+        ),
+        Channel(
+            name="ticker",
+            request=requests.Ticker,
+            identity=lambda request: {"event_trigger": request.trigger},
+            extras=_snapshot,
+            read=_reader(TickerUpdate),
+            fields=_names(TickerUpdate),
+        ),
+        Channel(
+            name="ohlc",
+            request=requests.Candles,
+            identity=lambda request: {"interval": request.interval},
+            extras=_snapshot,
+            read=_reader(Candle),
+            fields=_names(Candle, also=["timestamp"]),  # deprecated, and wrong in the documentation
+        ),
+        Channel(
+            name="instrument",
+            request=requests.Instruments,
+            identity=_nothing,
+            extras=_snapshot,
+            read=_read_instruments,
+            fields=frozenset({"assets", "pairs"}),
+        ),
+    )
+}
+"""Every channel that can be subscribed to."""
+
+_ENVELOPES: Final[Mapping[str, frozenset[str]]] = {
+    "ohlc": frozenset({"channel", "type", "data", "timestamp"}),
+    "": frozenset({"channel", "type", "data"}),
+}
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Writing
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def request(method: Method, asked: Sequence[Request], req_id: int) -> str:
+    """One frame that subscribes or unsubscribes ``asked``: the same channel and parameters, differing in the symbol."""
+    first = asked[0]
+    assert first.channel is not None  # the client answers the others itself
+    row = CHANNELS[first.channel]
+    params: dict[str, object] = {"channel": row.name}
+    if first.symbol is not None:
+        params["symbol"] = [one.symbol for one in asked]
+    params |= row.identity(first)
+    if method is Method.SUBSCRIBE:
+        params |= row.extras(first)
+    return _text({"method": method.value, "params": params, "req_id": req_id})
+
+
+def ping(req_id: int) -> str:
+    """A frame that asks for a :class:`~kraken_trio.wire.messages.Pong`."""
+    return _text({"method": "ping", "req_id": req_id})
+
+
+def _text(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@attrs.define
+class _UpdateFrame:
+    channel: str
+    type: str
+    data: tuple[BookUpdate, ...]
+
+
+_UPDATE_STARTS: Final = '{"channel":"book","type":"update",'
+_UPDATE_STARTS_BYTES: Final = _UPDATE_STARTS.encode()
+
+_decode_update = msgspec.json.Decoder(_UpdateFrame).decode
+_decode_tree = msgspec.json.Decoder(float_hook=Decimal).decode
+# What a peer's bytes can make msgspec raise. RecursionError: deep nesting; UnicodeDecodeError is a ValueError.
+_REFUSED: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
+
+# The events are frozen, and made by the decoder without these two: this is how they get them.
+_set_update_epoch = BookUpdate.epoch.__set__  # type: ignore[attr-defined]  # a slot's descriptor
+_set_update_received = BookUpdate.received_ns.__set__  # type: ignore[attr-defined]  # a slot's descriptor
+
+
+class Decoder:
+    """Turns frames into messages. It remembers only what it counts."""
+
+    def __init__(self) -> None:
+        self.unknown: Counter[str] = Counter()
+        """How often something was met that this version does not know: ``"channel foo"``, ``"field book.foo"``,
+        ``"value trade.side"``. At most 256 names; the rest is ``"more"``."""
+
+    def decode(self, frame: str | bytes, *, epoch: int = 0, received_ns: int = 0) -> Message:
+        """The message of one frame. Raises :class:`~kraken_trio.ProtocolError`, and nothing else."""
+        if len(frame) > MAX_FRAME_BYTES:
+            msg = f"a frame of {len(frame)} bytes is longer than {MAX_FRAME_BYTES}"
+            raise ProtocolError(msg)
+        try:
+            if frame.startswith(_UPDATE_STARTS if isinstance(frame, str) else _UPDATE_STARTS_BYTES):  # type: ignore[arg-type]
+                return self._update(frame, epoch, received_ns)
+            tree = _decode_tree(frame)
+            if isinstance(tree, dict):
+                return self._message(tree, epoch, received_ns)
+        except ProtocolError as error:
+            raise ProtocolError(f"{error}; the frame begins {_excerpt(frame)}") from None
+        except _REFUSED as error:
+            raise ProtocolError(f"{printable(error)}; the frame begins {_excerpt(frame)}") from None
+        msg = f"not an object; the frame begins {_excerpt(frame)}"
+        raise ProtocolError(msg)
+
+    def _update(self, frame: str | bytes, epoch: int, received_ns: int) -> Message:
+        decoded = _decode_update(frame)
+        if decoded.channel != "book" or decoded.type != "update":
+            msg = "a key that stands twice"
+            raise ProtocolError(msg)
+        expected_keys = 3
+        for event in decoded.data:
+            _set_update_epoch(event, epoch)
+            _set_update_received(event, received_ns)
+            expected_keys += 5 + 2 * (len(event.bids) + len(event.asks))
+            _check_checksum(event)
+        if (frame.count('":') if isinstance(frame, str) else frame.count(b'":')) != expected_keys:
+            self._count_unknown_fields(_decode_tree(frame), CHANNELS["book"])
+        return Data("book", decoded.data)
+
+    def _message(self, tree: dict[str, Any], epoch: int, received_ns: int) -> Message:
+        if "method" in tree:
+            return self._answer(tree)
+        channel = tree.get("channel")
+        if channel == "heartbeat":
+            return Heartbeat()
+        if channel == "status":
+            return self._status(tree)
+        if isinstance(channel, str):
+            row = CHANNELS.get(channel)
+            if row is None:
+                return self._unknown(f"channel {printable(channel, 40)}")
+            kind = tree.get("type")
+            if kind not in ("snapshot", "update"):
+                return self._unknown(f"type {printable(channel, 40)}.{printable(kind, 40)}")
+            events = row.read(tree.get("data"), kind == "snapshot")
+            self._count_unknown_fields(tree, row)
+            for event in events:
+                self._look_at(event)
+            return Data(channel, tuple(attrs.evolve(event, epoch=epoch, received_ns=received_ns) for event in events))
+        for key in ("Error", "error", "errorMessage"):
+            if isinstance(tree.get(key), str):
+                return _refusal(tree, tree[key])
+        return self._unknown("frame")
+
+    def _answer(self, tree: dict[str, Any]) -> Message:
+        method = tree["method"]
+        if method == "pong":
+            return Pong(req_id=_req_id(tree))
+        result = tree.get("result")
+        if tree.get("success") is True and isinstance(result, dict):
+            if method not in ("subscribe", "unsubscribe"):
+                return self._unknown(f"method {printable(method, 40)}")
+            channel, symbol, warnings = result.get("channel"), result.get("symbol"), result.get("warnings")
+            return Ack(
+                method=Method(method),
+                channel=channel if isinstance(channel, str) else "",
+                symbol=symbol if isinstance(symbol, str) else None,
+                req_id=_req_id(tree),
+                warnings=_texts(warnings),
+            )
+        error = tree.get("error")
+        return _refusal(tree, error if isinstance(error, str) else "the exchange gave no reason")
+
+    def _status(self, tree: dict[str, Any]) -> Message:
+        data = tree.get("data")
+        entry = data[-1] if isinstance(data, list) and data else data
+        if not isinstance(entry, dict):
+            return self._unknown("status without data")
+        number = entry.get("connection_id")
+        notices = [*_items(entry.get("upcoming_maintenance")), *_items(entry.get("emergency"))]
+        return Status(
+            system=printable(entry.get("system", ""), 40),
+            version=printable(entry.get("version", ""), 40),
+            api_version=printable(entry.get("api_version", ""), 40),
+            connection_id=number if type(number) is int else None,
+            notices=tuple(_text(notice)[:_MAX_TEXT] for notice in notices[:_MAX_WARNINGS]),
+        )
+
+    # What is not known
+
+    def _unknown(self, what: str) -> Unknown:
+        self._count(what)
+        return Unknown(what=what)
+
+    def _count(self, what: str) -> None:
+        known = what in self.unknown or len(self.unknown) < _MAX_UNKNOWN_NAMES
+        self.unknown[what if known else "more"] += 1
+
+    def _count_unknown_fields(self, tree: dict[str, Any], row: Channel) -> None:
+        for key in tree.keys() - _ENVELOPES.get(row.name, _ENVELOPES[""]):
+            self._count(f"field {row.name}:{printable(key, 40)}")
+        data = tree["data"]
+        for entry in data if isinstance(data, list) else [data]:
+            for key in entry.keys() - row.fields:
+                self._count(f"field {row.name}.{printable(key, 40)}")
+
+    def _look_at(self, event: DataEvent) -> None:
+        if isinstance(event, BookSnapshot | BookUpdate):
+            _check_checksum(event)
+        elif isinstance(event, Trade):
+            if event.side is Side.UNKNOWN:
+                self._count("value trade.side")
+            if event.ord_type is OrderType.UNKNOWN:
+                self._count("value trade.ord_type")
+
+
+def _check_checksum(event: BookSnapshot | BookUpdate) -> None:
+    checksum = event.checksum
+    if checksum is not None and not 0 <= checksum <= _U32:
+        msg = "a checksum has 32 bits"
+        raise ProtocolError(msg)
+
+
+def _excerpt(frame: str | bytes) -> str:
+    start = frame[:80]
+    return printable(start if isinstance(start, str) else start.decode("utf-8", "replace"), 80)
+
+
+def _req_id(tree: dict[str, Any]) -> int | None:
+    value = tree.get("req_id")
+    return value if type(value) is int else None
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(printable(text) for text in _items(value)[:_MAX_WARNINGS])
+
+
+_KINDS: Final = (
+    ("Exceeded msg rate", RefusalKind.RATE_LIMITED),
+    ("EAPI:Rate limit exceeded", RefusalKind.RATE_LIMITED),
+    ("EService:", RefusalKind.LATER),
+    ("EGeneral:Internal error", RefusalKind.LATER),
+    ("EGeneral:Temporary lockout", RefusalKind.LATER),
+    ("Already subscribed to one", RefusalKind.FINAL),
+    ("Already subscribed", RefusalKind.ALREADY),
+    ("Subscription Not Found", RefusalKind.ABSENT),
+)
+"""How an error text begins, and what it means (PROTOCOL, section 4). Every other one is final."""
+
+
+def _refusal(tree: dict[str, Any], error: str) -> Refusal:
+    symbol, method = tree.get("symbol"), tree.get("method")
+    return Refusal(
+        error=error[:_MAX_TEXT],
+        kind=next((kind for start, kind in _KINDS if error.startswith(start)), RefusalKind.FINAL),
+        symbol=symbol if isinstance(symbol, str) else None,
+        req_id=_req_id(tree),
+        method=method if isinstance(method, str) else None,
+    )
+
+
+_CHANNEL_NAME = re.compile(r'"channel"\s*:\s*"([a-z0-9_]{1,32})"')
+_SYMBOL_NAME = re.compile(r'"symbol"\s*:\s*"([A-Za-z0-9.\-]{1,32}/[A-Za-z0-9.\-]{1,32})"')
+_SALVAGE_BYTES: Final = 4096
+
+
+def salvage(frame: str | bytes) -> tuple[str | None, str | None]:
+    """The channel and symbol that a frame which could not be decoded seems to be about; None for what is not there.
+
+    It guesses, from the frame's beginning, and is right for a frame that was damaged elsewhere.
+    """
+    start = frame[:_SALVAGE_BYTES]
+    text = start if isinstance(start, str) else start.decode("utf-8", "replace")
+    channel, symbol = _CHANNEL_NAME.search(text), _SYMBOL_NAME.search(text)
+    return (channel[1] if channel else None, symbol[1] if symbol else None)
+
+
