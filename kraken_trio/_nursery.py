@@ -1,0 +1,58 @@
+"""A nursery inside a context manager that the user of the context manager never sees.
+
+A context manager made of a plain nursery turns the ``ValueError`` of its body into an ``ExceptionGroup``, because
+any exception that leaves a nursery is wrapped. :func:`open_hidden_nursery` takes the wrapping off again, by the
+recipe of Trio's manual ("Designing for multiple errors"):
+
+* only the top level of the group is looked at: a group that the user made stays as it is;
+* ``KeyboardInterrupt`` and ``SystemExit`` come first;
+* ``Cancelled`` is dropped beside anything else, because it is only how the others stopped;
+* if one exception is left, that very object is raised, with the ``__context__`` it had;
+* more than one left means that a background task raised beside the body. Background tasks are written not to do that
+  (they turn what happens to them into state), so it is a bug of ours: a ``RuntimeError`` says so, ``from`` the group.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["open_hidden_nursery"]
+
+
+@asynccontextmanager
+async def open_hidden_nursery() -> AsyncIterator[trio.Nursery]:
+    """A nursery whose block raises what its body raised, never an ``ExceptionGroup`` of its own.
+
+    Leaving the block waits for the tasks, as with every nursery: cancel ``nursery.cancel_scope`` first if they
+    do not end by themselves. Use it inside other context managers; never hand the nursery to a user.
+    """
+    try:
+        # Explicitly strict: then what is caught below is always the nursery's own group, whatever trio.run() was told.
+        async with trio.open_nursery(strict_exception_groups=True) as nursery:
+            yield nursery
+    except BaseExceptionGroup as group:
+        _raise_the_one(group)
+
+
+def _raise_the_one(group: BaseExceptionGroup[BaseException]) -> NoReturn:
+    real = [exc for exc in group.exceptions if not isinstance(exc, trio.Cancelled)]
+    if len(real) > 1:
+        for exc in real:
+            if isinstance(exc, (KeyboardInterrupt, SystemExit)):
+                # A new one, because the group that it comes from holds the old one.
+                raise type(exc)(*exc.args) from group
+        raise RuntimeError("kraken_trio: a background task failed beside the body of its block (cause)") from group
+    the_one = real[0] if real else group.exceptions[0]
+    context = the_one.__context__
+    try:
+        raise the_one
+    finally:
+        # Raising it while the group is handled has set the group as its context; the finally runs after that.
+        the_one.__context__ = context
+        del the_one, real, context, group  # no cycle: traceback -> frame -> exception

@@ -1,0 +1,79 @@
+"""Where to connect: a WebSocket URL, checked before anything is opened."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import attrs
+
+from kraken_trio.errors import ConnectError, printable
+
+__all__ = ["Address", "parse_address"]
+
+_DEFAULT_PORTS = {"ws": 80, "wss": 443}
+
+
+@attrs.frozen(kw_only=True)
+class Address:
+    """What a WebSocket URL says. As text: ``host:port``, for messages."""
+
+    host: str
+    """A name or an IP address; an IPv6 address stands without its brackets."""
+    port: int
+    secure: bool
+    """True for ``wss``."""
+    target: str
+    """The path and the query, as they go into the request line."""
+
+    @property
+    def bracketed(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def host_header(self) -> str:
+        """The value of HTTP's ``Host``: without the port when it is the scheme's own."""
+        return self.bracketed if self.port == _DEFAULT_PORTS["wss" if self.secure else "ws"] else str(self)
+
+    def __str__(self) -> str:
+        return f"{self.bracketed}:{self.port}"
+
+
+def parse_address(url: str) -> Address:
+    """Take a ``ws://`` or ``wss://`` URL apart.
+
+    Raises :class:`~kraken_trio.ConnectError` (not retryable) that says what is wrong with it. Spaces, control
+    characters and letters outside ASCII are refused rather than repaired (``urlsplit`` drops some of them silently).
+    """
+    if not url.isascii() or not url.isprintable() or " " in url:
+        _refuse(url, "a URL has only printable ASCII characters (percent-encode the others; names as xn--...)")
+    try:
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme, parts.hostname, parts.port
+    except ValueError as exc:
+        _refuse(url, str(exc))
+    if parts.username is not None or parts.password is not None:
+        # The URL is not repeated here: it may hold a password.
+        raise ConnectError("the URL must not contain a user name or password", retryable=False)
+    if scheme not in _DEFAULT_PORTS:
+        _refuse(url, "it must begin with wss:// (or ws://, without encryption)")
+    if not host:
+        _refuse(url, "it names no host")
+    if "#" in url:
+        _refuse(url, "a WebSocket URL has no #fragment")
+    if port == 0:
+        _refuse(url, "port 0 cannot be connected to")
+    try:
+        host.encode("idna")  # what the resolver does later: labels of 1 to 63 characters
+    except UnicodeError:
+        _refuse(url, "its host is not a valid name")
+    return Address(
+        host=host,
+        port=_DEFAULT_PORTS[scheme] if port is None else port,
+        secure=scheme == "wss",
+        target=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+    )
+
+
+def _refuse(url: str, why: str) -> NoReturn:
+    raise ConnectError(f"not a usable WebSocket URL: {printable(url)!r}: {printable(why)}", retryable=False) from None

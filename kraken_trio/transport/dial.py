@@ -1,0 +1,90 @@
+"""From an address to a byte stream: the name, TCP, then TLS with its handshake done at once.
+
+Nothing here knows WebSocket. Each step raises :class:`~kraken_trio.ConnectError` that names the address, the cause,
+and what to do. A stream that a step was given stays the caller's to close, also when the step fails.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import trio
+
+from kraken_trio.errors import ConnectError, printable
+
+if TYPE_CHECKING:
+    from kraken_trio.transport.address import Address
+
+__all__ = ["OpenStream", "check_tls", "reach", "secure"]
+
+OpenStream: TypeAlias = Callable[[str, int], Awaitable[trio.abc.Stream]]
+"""How a byte stream to ``(host, port)`` is opened: ``trio.open_tcp_stream``, or a network of memory in a test."""
+
+
+def check_tls(address: Address, context: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    """The TLS context to use for this address; None if its URL says ``ws``.
+
+    A context that does not verify the certificate and the host name is a :class:`ValueError`: there is no switch to
+    turn that off. (To trust a private authority, load it: ``context.load_verify_locations``.)
+    """
+    if not address.secure:
+        if context is not None:
+            raise ValueError("an ssl_context was given, but the URL begins with ws://, which is not encrypted: use wss://")
+        return None
+    if context is None:
+        return ssl.create_default_context()
+    if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
+        raise ValueError(
+            "the ssl_context does not verify the server: it needs verify_mode=ssl.CERT_REQUIRED, check_hostname=True; "
+            "to trust a private authority, use ssl.create_default_context(cafile=...)"
+        )
+    return context
+
+
+async def reach(address: Address, open_stream: OpenStream) -> trio.abc.Stream:
+    """Look the name up and connect."""
+    try:
+        return await open_stream(address.host, address.port)
+    except socket.gaierror as exc:
+        raise ConnectError(
+            f"cannot connect to {address}: the name could not be looked up ({printable(exc.strerror)}); "
+            "check its spelling, and that this machine is online"
+        ) from exc
+    except OSError as exc:
+        raise ConnectError(
+            f"cannot connect to {address}: {_why_unreachable(exc)}; "
+            "check the address and the port, the network, and any firewall or proxy on the way"
+        ) from exc
+
+
+def _why_unreachable(exc: OSError) -> str:
+    """One line from what ``trio.open_tcp_stream`` raises: one cause, or a group of them, an attempt each."""
+    cause = exc.__cause__
+    attempts = cause.exceptions if isinstance(cause, BaseExceptionGroup) else (cause or exc,)
+    causes = dict.fromkeys(getattr(attempt, "strerror", None) or str(attempt) for attempt in attempts)
+    return printable(", ".join(causes))
+
+
+async def secure(stream: trio.abc.Stream, address: Address, context: ssl.SSLContext) -> trio.SSLStream[trio.abc.Stream]:
+    """Put TLS on a stream: SNI, verified certificate, checked host name; the handshake is over when this returns."""
+    # https_compatible: neither side must wait for the other's close_notify, as on all of the web.
+    tls = trio.SSLStream(stream, context, server_hostname=address.host, https_compatible=True)
+    try:
+        await tls.do_handshake()
+    except trio.BrokenResourceError as exc:
+        cause = exc.__cause__
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise ConnectError(
+                f"the certificate of {address} was refused: {printable(cause.verify_message)}; "
+                "check the host name, this machine's clock and its root certificates, and any proxy that opens TLS",
+                retryable=False,
+            ) from exc
+        why = cause.reason if isinstance(cause, ssl.SSLError) and cause.reason else cause or exc
+        raise ConnectError(
+            f"no TLS connection to {address}: {printable(why)}; "
+            "check that this port speaks TLS, and any proxy on the way"
+        ) from exc
+    return tls
