@@ -1,0 +1,64 @@
+"""The examples in README.md and docs/ are tests: every ``python`` block runs, as a reader would run it.
+
+The blocks of a page share one namespace, top to bottom. ``await``, ``async with`` and ``async for`` may stand at
+the top level of a block: then it runs in Trio, and must end within a minute. A block with
+
+    <!-- needs: kraken -->
+
+on the line above its fence needs the real exchange (or never ends): it is only compiled, and every public name that
+it uses must exist. A block that is no program at all is left out with Sybil's ``<!-- skip: next -->``.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import types
+from typing import TYPE_CHECKING
+
+import trio
+from sybil import Sybil
+from sybil.parsers.myst import CodeBlockParser, SkipParser
+
+if TYPE_CHECKING:
+    from sybil import Example
+
+NEEDS_KRAKEN = "<!-- needs: kraken -->"
+BLOCK_SECONDS = 60.0
+"""The longest that an asynchronous block may take."""
+
+
+def evaluate(example: Example) -> None:
+    source = "\n" * (example.line + example.parsed.line_offset) + example.parsed  # a traceback names the page's line
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code = compile(source, example.path, "exec", flags=flags, dont_inherit=True)
+    if example.document.text[: example.region.start].rstrip().endswith(NEEDS_KRAKEN):
+        check_names(ast.parse(source))
+    elif code.co_flags & inspect.CO_COROUTINE:
+        trio.run(run_block, types.FunctionType(code, example.namespace))
+    else:
+        exec(code, example.namespace)  # noqa: S102 (running the page's code is the purpose)
+
+
+async def run_block(block: types.FunctionType) -> None:
+    with trio.fail_after(BLOCK_SECONDS):
+        await block()
+
+
+def check_names(tree: ast.Module) -> None:
+    """Run the block's imports, and look up what it takes from the modules it has imported."""
+    imports: list[ast.stmt] = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    namespace: dict[str, object] = {}
+    exec(compile(ast.Module(imports, type_ignores=[]), "<imports>", "exec"), namespace)  # noqa: S102 (see above)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module = namespace.get(node.value.id)
+            if isinstance(module, types.ModuleType):
+                getattr(module, node.attr)
+
+
+pytest_collect_file = Sybil(
+    parsers=[CodeBlockParser(language="python", evaluator=evaluate), SkipParser()],
+    patterns=["README.md", "docs/*.md", "docs/**/*.md"],
+    excludes=["docs/_build/**"],
+).pytest()

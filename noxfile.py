@@ -1,0 +1,110 @@
+"""Every check of the project. `nox` runs them all; `nox --list` names them; `nox -s tests-3.12 -- -k book` runs one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+# A Python that is not installed is skipped, and nox says so.
+nox.options.error_on_missing_interpreters = False
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PYPROJECT)
+CODE = ("kraken_trio", "tests", "docs", "conftest.py", "noxfile.py")
+PURE_FLOORS = (
+    "kraken_trio/session/*",
+    "kraken_trio/wire/*",
+    "kraken_trio/book/*",
+    "kraken_trio/settings.py",
+    "kraken_trio/events.py",
+    "kraken_trio/requests.py",
+    "kraken_trio/errors.py",
+    "kraken_trio/_digits.py",
+)
+"""Bytes and values in, values out: nothing there is hard to reach, so every branch is reached."""
+
+# flake8-async: all rules are on, the optional ASYNC9xx as well, but for these.
+ASYNC_OFF = (
+    "ASYNC114",  # a list of all functions with a task_status; ASYNC113 finds what it can without
+)
+ASYNC_OFF_INSIDE = (
+    # What users await always passes a checkpoint, so that their loops can be cancelled. Inside, what need not
+    # wait may return at once: that is what makes reading a batch of frames cheap.
+    "ASYNC910",
+)
+ASYNC_OFF_IN_TESTS = (
+    "ASYNC124",  # a test is async to run in Trio
+    "ASYNC9",  # nobody awaits a test, and fixtures are generators
+)
+ASYNC_PUBLIC = ("client.py", "feed.py")
+
+
+def tools(group: str) -> list[str]:
+    return list(nox.project.dependency_groups(PYPROJECT, group))
+
+
+def trio_files() -> tuple[list[Path], list[Path], list[Path]]:
+    """The package's modules that users await, its other modules, and the tests."""
+    package = list(Path("kraken_trio").rglob("*.py"))
+    public = [path for path in package if path.name in ASYNC_PUBLIC]
+    return public, [path for path in package if path not in public], list(Path("tests").rglob("*.py"))
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests on every Python that is supported and installed."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure branch coverage: reported for all, 100 % demanded of the pure floors."""
+    session.install("-e", ".[dev]")
+    session.run("coverage", "erase")
+    try:
+        session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    finally:
+        session.run("coverage", "combine", "-q")
+    session.run("coverage", "report")
+    session.log("the pure floors:")
+    session.run("coverage", "report", f"--include={','.join(PURE_FLOORS)}", "--fail-under=100")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the style (ruff), and Trio's rules (flake8-async)."""
+    session.install(*tools("lint"))
+    session.run("ruff", "check", *CODE)
+    session.run("ruff", "format", "--check", *CODE)
+    public, internal, tests = (sorted(map(str, files)) for files in trio_files())
+    session.run("flake8-async", f"--disable={','.join(ASYNC_OFF)}", *public)
+    session.run("flake8-async", f"--disable={','.join(ASYNC_OFF + ASYNC_OFF_INSIDE)}", *internal)
+    session.run("flake8-async", f"--disable={','.join(ASYNC_OFF + ASYNC_OFF_IN_TESTS)}", *tests)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types: the code's (mypy --strict), and those that users see (pyright --verifytypes)."""
+    session.install(".[dev]", *tools("types"))
+    session.run("mypy")
+    # From elsewhere, so that it sees the package as it is installed.
+    with session.chdir(session.create_tmp()):
+        session.run("pyright", "--verifytypes", "kraken_trio", "--ignoreexternal")
+
+
+@nox.session
+def contracts(session: nox.Session) -> None:
+    """Check that imports point downwards only, and that the pure floors are pure."""
+    session.install("-e", ".", *tools("contracts"))
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into docs/_build/html; every warning is an error."""
+    session.install(".[cli,testing]", *tools("docs"))
+    session.run("sphinx-build", "-W", "-n", "--keep-going", "-q", "-E", "-b", "html", "docs", "docs/_build/html")
