@@ -95,7 +95,7 @@ _E = TypeVar("_E")
 
 
 def _entries(data: Any, kind: type[_E]) -> tuple[_E, ...]:
-    return msgspec.convert(data, tuple[kind, ...])  # type: ignore[valid-type, no-any-return]  # a type made at run time
+    return msgspec.convert(data, tuple[kind, ...])  # type: ignore[valid-type]  # a type made at run time
 
 
 def _read_book(data: Any, snapshot: bool) -> tuple[DataEvent, ...]:  # noqa: FBT001 (the signature of a row)
@@ -121,13 +121,26 @@ def _read_instruments(data: Any, snapshot: bool) -> tuple[DataEvent, ...]:  # no
     if not isinstance(data, dict):
         msg = "the data of an instrument frame is an object"
         raise ProtocolError(msg)
-    try:
-        assets = _reference.structure(data.get("assets") or (), tuple[Asset, ...])
-        pairs = _reference.structure(data.get("pairs") or (), tuple[Pair, ...])
-    except cattrs.BaseValidationError as error:
-        text = "; ".join(cattrs.transform_error(error, path="instrument")[:3])
-        raise ProtocolError(printable(text)) from None
+    assets, pairs = _structured(data, "assets", Asset), _structured(data, "pairs", Pair)
     return (InstrumentUpdate(assets=assets, pairs=pairs, snapshot=snapshot),)
+
+
+def _structured(data: Mapping[str, Any], name: str, kind: type[_E]) -> tuple[_E, ...]:
+    """The entries of one list of reference data. The first bad one ends it: a million of them must cost no more."""
+    entries = data.get(name)
+    if entries is None:
+        return ()
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        msg = f"the {name} of an instrument frame are a list of objects"
+        raise ProtocolError(msg)
+    structured = []
+    for index, entry in enumerate(entries):
+        try:
+            structured.append(_reference.structure(entry, kind))
+        except cattrs.BaseValidationError as error:
+            text = "; ".join(cattrs.transform_error(error, path=f"{name}[{index}]")[:3])
+            raise ProtocolError(printable(text)) from None
+    return tuple(structured)
 
 
 def _number(value: Any, _kind: object) -> Decimal:
@@ -289,11 +302,12 @@ class Decoder:
             tree = _decode_tree(frame)
             if isinstance(tree, dict):
                 return self._message(tree, epoch, received_ns)
+            problem = "not an object"
         except ProtocolError as error:
-            raise ProtocolError(f"{error}; the frame begins {_excerpt(frame)}") from None
+            problem = str(error)
         except _REFUSED as error:
-            raise ProtocolError(f"{printable(error)}; the frame begins {_excerpt(frame)}") from None
-        msg = f"not an object; the frame begins {_excerpt(frame)}"
+            problem = printable(error)
+        msg = f"{problem}; the frame begins {_excerpt(frame)}"
         raise ProtocolError(msg)
 
     def _update(self, frame: str | bytes, epoch: int, received_ns: int) -> Message:
@@ -461,5 +475,3 @@ def salvage(frame: str | bytes) -> tuple[str | None, str | None]:
     text = start if isinstance(start, str) else start.decode("utf-8", "replace")
     channel, symbol = _CHANNEL_NAME.search(text), _SYMBOL_NAME.search(text)
     return (channel[1] if channel else None, symbol[1] if symbol else None)
-
-

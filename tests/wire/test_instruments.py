@@ -1,0 +1,165 @@
+"""Reference data is the one thing that is structured entry by entry: whatever its lists hold, the answer is bounded."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import cattrs
+import pytest
+
+from kraken_trio import Asset, InstrumentUpdate, Pair, ProtocolError
+from kraken_trio.wire.messages import Data
+from kraken_trio.wire.v2 import Decoder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ASSET = (
+    '{"id":"USD","status":"enabled","precision":4,"precision_display":2,"borrowable":true,'
+    '"collateral_value":1.00,"margin_rate":0.025000}'
+)
+PAIR = (
+    '{"symbol":"BTC/USD","base":"BTC","quote":"USD","status":"online","qty_precision":8,"qty_increment":1E-8,'
+    '"price_precision":1,"cost_precision":5,"marginable":true,"has_index":true,"cost_min":0.50,"margin_initial":0.20,'
+    '"position_limit_long":300,"position_limit_short":240,"tick_size":0.1,"price_increment":0.1,"qty_min":0.00010000}'
+)
+
+
+def frame(data: str, kind: str = "snapshot") -> str:
+    return f'{{"channel":"instrument","type":"{kind}","data":{data}}}'
+
+
+def decoded(data: str, kind: str = "snapshot") -> InstrumentUpdate:
+    message = Decoder().decode(frame(data, kind))
+    assert isinstance(message, Data)
+    (event,) = message.events
+    assert isinstance(event, InstrumentUpdate)
+    return event
+
+
+def test_snapshot() -> None:
+    event = decoded(f'{{"assets":[{ASSET}],"pairs":[{PAIR}]}}')
+    assert event.snapshot
+    assert event.assets == (
+        Asset(
+            id="USD",
+            status="enabled",
+            precision=4,
+            precision_display=2,
+            borrowable=True,
+            collateral_value=Decimal("1.00"),
+            margin_rate=Decimal("0.025000"),
+        ),
+    )
+    assert event.pairs == (
+        Pair(
+            symbol="BTC/USD",
+            base="BTC",
+            quote="USD",
+            status="online",
+            price_precision=1,
+            qty_precision=8,
+            cost_precision=5,
+            price_increment=Decimal("0.1"),
+            qty_increment=Decimal("1E-8"),
+            qty_min=Decimal("0.00010000"),
+            cost_min=Decimal("0.50"),
+            has_index=True,
+            marginable=True,
+            margin_initial=Decimal("0.20"),
+            position_limit_long=Decimal(300),
+            position_limit_short=Decimal(240),
+        ),
+    )
+    assert str(event.pairs[0].qty_min) == "0.00010000"
+
+
+@pytest.mark.parametrize("data", ["{}", '{"assets":[]}', '{"pairs":[]}', '{"assets":null,"pairs":null}'])
+def test_a_list_may_be_empty_or_missing(data: str) -> None:
+    event = decoded(data, "update")
+    assert (event.assets, event.pairs, event.snapshot) == ((), (), False)
+
+
+@pytest.mark.parametrize("text", ["0.5", '"0.5"', '"5E-1"'])
+def test_a_number_may_be_a_text(text: str) -> None:
+    # The documentation says that cost_min is a string; the wire sends a number.
+    event = decoded(f'{{"pairs":[{PAIR.replace("0.50", text)}]}}')
+    assert event.pairs[0].cost_min == Decimal("0.5")
+
+
+def test_unknown_fields_pass() -> None:
+    event = decoded(f'{{"assets":[{ASSET[:-1]},"new":[1]}}],"venues":[]}}')
+    assert event.assets[0].id == "USD"
+
+
+@pytest.mark.parametrize("value", ["5", "0", "true", "false", "1.5", '""', '"abc"', '{"a":1}', "{}"])
+@pytest.mark.parametrize("name", ["assets", "pairs"])
+def test_what_is_no_list_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ProtocolError, match=f"the {name} of an instrument frame are a list"):
+        decoded(f'{{"{name}":{value}}}')
+
+
+@pytest.mark.parametrize("entry", ["5", "null", "[]", '"abc"', "true", "0.5"])
+@pytest.mark.parametrize("name", ["assets", "pairs"])
+def test_what_is_no_object_is_refused(name: str, entry: str) -> None:
+    with pytest.raises(ProtocolError, match=f"the {name} of an instrument frame are a list of objects"):
+        decoded(f'{{"{name}":[{entry}]}}')
+
+
+@pytest.mark.parametrize("data", ["null", "5", "[]", '"abc"', "[{}]"])
+def test_data_is_an_object(data: str) -> None:
+    with pytest.raises(ProtocolError, match="the data of an instrument frame is an object"):
+        decoded(data)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("id", "5", "expected str"),
+        ("id", "null", "expected str"),
+        ("precision", "true", "expected int"),
+        ("precision", "1.0", "expected int"),
+        ("borrowable", "1", "expected bool"),
+        ("margin_rate", "true", "expected decimal"),
+        ("margin_rate", '"x"', "ConversionSyntax"),
+        ("margin_rate", "[]", "expected decimal"),
+        ("margin_rate", "1e400", "not a price or quantity"),
+        ("margin_rate", '"NaN"', "not a price or quantity"),
+        ("margin_rate", '"-Infinity"', "not a price or quantity"),
+    ],
+)
+def test_a_field_of_a_wrong_type_is_named(field: str, value: str, says: str) -> None:
+    entry = {**json.loads(ASSET), field: "HERE"}
+    with pytest.raises(ProtocolError, match=rf"{says}.* @ assets\[1\]\.{field}"):
+        decoded(f'{{"assets":[{ASSET},{json.dumps(entry).replace(json.dumps("HERE"), value)}]}}')
+
+
+def test_only_the_first_bad_entry_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame of eight megabytes has room for four million bad entries: an error object for each would be the end."""
+    reported: list[Any] = []
+    transform = cattrs.transform_error
+
+    def spy(error: Exception, path: str) -> list[str]:
+        reported.append(error)
+        return transform(error, path=path)
+
+    monkeypatch.setattr(cattrs, "transform_error", spy)
+    with pytest.raises(ProtocolError) as caught:
+        decoded('{"assets":[' + ",".join(["{}"] * 10_000) + "]}")
+    (group,) = reported
+    assert isinstance(group, cattrs.BaseValidationError)
+    assert len(group.exceptions) == len(("id", "status", "precision", "precision_display"))
+    assert "required field missing @ assets[0].id" in str(caught.value)
+
+
+def test_a_whole_recorded_snapshot(captures: Path) -> None:
+    decoder = Decoder()
+    message = decoder.decode((captures / "v2_instrument_snapshot_2024.json").read_bytes().strip())
+    assert isinstance(message, Data)
+    (event,) = message.events
+    assert isinstance(event, InstrumentUpdate)
+    assert (len(event.assets), len(event.pairs)) == (296, 683)
+    assert {pair.qty_precision for pair in event.pairs} == {5, 8}
+    assert {pair.price_precision for pair in event.pairs} >= {0, 1, 10}
