@@ -315,13 +315,14 @@ class Decoder:
         if decoded.channel != "book" or decoded.type != "update":
             msg = "a key that stands twice"
             raise ProtocolError(msg)
-        expected_keys = 3
+        keys = 3  # as many as there are if each is known
         for event in decoded.data:
             _set_update_epoch(event, epoch)
             _set_update_received(event, received_ns)
-            expected_keys += 5 + 2 * (len(event.bids) + len(event.asks))
+            keys += 3 + 2 * (len(event.bids) + len(event.asks))
+            keys += (event.checksum is not None) + (event.timestamp is not None)
             _check_checksum(event)
-        if (frame.count('":') if isinstance(frame, str) else frame.count(b'":')) != expected_keys:
+        if (frame.count('":') if isinstance(frame, str) else frame.count(b'":')) != keys:
             self._count_unknown_fields(_decode_tree(frame), CHANNELS["book"])
         return Data("book", decoded.data)
 

@@ -1,0 +1,213 @@
+"""Book updates, written as Kraken writes them, take a way of their own. It must give what the other way gives."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from kraken_trio import BookUpdate, ProtocolError
+from kraken_trio.wire.messages import Data, Message
+from kraken_trio.wire.v2 import Decoder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LEVEL = '{"price":64525.30,"qty":0.10000000}'
+ENTRY = (
+    f'{{"symbol":"BTC/USD","bids":[],"asks":[{LEVEL}],"checksum":2175437505,"timestamp":"2026-07-19T17:54:39.784623Z"}}'
+)
+
+
+def frame(entry: str = ENTRY) -> str:
+    return f'{{"channel":"book","type":"update","data":[{entry}]}}'
+
+
+def outcome(text: str | bytes) -> tuple[Message | str, dict[str, int]]:
+    """What comes of a frame: the message, or that it was refused; and what was counted."""
+    decoder = Decoder()
+    try:
+        message: Message | str = decoder.decode(text, epoch=3, received_ns=17)
+    except ProtocolError:
+        message = "refused"
+    return message, dict(decoder.unknown)
+
+
+def slowed(text: str) -> str:
+    """The same document, but not as Kraken writes it."""
+    return text.replace("{", "{ ", 1)
+
+
+def assert_same(text: str) -> None:
+    # By repr: digit for digit, and NaN (which only the book refuses) equals itself.
+    assert repr(outcome(text)) == repr(outcome(slowed(text))) == repr(outcome(text.encode()))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ENTRY,
+        ENTRY.replace('"checksum":2175437505,', ""),
+        ENTRY.replace(',"timestamp":"2026-07-19T17:54:39.784623Z"', ""),
+        ENTRY.replace(',"timestamp":"2026-07-19T17:54:39.784623Z"', ',"timestamp":null'),
+        ENTRY.replace("2175437505", "null"),
+        ENTRY.replace('"symbol"', '"symbol" '),
+        ENTRY.replace("BTC/USD", 'BTC\\":/USD'),
+        ENTRY.replace('"asks"', '"\\u0061sks"'),
+        f"{ENTRY},{ENTRY}",
+        "",
+    ],
+)
+def test_both_ways_give_the_same(entry: str) -> None:
+    message, unknown = outcome(frame(entry))
+    assert isinstance(message, Data)
+    assert not unknown
+    assert_same(frame(entry))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ENTRY[:-1] + ',"new":1}',
+        # As many keys as a whole entry has: an optional one is missing, an unknown one is there.
+        ENTRY.replace(',"timestamp":"2026-07-19T17:54:39.784623Z"', ',"new":1'),
+        ENTRY.replace('"checksum":2175437505,', '"new":1,'),
+        ENTRY[:-1] + ',"new":{"a":[1e5,{"b":null}]}}',
+    ],
+)
+def test_unknown_fields_are_counted_and_pass(entry: str) -> None:
+    message, unknown = outcome(frame(entry))
+    assert isinstance(message, Data)
+    assert unknown == {"field book.new": 1}
+    assert_same(frame(entry))
+
+
+def test_unknown_fields_of_the_envelope_are_counted_and_pass() -> None:
+    text = frame()[:-1] + ',"sequence":5}'
+    message, unknown = outcome(text)
+    assert isinstance(message, Data)
+    assert unknown == {"field book:sequence": 1}
+    assert_same(text)
+
+
+def test_unknown_fields_of_a_level_pass() -> None:
+    text = frame(ENTRY.replace("0.10000000}", '0.10000000,"orders":3}'))
+    assert isinstance(outcome(text)[0], Data)
+    assert_same(text)
+
+
+def test_the_frame_cannot_set_what_the_client_knows() -> None:
+    text = frame(ENTRY[:-1] + ',"epoch":99,"received_ns":99}')
+    message, _ = outcome(text)
+    assert isinstance(message, Data)
+    (event,) = message.events
+    assert (event.epoch, event.received_ns) == (3, 17)
+    assert_same(text)
+
+
+@pytest.mark.parametrize("twice", ['"channel":"trade"', '"type":"snapshot"', '"channel":5', '"type":null'])
+def test_a_key_that_stands_twice_cannot_change_what_it_is(twice: str) -> None:
+    message, _ = outcome(frame()[:-1] + f",{twice}}}")
+    assert message == "refused"
+
+
+def test_the_last_of_a_key_that_stands_twice_holds() -> None:
+    text = frame(ENTRY[:-1] + ',"checksum":7}')
+    message, _ = outcome(text)
+    assert isinstance(message, Data)
+    event = message.events[0]
+    assert isinstance(event, BookUpdate)
+    assert event.checksum == 7
+    assert_same(text)
+
+
+@pytest.mark.parametrize("checksum", ["-1", "4294967296", "1.5", '"1"', "1e3", "true", "[]"])
+def test_a_checksum_has_32_bits(checksum: str) -> None:
+    text = frame(ENTRY.replace("2175437505", checksum))
+    assert outcome(text)[0] == "refused"
+    assert_same(text)
+
+
+@pytest.mark.parametrize("checksum", [0, 0xFFFF_FFFF])
+def test_every_checksum_of_32_bits_is_taken(checksum: int) -> None:
+    text = frame(ENTRY.replace("2175437505", str(checksum)))
+    message, _ = outcome(text)
+    assert isinstance(message, Data)
+    (event,) = message.events
+    assert isinstance(event, BookUpdate)
+    assert event.checksum == checksum
+    assert_same(text)
+
+
+def test_the_order_of_keys_is_free() -> None:
+    message, _ = outcome(frame())
+    reordered = json.loads(ENTRY, parse_float=str)
+    text = json.dumps(
+        {
+            "data": [dict(reversed(reordered.items()))],
+            "type": "update",
+            "channel": "book",
+        }
+    )
+    assert outcome(text)[0] == message
+
+
+# A valid update in which anything may be replaced by anything. No key of an entry stands twice: where the first of
+# two values is impossible, the fast way refuses the frame, and the other one takes the second.
+
+_numbers = st.from_regex(r"(0|[1-9][0-9]{0,17})(\.[0-9]{1,10})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
+_values = st.one_of(
+    _numbers,
+    st.sampled_from(["null", "true", "[]", "{}", '""', '"NaN"', '"1.50"', "-1", "1e999999999", "-0.0", "9" * 400]),
+)
+_levels = st.builds(
+    lambda price, qty, extra: f'{{"price":{price},"qty":{qty}{extra}}}',
+    _values,
+    _values,
+    st.sampled_from(["", "", ',"new":1']),
+)
+_sides = st.lists(_levels, max_size=4).map(lambda levels: f"[{','.join(levels)}]")
+_times = st.sampled_from(['"2026-07-19T17:54:39.784623Z"', '"2026-07-19T17:54:39.784623"', '"yesterday"', "5", "null"])
+
+
+@st.composite
+def _entries(draw: st.DrawFn) -> str:
+    fields: dict[str, st.SearchStrategy[str]] = {
+        "symbol": st.sampled_from(['"BTC/USD"', '"BTC/USD"', '"a\\":b"', "null", "7"]),
+        "bids": _sides,
+        "asks": _sides,
+        "checksum": st.integers(-1, 2**32).map(str) | _values,
+        "timestamp": _times,
+        "new": _values,
+        "epoch": st.sampled_from(["1", "1", "null"]),
+    }
+    names = draw(st.permutations(["symbol", "bids", "asks", "checksum", "timestamp"]))
+    for dropped in draw(st.lists(st.sampled_from(names), max_size=1)):
+        names = [name for name in names if name != dropped]
+    names = names + draw(st.lists(st.sampled_from(["new", "epoch"]), unique=True))
+    return "{" + ",".join(f'"{name}":{draw(fields[name])}' for name in names) + "}"
+
+
+@given(st.lists(_entries(), max_size=2))
+def test_both_ways_agree_on_anything(entries: list[str]) -> None:
+    assert_same(frame(",".join(entries)))
+
+
+def test_both_ways_agree_on_the_recordings(captures: Path) -> None:
+    seen = 0
+    for name in ("v2_book25_ethusd.cbcap", "v2_book25_xrpusd.cbcap"):
+        for line in (captures / name).read_text().splitlines():
+            if line.startswith('{"channel":"book","type":"update"'):
+                seen += 1
+                assert_same(line)
+    assert seen == 1128 + 1146
+
+
+def test_trailing_zeros_survive() -> None:
+    message, _ = outcome(frame())
+    assert isinstance(message, Data)
+    event: Any = message.events[0]
+    (level,) = event.asks
+    assert (str(level.price), str(level.qty)) == ("64525.30", "0.10000000")
