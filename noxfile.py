@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import nox
@@ -40,6 +43,22 @@ ASYNC_OFF_IN_TESTS = (
     "ASYNC9",  # nobody awaits a test, and fixtures are generators
 )
 ASYNC_PUBLIC = ("client.py", "feed.py")
+
+
+def offer_all_of_pyenv() -> None:
+    """Let pyenv's `python3.x` run each of our versions that it has: they refuse all but the selected one."""
+    pyenv = shutil.which("pyenv")
+    if pyenv is None or "PYENV_VERSION" in os.environ:
+        return
+
+    def ask(*question: str) -> str:
+        return subprocess.run([pyenv, *question], capture_output=True, text=True, check=False).stdout.strip()
+
+    ours = [name for name in ask("versions", "--bare").split() if name.rpartition(".")[0] in PYTHONS]
+    os.environ["PYENV_VERSION"] = ":".join([ask("version-name") or "system", *ours])
+
+
+offer_all_of_pyenv()
 
 
 def tools(group: str) -> list[str]:
