@@ -4,7 +4,8 @@ A context manager made of a plain nursery turns the ``ValueError`` of its body i
 any exception that leaves a nursery is wrapped. :func:`open_hidden_nursery` takes the wrapping off again, by the
 recipe of Trio's manual ("Designing for multiple errors"):
 
-* only the top level of the group is looked at: a group that the user made stays as it is;
+* only the top level of the group is looked at: a group that the body raised comes out with what it holds (as a copy,
+  which Trio makes of any group that leaves a cancelled scope);
 * ``KeyboardInterrupt`` and ``SystemExit`` come first;
 * ``Cancelled`` is dropped beside anything else, because it is only how the others stopped;
 * if one exception is left, that very object is raised, with the ``__context__`` it had;
@@ -47,7 +48,8 @@ def _raise_the_one(group: BaseExceptionGroup[BaseException]) -> NoReturn:
             if isinstance(exc, (KeyboardInterrupt, SystemExit)):
                 # A new one, because the group that it comes from holds the old one.
                 raise type(exc)(*exc.args) from group
-        raise RuntimeError("kraken_trio: a background task failed beside the body of its block (cause)") from group
+        msg = "kraken_trio: a background task failed beside the body of its block"
+        raise RuntimeError(msg) from group
     the_one = real[0] if real else group.exceptions[0]
     context = the_one.__context__
     try:

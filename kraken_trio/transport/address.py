@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -45,6 +46,10 @@ def parse_address(url: str) -> Address:
     Raises :class:`~kraken_trio.ConnectError` (not retryable) that says what is wrong with it. Spaces, control
     characters and letters outside ASCII are refused rather than repaired (``urlsplit`` drops some of them silently).
     """
+    if "@" in re.split("[/?#]", url.partition("//")[2], maxsplit=1)[0]:
+        # Checked first, and the URL is not repeated: it may hold a password.
+        msg = "the URL must not contain a user name or password"
+        raise ConnectError(msg, retryable=False)
     if not url.isascii() or not url.isprintable() or " " in url:
         _refuse(url, "a URL has only printable ASCII characters (percent-encode the others; names as xn--...)")
     try:
@@ -52,9 +57,6 @@ def parse_address(url: str) -> Address:
         scheme, host, port = parts.scheme, parts.hostname, parts.port
     except ValueError as exc:
         _refuse(url, str(exc))
-    if parts.username is not None or parts.password is not None:
-        # The URL is not repeated here: it may hold a password.
-        raise ConnectError("the URL must not contain a user name or password", retryable=False)
     if scheme not in _DEFAULT_PORTS:
         _refuse(url, "it must begin with wss:// (or ws://, without encryption)")
     if not host:
@@ -76,4 +78,5 @@ def parse_address(url: str) -> Address:
 
 
 def _refuse(url: str, why: str) -> NoReturn:
-    raise ConnectError(f"not a usable WebSocket URL: {printable(url)!r}: {printable(why)}", retryable=False) from None
+    msg = f"not a usable WebSocket URL: {printable(url)!r}: {printable(why)}"
+    raise ConnectError(msg, retryable=False) from None

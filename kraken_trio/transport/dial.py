@@ -6,6 +6,7 @@ and what to do. A stream that a step was given stays the caller's to close, also
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -32,15 +33,17 @@ def check_tls(address: Address, context: ssl.SSLContext | None) -> ssl.SSLContex
     """
     if not address.secure:
         if context is not None:
-            raise ValueError("an ssl_context was given, but the URL begins with ws://, which is not encrypted: use wss://")
+            msg = "an ssl_context was given, but the URL begins with ws://, which is not encrypted: use wss://"
+            raise ValueError(msg)
         return None
     if context is None:
         return ssl.create_default_context()
     if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
-        raise ValueError(
+        msg = (
             "the ssl_context does not verify the server: it needs verify_mode=ssl.CERT_REQUIRED, check_hostname=True; "
             "to trust a private authority, use ssl.create_default_context(cafile=...)"
         )
+        raise ValueError(msg)
     return context
 
 
@@ -49,23 +52,28 @@ async def reach(address: Address, open_stream: OpenStream) -> trio.abc.Stream:
     try:
         return await open_stream(address.host, address.port)
     except socket.gaierror as exc:
-        raise ConnectError(
+        msg = (
             f"cannot connect to {address}: the name could not be looked up ({printable(exc.strerror)}); "
             "check its spelling, and that this machine is online"
-        ) from exc
+        )
+        raise ConnectError(msg) from exc
     except OSError as exc:
-        raise ConnectError(
+        msg = (
             f"cannot connect to {address}: {_why_unreachable(exc)}; "
             "check the address and the port, the network, and any firewall or proxy on the way"
-        ) from exc
+        )
+        raise ConnectError(msg) from exc
 
 
 def _why_unreachable(exc: OSError) -> str:
     """One line from what ``trio.open_tcp_stream`` raises: one cause, or a group of them, an attempt each."""
     cause = exc.__cause__
     attempts = cause.exceptions if isinstance(cause, BaseExceptionGroup) else (cause or exc,)
-    causes = dict.fromkeys(getattr(attempt, "strerror", None) or str(attempt) for attempt in attempts)
-    return printable(", ".join(causes))
+    return printable(", ".join(dict.fromkeys(map(_short, attempts))))
+
+
+def _short(exc: BaseException) -> str:
+    return os.strerror(exc.errno) if isinstance(exc, OSError) and exc.errno else str(exc)
 
 
 async def secure(stream: trio.abc.Stream, address: Address, context: ssl.SSLContext) -> trio.SSLStream[trio.abc.Stream]:
@@ -77,14 +85,15 @@ async def secure(stream: trio.abc.Stream, address: Address, context: ssl.SSLCont
     except trio.BrokenResourceError as exc:
         cause = exc.__cause__
         if isinstance(cause, ssl.SSLCertVerificationError):
-            raise ConnectError(
+            msg = (
                 f"the certificate of {address} was refused: {printable(cause.verify_message)}; "
-                "check the host name, this machine's clock and its root certificates, and any proxy that opens TLS",
-                retryable=False,
-            ) from exc
+                "check the host name, this machine's clock and its root certificates, and any proxy that opens TLS"
+            )
+            raise ConnectError(msg, retryable=False) from exc
         why = cause.reason if isinstance(cause, ssl.SSLError) and cause.reason else cause or exc
-        raise ConnectError(
+        msg = (
             f"no TLS connection to {address}: {printable(why)}; "
             "check that this port speaks TLS, and any proxy on the way"
-        ) from exc
+        )
+        raise ConnectError(msg) from exc
     return tls

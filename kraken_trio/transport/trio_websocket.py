@@ -38,9 +38,7 @@ RECEIVE_BYTES = 64 * 1024
 _CLOSE_FRAME = 0x88  # the first byte of a WebSocket CLOSE (RFC 6455, section 5.2: FIN, opcode 8)
 
 
-def connect(
-    url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits
-) -> AbstractAsyncContextManager[Transport]:
+def connect(url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits) -> AbstractAsyncContextManager[Transport]:
     """Connect to a ``ws://`` or ``wss://`` URL: see :class:`~kraken_trio.transport.Connect`.
 
     ``ssl_context`` is for ``wss`` and must verify certificate and host name, or be None for Python's default
@@ -106,10 +104,11 @@ class _Line:
             self._phase = "waiting for the answer to the WebSocket request"
             await nursery.start(self._read, self._stream)
         if scope.cancelled_caught:
-            raise ConnectError(
+            msg = (
                 f"no connection to {address} within {limits.connect_timeout:g} s (while {self._phase}); "
                 "check the address, the network, and any firewall or proxy on the way"
             )
+            raise ConnectError(msg)
 
     async def _read(self, stream: trio.abc.Stream, *, task_status: trio.TaskStatus[None]) -> None:
         """Hold the nursery of trio-websocket's reader task, and turn whatever that dies of into state."""
@@ -133,9 +132,10 @@ class _Line:
             raise
         except Exception as exc:
             # Not ours: h11's, wsproto's, or a bug there. All mean that the peer's bytes made no sense at this point.
-            why = printable(exc.__context__ or exc)
+            why = printable(_root(exc))
             if self._websocket is None:
-                raise ConnectError(f"{self._address} broke the rules of the WebSocket upgrade: {why}") from exc
+                msg = f"{self._address} broke the rules of the WebSocket upgrade: {why}"
+                raise ConnectError(msg) from exc
             self._over = f"the WebSocket reader failed: {why}"
         finally:
             self._goodbye.cancel()  # nobody is left who could read the peer's goodbye
@@ -203,6 +203,13 @@ class _Line:
                 self._reader.cancel()
 
 
+def _root(exc: BaseException) -> BaseException:
+    """The first error of a chain: wsproto fails to tell the peer what it did wrong, and that hides what it was."""
+    while exc.__context__ is not None:
+        exc = exc.__context__
+    return exc
+
+
 class _Guard(trio.abc.Stream):
     """The stream as the library sees it."""
 
@@ -215,7 +222,7 @@ class _Guard(trio.abc.Stream):
         self.close_sent = False
         """True once the library has begun to write a CLOSE, be it the first or the answer."""
         self.ended: str | None = None
-        """How the stream ended, if it did."""
+        """How the stream ended, if it did: what was seen first, in either direction."""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if not self._accepted:
@@ -225,26 +232,30 @@ class _Guard(trio.abc.Stream):
         try:
             data = await self._stream.receive_some(max_bytes)
         except trio.BrokenResourceError as exc:
-            self.ended = f"the connection broke: {printable(exc)}"
+            self._ended_by(exc)
             raise
         if not data:
-            self.ended = "the peer ended the stream without a WebSocket close"
+            self.ended = self.ended or "the peer ended the stream without a WebSocket close"
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         if self._is_torn:
-            raise trio.BrokenResourceError("an earlier write was cancelled half-way")
+            msg = "an earlier write was cancelled half-way"
+            raise trio.BrokenResourceError(msg)
         self.close_sent = self.close_sent or data[0] == _CLOSE_FRAME
         try:
             await self._stream.send_all(data)
         except trio.BrokenResourceError as exc:
-            self.ended = self.ended or f"the connection broke: {printable(exc)}"
+            self._ended_by(exc)
             raise
         except BaseException:
             # Trio does not say how much was written: a frame may be cut anywhere, and another after it is garbage.
             self._is_torn = True
             self._on_torn()
             raise
+
+    def _ended_by(self, exc: trio.BrokenResourceError) -> None:
+        self.ended = self.ended or f"the connection broke: {printable(exc)}"
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()

@@ -50,19 +50,24 @@ async def read_acceptance(stream: trio.abc.ReceiveStream, address: Address) -> b
     answered = f"{address} answered the WebSocket request with"
     while not (end := _END_OF_HEAD.search(head)):
         if not head.startswith(_START[: len(head)]):
-            raise ConnectError(f"{answered} something that is not HTTP: {_words(head)}")
+            msg = f"{answered} something that is not HTTP: {_words(head)}"
+            raise ConnectError(msg)
         if len(head) > MAX_HEAD_BYTES:
-            raise ConnectError(f"{answered} more than {MAX_HEAD_BYTES} bytes of headers")
+            msg = f"{answered} more than {MAX_HEAD_BYTES} bytes of headers"
+            raise ConnectError(msg)
         try:
             chunk = await stream.receive_some(MAX_HEAD_BYTES)
         except trio.BrokenResourceError as exc:
-            raise ConnectError(f"the connection to {address} broke in the WebSocket upgrade: {printable(exc)}") from exc
+            msg = f"the connection to {address} broke in the WebSocket upgrade: {printable(exc)}"
+            raise ConnectError(msg) from exc
         if not chunk:
-            raise ConnectError(f"{address} closed the connection in the WebSocket upgrade, without an answer")
+            msg = f"{address} closed the connection in the WebSocket upgrade, without an answer"
+            raise ConnectError(msg)
         head += chunk
     status_line = _STATUS_LINE.match(head)
     if status_line is None:
-        raise ConnectError(f"{answered} something that is not HTTP: {_words(head)}")
+        msg = f"{answered} something that is not HTTP: {_words(head)}"
+        raise ConnectError(msg)
     if status_line[1] == b"101":
         return bytes(head)
     headers = _headers(bytes(head[status_line.end() : end.end()]))

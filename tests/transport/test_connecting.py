@@ -1,0 +1,498 @@
+"""Peers that do not let us in: a ConnectError at once or in time, that names the cause and whether to try again."""
+
+from __future__ import annotations
+
+import math
+import socket
+import ssl
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+import trio
+import trio.testing
+import trustme
+
+from kraken_trio.errors import ConnectError
+from kraken_trio.transport import Limits, upgrade
+from kraken_trio.transport.trio_websocket import connect, connecting_with
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kraken_trio.transport import Transport
+    from tests.transport.conftest import Network, Peer, Script
+
+URL = "ws://exchange.test/v2"
+
+
+async def refused(network: Network, script: Script, *, url: str = URL, **more: Any) -> ConnectError:
+    """Visit a peer that does not let us in. It must not take long, and nothing may be left (see ``visit``)."""
+    with pytest.raises(ConnectError) as info:
+        await network.visit(script, url=url, **more)
+    assert str(info.value).isprintable()
+    return info.value
+
+
+def answering(answer: bytes, *, stays: bool = True) -> Script:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer)
+        if stays:
+            await peer.gone()
+
+    return script
+
+
+# -- the request ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "target", "host"),
+    [
+        ("ws://exchange.test/v2", "/v2", "exchange.test"),
+        ("ws://exchange.test", "/", "exchange.test"),
+        ("ws://exchange.test:8080/a/b?c=d", "/a/b?c=d", "exchange.test:8080"),
+        ("ws://[::1]:8080?c", "/?c", "[::1]:8080"),
+    ],
+)
+async def test_request(memory: Network, url: str, target: str, host: str) -> None:
+    async def script(peer: Peer) -> None:
+        lines = (await peer.request()).splitlines()
+        assert lines[0] == f"GET {target} HTTP/1.1"
+        headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
+        assert headers.pop("sec-websocket-key")
+        assert headers == {
+            "host": host,
+            "upgrade": "websocket",
+            "connection": "upgrade",
+            "sec-websocket-version": "13",
+        }, "no origin, no subprotocol, no compression"
+
+    await refused(memory, script, url=url)
+
+
+# -- name and TCP -----------------------------------------------------------------------------------------------------
+
+
+async def test_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoNames(trio.abc.HostnameResolver):
+        async def getaddrinfo(self, *args: object, **kwargs: object) -> list[tuple[object]]:  # type: ignore[override]
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        async def getnameinfo(self, *args: object) -> tuple[str, str]:
+            raise NotImplementedError
+
+    trio.socket.set_custom_hostname_resolver(NoNames())
+    with pytest.raises(ConnectError, match=r"nowhere\.test:443.*could not be looked up.*check its spelling") as info:
+        async with connect("wss://nowhere.test/v2", ssl_context=None, limits=Limits()):
+            pass
+    assert info.value.retryable
+
+
+async def test_port_where_nobody_listens() -> None:
+    async with (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0] as listener:
+        port = listener.socket.getsockname()[1]
+    with pytest.raises(
+        ConnectError, match=rf"^cannot connect to 127\.0\.0\.1:{port}: Connection refused; check"
+    ) as info:
+        async with connect(f"ws://127.0.0.1:{port}", ssl_context=None, limits=Limits()):
+            pass
+    assert info.value.retryable
+
+
+async def test_connect_over_the_machines_own_network(loopback: Network) -> None:
+    async def serve() -> None:
+        async with await listener.accept() as stream:
+            await stream.receive_some()
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        async with listener:
+            nursery.start_soon(serve)
+            with pytest.raises(ConnectError, match="closed the connection in the WebSocket upgrade"):
+                async with connect(
+                    f"ws://127.0.0.1:{listener.socket.getsockname()[1]}", ssl_context=None, limits=loopback.limits
+                ):
+                    pass
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (None, "all attempts failed"),
+        (OSError("no number"), "no number"),
+        (ValueError("not an OSError"), "not an OSError"),
+        (
+            ExceptionGroup(
+                "", [ConnectionRefusedError(111, "::1"), OSError(113, "x"), ConnectionRefusedError(111, "y")]
+            ),
+            "Connection refused, No route to host",
+        ),
+    ],
+)
+async def test_every_attempt_is_told_once(cause: BaseException | None, said: str) -> None:
+    async def open_stream(host: str, port: int) -> trio.abc.Stream:
+        raise OSError("all attempts failed") from cause
+
+    with pytest.raises(ConnectError, match=rf"^cannot connect to exchange\.test:80: {said}; check"):
+        async with connecting_with(open_stream)(URL, ssl_context=None, limits=Limits()):
+            pass
+
+
+async def test_no_answer_to_tcp(autojump_clock: trio.testing.MockClock) -> None:
+    async def open_stream(host: str, port: int) -> trio.abc.Stream:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    before = trio.current_time()
+    with pytest.raises(ConnectError, match=r"within 10 s \(while looking up the name, or connecting by TCP\)") as info:
+        async with connecting_with(open_stream)(URL, ssl_context=None, limits=Limits()):
+            pass
+    assert trio.current_time() - before == pytest.approx(10)
+    assert info.value.retryable
+
+
+# -- TLS --------------------------------------------------------------------------------------------------------------
+
+
+class Authority:
+    def __init__(self) -> None:
+        self.ca = trustme.CA()
+
+    def server(self, *names: str) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.ca.issue_cert(*names).configure_cert(context)
+        return context
+
+    def client(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        self.ca.configure_trust(context)
+        return context
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+async def test_trusted_certificate_and_sni(network: Network, authority: Authority) -> None:
+    names: list[str | None] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.accept(peer.text("encrypted"))
+        await peer.gone()
+
+    async def body(transport: Transport) -> None:
+        assert await transport.receive() == ["encrypted"]
+
+    tls = authority.server("exchange.test")
+    tls.sni_callback = lambda _socket, name, _context: names.append(name)
+    await network.visit(script, body, url="wss://exchange.test/v2", ssl_context=authority.client(), tls=tls)
+    assert names == ["exchange.test"]
+
+
+async def test_untrusted_certificate(network: Network, authority: Authority) -> None:
+    error = await refused(
+        network, lambda peer: peer.gone(), url="wss://exchange.test/v2", tls=authority.server("exchange.test")
+    )
+    assert not error.retryable
+    assert "the certificate of exchange.test:443 was refused: " in str(error)
+    assert "unable to get local issuer certificate" in str(error) or "self" in str(error)
+
+
+async def test_certificate_for_another_name(network: Network, authority: Authority) -> None:
+    error = await refused(
+        network,
+        lambda peer: peer.gone(),
+        url="wss://exchange.test/v2",
+        ssl_context=authority.client(),
+        tls=authority.server("other.test"),
+    )
+    assert not error.retryable
+    assert "Hostname mismatch, certificate is not valid for 'exchange.test'" in str(error)
+
+
+async def test_tls_to_a_port_that_does_not_speak_it(network: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await peer.gone()
+
+    error = await refused(network, script, url="wss://exchange.test/v2")
+    assert error.retryable
+    assert "no TLS connection to exchange.test:443: " in str(error)
+    assert "check that this port speaks TLS" in str(error)
+
+
+async def test_end_in_the_tls_handshake(network: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.stream.receive_some()
+
+    error = await refused(network, script, url="wss://exchange.test/v2")
+    assert error.retryable
+    assert "no TLS connection to exchange.test:443" in str(error)
+
+
+async def test_no_answer_in_the_tls_handshake(network: Network) -> None:
+    limits = attrs.evolve(network.limits, connect_timeout=0.2)
+    error = await refused(network, lambda peer: peer.gone(), url="wss://exchange.test/v2", limits=limits)
+    assert error.retryable
+    assert "no connection to exchange.test:443 within 0.2 s (while in TLS's handshake)" in str(error)
+
+
+def unchecked_name() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    return context
+
+
+def unchecked_certificate() -> ssl.SSLContext:
+    context = unchecked_name()
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@pytest.mark.parametrize(
+    "context", [unchecked_name, unchecked_certificate, lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)]
+)
+async def test_a_context_that_does_not_verify_is_refused(
+    memory: Network, context: Callable[[], ssl.SSLContext]
+) -> None:
+    with pytest.raises(ValueError, match="does not verify the server"):
+        await memory.visit(lambda peer: peer.gone(), url="wss://exchange.test", ssl_context=context())
+    assert not memory.opened
+
+
+async def test_a_context_for_a_connection_without_tls_is_refused(memory: Network) -> None:
+    with pytest.raises(ValueError, match="use wss://"):
+        await memory.visit(lambda peer: peer.gone(), url=URL, ssl_context=ssl.create_default_context())
+    assert not memory.opened
+
+
+# -- the upgrade ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("so_far", [b"", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: web"])
+async def test_ends_in_the_upgrade(network: Network, so_far: bytes) -> None:
+    error = await refused(network, answering(so_far, stays=False))
+    assert error.retryable
+    assert "exchange.test:80 closed the connection in the WebSocket upgrade, without an answer" in str(error)
+
+
+async def test_resets_in_the_upgrade(loopback: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await trio.sleep(0.05)  # what was sent and is never read makes closing a reset
+
+    error = await refused(loopback, script)
+    assert error.retryable
+    assert "broke in the WebSocket upgrade" in str(error)
+    assert "reset" in str(error)
+
+
+@pytest.mark.parametrize("so_far", [b"", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: web"])
+async def test_no_answer_to_the_upgrade(network: Network, so_far: bytes) -> None:
+    limits = attrs.evolve(network.limits, connect_timeout=0.2)
+    error = await refused(network, answering(so_far), limits=limits)
+    assert error.retryable
+    assert "within 0.2 s (while waiting for the answer to the WebSocket request)" in str(error)
+
+
+async def test_a_peer_that_does_not_read_our_request() -> None:
+    ours, _theirs = trio.testing.lockstep_stream_pair()
+
+    async def open_stream(host: str, port: int) -> trio.abc.Stream:
+        return ours
+
+    with pytest.raises(ConnectError, match=r"within 0\.1 s"):
+        async with connecting_with(open_stream)(URL, ssl_context=None, limits=Limits(connect_timeout=0.1)):
+            pass
+
+
+async def test_cancelled_while_connecting(network: Network) -> None:
+    scope = trio.CancelScope(deadline=trio.current_time() + 0.1)
+    await network.visit(lambda peer: peer.gone(), scope=scope)
+    assert scope.cancelled_caught
+
+
+HTML = b"<html><head><title>503 Service\r\n Unavailable</title></head><body>Maintenance \x1b[2J</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "expected", "says"),
+    [
+        ("429 Too Many Requests\r\nRetry-After: 7", b"slow down", (429, 7.0, True), "HTTP 429 Too Many Requests: slow"),
+        ("429 Too Many Requests", b"", (429, None, True), "HTTP 429 Too Many Requests"),
+        ("403 Forbidden", b"error code: 1015", (403, upgrade.BAN_PAUSE, True), "1015 (try again in 60 s)"),
+        ("403 Forbidden\r\nRetry-After: 600", b"", (403, 600.0, True), "(try again in 600 s)"),
+        ("503 Service Unavailable", HTML, (503, None, True), "503 Service Unavailable Maintenance \\x1b[2J"),
+        ("502", b"", (502, None, True), "HTTP 502"),
+        ("400 Bad Request", b"", (400, None, False), "HTTP 400 Bad Request"),
+        ("401 Unauthorized", b"", (401, None, False), "HTTP 401"),
+        ("404 Not Found", b"", (404, None, False), "HTTP 404"),
+        ("200 OK", b"hello", (200, None, True), "HTTP 200 OK: hello"),
+        ("100 Continue", b"", (100, None, True), "HTTP 100"),
+        ("301 Moved\r\nlocation:  wss://x.test/\x1b", b"", (301, None, False), "redirects to wss://x.test/\\x1b; "),
+        ("308 Moved", b"", (308, None, False), "redirects to somewhere it does not name"),
+        ("500 \x1b[2J", b"", (500, None, True), "HTTP 500 \\x1b[2J"),
+        ("500 Oh\r\nnot a header", b"", (500, None, True), "HTTP 500 Oh"),
+    ],
+)
+@pytest.mark.parametrize("length", ["known", "unknown", "wrong"])
+async def test_http_refusals(
+    network: Network,
+    head: str,
+    body: bytes,
+    expected: tuple[int, float | None, bool],
+    says: str,
+    length: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upgrade, "BODY_WAIT", 0.05)
+    lengths = {
+        "known": f"\r\nContent-Length: {len(body)}",
+        "unknown": "",
+        "wrong": "\r\nContent-Length: 99999999999999",
+    }
+    answer = f"HTTP/1.1 {head}{lengths[length]}\r\n\r\n".encode("latin-1") + body
+    error = await refused(network, answering(answer, stays=length != "unknown"))
+    assert (error.status, error.retry_after, error.retryable) == expected
+    assert says in str(error)
+    assert str(error).startswith("exchange.test:80 refused the WebSocket connection: HTTP ")
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_refusal_with_an_endless_body_is_a_refusal(network: Network, reset: bool) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 429 Too Many Requests\r\n\r\n")
+        try:
+            while True:
+                await peer.send(b"more " * 1000)
+        except trio.BrokenResourceError:
+            pass
+
+    error = await refused(network, script)
+    assert error.status == 429
+    assert len(str(error)) < 300
+
+
+async def test_a_refusal_whose_body_is_broken_off(loopback: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.stream.receive_some(1)  # the rest of the request stays unread: closing is a reset
+        await peer.send(b"HTTP/1.1 429 Too Many Requests\r\n\r\nslow")
+        await trio.sleep(0.05)
+
+    error = await refused(loopback, script)
+    assert error.status == 429
+    assert "slow" in str(error)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"\x15\x03\x01\x00\x02\x02\x46",
+        b"\r\n\r\n",
+        b"HTTP/2 101\r\n\r\n",
+        b"HTTP/1.1 hello\r\n\r\n",
+        b"HTTP/1.1 1010 x\r\n\r\n",
+        b"HTTP/1.1\r\n\r\n",
+        b"<" * 10_000,
+    ],
+)
+async def test_garbage_instead_of_http(network: Network, garbage: bytes) -> None:
+    error = await refused(network, answering(garbage))
+    assert error.retryable
+    assert "with something that is not HTTP: " in str(error)
+    assert len(str(error)) < 300
+
+
+async def test_headers_without_end(network: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 101 Switching Protocols\r\n")
+        try:
+            while True:
+                await peer.send(b"X: " + b"x" * 1000 + b"\r\n")
+        except trio.BrokenResourceError:
+            pass
+
+    error = await refused(network, script)
+    assert "more than 16384 bytes of headers" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ((b"Sec-WebSocket-Accept: ", b"Sec-WebSocket-Accept: x"), "Bad accept token"),
+        ((b"Upgrade: websocket", b"Upgrade: h2c"), "Upgrade: websocket"),
+        ((b"Connection: Upgrade\r\n", b""), "Connection: Upgrade"),
+        ((b"Connection: Upgrade", b"Connection: \xff"), ""),
+        ((b"\r\n\r\n", b"\r\nSec-WebSocket-Protocol: \x1b[2J\r\n\r\n"), ""),
+        ((b"\r\n\r\n", b"\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"), "unrecognized extension"),
+        ((b"\r\n\r\n", b"\r\nnot a header\r\n\r\n"), "illegal header line"),
+    ],
+)
+async def test_breaks_the_rules_of_the_upgrade(network: Network, change: tuple[bytes, bytes], why: str) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.send(peer.acceptance(await peer.request()).replace(*change))
+        await peer.gone()
+
+    error = await refused(network, script)
+    assert error.retryable
+    assert "exchange.test:80 broke the rules of the WebSocket upgrade: " in str(error)
+    assert why in str(error)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_an_acceptance_in_single_bytes_and_with_long_frames_behind_it(network: Network, at_once: bool) -> None:
+    long = "x" * 9_999
+
+    async def script(peer: Peer) -> None:
+        answer = peer.acceptance(await peer.request()) + peer.text("hello", long, long, long)
+        for part in [answer] if at_once else [answer[i : i + 1] for i in range(200)] + [answer[200:]]:
+            await peer.send(part)
+            await trio.sleep(0)
+        await peer.gone()
+
+    async def body(transport: Transport) -> None:
+        messages = [await transport.receive() for _ in range(4)]
+        assert messages == [["hello"], [long], [long], [long]]
+
+    await network.visit(script, body)
+
+
+# -- Retry-After ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "date", "seconds"),
+    [
+        ("0", "", 0.0),
+        ("120", "", 120.0),
+        ("99999", "", upgrade.MAX_RETRY_AFTER),
+        ("9" * 9999, "", upgrade.MAX_RETRY_AFTER),
+        ("-1", "", None),
+        ("1.5", "", None),
+        ("soon", "", None),
+        ("٣", "", None),
+        ("", "", None),
+        ("Wed, 21 Oct 2015 07:28:30 GMT", "Wed, 21 Oct 2015 07:28:00 GMT", 30.0),
+        ("Wed, 21 Oct 2015 07:28:30 -0000", "Wed, 21 Oct 2015 07:28:00 GMT", 30.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:30 GMT", 0.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", "unreadable", 0.0),
+        ("Wed, 21 Oct 2099 07:28:00 GMT", "", upgrade.MAX_RETRY_AFTER),
+        ("Wed, 99 Oct 2015 07:28:00 GMT", "", None),
+    ],
+)
+def test_retry_after(value: str, date: str, seconds: float | None) -> None:
+    assert upgrade.parse_retry_after({"retry-after": value, "date": date}) == seconds
+
+
+def test_retry_after_by_our_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    assert upgrade.parse_retry_after({"retry-after": formatdate(1_000_030, usegmt=True)}) == 30.0
+    assert upgrade.parse_retry_after({}) is None
+    assert math.isfinite(upgrade.MAX_RETRY_AFTER)

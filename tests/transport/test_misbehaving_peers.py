@@ -1,0 +1,654 @@
+"""Peers that do everything wrong: what is raised is right, and leaving ends, with the stream closed and no task left.
+
+The last three are checked by ``network.visit`` for every row. The rows about connecting are in test_connecting.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import struct
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from kraken_trio.transport import ConnectionLost, trio_websocket
+from kraken_trio.transport.address import parse_address
+
+if TYPE_CHECKING:
+    from kraken_trio.transport import Transport
+    from tests.transport.conftest import Network, Peer, Script
+
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+
+
+async def until_lost(transport: Transport) -> None:
+    while True:
+        await transport.receive()
+
+
+async def lost(network: Network, script: Script) -> ConnectionLost:
+    """Visit a peer, read until the connection is lost, and return what was raised. Sending must fail too, then."""
+
+    caught = ConnectionLost("nothing was raised")
+
+    async def body(transport: Transport) -> None:
+        nonlocal caught
+        with pytest.raises(ConnectionLost) as info:
+            await until_lost(transport)
+        caught = info.value
+        with pytest.raises(ConnectionLost) as again:
+            await transport.send("anybody there?")
+        assert (again.value.reason, again.value.code) == (caught.reason, caught.code)
+
+    await network.visit(script, body)
+    return caught
+
+
+# -- peers that end it ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stays", [True, False])
+async def test_sends_close(network: Network, stays: bool) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept(peer.close(1001, "CloudFlare WebSocket proxy restarting"))
+        assert await peer.next_frame() == (CLOSE, struct.pack("!H", 1001) + b"CloudFlare WebSocket proxy restarting")
+        if stays:
+            await peer.gone()
+
+    raised = await lost(network, script)
+    assert raised.code == 1001
+    assert raised.reason == ("the peer closed the connection: 1001 GOING_AWAY: CloudFlare WebSocket proxy restarting")
+
+
+async def test_sends_close_without_a_code(network: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept(peer.frame(CLOSE))
+        await peer.gone()
+
+    raised = await lost(network, script)
+    assert (raised.reason, raised.code) == ("the peer closed the connection, without a code", None)
+
+
+async def test_sends_close_without_a_reason(network: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept(peer.close(4000))
+        await peer.gone()
+
+    raised = await lost(network, script)
+    assert (raised.reason, raised.code) == ("the peer closed the connection: 4000 PRIVATE_RESERVED", 4000)
+
+
+async def test_close_reason_is_escaped_also_in_the_librarys_log(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept(peer.close(1008, "\x1b[2J\r\ngone \u202e"))
+        await peer.gone()
+
+    with caplog.at_level(logging.DEBUG, logger="trio-websocket"):
+        raised = await lost(network, script)
+    assert raised.reason.endswith(r"1008 POLICY_VIOLATION: \x1b[2J\r\ngone \u202e")
+    assert any("POLICY_VIOLATION" in record.getMessage() for record in caplog.records)
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
+async def test_messages_before_the_close_are_received(network: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept(peer.text("1", "2", "3") + peer.close(1000))
+        await peer.gone()
+
+    async def body(transport: Transport) -> None:
+        messages: list[str | bytes] = []
+        with pytest.raises(ConnectionLost):
+            while True:
+                messages += await transport.receive()
+        assert messages == ["1", "2", "3"]
+
+    await network.visit(script, body)
+
+
+async def test_ends_the_stream_without_close(network: Network) -> None:
+    raised = await lost(network, lambda peer: peer.accept())
+    assert (raised.reason, raised.code) == ("the peer ended the stream without a WebSocket close", None)
+
+
+def abort(stream: trio.abc.Stream) -> None:
+    """Make closing this socket send RST."""
+    assert isinstance(stream, trio.SocketStream)
+    stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def test_resets_the_connection(loopback: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept(peer.text("one"))
+        assert await peer.next_frame() == (TEXT, b"two")
+        abort(peer.stream)
+
+    async def body(transport: Transport) -> None:
+        assert await transport.receive() == ["one"]
+        await transport.send("two")
+        with pytest.raises(ConnectionLost, match=r"the connection broke: .*reset") as info:
+            await transport.receive()
+        assert info.value.code is None
+        with pytest.raises(ConnectionLost, match=r"the connection broke: .*reset"):
+            await transport.send("three")
+
+    await loopback.visit(script, body)
+
+
+async def test_resets_while_we_write(loopback: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        await trio.sleep(0.05)
+        abort(peer.stream)
+
+    async def body(transport: Transport) -> None:
+        with pytest.raises(ConnectionLost, match="the connection broke"):
+            while True:
+                await transport.send("x" * 1_000_000)
+
+    await loopback.visit(script, body)
+
+
+async def test_dies_while_we_wait(network: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        await trio.sleep(0.05)
+
+    raised = await lost(network, script)
+    assert raised.code is None
+
+
+# -- peers that break the rules ---------------------------------------------------------------------------------------
+
+
+BROKEN = {
+    "an unknown opcode": (b"\x83\x00", "Invalid opcode 0x3"),
+    "a masked frame": (b"\x81\x81\0\0\0\0a", "client received unexpected masked frame"),
+    "a reserved bit, so compressed": (b"\xc1\x01a", "Reserved bit set unexpectedly"),
+    "a fragment of a control frame": (b"\x09\x00", "Invalid attempt to fragment control frame"),
+    "a continuation of nothing": (b"\x80\x01a", "expected CONTINUATION|unexpected CONTINUATION|"),
+    "text that is not UTF-8": (b"\x81\x02\xff\xfe", "UTF-8|utf-8"),
+    "a close code that nobody may send": (b"\x88\x02\x03\xee", "local-only"),
+    "a close of one byte": (b"\x88\x01\x03", "1 byte"),
+    "a length with the sign bit": (b"\x82\xff" + b"\xff" * 8, "non-zero MSB"),
+    "HTTP again": (b"HTTP/1.1 200 OK\r\n\r\n", ""),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("then", ["stays", "goes on", "goes"])
+async def test_breaks_the_protocol(network: Network, name: str, then: str) -> None:
+    wrong, why = BROKEN[name]
+
+    async def script(peer: Peer) -> None:
+        await peer.accept(wrong)
+        if then == "stays":
+            await peer.gone()
+        elif then == "goes on":
+            try:
+                while True:
+                    await peer.send(peer.text("still here") * 100)
+            except trio.BrokenResourceError:
+                pass
+
+    raised = await lost(network, script)
+    assert raised.code is None, "the peer sent none"
+    assert raised.reason.startswith("the peer broke the WebSocket protocol")
+    assert any(part in raised.reason for part in why.split("|"))
+
+
+@pytest.mark.parametrize("then", ["stays", "goes on", "goes"])
+@pytest.mark.parametrize("parts", [1, 3])
+async def test_sends_a_message_that_is_too_long(network: Network, then: str, parts: int) -> None:
+    long = b"x" * (network.limits.max_frame_bytes + 1)
+
+    async def script(peer: Peer) -> None:
+        if parts == 1:
+            await peer.accept(peer.frame(TEXT, long))
+        else:
+            third = len(long) // 3 + 1
+            await peer.accept(peer.frame(TEXT, long[:third], fin=False))
+            await peer.send(peer.frame(0, long[:third], fin=False) + peer.frame(0, long[:third]))
+        if then == "stays":
+            await peer.gone()
+        elif then == "goes on":
+            try:
+                while True:
+                    await peer.send(peer.text("still here") * 100)
+            except trio.BrokenResourceError:
+                pass
+
+    raised = await lost(network, script)
+    assert raised.code is None, "the peer sent none"
+    assert raised.reason == "the peer sent a message of more than 10000 bytes"
+
+
+async def test_fragments_that_kill_the_librarys_reader(network: Network) -> None:
+    """Each fragment alone is too long, and they come in one piece: trio-websocket wants to close twice, and fails."""
+    limits = attrs.evolve(network.limits, max_frame_bytes=10)
+
+    async def script(peer: Peer) -> None:
+        await peer.accept(b"".join(peer.frame(opcode, b"x" * 11, fin=False) for opcode in (TEXT, 0, 0)))
+        await peer.gone()
+
+    async def body(transport: Transport) -> None:
+        with pytest.raises(ConnectionLost):
+            await transport.receive()
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(2):
+            with pytest.raises(ConnectionLost, match=r"the WebSocket reader failed: .*CloseConnection"):
+                await transport.receive()
+            with pytest.raises(ConnectionLost, match=r"the WebSocket reader failed: .*CloseConnection"):
+                await transport.send("x")
+        assert "the WebSocket reader failed" in repr(transport)
+
+    visit = await network.visit(script, body, limits=limits)
+    assert visit.leaving < limits.close_timeout, "there is nobody to say goodbye to"
+
+
+async def test_a_message_of_exactly_the_limit_in_fragments_with_pings_between(network: Network) -> None:
+    limit = network.limits.max_frame_bytes
+
+    async def script(peer: Peer) -> None:
+        ping = peer.frame(PING, b"now")
+        await peer.accept(
+            peer.frame(TEXT, b"x" * (limit - 1), fin=False)
+            + ping
+            + peer.frame(0, fin=False)
+            + ping
+            + peer.frame(0, b"y")
+        )
+        assert [await peer.next_frame() for _ in range(2)] == [(PONG, b"now")] * 2
+        await peer.gone()
+
+    async def body(transport: Transport) -> None:
+        assert await transport.receive() == ["x" * (limit - 1) + "y"]
+
+    await network.visit(script, body)
+
+
+async def test_binary_messages_are_handed_on(network: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept(peer.frame(BINARY, b"\x00\xff"))
+        await peer.gone()
+
+    async def body(transport: Transport) -> None:
+        assert await transport.receive() == [b"\x00\xff"]
+
+    await network.visit(script, body)
+
+
+# -- peers that will not let go ---------------------------------------------------------------------------------------
+
+
+async def test_answers_our_close(network: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        assert await peer.next_frame() == (CLOSE, b"\x03\xe8")
+        await peer.send(peer.close(1000))
+        await peer.gone()
+
+    visit = await network.visit(script)
+    assert visit.leaving < network.limits.close_timeout
+
+
+async def test_ignores_our_close(network: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        assert await peer.next_frame() == (CLOSE, b"\x03\xe8")
+        await peer.gone()
+
+    visit = await network.visit(script)
+    assert visit.leaving >= network.limits.close_timeout * 0.9
+
+
+async def test_pings_after_our_close(network: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        assert await peer.next_frame() == (CLOSE, b"\x03\xe8")
+        await peer.send(peer.frame(PING, b"?"))
+        await peer.gone()
+
+    visit = await network.visit(script)
+    assert visit.leaving < network.limits.close_timeout, "the reader is gone, so there is nothing to wait for"
+
+
+@pytest.mark.parametrize("unread", [0, 20])
+async def test_floods_us_after_our_close(network: Network, unread: int) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept(peer.text(*["unread"] * unread))
+        assert await peer.next_frame() == (CLOSE, b"\x03\xe8")
+        try:
+            while True:
+                await peer.send(peer.text("more") * 100)
+                await trio.sleep(0)
+        except trio.BrokenResourceError:
+            pass
+
+    async def body(transport: Transport) -> None:
+        await trio.testing.wait_all_tasks_blocked()
+
+    await network.visit(script, body)
+
+
+async def test_stops_reading_and_we_leave(loopback: Network) -> None:
+    """The goodbye cannot even be written."""
+
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        await trio.sleep(0.8)
+        await peer.gone()
+
+    async def body(transport: Transport) -> None:
+        with trio.move_on_after(0.1) as scope:
+            while True:
+                await transport.send("x" * 100_000)
+        assert scope.cancelled_caught
+
+    visit = await loopback.visit(script, body)
+    assert visit.leaving < loopback.limits.close_timeout, "half a frame is on the wire: there is nothing to say"
+
+
+async def test_stops_reading_and_our_send_is_cancelled(loopback: Network) -> None:
+    sent = 0
+    text = "x" * 100_000
+    may_read = trio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.accept(peer.text("a", "b"))
+        await may_read.wait()
+        whole = 0
+        try:
+            while True:
+                assert await peer.next_frame() == (TEXT, text.encode())
+                whole += 1
+        except EOFError:
+            pass
+        assert 0 < whole == sent, "and then nothing but the beginning of another one"
+
+    async def body(transport: Transport) -> None:
+        nonlocal sent
+        assert await transport.receive() == ["a"]
+        with trio.move_on_after(0.1) as scope:
+            while True:
+                await transport.send(text)
+                sent += 1
+        assert scope.cancelled_caught
+        may_read.set()
+        for _ in range(2):
+            with pytest.raises(ConnectionLost, match="a send was cancelled"):
+                await transport.send("complete")
+        with pytest.raises(ConnectionLost, match="a send was cancelled"):
+            await transport.receive()
+
+    await loopback.visit(script, body)
+
+
+async def test_a_cancelled_send_wakes_who_receives(loopback: Network) -> None:
+    woken = False
+
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        await trio.sleep(0.3)
+        await peer.gone()
+
+    async def receive(transport: Transport) -> None:
+        nonlocal woken
+        with pytest.raises(ConnectionLost, match="a send was cancelled"):
+            await transport.receive()
+        woken = True
+
+    async def body(transport: Transport) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive, transport)
+            with trio.move_on_after(0.1):
+                while True:
+                    await transport.send("x" * 100_000)
+
+    await loopback.visit(script, body)
+    assert woken
+
+
+async def test_nothing_reaches_the_stream_after_a_write_that_was_cancelled() -> None:
+    """Not even from the library's reader, which may be the next in its queue of writers (of PONGs)."""
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    torn: list[str] = []
+    guard = trio_websocket._Guard(ours, parse_address("ws://exchange.test"), lambda: torn.append("told"))
+    with trio.move_on_after(0.01):
+        await guard.send_all(b"\x81half")
+    assert torn == ["told"]
+    with pytest.raises(trio.BrokenResourceError, match="an earlier write was cancelled"):
+        await guard.send_all(b"\x8apong")
+    with trio.move_on_after(0.01) as scope:
+        await theirs.receive_some()
+        await theirs.receive_some()
+    assert scope.cancelled_caught
+    await guard.aclose()
+
+
+async def test_waiting_until_sending_might_not_block_is_the_streams_business() -> None:
+    ours, _theirs = trio.testing.memory_stream_pair()
+    guard = trio_websocket._Guard(ours, parse_address("ws://exchange.test"), lambda: None)
+    with trio.fail_after(1):
+        await guard.wait_send_all_might_not_block()
+    await guard.aclose()
+    with pytest.raises(trio.ClosedResourceError):
+        await guard.wait_send_all_might_not_block()
+
+
+# -- what must work all the same --------------------------------------------------------------------------------------
+
+
+async def test_pong_is_sent_while_messages_wait_to_be_received(network: Network) -> None:
+    waiting = [str(n) for n in range(network.limits.queue_frames)]
+
+    async def script(peer: Peer) -> None:
+        await peer.accept(peer.text(*waiting) + peer.frame(PING, b"still there?"))
+        assert await peer.next_frame() == (PONG, b"still there?")
+        ponged.set()
+        await peer.gone()
+
+    async def body(transport: Transport) -> None:
+        await ponged.wait()
+        assert [await transport.receive() for _ in waiting] == [[text] for text in waiting]
+
+    ponged = trio.Event()
+    await network.visit(script, body)
+
+
+async def test_both_directions_at_once(network: Network) -> None:
+    count = 200
+
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(peer.send, peer.text(*map(str, range(count))))
+            assert [await peer.next_frame() for _ in range(count)] == [(TEXT, str(n).encode()) for n in range(count)]
+        await peer.gone()
+
+    async def send(transport: Transport) -> None:
+        for n in range(count):
+            await transport.send(str(n))
+
+    async def body(transport: Transport) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send, transport)
+            received: list[str | bytes] = []
+            while len(received) < count:
+                received += await transport.receive()
+            assert received == [str(n) for n in range(count)]
+
+    await network.visit(script, body)
+
+
+async def test_cancelled_receives_lose_nothing(network: Network) -> None:
+    count = 500
+
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        for n in range(count):
+            await peer.send(peer.text(str(n)))
+            if not n % 7:
+                await trio.sleep(0.0005)
+        await peer.gone()
+
+    async def body(transport: Transport) -> None:
+        received: list[str | bytes] = []
+        cancelled = 0
+        dice = random.Random(1)
+        while len(received) < count:
+            with trio.move_on_after(dice.choice([0.0, 0.0001, 0.001])) as scope:
+                while len(received) < count:
+                    received += await transport.receive()
+            cancelled += scope.cancelled_caught
+        assert received == [str(n) for n in range(count)]
+        assert cancelled
+
+    await network.visit(script, body)
+
+
+async def test_after_its_block_a_transport_is_lost(network: Network) -> None:
+    kept: Transport | None = None
+
+    async def script(peer: Peer) -> None:
+        await peer.accept(peer.text("unread"))
+        await peer.gone()
+
+    async def body(transport: Transport) -> None:
+        nonlocal kept
+        kept = transport
+        assert "exchange.test:80" in repr(transport)
+
+    await network.visit(script, body)
+    assert kept is not None
+    with pytest.raises(ConnectionLost, match="its block has been left"):
+        await kept.receive()
+    with pytest.raises(ConnectionLost, match="its block has been left"):
+        await kept.send("x")
+
+
+# -- what comes out of the block --------------------------------------------------------------------------------------
+
+
+async def polite(peer: Peer) -> None:
+    await peer.accept()
+    try:
+        opcode, payload = await peer.next_frame()
+        await peer.send(peer.frame(opcode, payload))
+    except (EOFError, trio.BrokenResourceError):
+        pass
+    await peer.gone()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("mine"),
+        ConnectionLost("mine"),
+        KeyboardInterrupt(),
+        StopAsyncIteration(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_what_the_body_raises_comes_out_unchanged(
+    network: Network, error: BaseException, cancelled: bool
+) -> None:
+    async def body(transport: Transport) -> None:
+        if cancelled:
+            scope.cancel()
+        raise error
+
+    scope = trio.CancelScope()
+    cause = LookupError()
+    error.__context__ = cause
+    with pytest.raises(type(error)) as info:
+        await network.visit(polite, body, scope=scope)
+    assert info.value is error
+    assert info.value.__context__ is cause
+
+
+async def test_a_group_that_the_body_raises_comes_out_with_what_it_holds(network: Network) -> None:
+    async def body(transport: Transport) -> None:
+        raise ExceptionGroup("mine", held)
+
+    inner = KeyError(2)
+    held = [ValueError(1), ExceptionGroup("inner", [inner])]
+    with pytest.raises(ExceptionGroup, match="mine") as info:
+        await network.visit(polite, body)
+    first, second = info.value.exceptions
+    assert first is held[0]
+    assert isinstance(second, ExceptionGroup)
+    assert second.exceptions == (inner,)
+
+
+async def test_cancelled_from_outside(network: Network) -> None:
+    async def body(transport: Transport) -> None:
+        scope.cancel()
+        await transport.receive()
+
+    scope = trio.CancelScope()
+    visit = await network.visit(polite, body, scope=scope)
+    assert scope.cancelled_caught
+    assert visit.leaving < network.limits.close_timeout, "the goodbye was said and answered all the same"
+
+
+async def test_cancelled_from_outside_with_a_peer_that_ignores_our_close(network: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        await peer.gone()
+
+    async def body(transport: Transport) -> None:
+        scope.cancel()
+        await transport.receive()
+
+    scope = trio.CancelScope()
+    await network.visit(script, body, scope=scope)
+    assert scope.cancelled_caught
+
+
+async def test_an_error_while_the_connection_is_lost_is_the_bodys(network: Network) -> None:
+    async def body(transport: Transport) -> None:
+        with pytest.raises(ConnectionLost):
+            await transport.receive()
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        await network.visit(lambda peer: peer.accept(), body)
+
+
+async def test_a_second_interrupt_in_the_goodbye_leaves_nothing_open(
+    memory: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupted(data: bytes) -> None:
+        raise KeyboardInterrupt
+
+    async def body(transport: Transport) -> None:
+        monkeypatch.setattr(memory.opened[0], "send_all", interrupted)
+        raise ValueError("mine")
+
+    with pytest.raises(KeyboardInterrupt) as info:
+        await memory.visit(polite, body)
+    assert isinstance(info.value.__context__, ValueError)
+
+
+async def test_a_stream_that_fails_to_close_does_not_hide_the_bodys_error(
+    memory: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(transport: Transport) -> None:
+        really = memory.opened[0].aclose
+
+        async def aclose() -> None:
+            await really()
+            raise OSError("cannot close")
+
+        monkeypatch.setattr(memory.opened[0], "aclose", aclose)
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        await memory.visit(polite, body)
