@@ -7,6 +7,7 @@ exchange to test with.
 """
 
 from kraken_trio.book import OrderBook
+from kraken_trio.client import PUBLIC_V2, Client, open_client
 from kraken_trio.errors import (
     BookUnavailable,
     ChecksumMismatch,
@@ -34,10 +35,14 @@ from kraken_trio.events import (
     TickerUpdate,
     Trade,
 )
+from kraken_trio.feed import Feed, FeedStatistics, Overflow
 from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Request, Ticker, Trades
+from kraken_trio.session import ClientStatistics
+from kraken_trio.session.subscription import SubscriptionState
 from kraken_trio.settings import Settings
 
 __all__ = [
+    "PUBLIC_V2",
     "Asset",
     "Book",
     "BookSnapshot",
@@ -47,10 +52,14 @@ __all__ = [
     "Candles",
     "Cause",
     "ChecksumMismatch",
+    "Client",
+    "ClientStatistics",
     "ConnectError",
     "ConnectionState",
     "ConsumerTooSlow",
     "Event",
+    "Feed",
+    "FeedStatistics",
     "Gap",
     "InstrumentUpdate",
     "Instruments",
@@ -59,6 +68,7 @@ __all__ = [
     "Lifecycle",
     "OrderBook",
     "OrderType",
+    "Overflow",
     "Pair",
     "ProtocolError",
     "Request",
@@ -66,8 +76,10 @@ __all__ = [
     "Side",
     "StateChange",
     "SubscriptionRejected",
+    "SubscriptionState",
     "Ticker",
     "TickerUpdate",
     "Trade",
     "Trades",
+    "open_client",
 ]

@@ -1,0 +1,280 @@
+"""The one owner of the socket: reads, asks the session, does what it says.
+
+While there is a connection three tasks serve it. One reads, and while any feed is full it does not. One writes: nobody
+else does, because half a frame cannot be taken back. One wakes the session when its deadline has come. None of them ever raises what it
+can turn into a loss; a loss ends all three, and the connection is made again.
+
+Beside them a task per full feed waits for its consumer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from kraken_trio.errors import ConnectError
+from kraken_trio.events import Cause, ConnectionState, StateChange
+from kraken_trio.feed import Feed, Overflow
+from kraken_trio.transport import ConnectionLost, Limits
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Sequence
+
+    from kraken_trio.requests import Request
+    from kraken_trio.session import Effects, Session
+    from kraken_trio.settings import Settings
+    from kraken_trio.transport import Connect, Transport
+
+__all__ = ["Actor", "Waiter"]
+
+_log = logging.getLogger("kraken_trio")
+_log.addHandler(logging.NullHandler())  # a library prints nothing by itself
+
+
+@attrs.define(eq=False)
+class Waiter:
+    """Somebody waits for a state, or for the answer to a subscribe."""
+
+    states: frozenset[ConnectionState] = frozenset()
+    done: trio.Event = attrs.Factory(trio.Event)
+    reached: ConnectionState | None = None
+    reasons: dict[Request, str] = attrs.Factory(dict)
+    error: Exception | None = None
+
+
+class Actor:
+    """Runs one client's connection, from the first attempt to the end of its block."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        session: Session,
+        settings: Settings,
+        connect: Connect,
+        ssl_context: ssl.SSLContext | None,
+        wall_ns: Callable[[], int],
+    ) -> None:
+        self.url = url
+        self.session = session
+        self.ended: Exception | None = None
+        """Why nothing more will come."""
+        self._settings = settings
+        self._connect = connect
+        self._ssl_context = ssl_context
+        self._wall_ns = wall_ns
+        self._nursery: trio.Nursery | None = None
+        self._feeds: dict[Feed, Waiter] = {}
+        self._waiters: list[Waiter] = []
+        self._outbox: deque[str] = deque()
+        self._outbox_filled = trio.Event()
+        self._timer_changed = trio.Event()
+        self._timer_at = float("inf")
+        self._stalled: set[Feed] = set()
+        self._unstalled = trio.Event()
+        self._serving: trio.CancelScope | None = None
+        self._loss: tuple[Cause, str, int | None] | None = None
+
+    # The way of a connection
+
+    async def run(self, nursery: trio.Nursery, *, task_status: trio.TaskStatus[None]) -> None:
+        """Connect, serve, and connect again, until cancelled or refused for good."""
+        self._nursery = nursery
+        settings = self._settings
+        is_started = not settings.require_first_connection
+        if is_started:
+            task_status.started()
+        limits = Limits(
+            connect_timeout=settings.connect_timeout,
+            close_timeout=settings.close_timeout,
+            max_frame_bytes=settings.max_frame_bytes,
+        )
+        self._do(self.session.open(trio.current_time()))
+        while self.ended is None:
+            try:
+                async with self._connect(self.url, ssl_context=self._ssl_context, limits=limits) as transport:
+                    self._outbox.clear()
+                    self._do(self.session.connected(trio.current_time()))
+                    if not is_started:
+                        is_started = True
+                        task_status.started()
+                    await self._serve(transport)
+            except ConnectError as error:
+                if not is_started:
+                    raise
+                self._do(self.session.connect_failed(error, trio.current_time()))
+            if self.ended is None:
+                await trio.sleep_until(self.session.reconnect_at)
+                self._do(self.session.retry(trio.current_time()))
+
+    async def _serve(self, transport: Transport) -> None:
+        """Serve a connection until it is lost, and tell the session."""
+        self._loss = None
+        async with trio.open_nursery() as nursery:
+            self._serving = nursery.cancel_scope
+            nursery.start_soon(self._read, transport)
+            nursery.start_soon(self._write, transport)
+            nursery.start_soon(self._wake)
+        self._serving = None
+        assert self._loss is not None  # nothing else ends the three tasks without an exception
+        cause, detail, code = self._loss
+        self._do(self.session.disconnected(cause, detail, trio.current_time(), code=code))
+
+    def _lose(self, cause: Cause, detail: str, code: int | None = None) -> None:
+        if self._loss is None and self._serving is not None:
+            self._loss = (cause, detail, code)
+            self._serving.cancel()
+
+    async def _read(self, transport: Transport) -> None:
+        try:
+            while True:
+                frames = await transport.receive()
+                self._do(self.session.receive(frames, self._wall_ns(), trio.current_time()))
+                while self._stalled:
+                    await self._unstalled.wait()
+        except ConnectionLost as lost:
+            self._lose(Cause.DISCONNECTED, lost.reason, lost.code)
+
+    async def _write(self, transport: Transport) -> None:
+        try:
+            while True:
+                while self._outbox:
+                    await transport.send(self._outbox.popleft())
+                self._outbox_filled = trio.Event()
+                await self._outbox_filled.wait()
+        except ConnectionLost as lost:
+            self._lose(Cause.DISCONNECTED, lost.reason, lost.code)
+
+    async def _wake(self) -> None:
+        while True:
+            self._timer_changed = trio.Event()
+            self._timer_at = self.session.deadline
+            with trio.CancelScope(deadline=self._timer_at):
+                await self._timer_changed.wait()
+            now = trio.current_time()
+            if now >= self._timer_at:
+                self._do(self.session.tick(now))
+
+    # Doing what the session says
+
+    def _do(self, effects: Effects) -> None:
+        for feed, events in effects.deliver.items():
+            assert isinstance(feed, Feed)  # the session knows feeds as keys only
+            if not feed._offer(events):  # noqa: SLF001 (the actor's side of a feed)
+                self._overflow(feed)
+        for feed, reasons in effects.answers:
+            assert isinstance(feed, Feed)
+            waiter = self._feeds.get(feed)
+            if waiter is not None:
+                waiter.reasons = reasons
+                waiter.done.set()
+        if effects.send:
+            self._outbox.extend(effects.send)
+            self._outbox_filled.set()
+        for change in effects.changes:
+            self._changed(change)
+        for line in effects.notes:
+            _log.info("%s: %s", self.url, line)
+        for line in effects.warnings:
+            _log.warning("%s: %s", self.url, line)
+        if effects.drop is not None:
+            limit = self._settings.silence_limit
+            silence = f"nothing was heard for {limit:g} s"
+            self._lose(effects.drop, silence if effects.drop is Cause.SILENCE else "too many frames made no sense")
+        if effects.end is not None:
+            self._end(effects.end)
+        if self.session.deadline < self._timer_at:
+            self._timer_changed.set()
+
+    def _changed(self, change: StateChange) -> None:
+        _log.info(
+            "%s: %s → %s (%s%s)",
+            self.url,
+            change.previous.value,
+            change.current.value,
+            change.cause.value,
+            f": {change.detail}" if change.detail else "",
+        )
+        for waiter in self._waiters:
+            if waiter.reached is None and change.current in waiter.states:
+                waiter.reached = change.current
+                waiter.done.set()
+
+    def _overflow(self, feed: Feed) -> None:
+        if feed.overflow is Overflow.FAIL:
+            feed._fail_too_slow(None)  # noqa: SLF001
+            self.drop_feed(feed)
+        elif feed not in self._stalled:
+            assert self._nursery is not None  # feeds are offered events by the running actor only
+            self._stalled.add(feed)
+            self.session.hold(trio.current_time())
+            self._nursery.start_soon(self._relieve, feed)
+
+    async def _relieve(self, feed: Feed) -> None:
+        """Wait for a full feed's consumer, for ``stall_limit`` at most."""
+        limit = self._settings.stall_limit
+        with trio.move_on_after(limit) as scope:
+            await feed._drain()  # noqa: SLF001
+        if scope.cancelled_caught:
+            feed._fail_too_slow(limit)  # noqa: SLF001
+        self._stalled.discard(feed)
+        if not self._stalled:
+            self.session.resume(trio.current_time())
+            self._unstalled.set()
+            self._unstalled = trio.Event()
+            self._timer_changed.set()
+        if scope.cancelled_caught:
+            self.drop_feed(feed)
+
+    # The programs' side
+
+    def add_feed(self, feed: Feed) -> Waiter:
+        """Ask for what the feed wants. The waiter is done when there is an answer."""
+        waiter = self._feeds[feed] = Waiter(error=self.ended)
+        if self.ended is not None:
+            waiter.done.set()
+        else:
+            self._do(self.session.add(feed, feed.requests, trio.current_time()))
+        return waiter
+
+    def drop_feed(self, feed: Feed) -> None:
+        """The feed wants nothing any more."""
+        if self._feeds.pop(feed, None) is not None:
+            self._do(self.session.remove(feed, trio.current_time()))
+
+    def wait_for(self, states: Sequence[ConnectionState]) -> Waiter:
+        """The waiter is done when one of ``states`` is reached, or never will be."""
+        waiter = Waiter(states=frozenset(states), error=self.ended)
+        if self.session.state in waiter.states:
+            waiter.reached = self.session.state
+        if waiter.reached is not None or self.ended is not None:
+            waiter.done.set()
+        else:
+            self._waiters.append(waiter)
+        return waiter
+
+    def forget(self, waiter: Waiter) -> None:
+        """Nobody waits any more."""
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+
+    def close(self) -> None:
+        """The block is being left: feeds end, waiters are released."""
+        self._do(self.session.close(trio.current_time()))
+        self._end(None)
+
+    def _end(self, error: ConnectError | None) -> None:
+        if self.ended is None:
+            self.ended = error or trio.ClosedResourceError("the client's block has been left")
+        for feed, waiter in self._feeds.items():
+            feed._fail(error)  # noqa: SLF001
+            waiter.error = self.ended
+            waiter.done.set()
+        for waiter in self._waiters:
+            waiter.error = self.ended
+            waiter.done.set()

@@ -1,0 +1,176 @@
+"""``open_client`` and ``Client.subscribe``: the two blocks that a program writes."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, get_args
+
+
+from kraken_trio._nursery import open_hidden_nursery
+from kraken_trio.actor import Actor
+from kraken_trio.errors import SubscriptionRejected
+from kraken_trio.feed import Feed, Overflow
+from kraken_trio.requests import Request
+from kraken_trio.session import Session
+from kraken_trio.settings import Settings
+from kraken_trio.transport import trio_websocket
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable
+
+    from kraken_trio.events import ConnectionState
+    from kraken_trio.session import ClientStatistics
+    from kraken_trio.transport import Connect
+
+__all__ = ["PUBLIC_V2", "Client", "open_client"]
+
+PUBLIC_V2 = "wss://ws.kraken.com/v2"
+"""Kraken's public market data."""
+
+
+class Client:
+    """A connection to the exchange that is kept, and what is wanted from it. Made by :func:`open_client`."""
+
+    def __init__(self, actor: Actor) -> None:
+        """(not to be called by programs)"""
+        self._actor = actor
+
+    @property
+    def state(self) -> ConnectionState:
+        """Where the client stands now."""
+        return self._actor.session.state
+
+    def statistics(self) -> ClientStatistics:
+        """All numbers, as of now."""
+        return self._actor.session.statistics()
+
+    async def wait_for(self, *states: ConnectionState) -> ConnectionState:
+        """Wait until the client is in one of ``states``, and return which one it was.
+
+        A state that is only passed through counts as well. Raises :class:`~kraken_trio.ConnectError` when the
+        exchange has refused us for good, and :class:`trio.ClosedResourceError` when the client's block is left.
+        """
+        if not states:
+            msg = "wait_for needs at least one ConnectionState"
+            raise ValueError(msg)
+        waiter = self._actor.wait_for(states)
+        try:
+            await waiter.done.wait()
+        finally:
+            self._actor.forget(waiter)
+        if waiter.reached is None:
+            assert waiter.error is not None  # that is why it was released
+            raise waiter.error
+        return waiter.reached
+
+    @asynccontextmanager
+    async def subscribe(
+        self, *requests: Request, capacity: int = 1024, overflow: Overflow = Overflow.BACKPRESSURE
+    ) -> AsyncIterator[Feed]:
+        """Subscribe to ``requests`` for the time of a block, in which their events come from the :class:`Feed`.
+
+        Entering waits for the exchange's answer to each request, for as long as the connection needs (your own
+        :func:`trio.fail_after` limits it), and raises :class:`~kraken_trio.SubscriptionRejected` if any is refused;
+        then none is in force. From then on they are replayed after every reconnect until the block is left.
+
+        A request that another feed of this client has already shares its subscription on the wire, and starts with what is
+        known: for a book, a :class:`~kraken_trio.BookSnapshot` made from the verified local book.
+
+        ``capacity`` is how many events may wait for the program, at least 1; ``overflow`` says what happens then.
+
+        Raises :class:`~kraken_trio.ConnectError` when the exchange has refused us for good, and
+        :class:`trio.ClosedResourceError` after the client's block was left.
+        """
+        _check(requests, capacity, overflow)
+        actor = self._actor
+        feed = Feed(requests, capacity, overflow)
+        feed._on_close = lambda: actor.drop_feed(feed)  # noqa: SLF001 (feeds are made here)
+        waiter = actor.add_feed(feed)
+        try:
+            await waiter.done.wait()
+            if waiter.reasons:
+                raise SubscriptionRejected(waiter.reasons)
+            if waiter.error is not None:
+                raise waiter.error
+            yield feed
+        finally:
+            feed._close()  # noqa: SLF001
+
+    def __repr__(self) -> str:
+        session = self._actor.session
+        feeds = len(session.statistics().subscriptions)
+        return f"<Client of {self._actor.url}: {session.state.value}, epoch {session.epoch}, {feeds} subscriptions>"
+
+
+def _check(requests: tuple[Request, ...], capacity: int, overflow: Overflow) -> None:
+    if not requests:
+        msg = "subscribe needs at least one request, such as Book('BTC/USD')"
+        raise ValueError(msg)
+    for request in requests:
+        if not isinstance(request, get_args(Request)):
+            msg = f"subscribe takes requests such as Book('BTC/USD'), not {request!r}"
+            raise TypeError(msg)
+    if type(capacity) is not int or capacity < 1:
+        msg = f"capacity={capacity!r}: a whole number of events, at least 1"
+        raise ValueError(msg)
+    if not isinstance(overflow, Overflow):
+        msg = f"overflow={overflow!r}: one of {', '.join(map(str, Overflow))}"
+        raise TypeError(msg)
+
+
+_DEFAULTS = Settings()
+
+
+@asynccontextmanager
+async def open_client(
+    url: str = PUBLIC_V2,
+    *,
+    settings: Settings = _DEFAULTS,
+    ssl_context: ssl.SSLContext | None = None,
+    transport: Connect = trio_websocket.connect,
+) -> AsyncIterator[Client]:
+    """Connect to the exchange for the time of a block, and stay connected.
+
+    Entering makes the first connection, and raises :class:`~kraken_trio.ConnectError` when that fails (unless
+    ``settings.require_first_connection`` is False). Later losses are recovered in the background: feeds tell of them by
+    :class:`~kraken_trio.Gap`.
+
+    Leaving always ends, within ``settings.close_timeout`` and a moment, whatever the peer does; nothing is left running.
+    What the body raises comes out unchanged.
+
+    ``ssl_context`` replaces Python's default for ``wss``; it must verify certificates and host names.
+    ``transport`` is how a WebSocket is opened: :class:`kraken_trio.transport.Connect`.
+    """
+    async with open_with(
+        url, settings=settings, ssl_context=ssl_context, connect=transport, wall_ns=time.time_ns, jitter=random.random
+    ) as client:
+        yield client
+
+
+@asynccontextmanager
+async def open_with(
+    url: str,
+    *,
+    settings: Settings,
+    ssl_context: ssl.SSLContext | None,
+    connect: Connect,
+    wall_ns: Callable[[], int],
+    jitter: Callable[[], float],
+) -> AsyncIterator[Client]:
+    """:func:`open_client` with everything that is not deterministic as a parameter."""
+    session = Session(settings, jitter)
+    actor = Actor(
+        url, session=session, settings=settings, connect=connect, ssl_context=ssl_context, wall_ns=wall_ns
+    )
+    async with open_hidden_nursery() as nursery:
+        await nursery.start(actor.run, nursery)
+        try:
+            yield Client(actor)
+        finally:
+            actor.close()
+            nursery.cancel_scope.cancel()
+
+

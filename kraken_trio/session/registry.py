@@ -1,0 +1,546 @@
+"""What is wanted, what has been asked, and what the exchange answered.
+
+Wishes live here, apart from any connection: :meth:`Registry.add` and :meth:`Registry.remove` change them,
+:meth:`Registry.online` and :meth:`Registry.offline` say whether there is somebody to ask. From the difference
+between what is wanted and what has been asked follows what is to be sent: :meth:`Registry.flush`.
+
+Rules:
+
+1. Each symbol's answer is matched by the request's number and the symbol. What ``method`` a refusal names is not trusted.
+2. A subscription has one request in flight at most: it is left, and the answer awaited, before it is asked for again.
+3. Every wait for the exchange has a deadline; every retry a longer pause than the one before, and a last one. Then the
+   subscription is parked: left, announced by a gap, and tried again after a long rest.
+4. Requests of one kind share a frame; frames are paced, and a rate-limit refusal pauses all of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+import attrs
+
+from kraken_trio.events import Cause
+from kraken_trio.requests import Trades
+from kraken_trio.session.subscription import Key, Step, Subscription, key_of
+from kraken_trio.session.timing import Pacer, Timers, growing
+from kraken_trio.wire import v2
+from kraken_trio.wire.messages import Ack, Method, Refusal, RefusalKind
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+
+    from kraken_trio.errors import ChecksumMismatch
+    from kraken_trio.requests import Request
+    from kraken_trio.session.statistics import Counters
+    from kraken_trio.session.timing import ListeningClock
+    from kraken_trio.settings import Settings
+
+__all__ = ["FeedEntry", "Listener", "Registry"]
+
+_RATE_LIMIT_PAUSE: Final = 1.0
+"""Seconds without any request after "Exceeded msg rate"; also the first wait of the symbol that was refused."""
+
+
+class Listener(Protocol):
+    """Who is told what the registry decides."""
+
+    def gap(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumMismatch | None) -> None:
+        """The feeds of ``sub`` miss events from here on."""
+        ...
+
+    def answered(self, feed: Hashable, reasons: dict[Request, str]) -> None:
+        """A ``subscribe`` has its answer: it is in force, or, with reasons, it is not and never was."""
+        ...
+
+
+@attrs.define
+class FeedEntry:
+    """One feed's wishes."""
+
+    requests: tuple[Request, ...]
+    waiting: set[Key] = attrs.Factory(set)
+    """What the exchange has not answered yet."""
+    reasons: dict[Request, str] = attrs.Factory(dict)
+    answered: bool = False
+
+    @property
+    def keys(self) -> Iterable[tuple[Key, Request]]:
+        """What it wants from the exchange."""
+        return [(key_of(request), request) for request in self.requests if request.channel is not None]
+
+
+@attrs.define
+class _Flight:
+    """A request that was sent, and the symbols whose answer is awaited."""
+
+    method: Method
+    keys: dict[Key, None]
+    throttled: bool = False
+    """The exchange complained about the rate, and did not say of which request."""
+
+
+_Due: TypeAlias = int | Key
+"""A request by its number, or a subscription by its key."""
+
+
+class Registry:
+    """The wanted subscriptions of all feeds, and the exchange's answers to them."""
+
+    def __init__(self, settings: Settings, counters: Counters, clock: ListeningClock, listener: Listener) -> None:
+        self._settings = settings
+        self._counters = counters
+        self._clock = clock
+        self._listener = listener
+        self.subscriptions: dict[Key, Subscription] = {}
+        self.by_channel: dict[str, dict[str | None, Subscription]] = {name: {} for name in v2.CHANNELS}
+        self.feeds: dict[Hashable, FeedEntry] = {}
+        self.unsettled: set[Key] = set()
+        """What is not as wanted."""
+        self._todo: dict[Key, Method] = {}
+        self._flights: dict[int, _Flight] = {}
+        self._patience: Timers[_Due] = Timers()  # waits for the exchange, on the listening clock
+        self._alarms: Timers[Key] = Timers()  # our own pauses
+        self._pacer = Pacer(settings.request_rate, settings.request_burst)
+        self._is_online: bool = False
+        self._last_req_id: int = 0
+
+    # Wishes
+
+    def add(self, feed: Hashable, requests: Sequence[Request]) -> None:
+        """``feed`` wants all of ``requests``, or nothing."""
+        entry = FeedEntry(tuple(dict.fromkeys(requests)))
+        entry.reasons = self._objections(entry)
+        if entry.reasons:
+            self._listener.answered(feed, entry.reasons)
+            return
+        self.feeds[feed] = entry
+        for key, request in entry.keys:
+            sub = self.subscriptions.get(key)
+            if sub is None:
+                sub = self.subscriptions[key] = self.by_channel[key[0]][key[1]] = Subscription(request)
+                self._ask(sub)
+            elif sub.step in (Step.REFUSED, Step.PARKED):
+                self._alarms.clear(key)
+                sub.attempts = sub.throttled = 0
+                self._go(sub, Step.WAITING)
+                self._ask(sub)
+            elif not sub.wanted_by:  # it is being left
+                sub.renew(request)
+                sub.confirmed_once = sub.gapped = False
+                sub.attempts = sub.throttled = 0
+                sub.then = Step.WAITING
+            sub.wanted_by[feed] = _joined(sub.wanted_by.get(feed), request)
+            self._mark(sub)
+            if not sub.confirmed_once:
+                entry.waiting.add(key)
+        self._check_answered(feed)
+
+    def remove(self, feed: Hashable) -> None:
+        """``feed`` wants nothing any more."""
+        entry = self.feeds.pop(feed, None)
+        for key, _ in entry.keys if entry else ():
+            sub = self.subscriptions.get(key)
+            if sub is None or sub.wanted_by.pop(feed, None) is None:
+                continue
+            sub.audience = tuple(other for other in sub.audience if other != feed)
+            if not sub.wanted_by:
+                if sub.step is Step.LEAVING:
+                    self._alarms.clear(key)
+                    sub.then = Step.GONE
+                    self._mark(sub)
+                elif sub.takes_data:
+                    self._leave(sub, Step.GONE)
+                else:
+                    self._forget(sub)
+
+    def _objections(self, entry: FeedEntry) -> dict[Request, str]:
+        """What the client itself refuses, as Kraken would."""
+        reasons: dict[Request, str] = {}
+        wanted: dict[Key, Request] = {key: sub.request for key, sub in self.subscriptions.items() if sub.wanted_by}
+        for key, request in entry.keys:
+            known = wanted.setdefault(key, request)
+            if known.variant != request.variant:
+                assert known.variant is not None  # a channel has a variant or it has not
+                name, value = known.variant
+                reasons[request] = (
+                    f"{request.symbol} is subscribed with {name}={value} on this connection, and Kraken allows one "
+                    f"{name} per symbol: use {name}={value}, or open another client"
+                )
+            elif len(wanted) > self._settings.max_subscriptions:
+                reasons[request] = (
+                    f"this client has its {self._settings.max_subscriptions} subscriptions "
+                    f"(Settings.max_subscriptions): open another client"
+                )
+        return reasons
+
+    # The connection
+
+    def online(self) -> None:
+        """There is a new connection: everything wanted is to be asked for."""
+        self._is_online = True
+        for sub in self.subscriptions.values():
+            self._ask(sub)
+
+    def offline(self, cause: Cause, detail: str) -> None:
+        """The connection is lost, and with it all that was asked."""
+        self._is_online = False
+        self._todo.clear()
+        self._flights.clear()
+        self._patience.clear_all()
+        self._alarms.clear_all()
+        for sub in list(self.subscriptions.values()):
+            if not sub.wanted_by:
+                self._forget(sub)
+                continue
+            self._go(sub, Step.WAITING)
+            sub.attempts = sub.throttled = 0
+            sub.on_wire = None
+            sub.follower.reset()
+            self.gap(sub, cause, detail)
+
+    # Asking
+
+    def flush(self, now: float) -> list[str]:
+        """The frames that may be sent now."""
+        frames: list[str] = []
+        while self._todo and self._pacer.take(now):
+            frames.append(self._next_request(now))
+        return frames
+
+    def _next_request(self, now: float) -> str:
+        first, method = next(iter(self._todo.items()))
+        kind = self._kind(first, method)
+        keys = [key for key, its in self._todo.items() if its is method and self._kind(key, method) == kind]
+        del keys[self._settings.symbols_per_request :]
+        requests: list[Request] = []
+        for key in keys:
+            del self._todo[key]
+            sub = self.subscriptions[key]
+            requests.append(self._spoken(sub, method))
+            if method is Method.SUBSCRIBE:
+                sub.on_wire = requests[-1]
+                self._go(sub, Step.ASKED)
+        number = self.next_req_id()
+        self._flights[number] = _Flight(method, dict.fromkeys(keys))
+        self._patience.set(number, self._clock.at(now) + self._settings.answer_timeout)
+        self._counters.requests_sent += 1
+        return v2.request(method, requests, number)
+
+    def _spoken(self, sub: Subscription, method: Method) -> Request:
+        """The request as the exchange is to hear it."""
+        if method is Method.UNSUBSCRIBE:
+            assert sub.on_wire is not None  # only what was asked for is left
+            return sub.on_wire
+        if isinstance(sub.request, Trades):
+            # After a loss the latest trades fill the hole, as far as they reach.
+            wished = any(isinstance(wish, Trades) and wish.snapshot for wish in sub.wanted_by.values())
+            return attrs.evolve(sub.request, snapshot=wished or sub.confirmed_once)
+        return sub.request
+
+    def _kind(self, key: Key, method: Method) -> tuple[object, ...]:
+        """What two requests must agree in to share a frame."""
+        request = self._spoken(self.subscriptions[key], method)
+        return (key[0], request.variant, isinstance(request, Trades) and request.snapshot)
+
+    def next_req_id(self) -> int:
+        """A number that no request of this client had before."""
+        self._last_req_id += 1
+        return self._last_req_id
+
+    # Answers
+
+    def ack(self, message: Ack, now: float) -> None:
+        """A request was accepted, for one symbol."""
+        number = self._flight_of(message.req_id, message.symbol, message.channel, message.method)
+        flight = None if number is None else self._flights[number]
+        key = None if number is None else self._take(number, message.symbol)
+        if flight is None or key is None:
+            self._counters.unmatched_answers += 1
+            return
+        sub = self.subscriptions.get(key)
+        if sub is None:
+            return
+        if flight.method is Method.SUBSCRIBE:
+            if sub.step is Step.ASKED:
+                self._go(sub, Step.CONFIRMED)
+                self._confirmed(sub, now)
+        elif sub.step is Step.LEAVING:
+            self._left(sub)
+
+    def refusal(self, message: Refusal, now: float) -> None:
+        """A request was refused, for one symbol or whole."""
+        if message.kind is RefusalKind.RATE_LIMITED:
+            self._counters.rate_limited += 1
+            self._pacer.pause(now + _RATE_LIMIT_PAUSE)
+        number = self._flight_of(message.req_id, message.symbol, None, None)
+        if number is None:
+            if message.kind is RefusalKind.RATE_LIMITED:
+                self._doubt_all(now)
+            else:
+                self._counters.unmatched_answers += 1
+            return
+        flight = self._flights[number]
+        keys = list(flight.keys) if message.symbol is None else [self._take(number, message.symbol)]
+        if message.symbol is None:
+            self._close(number)
+        for key in keys:
+            sub = self.subscriptions.get(key) if key else None
+            if key is None:
+                self._counters.unmatched_answers += 1
+            elif sub is not None:
+                self._counters.refusals += 1
+                self._refused(sub, flight.method, message.kind, message.error, now)
+
+    def _refused(self, sub: Subscription, method: Method, kind: RefusalKind, text: str, now: float) -> None:
+        if method is Method.UNSUBSCRIBE:
+            if sub.step is Step.LEAVING:
+                if kind is RefusalKind.RATE_LIMITED:
+                    self._todo[sub.key] = Method.UNSUBSCRIBE
+                else:
+                    self._left(sub)
+        elif sub.step is not Step.ASKED:
+            pass  # it is being left: what it was asked before does not matter
+        elif kind is RefusalKind.RATE_LIMITED:
+            sub.throttled += 1
+            self._pause(sub, now + growing(_RATE_LIMIT_PAUSE, sub.throttled, self._settings.attempt_delay_max))
+        elif kind is RefusalKind.LATER:
+            self._retry(sub, text, now)
+        elif kind is RefusalKind.ALREADY and not sub.is_book:
+            self._go(sub, Step.CONFIRMED)
+            self._confirmed(sub, now)
+        elif kind is RefusalKind.ALREADY:
+            # No snapshot follows, so it is of no use: it has to be left first.
+            self._again(sub, text, now)
+        else:
+            self._go(sub, Step.REFUSED)
+            self._denied(sub, Cause.REFUSED, text)
+
+    def _doubt_all(self, now: float) -> None:
+        """One of the requests in flight was refused, and there is no saying which: soon those without answer are it."""
+        soon = self._clock.at(now) + _RATE_LIMIT_PAUSE
+        for number, flight in self._flights.items():
+            flight.throttled = True
+            self._patience.set(number, min(soon, self._patience.get(number) or soon))
+
+    def _flight_of(
+        self, req_id: int | None, symbol: str | None, channel: str | None, method: Method | None
+    ) -> int | None:
+        """The number of the request that is answered; without a number in the answer, the oldest that fits."""
+        if req_id is not None:
+            return req_id if req_id in self._flights else None
+        for number, flight in self._flights.items():
+            if method not in (None, flight.method) or symbol is None:
+                continue
+            if any(_same(key[1], symbol) and channel in (None, key[0]) for key in flight.keys):
+                return number
+        return None
+
+    def _take(self, number: int, symbol: str | None) -> Key | None:
+        """The awaited key with this symbol, which is not awaited any more."""
+        flight = self._flights[number]
+        key = next((key for key in flight.keys if _same(key[1], symbol)), None)
+        if key is not None:
+            del flight.keys[key]
+            if not flight.keys:
+                self._close(number)
+        return key
+
+    def _close(self, number: int) -> None:
+        del self._flights[number]
+        self._patience.clear(number)
+
+    # Steps of a subscription
+
+    def live(self, sub: Subscription, now: float) -> None:
+        """Its first good data has come."""
+        before = sub.step
+        if before is not Step.LIVE:
+            self._go(sub, Step.LIVE)
+            sub.live_since = now
+        self._patience.clear(sub.key)
+        sub.gapped = False
+        sub.cause = None
+        if before is Step.ASKED:
+            self._confirmed(sub, now)
+
+    def fail(
+        self, sub: Subscription, cause: Cause, detail: str, now: float, evidence: ChecksumMismatch | None = None
+    ) -> None:
+        """Its data cannot be trusted: leave it, and subscribe anew."""
+        if sub.step is Step.LIVE and now - sub.live_since >= self._settings.stable_after:
+            sub.attempts = 0
+        sub.cause = cause
+        sub.follower.reset()
+        self._counters.resyncs += 1
+        self.gap(sub, cause, detail, evidence)
+        self._again(sub, detail, now)
+
+    def gap(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumMismatch | None = None) -> None:
+        """Tell its feeds, once, that from here on events are missing."""
+        if sub.confirmed_once and not sub.gapped:
+            sub.gapped = True
+            self._listener.gap(sub, cause, detail, evidence)
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        for due in self._patience.pop_due(self._clock.at(now)):
+            if isinstance(due, int):
+                self._unanswered(due, now)
+            else:
+                self.fail(self.subscriptions[due], Cause.RESUBSCRIBED, "its snapshot never came", now)
+        for key in self._alarms.pop_due(now):
+            sub = self.subscriptions[key]
+            if sub.step is Step.LEAVING:
+                sub.then = Step.WAITING
+            else:
+                self._go(sub, Step.WAITING)
+                self._ask(sub)
+
+    def deadline(self, now: float) -> float:
+        """When :meth:`tick` or :meth:`flush` is wanted next."""
+        paced = self._pacer.ready_at(now) if self._todo else float("inf")
+        return min(self._clock.when(self._patience.earliest()), self._alarms.earliest(), paced)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is left to send, and no answer is awaited."""
+        return not self._todo and not self._flights
+
+    def _confirmed(self, sub: Subscription, now: float) -> None:
+        sub.confirmed_once = True
+        sub.throttled = 0
+        if not sub.is_book:
+            sub.gapped = False  # what comes now is complete
+        elif sub.step is Step.CONFIRMED:
+            self._patience.set(sub.key, self._clock.at(now) + self._settings.snapshot_timeout)
+        for feed in list(sub.wanted_by):
+            self.feeds[feed].waiting.discard(sub.key)
+            self._check_answered(feed)
+
+    def _unanswered(self, number: int, now: float) -> None:
+        flight = self._flights.pop(number)
+        for key in flight.keys:
+            sub = self.subscriptions.get(key)
+            if sub is None:
+                continue
+            if flight.method is Method.UNSUBSCRIBE or flight.throttled:
+                kind = RefusalKind.RATE_LIMITED if flight.throttled else RefusalKind.ABSENT
+                self._refused(sub, flight.method, kind, "Exceeded msg rate", now)
+            elif sub.step is Step.ASKED:
+                sub.cause = sub.cause or Cause.RESUBSCRIBED
+                self._retry(sub, f"the exchange did not answer within {self._settings.answer_timeout:g} s", now)
+
+    def _retry(self, sub: Subscription, text: str, now: float) -> None:
+        """Ask again after a pause, unless it was the last time."""
+        sub.attempts += 1
+        if sub.attempts > self._settings.attempts:
+            self._park(sub, text, now)
+        else:
+            self._pause(sub, now + self._delay(sub.attempts))
+
+    def _again(self, sub: Subscription, text: str, now: float) -> None:
+        """Leave it, then ask again, unless it was the last time. The first time without a pause."""
+        sub.attempts += 1
+        if sub.attempts > self._settings.attempts:
+            self._park(sub, text, now)
+        elif sub.attempts == 1:
+            self._leave(sub, Step.WAITING)
+        else:
+            self._leave(sub, Step.PAUSED)
+            self._alarms.set(sub.key, now + self._delay(sub.attempts - 1))
+
+    def _delay(self, nth: int) -> float:
+        return growing(self._settings.attempt_delay, nth, self._settings.attempt_delay_max)
+
+    def _pause(self, sub: Subscription, until: float) -> None:
+        self._go(sub, Step.PAUSED)
+        self._alarms.set(sub.key, until)
+        for feed in list(sub.wanted_by):
+            self._check_answered(feed)
+
+    def _park(self, sub: Subscription, text: str, now: float) -> None:
+        self._counters.parked += 1
+        sub.attempts = self._settings.attempts  # after the rest it has one more try
+        self._leave(sub, Step.PARKED)
+        self._alarms.set(sub.key, now + self._settings.park_time)
+        rest = f"given up after {self._settings.attempts + 1} attempts, tried again in {self._settings.park_time:g} s"
+        self._denied(sub, Cause.PARKED, f"{text} ({rest})")
+
+    def _denied(self, sub: Subscription, cause: Cause, text: str) -> None:
+        """Whoever waits for it is refused; whoever had it is told."""
+        sub.gapped = True
+        if sub.audience:
+            self._listener.gap(sub, cause, text, None)
+        for feed, request in list(sub.wanted_by.items()):
+            entry = self.feeds[feed]
+            if sub.key in entry.waiting:
+                entry.waiting.discard(sub.key)
+                entry.reasons[request] = text
+            self._check_answered(feed)
+
+    def _leave(self, sub: Subscription, then: Step) -> None:
+        self._go(sub, Step.LEAVING)
+        sub.then = then
+        self._patience.clear(sub.key)
+        self._todo[sub.key] = Method.UNSUBSCRIBE
+
+    def _left(self, sub: Subscription) -> None:
+        if sub.then is Step.GONE:
+            self._forget(sub)
+            return
+        self._go(sub, sub.then)
+        if sub.step is Step.WAITING:
+            self._ask(sub)
+
+    def _ask(self, sub: Subscription) -> None:
+        if self._is_online:
+            self._todo[sub.key] = Method.SUBSCRIBE
+
+    def _go(self, sub: Subscription, step: Step) -> None:
+        sub.go(step)
+        self._mark(sub)
+
+    def _mark(self, sub: Subscription) -> None:
+        if sub.settled or not sub.wanted_by:
+            self.unsettled.discard(sub.key)
+        else:
+            self.unsettled.add(sub.key)
+
+    def _forget(self, sub: Subscription) -> None:
+        self._go(sub, Step.GONE)
+        del self.subscriptions[sub.key]
+        del self.by_channel[sub.key[0]][sub.key[1]]
+        self._todo.pop(sub.key, None)
+        self._patience.clear(sub.key)
+        self._alarms.clear(sub.key)
+
+    def _check_answered(self, feed: Hashable) -> None:
+        """Has everything been said about the feed's wishes?"""
+        entry = self.feeds[feed]
+        if entry.answered:
+            return
+        if entry.reasons:
+            # One no is enough; but those whose answer is just coming are waited for, to name all that is wrong.
+            coming = (Step.WAITING, Step.ASKED)
+            if any(self.subscriptions[key].step in coming for key in entry.waiting):
+                return
+            self.remove(feed)
+            self._listener.answered(feed, entry.reasons)
+        elif not entry.waiting:
+            entry.answered = True
+            for key, _ in entry.keys:
+                sub = self.subscriptions[key]
+                if feed not in sub.audience:
+                    sub.audience += (feed,)
+            self._listener.answered(feed, {})
+
+
+def _joined(before: Request | None, request: Request) -> Request:
+    """Two wishes of one feed that differ only in whether they want history."""
+    if isinstance(before, Trades) and isinstance(request, Trades):
+        return attrs.evolve(request, snapshot=before.snapshot or request.snapshot)
+    return request
+
+
+def _same(ours: str | None, theirs: str | None) -> bool:
+    return ours == theirs or (ours is not None and theirs is not None and ours.upper() == theirs.upper())

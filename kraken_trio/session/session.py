@@ -1,0 +1,541 @@
+"""The whole of a client's decisions, as the actor sees it. No I/O, no clock, no randomness of its own.
+
+A shell's contract:
+
+1. Call :meth:`Session.open`, connect, and report with :meth:`Session.connected` or :meth:`Session.connect_failed`;
+   after a loss (:meth:`Session.disconnected`) connect again at ``reconnect_at``, beginning with :meth:`Session.retry`.
+2. Give every batch of frames to :meth:`Session.receive`, in order.
+3. Call :meth:`Session.tick` when :attr:`Session.deadline` has come. It can move with every call.
+4. Do what the returned :class:`Effects` say, in this order: deliver, answer, send, drop, end.
+5. While a full feed holds up reading, say so: :meth:`Session.hold` and :meth:`Session.resume`.
+
+``now`` is a monotonic clock in seconds, the same for all calls. ``jitter`` gives numbers from 0 to 1.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from math import inf
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from kraken_trio.errors import ChecksumMismatch, ConnectError, ProtocolError, printable
+from kraken_trio.events import (
+    BookSnapshot,
+    BookUpdate,
+    Candle,
+    Cause,
+    ConnectionState,
+    Event,
+    Gap,
+    InstrumentUpdate,
+    StateChange,
+    TickerUpdate,
+    Trade,
+)
+from kraken_trio.requests import Lifecycle, Trades
+from kraken_trio.session.followers import BookFollower, InstrumentFollower, LatestFollower, TradeFollower
+from kraken_trio.session.lifecycle import StateMachine
+from kraken_trio.session.registry import Registry
+from kraken_trio.session.statistics import ClientStatistics, Counters
+from kraken_trio.session.subscription import Step, Subscription
+from kraken_trio.session.timing import Backoff, ListeningClock
+from kraken_trio.wire import v2
+from kraken_trio.wire.messages import Ack, Data, Heartbeat, Message, Pong, Refusal, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Sequence
+
+    from kraken_trio.requests import Request
+    from kraken_trio.settings import Settings
+
+__all__ = ["Effects", "Session"]
+
+_POLICY_VIOLATION: Final = 1008  # the WebSocket close code by which a server says: do not come back
+_MAX_WARNINGS: Final = 64
+
+
+@attrs.define
+class Effects:
+    """What a shell has to do."""
+
+    deliver: dict[Hashable, list[Event]] = attrs.Factory(lambda: defaultdict(list))
+    """Events per feed, in order."""
+    answers: list[tuple[Hashable, dict[Request, str]]] = attrs.Factory(list)
+    """Feeds whose ``subscribe`` has its answer: no reasons, it is in force; else it is refused, and forgotten."""
+    send: list[str] = attrs.Factory(list)
+    """Frames, in order."""
+    drop: Cause | None = None
+    """Close the connection, and report :meth:`Session.disconnected` with this cause."""
+    end: ConnectError | None = None
+    """The exchange refuses us for good: nothing more will come."""
+    changes: list[StateChange] = attrs.Factory(list)
+    """The states that were gone through, in order, for whoever waits for one."""
+    notes: list[str] = attrs.Factory(list)
+    """What an operator may want to know; printable."""
+    warnings: list[str] = attrs.Factory(list)
+    """What an operator should know; printable."""
+
+
+class Session:
+    """Frames, wishes and the time in; :class:`Effects` out."""
+
+    def __init__(self, settings: Settings, jitter: Callable[[], float]) -> None:
+        self._settings = settings
+        self._counters = Counters()
+        self._decoder = v2.Decoder()
+        self._machine = StateMachine()
+        self._clock = ListeningClock()
+        self._backoff = Backoff(settings, jitter)
+        self._registry = Registry(settings, self._counters, self._clock, self)
+        self._out = Effects()
+        self._now: float = 0.0
+        self._received_ns: int = 0
+
+        self.epoch: int = 0
+        """The current or last connection's number."""
+        self.reconnect_at: float = inf
+        """When to call :meth:`retry`; never while there is a connection, or after the end."""
+        self._ended: bool = False
+        self._connected_at: float = 0.0
+        self._has_data: bool = False  # has this connection carried market data?
+        self._last_frame: float = 0.0  # on the listening clock
+        self._malformed_in_row: int = 0
+        self._ping: tuple[int, float] | None = None  # the awaited one, and when it was sent
+        self._last_ping: float = -inf
+        self._ping_seconds: float | None = None
+        self._system_status: str | None = None
+        self._warnings: dict[str, None] = {}
+        self._last_mismatch: ChecksumMismatch | None = None
+
+    # What a user may ask
+
+    @property
+    def state(self) -> ConnectionState:
+        """Where the client stands."""
+        return self._machine.state
+
+    @property
+    def is_connected(self) -> bool:
+        """Is there a connection?"""
+        return self.state in (ConnectionState.SUBSCRIBED, ConnectionState.RESYNCING)
+
+    @property
+    def flushed(self) -> bool:
+        """Nothing is left to send, and no answer is awaited."""
+        return self._registry.idle
+
+    @property
+    def subscriptions(self) -> Iterable[Subscription]:
+        """What is wanted, and what is being left."""
+        return self._registry.subscriptions.values()
+
+    def statistics(self) -> ClientStatistics:
+        """All numbers, as of now."""
+        return ClientStatistics(
+            state=self.state,
+            epoch=self.epoch,
+            system_status=self._system_status,
+            subscriptions=MappingProxyType(
+                {sub.request: sub.state for sub in self._registry.subscriptions.values() if sub.wanted_by}
+            ),
+            feeds=len(self._registry.feeds),
+            ping_seconds=self._ping_seconds,
+            last_mismatch=self._last_mismatch,
+            warnings=tuple(self._warnings),
+            unknown=MappingProxyType(dict(self._decoder.unknown)),
+            **attrs.asdict(self._counters),
+        )
+
+    # Wishes
+
+    def add(self, feed: Hashable, requests: Sequence[Request], now: float) -> Effects:
+        """``feed`` wants ``requests``. The answer comes in ``Effects.answers``, perhaps at once."""
+        self._now = now
+        self._registry.add(feed, requests)
+        return self._done(Cause.SUBSCRIBING)
+
+    def remove(self, feed: Hashable, now: float) -> Effects:
+        """``feed`` wants nothing any more, and gets nothing any more."""
+        self._now = now
+        self._registry.remove(feed)
+        return self._done(Cause.SUBSCRIBING)
+
+    # The connection
+
+    def open(self, now: float) -> Effects:
+        """The client begins; a first attempt to connect is made now."""
+        return self._begin(Cause.OPENED, now)
+
+    def retry(self, now: float) -> Effects:
+        """``reconnect_at`` has come; an attempt to connect is made now."""
+        return self._begin(Cause.RETRY, now)
+
+    def _begin(self, cause: Cause, now: float) -> Effects:
+        self._now = now
+        self.reconnect_at = inf
+        self._counters.attempts += 1
+        self._advance(cause)
+        return self._done()
+
+    def connect_failed(self, error: ConnectError, now: float) -> Effects:
+        """The attempt failed."""
+        self._now = now
+        # A certificate or a name may be wrong for a while on a machine that moves; a door that says no will go on so.
+        if not error.retryable and (self.epoch == 0 or error.status is not None):
+            self._end(error)
+        else:
+            self._advance(Cause.CONNECT_FAILED, str(error))
+            self.reconnect_at = now + max(self._backoff.next_delay(), error.retry_after or 0.0)
+        return self._done()
+
+    def connected(self, now: float) -> Effects:
+        """The attempt succeeded: ask for everything that is wanted."""
+        self._now = now
+        self._counters.connects += 1
+        self.epoch += 1
+        self._connected_at = now
+        self._has_data = False
+        self._clock.resume(now)
+        self._last_frame = self._clock.at(now)
+        self._malformed_in_row = 0
+        self._ping = None
+        self._advance(Cause.CONNECTED)
+        self._registry.online()
+        return self._done()
+
+    def disconnected(self, cause: Cause, detail: str, now: float, *, code: int | None = None) -> Effects:
+        """The connection is over. ``code`` is the peer's close code, if there was one."""
+        self._now = now
+        self._counters.losses += 1
+        self._clock.resume(now)
+        if self._has_data and now - self._connected_at >= self._settings.stable_after:
+            self._backoff.reset()
+        if code == _POLICY_VIOLATION:
+            self._end(ConnectError(f"the exchange closed the connection for good: {detail}", retryable=False))
+            cause = Cause.REFUSED
+        else:
+            self._advance(cause, detail)
+            self.reconnect_at = now + self._backoff.next_delay()
+        self._registry.offline(cause, detail)
+        return self._done()
+
+    def close(self, now: float) -> Effects:
+        """The program leaves. There is no way back."""
+        self._now = now
+        self._ended = True
+        self.reconnect_at = inf
+        self._advance(Cause.CLOSED)
+        return self._done()
+
+    def _end(self, error: ConnectError) -> None:
+        self._ended = True
+        self.reconnect_at = inf
+        self._advance(Cause.REFUSED, str(error))
+        self._out.end = error
+
+    def hold(self, now: float) -> None:
+        """A full feed holds up reading from now on: the peer cannot be heard, so it is not judged."""
+        self._clock.hold(now)
+
+    def resume(self, now: float) -> None:
+        """Reading goes on."""
+        self._clock.resume(now)
+
+    # Time
+
+    @property
+    def deadline(self) -> float:
+        """When :meth:`tick` is to be called; infinity if never."""
+        if not self.is_connected:
+            return inf
+        if self._clock.held:
+            liveness = self._last_ping + self._settings.ping_after
+        elif self._ping is None:
+            liveness = self._clock.when(self._last_frame + self._settings.ping_after)
+        else:
+            liveness = self._clock.when(self._last_frame + self._settings.silence_limit)
+        return min(liveness, self._registry.deadline(self._now))
+
+    def tick(self, now: float) -> Effects:
+        """Do what is due."""
+        self._now = now
+        if self.is_connected:
+            self._judge_silence(now)
+            self._registry.tick(now)
+        return self._done(Cause.RESUBSCRIBED)
+
+    def _judge_silence(self, now: float) -> None:
+        settings = self._settings
+        quiet = self._clock.at(now) - self._last_frame
+        if self._clock.held:
+            if now - self._last_ping >= settings.ping_after:
+                self._send_ping(now)  # nothing can be judged, but the peer hears that we live
+        elif quiet >= settings.silence_limit:
+            self._out.drop = Cause.SILENCE
+        elif quiet >= settings.ping_after and self._ping is None:
+            self._send_ping(now)
+
+    def _send_ping(self, now: float) -> None:
+        number = self._registry.next_req_id()
+        self._ping = (number, now)
+        self._last_ping = now
+        self._counters.pings_sent += 1
+        self._out.send.append(v2.ping(number))
+
+    # Frames
+
+    def receive(self, frames: Iterable[str | bytes], received_ns: int, now: float) -> Effects:
+        """These frames came, in this order."""
+        self._now = now
+        self._received_ns = received_ns
+        self._last_frame = self._clock.at(now)
+        counters, decode, epoch = self._counters, self._decoder.decode, self.epoch
+        for frame in frames:
+            counters.frames += 1
+            try:
+                message = decode(frame, epoch=epoch, received_ns=received_ns)
+            except ProtocolError as error:
+                self._malformed(frame, error)
+                continue
+            self._malformed_in_row = 0
+            if type(message) is Data:
+                self._data(message)
+            else:
+                self._control(message)
+        if self._ping is not None and self._ping[1] < now - self._settings.silence_limit:
+            self._ping = None  # its answer will not come; others did
+        return self._done()
+
+    def _control(self, message: Message) -> None:
+        now = self._now
+        if isinstance(message, Heartbeat):
+            self._counters.heartbeats += 1
+        elif isinstance(message, Ack):
+            self._registry.ack(message, now)
+            for warning in message.warnings:
+                if warning not in self._warnings and len(self._warnings) < _MAX_WARNINGS:
+                    self._warnings[warning] = None
+                    self._out.notes.append(f"the exchange warns: {warning}")
+        elif isinstance(message, Refusal):
+            self._out.warnings.append(f"the exchange refused {message.symbol or 'a request'}: {printable(message.error)}")
+            self._registry.refusal(message, now)
+        elif isinstance(message, Pong):
+            if self._ping is not None and message.req_id in (None, self._ping[0]):
+                self._ping_seconds = now - self._ping[1]
+                self._ping = None
+        elif isinstance(message, Status):
+            if message.system != self._system_status:
+                self._out.notes.append(f"the exchange's status is {message.system}")
+            self._system_status = message.system
+
+    def _malformed(self, frame: str | bytes, error: ProtocolError) -> None:
+        self._counters.malformed += 1
+        self._malformed_in_row += 1
+        self._out.warnings.append(f"a frame made no sense: {error}")
+        if self._malformed_in_row >= self._settings.malformed_limit:
+            self._out.drop = Cause.PROTOCOL
+            return
+        channel, symbol = v2.salvage(frame)
+        if channel is None:
+            subs = [sub for sub in self.subscriptions if symbol in (None, sub.key[1])]
+        elif channel not in v2.CHANNELS:
+            return  # it was not for us
+        else:
+            subs = [sub for sub in self.subscriptions if sub.key[0] == channel and symbol in (None, sub.key[1])]
+        if channel is None or symbol is None:
+            # It may have been for any of these. A book will notice by its next checksum; the others are told.
+            feeds = dict.fromkeys(feed for sub in subs for feed in sub.audience)
+            self._announce_gap(feeds, symbol, channel, Cause.MALFORMED, str(error), None)
+            return
+        for sub in subs:
+            if sub.is_book and sub.takes_data:
+                self._registry.fail(sub, Cause.MALFORMED, str(error), self._now)
+                self._unsettled(Cause.MALFORMED, symbol)
+            else:
+                self._announce_gap(sub.audience, symbol, channel, Cause.MALFORMED, str(error), None)
+
+    # Data
+
+    def _data(self, message: Data) -> None:
+        self._has_data = True
+        subs = self._registry.by_channel[message.channel]
+        if message.channel == "trade":
+            self._trades(message.events, subs)
+            return
+        for event in message.events:
+            sub = subs.get(None if isinstance(event, InstrumentUpdate) else event.symbol)
+            if sub is None or not sub.takes_data:
+                self._counters.late += 1
+            elif isinstance(event, BookUpdate | BookSnapshot):
+                self._book(sub, event)
+            else:
+                follower = sub.follower
+                if isinstance(follower, LatestFollower) and isinstance(event, TickerUpdate | Candle):
+                    follower.see(event)
+                elif isinstance(follower, InstrumentFollower) and isinstance(event, InstrumentUpdate):
+                    follower.see(event)
+                if sub.step is not Step.LIVE:
+                    self._registry.live(sub, self._now)
+                self._deliver(sub.audience, event)
+
+    def _book(self, sub: Subscription, event: BookSnapshot | BookUpdate) -> None:
+        follower = sub.follower
+        assert isinstance(follower, BookFollower)
+        book = follower.book
+        fresh = type(event) is BookSnapshot
+        if not fresh and sub.step is not Step.LIVE:
+            self._counters.late += 1
+            return
+        try:
+            book.apply(event)
+        except ChecksumMismatch as error:
+            self._counters.checksum_failures += 1
+            self._last_mismatch = error
+            self._resync(sub, Cause.CHECKSUM, str(error), error)
+            return
+        except ProtocolError as error:
+            self._counters.malformed += 1
+            self._resync(sub, Cause.MALFORMED, str(error))
+            return
+        if event.checksum is not None:
+            self._counters.checksums_verified += 1
+        if book.crossed:
+            if not follower.crossed_accepted:
+                self._counters.crossed += 1
+                if not (fresh and sub.cause is Cause.CROSSED):
+                    self._resync(sub, Cause.CROSSED, "the best bid is not below the best ask")
+                    return
+                follower.crossed_accepted = True
+        elif follower.crossed_accepted:
+            follower.crossed_accepted = False
+        if fresh:
+            self._registry.live(sub, self._now)
+        self._deliver(sub.audience, event)
+
+    def _resync(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumMismatch | None = None) -> None:
+        self._out.warnings.append(f"{sub.request}: resync, {cause.value}: {detail}")
+        self._registry.fail(sub, cause, detail, self._now, evidence)
+        self._unsettled(cause, sub.key[1] or "")
+
+    def _trades(self, events: Sequence[Any], subs: dict[str | None, Subscription]) -> None:
+        by_symbol: dict[str, list[Trade]] = {}
+        for trade in events:
+            by_symbol.setdefault(trade.symbol, []).append(trade)
+        for symbol, trades in by_symbol.items():
+            sub = subs.get(symbol)
+            if sub is None or not sub.takes_data:
+                self._counters.late += len(trades)
+                continue
+            follower = sub.follower
+            assert isinstance(follower, TradeFollower)
+            first_history = trades[0].snapshot and not follower.begun
+            for missing, trade in follower.news(trades):
+                if missing != 0:
+                    self._trades_missing(sub, trade, missing)
+                audience = sub.audience
+                if first_history:  # from before the subscription: only for those who asked for it
+                    audience = tuple(feed for feed in audience if _wants_history(sub.wanted_by[feed]))
+                self._deliver(audience, trade)
+            if sub.step is not Step.LIVE:
+                self._registry.live(sub, self._now)
+
+    def _trades_missing(self, sub: Subscription, trade: Trade, missing: int | None) -> None:
+        self._counters.trades_missed += missing or 0
+        if missing is None:
+            detail = f"the exchange began to number its trades anew, with {trade.trade_id}"
+        else:
+            detail = f"trades {trade.trade_id - missing} to {trade.trade_id - 1} never came"
+        self._announce_gap(sub.audience, trade.symbol, "trade", Cause.MISSED, detail, missing)
+
+    # Telling the feeds
+
+    def _deliver(self, audience: Iterable[Hashable], event: Event) -> None:
+        deliver = self._out.deliver
+        for feed in audience:
+            deliver[feed].append(event)
+            self._counters.events += 1
+
+    def _announce_gap(
+        self,
+        audience: Iterable[Hashable],
+        symbol: str | None,
+        channel: str | None,
+        cause: Cause,
+        detail: str,
+        missed: int | None,
+        evidence: ChecksumMismatch | None = None,
+    ) -> None:
+        gap = Gap(
+            symbol=symbol,
+            cause=cause,
+            channel=channel,
+            detail=detail,
+            missed=missed,
+            evidence=evidence,
+            epoch=self.epoch,
+            received_ns=self._received_ns,
+        )
+        for feed in audience:
+            self._counters.gaps += 1
+            self._deliver((feed,), gap)
+
+    def gap(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumMismatch | None) -> None:
+        """(for the registry) The feeds of ``sub`` miss events from here on."""
+        channel, symbol = sub.key
+        self._announce_gap(sub.audience, symbol, channel, cause, detail, None, evidence)
+
+    def answered(self, feed: Hashable, reasons: dict[Request, str]) -> None:
+        """(for the registry) A ``subscribe`` has its answer; if it is in force, it starts with what is known."""
+        self._out.answers.append((feed, reasons))
+        if reasons:
+            return
+        for key, request in self._registry.feeds[feed].keys:
+            sub = self._registry.subscriptions[key]
+            if sub.step is Step.LIVE:
+                for event in sub.follower.start(request):
+                    self._deliver((feed,), event)
+
+    def _advance(self, cause: Cause, detail: str = "") -> None:
+        previous = self._machine.advance(cause)
+        if previous is None:
+            return
+        change = StateChange(
+            previous=previous,
+            current=self._machine.state,
+            cause=cause,
+            detail=printable(detail),
+            epoch=self.epoch,
+            received_ns=self._received_ns,
+        )
+        self._out.changes.append(change)
+        self._deliver(
+            [
+                feed
+                for feed, entry in self._registry.feeds.items()
+                if any(isinstance(request, Lifecycle) for request in entry.requests)
+            ],
+            change,
+        )
+
+    def _unsettled(self, cause: Cause, detail: str = "") -> None:
+        if self._registry.unsettled:
+            self._advance(cause, detail)
+
+    def _done(self, cause: Cause = Cause.SUBSCRIBING) -> Effects:
+        """Settle the state, send what may be sent, and hand out the effects."""
+        if self.is_connected and self._out.drop is None:
+            self._out.send.extend(self._registry.flush(self._now))
+            if self._registry.unsettled:
+                if self.state is ConnectionState.SUBSCRIBED:
+                    self._advance(cause)
+            elif self.state is ConnectionState.RESYNCING:
+                self._advance(Cause.SETTLED)
+        effects, self._out = self._out, Effects()
+        return effects
+
+
+def _wants_history(request: Request) -> bool:
+    return isinstance(request, Trades) and request.snapshot

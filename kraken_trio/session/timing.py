@@ -1,0 +1,156 @@
+"""Time, as pure arithmetic: every method is told ``now``, in seconds of one monotonic clock."""
+
+from __future__ import annotations
+
+import heapq
+from math import inf
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from kraken_trio.settings import Settings
+
+__all__ = ["Backoff", "ListeningClock", "Pacer", "Timers", "growing"]
+
+_K = TypeVar("_K", bound="Hashable")
+
+
+def growing(first: float, nth: int, limit: float) -> float:
+    """``first``, doubled for every one after the first, at most ``limit``. ``nth`` counts from 1."""
+    return min(limit, first * 2.0 ** min(nth - 1, 60))
+
+
+class ListeningClock:
+    """A clock that stands still while we do not listen.
+
+    While a full feed holds up reading, the peer's frames lie unread in the socket: its silence, and its late
+    answers, are then ours. So whatever waits for the peer is measured on this clock.
+    """
+
+    def __init__(self) -> None:
+        self._deaf: float = 0.0
+        self._since: float | None = None
+
+    @property
+    def held(self) -> bool:
+        """Does it stand still?"""
+        return self._since is not None
+
+    def hold(self, now: float) -> None:
+        """We stop listening."""
+        if self._since is None:
+            self._since = now
+
+    def resume(self, now: float) -> None:
+        """We listen again."""
+        if self._since is not None:
+            self._deaf += now - self._since
+            self._since = None
+
+    def at(self, now: float) -> float:
+        """This clock's time."""
+        return (now if self._since is None else self._since) - self._deaf
+
+    def when(self, reading: float) -> float:
+        """When this clock will show ``reading``, if nothing holds it up; never while it stands still."""
+        return inf if self._since is not None else reading + self._deaf
+
+
+class Backoff:
+    """How long to wait before the next attempt to connect.
+
+    After a loss the first attempts come quickly; later ones not faster than Kraken asks for, and ever slower.
+    Jitter keeps many clients from coming back together; it never shortens the slow waits.
+    """
+
+    def __init__(self, settings: Settings, jitter: Callable[[], float]) -> None:
+        self._settings = settings
+        self._jitter = jitter
+        self.failures: int = 0
+        """Attempts since the last stable connection."""
+
+    def next_delay(self) -> float:
+        """Seconds until the next attempt."""
+        settings = self._settings
+        self.failures += 1
+        if self.failures <= settings.quick_retries:
+            slowest = growing(settings.quick_delay, self.failures, settings.retry_delay)
+            return slowest * (0.5 + 0.5 * self._jitter())
+        nth = self.failures - settings.quick_retries
+        return growing(settings.retry_delay, nth, settings.retry_delay_max) * (1.0 + 0.25 * self._jitter())
+
+    def reset(self) -> None:
+        """The connection was stable."""
+        self.failures = 0
+
+
+class Pacer:
+    """A token bucket: ``burst`` requests at once, ``rate`` per second in the long run."""
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self._interval = 1.0 / rate
+        self._depth = burst * self._interval
+        self._free_at = -inf  # when the bucket would be full again
+        self._paused_until = -inf
+
+    def ready_at(self, now: float) -> float:
+        """When the next request may be sent: ``now`` or later."""
+        return max(now, self._free_at - self._depth + self._interval, self._paused_until)
+
+    def take(self, now: float) -> bool:
+        """May one be sent now? If so, it counts as sent."""
+        if self.ready_at(now) > now:
+            return False
+        self._free_at = max(now, self._free_at) + self._interval
+        return True
+
+    def pause(self, until: float) -> None:
+        """Send nothing before ``until``."""
+        self._paused_until = max(self._paused_until, until)
+
+
+class Timers(Generic[_K]):
+    """One deadline per key; the earliest first."""
+
+    def __init__(self) -> None:
+        self._due: dict[_K, float] = {}
+        self._heap: list[tuple[float, int, _K]] = []
+        self._count = 0  # ties go in the order of setting, and keys are never compared
+
+    def set(self, key: _K, at: float) -> None:
+        """``key`` is due at ``at``; an earlier setting is forgotten."""
+        self._due[key] = at
+        self._count += 1
+        heapq.heappush(self._heap, (at, self._count, key))
+        if len(self._heap) > 64 + 4 * len(self._due):
+            self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
+            heapq.heapify(self._heap)
+
+    def get(self, key: _K) -> float | None:
+        """When ``key`` is due, if it is set."""
+        return self._due.get(key)
+
+    def clear(self, key: _K) -> None:
+        """``key`` is not due any more."""
+        self._due.pop(key, None)
+
+    def clear_all(self) -> None:
+        """Nothing is due any more."""
+        self._due.clear()
+        self._heap.clear()
+
+    def earliest(self) -> float:
+        """When the first key is due; infinity if none is."""
+        while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else inf
+
+    def pop_due(self, now: float) -> list[_K]:
+        """The keys that are due, the earliest first. They are not set any more."""
+        due: list[_K] = []
+        while self.earliest() <= now:
+            key = heapq.heappop(self._heap)[2]
+            del self._due[key]
+            due.append(key)
+        return due
