@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -102,17 +103,26 @@ def _read_book(data: Any, snapshot: bool) -> tuple[DataEvent, ...]:  # noqa: FBT
     return _entries(data, BookSnapshot) if snapshot else _entries(data, BookUpdate)
 
 
-def _numbers_checked(event: _E) -> _E:
+def _values_checked(event: _E) -> _E:
     for field in attrs.fields(type(event)):  # type: ignore[arg-type]  # an event class
         value = getattr(event, field.name)
         if isinstance(value, Decimal):
             checked(value)
+        elif isinstance(value, datetime):
+            _check_zone(value)
     return event
+
+
+def _check_zone(timestamp: datetime) -> None:
+    """A naive one would raise TypeError in the first program that subtracts it from the time of day."""
+    if timestamp.tzinfo is None:
+        msg = "a timestamp without a time zone"
+        raise ProtocolError(msg)
 
 
 def _reader(kind: type[Any]) -> Callable[[Any, bool], tuple[DataEvent, ...]]:
     def read(data: Any, snapshot: bool) -> tuple[DataEvent, ...]:  # noqa: FBT001 (the signature of a row)
-        return tuple(_numbers_checked(attrs.evolve(entry, snapshot=snapshot)) for entry in _entries(data, kind))
+        return tuple(_values_checked(attrs.evolve(entry, snapshot=snapshot)) for entry in _entries(data, kind))
 
     return read
 
@@ -321,7 +331,7 @@ class Decoder:
             _set_update_received(event, received_ns)
             keys += 3 + 2 * (len(event.bids) + len(event.asks))
             keys += (event.checksum is not None) + (event.timestamp is not None)
-            _check_checksum(event)
+            _check_book(event)
         if (frame.count('":') if isinstance(frame, str) else frame.count(b'":')) != keys:
             self._count_unknown_fields(_decode_tree(frame), CHANNELS["book"])
         return Data("book", decoded.data)
@@ -405,7 +415,7 @@ class Decoder:
 
     def _look_at(self, event: DataEvent) -> None:
         if isinstance(event, BookSnapshot | BookUpdate):
-            _check_checksum(event)
+            _check_book(event)
         elif isinstance(event, Trade):
             if event.side is Side.UNKNOWN:
                 self._count("value trade.side")
@@ -413,11 +423,13 @@ class Decoder:
                 self._count("value trade.ord_type")
 
 
-def _check_checksum(event: BookSnapshot | BookUpdate) -> None:
+def _check_book(event: BookSnapshot | BookUpdate) -> None:
     checksum = event.checksum
     if checksum is not None and not 0 <= checksum <= _U32:
         msg = "a checksum has 32 bits"
         raise ProtocolError(msg)
+    if event.timestamp is not None:
+        _check_zone(event.timestamp)
 
 
 def _excerpt(frame: str | bytes) -> str:

@@ -26,12 +26,12 @@ def frame(entry: str = ENTRY) -> str:
 
 
 def outcome(text: str | bytes) -> tuple[Message | str, dict[str, int]]:
-    """What comes of a frame: the message, or that it was refused; and what was counted."""
+    """What comes of a frame: the message and what was counted, or that it was refused."""
     decoder = Decoder()
     try:
-        message: Message | str = decoder.decode(text, epoch=3, received_ns=17)
+        message = decoder.decode(text, epoch=3, received_ns=17)
     except ProtocolError:
-        message = "refused"
+        return "refused", {}
     return message, dict(decoder.unknown)
 
 
@@ -126,6 +126,12 @@ def test_the_last_of_a_key_that_stands_twice_holds() -> None:
 @pytest.mark.parametrize("checksum", ["-1", "4294967296", "1.5", '"1"', "1e3", "true", "[]"])
 def test_a_checksum_has_32_bits(checksum: str) -> None:
     text = frame(ENTRY.replace("2175437505", checksum))
+    assert outcome(text)[0] == "refused"
+    assert_same(text)
+
+
+def test_a_timestamp_has_a_time_zone() -> None:
+    text = frame(ENTRY.replace("623Z", "623"))
     assert outcome(text)[0] == "refused"
     assert_same(text)
 

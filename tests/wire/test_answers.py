@@ -1,0 +1,285 @@
+"""What answers a request: acks, refusals in every recorded shape, pongs; and the exchange's own state."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from kraken_trio.wire.messages import Ack, Message, Method, Pong, Refusal, RefusalKind, Status
+from kraken_trio.wire.v2 import Decoder
+
+
+def decode(frame: str) -> Message:
+    return Decoder().decode(frame)
+
+
+def decode_tree(**tree: Any) -> Message:
+    return decode(json.dumps(tree))
+
+
+# Acks
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_ack(method: Method) -> None:
+    message = decode(
+        f'{{"method":"{method.value}","req_id":17,"result":{{"channel":"book","depth":25,"snapshot":true,'
+        '"symbol":"BTC/USD"},"success":true,"time_in":"2026-08-02T03:35:50.983359Z",'
+        '"time_out":"2026-08-02T03:35:50.983398Z"}',
+    )
+    assert message == Ack(method=method, channel="book", symbol="BTC/USD", req_id=17)
+
+
+def test_ack_of_a_channel_without_symbols() -> None:
+    message = decode(
+        '{"method":"subscribe","result":{"channel":"instrument","snapshot":true,'
+        '"warnings":["tick_size is deprecated, use price_increment"]},"success":true}',
+    )
+    assert message == Ack(
+        method=Method.SUBSCRIBE,
+        channel="instrument",
+        symbol=None,
+        req_id=None,
+        warnings=("tick_size is deprecated, use price_increment",),
+    )
+
+
+def test_warnings_are_printable_and_bounded() -> None:
+    message = decode_tree(
+        method="subscribe",
+        success=True,
+        result={"channel": "ohlc", "warnings": ["\x1b[0m" * 1000, 5, {"a": None}] * 100},
+    )
+    assert isinstance(message, Ack)
+    assert len(message.warnings) == 16
+    assert all(text.isprintable() and len(text) <= 200 for text in message.warnings)
+    assert message.warnings[1] == "5"
+
+
+@pytest.mark.parametrize("result", [{}, {"channel": 5, "symbol": 7, "warnings": "none"}, {"channel": None}])
+def test_an_ack_may_lack_everything(result: dict[str, object]) -> None:
+    message = decode_tree(method="unsubscribe", success=True, result=result)
+    assert message == Ack(method=Method.UNSUBSCRIBE, channel="", symbol=None, req_id=None)
+
+
+@pytest.mark.parametrize("req_id", [None, "17", 1.5, True, [17]])
+def test_a_req_id_is_a_whole_number(req_id: object) -> None:
+    for message in (
+        decode_tree(method="subscribe", success=True, req_id=req_id, result={"channel": "book"}),
+        decode_tree(method="subscribe", success=False, req_id=req_id, error="no"),
+        decode_tree(method="pong", req_id=req_id),
+    ):
+        assert isinstance(message, Ack | Refusal | Pong)
+        assert message.req_id is None
+
+
+def test_a_req_id_of_64_bits() -> None:
+    assert decode_tree(method="pong", req_id=2**64 - 1) == Pong(req_id=2**64 - 1)
+
+
+# Refusals
+
+
+def test_refusal_of_one_symbol() -> None:
+    message = decode(
+        '{"error":"Currency pair not supported XBT/USDT","method":"subscribe","success":false,"symbol":"XBT/USDT",'
+        '"time_in":"2026-09-10T17:44:44.609516Z","time_out":"2026-09-10T17:44:44.609555Z"}',
+    )
+    assert message == Refusal(
+        error="Currency pair not supported XBT/USDT",
+        kind=RefusalKind.FINAL,
+        symbol="XBT/USDT",
+        method="subscribe",
+    )
+
+
+def test_refusal_of_a_whole_request() -> None:
+    message = decode(
+        '{"error":"Subscription depth not supported","method":"subscribe","req_id":3,"success":false,'
+        '"time_in":"2026-08-16T23:54:19.629313Z","time_out":"2026-08-16T23:54:19.629343Z"}',
+    )
+    assert message == Refusal(
+        error="Subscription depth not supported",
+        kind=RefusalKind.FINAL,
+        req_id=3,
+        method="subscribe",
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("Currency pair not supported NOPE/USD", RefusalKind.FINAL),
+        ("Currency pair not in ISO 4217-A3 format XBTUSD", RefusalKind.FINAL),
+        ("Already subscribed", RefusalKind.ALREADY),
+        ("Already subscribed to one ohlc interval on this symbol", RefusalKind.FINAL),
+        ("Subscription Not Found", RefusalKind.ABSENT),
+        ("Subscription depth not supported", RefusalKind.FINAL),
+        ("Subscription ohlc interval not supported", RefusalKind.FINAL),
+        ("Subscription name invalid", RefusalKind.FINAL),
+        ("Symbol field must be an array", RefusalKind.FINAL),
+        ("Symbol(s) not found", RefusalKind.FINAL),
+        ("Malformed request", RefusalKind.FINAL),
+        ("Unsupported field: 'foo'", RefusalKind.FINAL),
+        ("Exceeded msg rate", RefusalKind.RATE_LIMITED),
+        ("EAPI:Rate limit exceeded", RefusalKind.RATE_LIMITED),
+        ("EAPI:Invalid token", RefusalKind.FINAL),
+        ("EGeneral:Permission denied", RefusalKind.FINAL),
+        ("EGeneral:Temporary lockout", RefusalKind.LATER),
+        ("EAccount:Invalid permissions", RefusalKind.FINAL),
+        ("EService:Unavailable", RefusalKind.LATER),
+        ("EService:Busy", RefusalKind.LATER),
+        ("EService:Market in cancel_only mode", RefusalKind.LATER),
+        ("EService:Throttled: 1785644622", RefusalKind.LATER),
+        ("EGeneral:Invalid arguments", RefusalKind.FINAL),
+        ("EGeneral:Internal error", RefusalKind.LATER),
+        ("EGeneral:Internal error:E1", RefusalKind.LATER),
+        ("", RefusalKind.FINAL),
+    ],
+)
+def test_what_to_do_about_a_refusal(error: str, kind: RefusalKind) -> None:
+    assert decode_tree(method="subscribe", success=False, error=error) == Refusal(
+        error=error,
+        kind=kind,
+        method="subscribe",
+    )
+
+
+@pytest.mark.parametrize("key", ["Error", "error", "errorMessage"])
+def test_the_bare_rate_limit_text(key: str) -> None:
+    assert decode_tree(**{key: "Exceeded msg rate"}) == Refusal(
+        error="Exceeded msg rate",
+        kind=RefusalKind.RATE_LIMITED,
+    )
+
+
+def test_the_refusal_to_subscribe_status_has_no_method() -> None:
+    assert decode_tree(error="Symbol(s) not found", success=False, req_id=4) == Refusal(
+        error="Symbol(s) not found",
+        kind=RefusalKind.FINAL,
+        req_id=4,
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"success": False},
+        {"success": "true", "result": {"channel": "book"}},
+        {"success": 1, "result": {"channel": "book"}},
+        {"success": None, "result": {"channel": "book"}},
+        {"result": {"channel": "book"}},
+        {"success": True},
+        {"success": True, "result": []},
+        {"success": True, "result": None},
+        {"success": False, "error": ["EGeneral"]},
+    ],
+)
+def test_what_does_not_clearly_succeed_is_refused(answer: dict[str, object]) -> None:
+    assert decode_tree(method="subscribe", req_id=9, **answer) == Refusal(
+        error="the exchange gave no reason",
+        kind=RefusalKind.FINAL,
+        req_id=9,
+        method="subscribe",
+    )
+
+
+def test_a_refusal_is_dispatched_on_success_even_when_it_holds_a_result() -> None:
+    message = decode_tree(method="subscribe", success=False, error="no", result={"channel": "book"})
+    assert isinstance(message, Refusal)
+
+
+def test_names_in_a_refusal_are_texts_or_absent() -> None:
+    message = decode_tree(method=5, success=False, error="no", symbol=["BTC/USD"])
+    assert message == Refusal(error="no", kind=RefusalKind.FINAL)
+
+
+def test_the_text_of_a_refusal_is_bounded() -> None:
+    message = decode_tree(method="subscribe", success=False, error="x" * 100_000)
+    assert isinstance(message, Refusal)
+    assert len(message.error) == 500
+
+
+# Pongs
+
+
+@pytest.mark.parametrize("req_id", [{"req_id": 101}, {}])
+@pytest.mark.parametrize("times", [{"time_in": "2026-08-02T03:36:10.100001Z", "time_out": "x"}, {"time_in": 5}, {}])
+@pytest.mark.parametrize("success", [{"success": True}, {"success": False}, {}])
+@pytest.mark.parametrize("result", [{"result": {"warnings": ["w"]}}, {"result": None}, {"error": "e"}, {}])
+def test_a_pong_with_any_subset(
+    req_id: dict[str, int],
+    times: dict[str, object],
+    success: dict[str, bool],
+    result: dict[str, object],
+) -> None:
+    message = decode_tree(method="pong", **req_id, **times, **success, **result)
+    assert message == Pong(req_id=req_id.get("req_id"))
+
+
+# Status
+
+
+def test_status() -> None:
+    message = decode(
+        '{"channel":"status","type":"update","data":[{"version":"2.0.10","system":"online","api_version":"v2",'
+        '"connection_id":16174536464690282295,"upcoming_maintenance":[],"emergency":[]}]}',
+    )
+    assert message == Status(
+        system="online",
+        version="2.0.10",
+        api_version="v2",
+        connection_id=16174536464690282295,  # above 2**63: no float, no signed 64 bits
+    )
+
+
+def test_status_with_data_before_type_and_fewer_fields() -> None:
+    message = decode('{"data":[{"system":"maintenance"}],"type":"update","channel":"status"}')
+    assert message == Status(system="maintenance")
+
+
+def test_the_last_entry_of_a_status_holds() -> None:
+    assert decode_tree(channel="status", data=[{"system": "online"}, {"system": "post_only"}]) == Status(
+        system="post_only",
+    )
+
+
+def test_a_status_may_be_an_object() -> None:
+    assert decode_tree(channel="status", data={"system": "limit_only"}) == Status(system="limit_only")
+
+
+@pytest.mark.parametrize("number", ["1.0", '"7"', "null", "true", "1e19"])
+def test_a_connection_id_is_a_whole_number(number: str) -> None:
+    message = decode(f'{{"channel":"status","data":[{{"connection_id":{number}}}]}}')
+    assert message == Status(system="")
+
+
+def test_notices_are_texts_of_what_came() -> None:
+    message = decode(
+        '{"channel":"status","data":[{"system":"online","upcoming_maintenance":[{"stage":"imminent_5m",'
+        '"services":["spot_ws"]}],"emergency":["fire"]}]}',
+    )
+    assert isinstance(message, Status)
+    assert message.notices == ('{"stage":"imminent_5m","services":["spot_ws"]}', '"fire"')
+
+
+def test_a_status_is_bounded() -> None:
+    many = ["x" * 10_000] * 100
+    message = decode_tree(
+        channel="status",
+        data=[{"system": "\x07" * 1000, "version": many, "upcoming_maintenance": many, "emergency": many}],
+    )
+    assert isinstance(message, Status)
+    assert message.system.isprintable()
+    assert len(message.system) <= 40
+    assert len(message.version) <= 40
+    assert len(message.notices) == 16
+    assert all(len(notice) <= 500 for notice in message.notices)
+
+
+@pytest.mark.parametrize("notices", ["none", 5, None, {"a": 1}])
+def test_notices_that_are_no_list_are_none(notices: object) -> None:
+    assert decode_tree(channel="status", data=[{"emergency": notices}]) == Status(system="")

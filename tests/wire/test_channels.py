@@ -1,0 +1,389 @@
+"""What the exchange pushes: every public channel, and what this version does not know of them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+
+from kraken_trio import (
+    BookSnapshot,
+    BookUpdate,
+    Candle,
+    Level,
+    OrderType,
+    ProtocolError,
+    Side,
+    TickerUpdate,
+    Trade,
+)
+from kraken_trio.wire.messages import Ack, Data, Heartbeat, Message, Refusal, Status, Unknown
+from kraken_trio.wire.v2 import CHANNELS, Decoder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BOOK_SNAPSHOT = (
+    '{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USD","bids":[{"price":64525.0,"qty":0.53807066},'
+    '{"price":64524.2,"qty":0.03095975}],"asks":[{"price":64525.1,"qty":0.01077490}],"checksum":2175437505,'
+    '"timestamp":"2026-07-19T17:54:39.753424Z"}]}'
+)
+BOOK_UPDATE = (
+    '{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[],"asks":[{"price":64525.3,'
+    '"qty":0.00000000},{"price":64532.8,"qty":1.23479983}],"checksum":2175437505,'
+    '"timestamp":"2026-07-19T17:54:39.784623Z"}]}'
+)
+TRADE = (
+    '{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"buy","price":81011.5,"qty":0.00123440,'
+    '"ord_type":"limit","trade_id":100320028,"timestamp":"2026-05-14T15:06:09.020392Z"}]}'
+)
+TICKER = (
+    '{"channel":"ticker","type":"snapshot","data":[{"symbol":"USDT/USD","bid":0.99980,"bid_qty":44620.68691883,'
+    '"ask":0.99981,"ask_qty":1087605.70466858,"last":0.99981,"volume":270638277.50461281,"vwap":0.99983,"low":0.99959,'
+    '"high":1.00000,"change":0.00005,"change_pct":0.01,"trades":38144,"timestamp":"2026-09-24T03:54:18.054886Z"}]}'
+)
+CANDLE = (
+    '{"channel":"ohlc","type":"update","timestamp":"2026-09-10T17:35:52.114514810Z","data":[{"symbol":"BTC/USDT",'
+    '"open":77499.9,"high":77509.2,"low":77467.5,"close":77509.20,"trades":15,"volume":0.58051276,"vwap":77482.2,'
+    '"interval_begin":"2026-09-10T17:35:00.000000000Z","interval":1,"timestamp":"2026-09-10T17:36:00.000000Z"}]}'
+)
+EVERY_CHANNEL = (BOOK_SNAPSHOT, BOOK_UPDATE, TRADE, TICKER, CANDLE)
+
+
+def decoded(frame: str | bytes) -> tuple[Message, dict[str, int]]:
+    decoder = Decoder()
+    message = decoder.decode(frame, epoch=4, received_ns=1_700_000_000_000_000_000)
+    return message, dict(decoder.unknown)
+
+
+def events(frame: str | bytes) -> tuple[Any, ...]:
+    message, unknown = decoded(frame)
+    assert isinstance(message, Data)
+    assert not unknown
+    for event in message.events:
+        assert (event.epoch, event.received_ns) == (4, 1_700_000_000_000_000_000)
+    return tuple(attrs.evolve(event, epoch=0, received_ns=0) for event in message.events)
+
+
+# Each channel
+
+
+def test_book_snapshot() -> None:
+    assert events(BOOK_SNAPSHOT) == (
+        BookSnapshot(
+            symbol="BTC/USD",
+            bids=(
+                Level(Decimal("64525.0"), Decimal("0.53807066")),
+                Level(Decimal("64524.2"), Decimal("0.03095975")),
+            ),
+            asks=(Level(Decimal("64525.1"), Decimal("0.01077490")),),
+            checksum=2175437505,
+            timestamp=datetime(2026, 7, 19, 17, 54, 39, 753424, tzinfo=UTC),
+        ),
+    )
+
+
+def test_book_snapshots_of_2023_had_no_timestamp() -> None:
+    (event,) = events(BOOK_SNAPSHOT.replace(',"timestamp":"2026-07-19T17:54:39.753424Z"', ""))
+    assert event.timestamp is None
+
+
+def test_book_update() -> None:
+    assert events(BOOK_UPDATE) == (
+        BookUpdate(
+            symbol="BTC/USD",
+            bids=(),
+            asks=(Level(Decimal("64525.3"), Decimal(0)), Level(Decimal("64532.8"), Decimal("1.23479983"))),
+            checksum=2175437505,
+            timestamp=datetime(2026, 7, 19, 17, 54, 39, 784623, tzinfo=UTC),
+        ),
+    )
+
+
+def test_trade() -> None:
+    assert events(TRADE) == (
+        Trade(
+            symbol="BTC/USD",
+            side=Side.BUY,
+            price=Decimal("81011.5"),
+            qty=Decimal("0.00123440"),
+            ord_type=OrderType.LIMIT,
+            trade_id=100320028,
+            timestamp=datetime(2026, 5, 14, 15, 6, 9, 20392, tzinfo=UTC),
+        ),
+    )
+
+
+def test_trades_come_in_batches_and_a_snapshot_may_hold_two_symbols() -> None:
+    tree = json.loads(TRADE)
+    tree["type"] = "snapshot"
+    tree["data"] *= 3
+    tree["data"][1] = {**tree["data"][1], "symbol": "ETH/USD", "side": "sell", "ord_type": "market"}
+    first, second, third = events(json.dumps(tree))
+    assert first == third
+    assert first.snapshot
+    assert (second.symbol, second.side, second.ord_type) == ("ETH/USD", Side.SELL, OrderType.MARKET)
+
+
+def test_a_tiny_quantity_may_be_written_in_scientific_notation() -> None:
+    (event,) = events(TRADE.replace("0.00123440", "5.1e-05"))
+    assert event.qty == Decimal("0.000051")
+
+
+def test_ticker() -> None:
+    assert events(TICKER) == (
+        TickerUpdate(
+            symbol="USDT/USD",
+            bid=Decimal("0.99980"),
+            bid_qty=Decimal("44620.68691883"),
+            ask=Decimal("0.99981"),
+            ask_qty=Decimal("1087605.70466858"),
+            last=Decimal("0.99981"),
+            volume=Decimal("270638277.50461281"),
+            vwap=Decimal("0.99983"),
+            low=Decimal("0.99959"),
+            high=Decimal("1.00000"),
+            change=Decimal("0.00005"),
+            change_pct=Decimal("0.01"),
+            trades=38144,
+            timestamp=datetime(2026, 9, 24, 3, 54, 18, 54886, tzinfo=UTC),
+            snapshot=True,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["last", "volume", "vwap", "low", "high", "change", "change_pct", "trades", "timestamp"],
+)
+def test_what_older_captures_of_the_ticker_lack_is_none(name: str) -> None:
+    tree = json.loads(TICKER, parse_float=str)
+    del tree["data"][0][name]
+    (event,) = events(json.dumps(tree))
+    assert getattr(event, name) is None
+
+
+def test_numbers_may_be_texts() -> None:
+    # Kraken's older documentation called some of them strings.
+    assert events(json.dumps(json.loads(TICKER, parse_float=str))) == events(TICKER)
+
+
+def test_candle() -> None:
+    assert events(CANDLE) == (
+        Candle(
+            symbol="BTC/USDT",
+            interval=1,
+            interval_begin=datetime(2026, 9, 10, 17, 35, tzinfo=UTC),
+            open=Decimal("77499.9"),
+            high=Decimal("77509.2"),
+            low=Decimal("77467.5"),
+            close=Decimal("77509.20"),
+            volume=Decimal("0.58051276"),
+            vwap=Decimal("77482.2"),
+            trades=15,
+        ),
+    )
+
+
+def test_heartbeat() -> None:
+    assert decoded('{"channel":"heartbeat"}') == (Heartbeat(), {})
+
+
+# How it is written
+
+
+@pytest.mark.parametrize("frame", EVERY_CHANNEL)
+def test_the_order_of_keys_is_free(frame: str) -> None:
+    def reversed_keys(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: reversed_keys(value[key]) for key in reversed(value)}
+        return [reversed_keys(item) for item in value] if isinstance(value, list) else value
+
+    text = json.dumps(reversed_keys(json.loads(frame, parse_float=str)))
+    assert events(text) == events(frame)
+
+
+@pytest.mark.parametrize("frame", EVERY_CHANNEL)
+def test_text_and_bytes_are_the_same(frame: str) -> None:
+    assert events(frame) == events(frame.encode())
+
+
+@pytest.mark.parametrize("frame", EVERY_CHANNEL)
+def test_the_digits_of_the_wire_survive(frame: str) -> None:
+    def numbers(value: object) -> list[str]:
+        if isinstance(value, Decimal):
+            return [f"{value:f}"]
+        if attrs.has(type(value)):
+            return numbers([getattr(value, field.name) for field in attrs.fields(type(value))])
+        return [text for item in value for text in numbers(item)] if isinstance(value, list | tuple) else []
+
+    on_the_wire: list[str] = []
+    json.loads(frame, parse_float=on_the_wire.append)
+    assert sorted(numbers(events(frame))) == sorted(on_the_wire)
+
+
+@pytest.mark.parametrize("frame", [TRADE, TICKER, CANDLE])
+@pytest.mark.parametrize("number", ["1e999999999", "1e41", "1e-41", "9" * 41, '"NaN"', '"sNaN"', '"-Infinity"'])
+def test_an_absurd_number_is_none(frame: str, number: str) -> None:
+    digits = next(part for part in ("0.00123440", "44620.68691883", "0.58051276") if part in frame)
+    with pytest.raises(ProtocolError, match="not a price or quantity"):
+        decoded(frame.replace(digits, number))
+
+
+@pytest.mark.parametrize("frame", EVERY_CHANNEL)
+def test_a_timestamp_has_a_time_zone(frame: str) -> None:
+    with pytest.raises(ProtocolError, match="time zone"):
+        decoded(frame.replace('Z"', '"'))
+
+
+@pytest.mark.parametrize("frame", EVERY_CHANNEL)
+def test_a_missing_field_is_refused(frame: str) -> None:
+    with pytest.raises(ProtocolError, match="missing required field `symbol`"):
+        decoded(frame.replace('"symbol"', '"name"'))
+
+
+@pytest.mark.parametrize("data", ["null", "5", "{}", '"abc"', "[5]", "[[]]", "[null]"])
+@pytest.mark.parametrize("channel", ["book", "trade", "ticker", "ohlc"])
+@pytest.mark.parametrize("kind", ["snapshot", "update"])
+def test_data_is_a_list_of_objects(channel: str, kind: str, data: str) -> None:
+    with pytest.raises(ProtocolError, match="Expected"):
+        decoded(f'{{"channel":"{channel}","type":"{kind}","data":{data}}}')
+
+
+@pytest.mark.parametrize("channel", ["book", "trade", "ticker", "ohlc"])
+def test_data_may_be_empty(channel: str) -> None:
+    assert events(f'{{"channel":"{channel}","type":"update","data":[]}}') == ()
+
+
+def test_a_snapshot_of_a_book_has_a_checksum_of_32_bits_too() -> None:
+    with pytest.raises(ProtocolError, match="32 bits"):
+        decoded(BOOK_SNAPSHOT.replace("2175437505", "4294967296"))
+
+
+# What is not known
+
+
+@pytest.mark.parametrize(
+    ("frame", "what"),
+    [
+        ('{"channel":"level3","type":"update","data":[]}', "channel level3"),
+        ('{"channel":"executions"}', "channel executions"),
+        ('{"channel":"book","type":"delta","data":[]}', "type book.delta"),
+        ('{"channel":"trade","data":[]}', "type trade.None"),
+        ('{"channel":"ticker","type":["update"]}', "type ticker.['update']"),
+        ('{"channel":5,"type":"update"}', "frame"),
+        ('{"channel":null}', "frame"),
+        ("{}", "frame"),
+        ('{"Error":5}', "frame"),
+        ('{"method":"add_order","success":true,"result":{}}', "method add_order"),
+        ('{"method":["ping"],"success":true,"result":{}}', "method ['ping']"),
+        ('{"channel":"status","type":"update"}', "status without data"),
+        ('{"channel":"status","type":"update","data":[]}', "status without data"),
+        ('{"channel":"status","type":"update","data":[5]}', "status without data"),
+    ],
+)
+def test_what_is_not_known_is_counted_and_passes(frame: str, what: str) -> None:
+    assert decoded(frame) == (Unknown(what=what), {what: 1})
+
+
+@pytest.mark.parametrize("frame", EVERY_CHANNEL)
+def test_unknown_fields_are_counted_and_pass(frame: str) -> None:
+    more = frame.replace('{"symbol"', '{"new":{"a":[1.5]},"symbol"').replace(',"data"', ',"sequence":7,"data"')
+    message, unknown = decoded(more)
+    channel = json.loads(frame)["channel"]
+    assert unknown == {f"field {channel}.new": 1, f"field {channel}:sequence": 1}
+    assert message == decoded(frame)[0]
+
+
+def test_the_timestamps_of_candles_are_known_and_unused() -> None:
+    _, unknown = decoded(CANDLE)
+    assert not unknown
+
+
+def test_a_timestamp_beside_the_data_is_known_of_candles_only() -> None:
+    _, unknown = decoded(TRADE.replace(',"data"', ',"timestamp":"2026-09-10T17:35:52.114514810Z","data"'))
+    assert unknown == {"field trade:timestamp": 1}
+
+
+def test_unknown_values_are_counted_and_pass() -> None:
+    message, unknown = decoded(TRADE.replace('"buy"', '"auction"').replace('"limit"', '"iceberg"'))
+    assert isinstance(message, Data)
+    event = message.events[0]
+    assert isinstance(event, Trade)
+    assert (event.side, event.ord_type) == (Side.UNKNOWN, OrderType.UNKNOWN)
+    assert unknown == {"value trade.side": 1, "value trade.ord_type": 1}
+
+
+@pytest.mark.parametrize("value", ["5", "null", "[]", "true"])
+def test_a_side_is_a_text(value: str) -> None:
+    with pytest.raises(ProtocolError, match="side"):
+        decoded(TRADE.replace('"buy"', value))
+
+
+def test_names_of_the_unknown_are_bounded_in_number() -> None:
+    decoder = Decoder()
+    for number in range(1000):
+        decoder.decode(f'{{"channel":"c{number}"}}')
+    decoder.decode('{"channel":"c0"}')
+    assert len(decoder.unknown) == 256 + 1
+    assert decoder.unknown["channel c0"] == 2
+    assert decoder.unknown["more"] == 1000 - 256
+    assert sum(decoder.unknown.values()) == 1001
+
+
+def test_names_of_the_unknown_are_printable_and_short() -> None:
+    decoder = Decoder()
+    name = "\x1b[31m\u202e" + "x" * 10_000
+    for tree in (
+        {"channel": name},
+        {"channel": "book", "type": name},
+        {"channel": "book", "type": "update", "data": [], name: 1},
+        {"channel": "instrument", "type": "update", "data": {name: 1}},
+        {"method": name, "success": True, "result": {}},
+    ):
+        decoder.decode(json.dumps(tree))
+    assert len(decoder.unknown) == 5
+    for what in decoder.unknown:
+        assert what.isprintable()
+        assert len(what) < 100
+
+
+# The rows
+
+
+def test_every_row_is_found_by_its_name() -> None:
+    assert {name: row.name for name, row in CHANNELS.items()} == {name: name for name in CHANNELS}
+    assert {row.request.channel for row in CHANNELS.values()} == set(CHANNELS)
+
+
+def test_only_the_book_is_a_book() -> None:
+    assert [name for name, row in CHANNELS.items() if row.book] == ["book"]
+
+
+# Recordings
+
+
+def test_recorded_frames_of_all_channels(captures: Path) -> None:
+    decoder = Decoder()
+    lines = (captures / "v2_control_and_other_channels.jsonl").read_text().splitlines()
+    messages = [decoder.decode(line) for line in lines]
+    assert [type(message) for message in messages] == [
+        Status,
+        Ack,
+        Data,
+        Data,
+        Refusal,
+        Status,
+        Ack,
+        Refusal,
+        Data,
+        Refusal,
+        Refusal,
+        Unknown,
+        Heartbeat,
+    ]
+    assert decoder.unknown == {"channel level3": 1}
