@@ -21,13 +21,16 @@ __all__ = ["MAX_DIGITS", "checked", "wire_digits"]
 
 MAX_DIGITS = 40
 """The most digits of a number, and the most places before or after its point. Kraken's longest are below 20."""
-_MAX_TEXT = MAX_DIGITS + 10  # sign, point and exponent
+_MAX_TEXT = MAX_DIGITS + 10  # sign, point, a zero before the point, exponent
 
 
 def checked(value: Decimal) -> Decimal:
     """``value`` if it is a number of sane size. Raises :class:`ProtocolError` for NaN, infinities and giants."""
-    if value.is_finite() and len(str(value)) <= _MAX_TEXT and -MAX_DIGITS <= value.adjusted() <= MAX_DIGITS:
-        return value
+    if value.is_finite() and len(str(value)) <= _MAX_TEXT:
+        _, numerals, exponent = value.as_tuple()
+        assert isinstance(exponent, int)  # only NaN and infinities have letters there
+        if max(len(numerals), len(numerals) + exponent, -exponent) <= MAX_DIGITS:
+            return value
     raise _not_a_number(value)
 
 
