@@ -7,7 +7,8 @@ recipe of Trio's manual ("Designing for multiple errors"):
 * only the top level of the group is looked at: a group that the body raised comes out with what it holds (as a copy,
   which Trio makes of any group that leaves a cancelled scope);
 * ``KeyboardInterrupt`` and ``SystemExit`` come first;
-* ``Cancelled`` is dropped beside anything else, because it is only how the others stopped;
+* ``Cancelled`` is dropped beside anything else, because it is only how the others stopped; so is a group of nothing but
+  ``Cancelled``, which is how a background task that has a nursery of its own stops;
 * if one exception is left, that very object is raised, with the ``__context__`` it had;
 * more than one left means that a background task raised beside the body. Background tasks are written not to do that
   (they turn what happens to them into state), so it is a bug of ours: a ``RuntimeError`` says so, ``from`` the group.
@@ -42,7 +43,7 @@ async def open_hidden_nursery() -> AsyncIterator[trio.Nursery]:
 
 
 def _raise_the_one(group: BaseExceptionGroup[BaseException]) -> NoReturn:
-    real = [exc for exc in group.exceptions if not isinstance(exc, trio.Cancelled)]
+    real = [exc for exc in group.exceptions if not _is_cancellation(exc)]
     if len(real) > 1:
         for exc in real:
             if isinstance(exc, (KeyboardInterrupt, SystemExit)):
@@ -58,3 +59,9 @@ def _raise_the_one(group: BaseExceptionGroup[BaseException]) -> NoReturn:
         # Raising it while the group is handled has set the group as its context; the finally runs after that.
         the_one.__context__ = context
         del the_one, real, context, group  # no cycle: traceback -> frame -> exception
+
+
+def _is_cancellation(exc: BaseException) -> bool:
+    if isinstance(exc, BaseExceptionGroup):
+        return all(_is_cancellation(part) for part in exc.exceptions)
+    return isinstance(exc, trio.Cancelled)

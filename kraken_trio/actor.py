@@ -61,6 +61,7 @@ class Actor:
         wall_ns: Callable[[], int],
     ) -> None:
         self.url = url
+        self.name = url.partition("?")[0]  # for logs: a query may hold a secret
         self.session = session
         self.ended: Exception | None = None
         """Why nothing more will come."""
@@ -179,9 +180,9 @@ class Actor:
         for change in effects.changes:
             self._changed(change)
         for line in effects.notes:
-            _log.info("%s: %s", self.url, line)
+            _log.info("%s: %s", self.name, line)
         for line in effects.warnings:
-            _log.warning("%s: %s", self.url, line)
+            _log.warning("%s: %s", self.name, line)
         if effects.drop is not None:
             limit = self._settings.silence_limit
             silence = f"nothing was heard for {limit:g} s"
@@ -194,7 +195,7 @@ class Actor:
     def _changed(self, change: StateChange) -> None:
         _log.info(
             "%s: %s → %s (%s%s)",
-            self.url,
+            self.name,
             change.previous.value,
             change.current.value,
             change.cause.value,

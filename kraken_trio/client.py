@@ -102,7 +102,7 @@ class Client:
     def __repr__(self) -> str:
         session = self._actor.session
         feeds = len(session.statistics().subscriptions)
-        return f"<Client of {self._actor.url}: {session.state.value}, epoch {session.epoch}, {feeds} subscriptions>"
+        return f"<Client of {self._actor.name}: {session.state.value}, epoch {session.epoch}, {feeds} subscriptions>"
 
 
 def _check(requests: tuple[Request, ...], capacity: int, overflow: Overflow) -> None:

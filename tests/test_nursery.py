@@ -129,3 +129,21 @@ def test_a_group_of_the_body_is_not_taken_apart_whatever_trio_run_was_told() -> 
     with pytest.raises(ExceptionGroup, match="mine") as info:
         trio.run(main, strict_exception_groups=False)
     assert info.value.exceptions == (error,)
+
+
+async def test_a_background_task_with_a_nursery_of_its_own_is_only_cancelled() -> None:
+    # Regression: its group of nothing but Cancelled counted as a failure beside the body's error.
+    async def background() -> None:
+        async with trio.open_nursery() as inner:
+            inner.start_soon(trio.sleep_forever)
+            inner.start_soon(trio.sleep_forever)
+
+    mine = ValueError("mine")
+    with trio.CancelScope() as outer:
+        with pytest.raises(ValueError, match="mine") as caught:
+            async with open_hidden_nursery() as nursery:
+                nursery.start_soon(background)
+                await trio.lowlevel.checkpoint()
+                outer.cancel()
+                raise mine
+    assert caught.value is mine
