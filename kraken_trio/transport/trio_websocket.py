@@ -188,7 +188,7 @@ class _Line:
         """Close within ``close_timeout``, whatever happened before, even when cancelled. Raises nothing of its own."""
         # Nested, because a second Ctrl-C breaks through every shield.
         try:
-            if self._websocket is not None and self._over is None:
+            if self._websocket is not None:
                 self._goodbye.shield = True
                 self._goodbye.deadline = trio.current_time() + self._limits.close_timeout
                 with self._goodbye, suppress(Exception):  # politeness: how it fails does not matter

@@ -588,14 +588,23 @@ async def test_a_group_that_the_body_raises_comes_out_with_what_it_holds(network
 
 
 async def test_cancelled_from_outside(network: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        assert await peer.next_frame() == (CLOSE, b"\x03\xe8"), "the goodbye is said all the same"
+        await trio.sleep(network.limits.close_timeout / 4)
+        await peer.send(peer.close(1000))
+        await peer.gone()
+
     async def body(transport: Transport) -> None:
         scope.cancel()
         await transport.receive()
 
     scope = trio.CancelScope()
-    visit = await network.visit(polite, body, scope=scope)
+    visit = await network.visit(script, body, scope=scope)
     assert scope.cancelled_caught
-    assert visit.leaving < network.limits.close_timeout, "the goodbye was said and answered all the same"
+    assert network.limits.close_timeout / 5 < visit.leaving < network.limits.close_timeout, (
+        "and its answer is waited for"
+    )
 
 
 async def test_cancelled_from_outside_with_a_peer_that_ignores_our_close(network: Network) -> None:
@@ -625,15 +634,20 @@ async def test_an_error_while_the_connection_is_lost_is_the_bodys(network: Netwo
 async def test_a_second_interrupt_in_the_goodbye_leaves_nothing_open(
     memory: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept(peer.text(*["unread"] * 100))  # more than fit: the library's reader waits for us
+        await peer.gone()
+
     async def interrupted(data: bytes) -> None:
         raise KeyboardInterrupt
 
     async def body(transport: Transport) -> None:
+        await trio.testing.wait_all_tasks_blocked()
         monkeypatch.setattr(memory.opened[0], "send_all", interrupted)
         raise ValueError("mine")
 
     with pytest.raises(KeyboardInterrupt) as info:
-        await memory.visit(polite, body)
+        await memory.visit(script, body)
     assert isinstance(info.value.__context__, ValueError)
 
 
@@ -644,11 +658,32 @@ async def test_a_stream_that_fails_to_close_does_not_hide_the_bodys_error(
         really = memory.opened[0].aclose
 
         async def aclose() -> None:
-            await really()
-            raise OSError("cannot close")
+            try:
+                await really()
+            finally:
+                raise OSError("cannot close")
 
         monkeypatch.setattr(memory.opened[0], "aclose", aclose)
         raise ValueError("mine")
 
     with pytest.raises(ValueError, match="mine"):
         await memory.visit(polite, body)
+
+
+async def test_a_stream_whose_closing_wakes_nobody_leaves_no_reader(
+    memory: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        assert await peer.next_frame() == (CLOSE, b"\x03\xe8")
+        await trio.sleep(1)  # does not end the stream either
+
+    async def aclose() -> None:
+        memory.opened[0].closed = True
+        await trio.lowlevel.checkpoint()
+
+    async def body(transport: Transport) -> None:
+        monkeypatch.setattr(memory.opened[0], "aclose", aclose)
+
+    visit = await memory.visit(script, body)
+    assert visit.leaving < 2 * memory.limits.close_timeout
