@@ -127,8 +127,11 @@ class OrderBook:
             else:
                 self._load(event)
             self._last = event
-            if verify and event.checksum is not None:
-                self._verify(event, event.checksum)
+            if event.checksum is not None:
+                if verify:
+                    self._verify(event, event.checksum)
+                else:
+                    self._trust(event.checksum)
         except ProtocolError as error:
             self.invalidate("it failed a check, and its next snapshot has not come yet")
             raise error from None

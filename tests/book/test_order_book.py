@@ -354,6 +354,22 @@ def test_follow_does_not_verify() -> None:
     assert book.bids == levels("5x2")
 
 
+def test_a_follower_has_the_checksum_of_the_book_that_it_follows() -> None:
+    """Also where the numbers were abbreviated on the way, and the digits alone would give another one."""
+    events = (
+        snapshot("5x1.5", "7.25x1", crc32(b"7251050015")),
+        update("5x2.5", checksum=crc32(b"7251050025")),
+        update(asks="8x0"),
+    )
+    first, second = OrderBook(10), OrderBook(10)
+    for event in events:
+        first.apply(event)
+        second.follow(event)
+        assert second.checksum() == first.checksum()
+        assert second.snapshot() == first.snapshot()
+        OrderBook(10).apply(second.snapshot())
+
+
 # Numbers that are none
 
 NO_NUMBERS = ["NaN", "-NaN", "sNaN", "Infinity", "-Infinity", "-1", "1e999999999", "1e-999999999", "9" * 41, "1e40"]
