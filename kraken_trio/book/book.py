@@ -19,7 +19,7 @@ from decimal import Context, Decimal
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from kraken_trio._digits import wire_digits
+from kraken_trio._digits import MAX_DIGITS, checked, wire_digits
 from kraken_trio.book.side import CHECKED_LEVELS, Side
 from kraken_trio.errors import BookUnavailable, ChecksumMismatch, ProtocolError
 from kraken_trio.events import BookSnapshot, BookUpdate, Gap, Level
@@ -192,6 +192,8 @@ class OrderBook:
             else:
                 key *= 10 ** (self._decimals - decimals)
         if not level.qty:  # NaN is true, and refused below
+            if abs(level.qty.adjusted()) >= MAX_DIGITS:
+                checked(level.qty)  # 0e-999999999 is zero, and a gigabyte for whoever formats it
             return key, ""
         return key, digits.lstrip("0") + wire_digits(level.qty)[0].lstrip("0")
 

@@ -383,7 +383,7 @@ def test_what_is_no_price_is_refused(kind: type[Any], side: str, number: str) ->
     refused(kind(**{"symbol": "BTC/USD", "bids": (), "asks": (), side: bad}), "not a price")
 
 
-@pytest.mark.parametrize("number", NO_NUMBERS)
+@pytest.mark.parametrize("number", [*NO_NUMBERS, "0e999999999", "0e-999999999"])
 @pytest.mark.parametrize("side", ["bids", "asks"])
 @pytest.mark.parametrize("kind", [BookSnapshot, BookUpdate])
 def test_what_is_no_quantity_is_refused(kind: type[Any], side: str, number: str) -> None:
