@@ -1,0 +1,100 @@
+"""A fake Kraken exchange for your tests (and ours): a real WebSocket on the loopback, a seeded market, scripted faults.
+
+::
+
+    async with open_exchange(seed=1) as exchange:
+        async with open_client(exchange.url) as client:
+            ...
+            exchange.inject(Drop(how=DropHow.RESET))
+
+The map:
+
+* :mod:`~kraken_trio.testing.exchange`: :func:`open_exchange` and what it yields, an :class:`Exchange`
+* :mod:`~kraken_trio.testing.faults`: everything that can go wrong, as values
+* :mod:`~kraken_trio.testing.market`: the seeded markets: :class:`MarketSpec`, :class:`Market`
+* :mod:`~kraken_trio.testing.model`: :class:`ReferenceBook`, the order book and its checksum, written to be read
+* :mod:`~kraken_trio.testing.recording`: recorded frames in place of a market
+* :mod:`~kraken_trio.testing.core`: the exchange without I/O (``desk`` answers requests, ``feed`` makes data frames,
+  ``dialect`` knows the words), for simulations; :mod:`~kraken_trio.testing.peer` is one socket
+* :mod:`~kraken_trio.testing.strategies`: Hypothesis strategies; to be imported by name, needs ``kraken-trio[testing]``
+"""
+
+from kraken_trio.testing.actions import ConnectionJournal, ReceivedRequest, Subscribed, Withheld
+from kraken_trio.testing.core import ExchangeCore
+from kraken_trio.testing.exchange import Exchange, ExchangeStatistics, open_exchange
+from kraken_trio.testing.faults import (
+    CorruptChecksum,
+    CorruptLevel,
+    CrossedBook,
+    DelayAcks,
+    DelaySnapshots,
+    Drop,
+    DropConnect,
+    DropHow,
+    DuplicateAck,
+    Fault,
+    Freeze,
+    HangConnect,
+    IgnoreRequests,
+    LateUpdates,
+    Mute,
+    Raw,
+    RawKind,
+    Refuse,
+    RefuseConnect,
+    Scheduled,
+    SetStatus,
+    Shape,
+    SkipUpdate,
+    StopHeartbeats,
+    UnknownChannel,
+    UnknownField,
+    UpdateBeforeSnapshot,
+)
+from kraken_trio.testing.market import DEFAULT_MARKETS, Market, MarketSpec
+from kraken_trio.testing.model import ReferenceBook
+from kraken_trio.testing.recording import Recording, read_frames
+
+__all__ = [
+    "DEFAULT_MARKETS",
+    "ConnectionJournal",
+    "CorruptChecksum",
+    "CorruptLevel",
+    "CrossedBook",
+    "DelayAcks",
+    "DelaySnapshots",
+    "Drop",
+    "DropConnect",
+    "DropHow",
+    "DuplicateAck",
+    "Exchange",
+    "ExchangeCore",
+    "ExchangeStatistics",
+    "Fault",
+    "Freeze",
+    "HangConnect",
+    "IgnoreRequests",
+    "LateUpdates",
+    "Market",
+    "MarketSpec",
+    "Mute",
+    "Raw",
+    "RawKind",
+    "ReceivedRequest",
+    "Recording",
+    "ReferenceBook",
+    "Refuse",
+    "RefuseConnect",
+    "Scheduled",
+    "SetStatus",
+    "Shape",
+    "SkipUpdate",
+    "StopHeartbeats",
+    "Subscribed",
+    "UnknownChannel",
+    "UnknownField",
+    "UpdateBeforeSnapshot",
+    "Withheld",
+    "open_exchange",
+    "read_frames",
+]

@@ -1,0 +1,177 @@
+"""What a client may say to the exchange, and the exchange's words for what it may not.
+
+Pure functions of a request's text. The order of the checks, and the wording, are those of the real exchange where they
+are known: object, channel, array of symbols, each symbol, then depth or interval, then the token.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import attrs
+
+from kraken_trio.requests import DEPTHS, INTERVALS, TRIGGERS
+
+__all__ = ["CHANNELS", "Asked", "ChannelRule", "Refusal", "read_request", "read_subscription", "symbol_error"]
+
+MALFORMED = "Malformed request"
+_SYMBOL = re.compile(r"[^/\s]+/[^/\s]+")
+
+
+@attrs.frozen(kw_only=True)
+class Asked:
+    """A request as it was understood. ``error`` is set if it was not."""
+
+    method: str | None = None
+    req_id: int | None = None
+    params: Any = None
+    error: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ChannelRule:
+    """One channel that can be subscribed."""
+
+    name: str
+    has_symbols: bool = True
+    variant: str | None = None
+    """The parameter that is allowed only once per symbol and connection."""
+    default: object = None
+    allowed: tuple[object, ...] = ()
+    refusal: str = MALFORMED
+    """What is said to a value that is not allowed."""
+    second: str = "Already subscribed"
+    """What is said to a second value."""
+    snapshot: bool = True
+    """Is there a snapshot when the request does not say?"""
+    warnings: tuple[str, ...] = ()
+
+
+CHANNELS: dict[str, ChannelRule] = {
+    rule.name: rule
+    for rule in (
+        ChannelRule(
+            name="book",
+            variant="depth",
+            default=10,
+            allowed=DEPTHS,
+            refusal="Subscription depth not supported",
+        ),
+        ChannelRule(name="trade", snapshot=False),
+        ChannelRule(name="ticker", variant="event_trigger", default="trades", allowed=TRIGGERS),
+        ChannelRule(
+            name="ohlc",
+            variant="interval",
+            default=1,
+            allowed=INTERVALS,
+            refusal="Subscription ohlc interval not supported",
+            second="Already subscribed to one ohlc interval on this symbol",
+            warnings=("timestamp is deprecated, use interval_begin",),
+        ),
+        ChannelRule(
+            name="instrument",
+            has_symbols=False,
+            warnings=("tick_size is deprecated, use price_increment",),
+        ),
+    )
+}
+_PUSHED = ("status", "heartbeat")
+_PRIVATE = ("level3", "executions", "balances")
+
+
+class Refusal(Exception):  # noqa: N818 (a value on its way to the client)
+    """The request is refused as a whole, in these words."""
+
+
+@attrs.frozen(kw_only=True)
+class Subscribing:
+    """A subscribe or unsubscribe request that passed the checks which concern it as a whole."""
+
+    rule: ChannelRule
+    symbols: tuple[object, ...]
+    """``(None,)`` for a channel without symbols. Each is still to be checked."""
+    variant: object
+    """As asked for, or the default."""
+    variant_given: bool
+    snapshot: bool
+
+    @property
+    def variant_error(self) -> str | None:
+        """The refusal, if the depth (interval, trigger) is not offered."""
+        allowed = self.rule.allowed
+        known = any(type(value) is type(self.variant) and value == self.variant for value in allowed)
+        return None if known or not allowed else self.rule.refusal
+
+
+def read_request(data: str | bytes) -> Asked:
+    """Understand one message of a client. Never raises."""
+    if isinstance(data, bytes):
+        return Asked(error=MALFORMED)
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError):
+        return Asked(error=MALFORMED)
+    if not isinstance(message, dict):
+        return Asked(error=MALFORMED)
+    method, req_id = message.get("method"), message.get("req_id")
+    if not isinstance(method, str):
+        method = None
+    if req_id is not None and (type(req_id) is not int or not 0 <= req_id < 2**64):
+        return Asked(method=method, error=MALFORMED)
+    known = method in ("subscribe", "unsubscribe", "ping")
+    return Asked(method=method, req_id=req_id, params=message.get("params"), error=None if known else MALFORMED)
+
+
+def read_subscription(params: object) -> Subscribing:
+    """Check the parameters of a subscribe or unsubscribe as a whole. Raises :class:`Refusal`."""
+    if not isinstance(params, dict):
+        raise Refusal(MALFORMED)
+    channel = params.get("channel")
+    if channel in _PUSHED:
+        msg = "Symbol(s) not found"
+        raise Refusal(msg)
+    if channel in _PRIVATE:
+        raise Refusal("ESession:Invalid session" if params.get("token") else "EAPI:Invalid token")
+    rule = CHANNELS.get(channel) if isinstance(channel, str) else None
+    if rule is None:
+        msg = "Subscription name invalid"
+        raise Refusal(msg)
+    snapshot = params.get("snapshot", rule.snapshot)
+    if not isinstance(snapshot, bool):
+        raise Refusal(MALFORMED)
+    name = rule.variant
+    return Subscribing(
+        rule=rule,
+        symbols=_symbols(rule, params),
+        variant=params.get(name, rule.default) if name is not None else None,
+        variant_given=name is not None and name in params,
+        snapshot=snapshot,
+    )
+
+
+def _symbols(rule: ChannelRule, params: dict[str, Any]) -> tuple[object, ...]:
+    if not rule.has_symbols:
+        if "symbol" in params:
+            msg = "Unsupported field: 'symbol'"
+            raise Refusal(msg)
+        return (None,)
+    symbols = params.get("symbol", [])
+    if not isinstance(symbols, list):
+        msg = "Symbol field must be an array"
+        raise Refusal(msg)
+    if not symbols:
+        msg = "Symbol(s) not found"
+        raise Refusal(msg)
+    return tuple(symbols)
+
+
+def symbol_error(symbol: object, known: bool) -> str | None:
+    """The refusal of this one symbol, if it is none, or none that is traded here."""
+    if known:
+        return None
+    text = symbol if isinstance(symbol, str) else json.dumps(symbol)
+    if not _SYMBOL.fullmatch(text):
+        return f"Currency pair not in ISO 4217-A3 format {text}"
+    return f"Currency pair not supported {text}"

@@ -1,0 +1,333 @@
+"""The fake exchange on a real loopback WebSocket.
+
+:func:`open_exchange` listens, and lets :class:`~kraken_trio.testing.core.ExchangeCore` decide; this file and
+:mod:`kraken_trio.testing.peer` only move bytes.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from kraken_trio._nursery import open_hidden_nursery
+from kraken_trio.testing.actions import ConnectionJournal, End, ReceivedRequest, Send, SendRaw, Subscribed
+from kraken_trio.testing.core import ExchangeCore
+from kraken_trio.testing.faults import DropConnect, DropHow, HangConnect, RefuseConnect
+from kraken_trio.testing.market import DEFAULT_MARKETS, Market
+from kraken_trio.testing.model import ReferenceBook
+from kraken_trio.testing.peer import Peer
+from kraken_trio.testing.recording import Recording
+from kraken_trio.testing.serverbook import scaled_text
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable, Iterable
+    from pathlib import Path
+
+    from kraken_trio.testing.actions import Action
+    from kraken_trio.testing.faults import Fault, Scheduled
+    from kraken_trio.testing.market import MarketSpec
+
+__all__ = ["Exchange", "ExchangeStatistics", "open_exchange"]
+
+_PUBLISH_CHUNK = 64
+
+
+@attrs.frozen(kw_only=True)
+class ExchangeStatistics:
+    """What an exchange has done so far."""
+
+    connects: int
+    """WebSocket connections that were accepted, ever."""
+    refused_connects: int
+    """Upgrades that a fault refused."""
+    connections: int
+    """Live ones, now."""
+    requests: int
+    frames_sent: int
+    """All text frames, handed to the connections."""
+    frames_withheld: int
+    """Data frames that a fault took away or altered."""
+    frames_queued: int
+    """Waiting for slow clients, now."""
+    market_updates: int
+
+
+class Exchange:
+    """A running fake exchange. Made by :func:`open_exchange`; all methods are to be called from its Trio run.
+
+    It behaves as Kraken's v2 endpoint does: a ``status`` frame first; one answer per symbol; snapshots, then updates;
+    a heartbeat every second from the first subscription on; an idle connection is closed after a minute. Like Kraken it
+    never drops a frame for a slow client: they queue.
+    """
+
+    def __init__(
+        self, core: ExchangeCore, url: str, ssl_context: ssl.SSLContext | None, queue_limit: int | None
+    ) -> None:
+        self.url: str = url
+        """Where clients connect: ``ws://127.0.0.1:<port>/v2``."""
+        self.requests: list[ReceivedRequest] = core.requests
+        """Every message that any client sent, oldest first."""
+        self.journal: list[ConnectionJournal] = core.journals
+        """What every connection was sent, and what faults kept from it: ``journal[0]`` is the first connection's."""
+        self._core = core
+        self._ssl_context = ssl_context
+        self._queue_limit = queue_limit
+        self._peers: dict[int, Peer] = {}
+        self._changed = trio.Event()
+        self._activity: trio.Event | None = None
+
+    # Reading
+
+    @property
+    def connects(self) -> int:
+        """How many WebSocket connections were accepted, ever."""
+        return len(self.journal)
+
+    @property
+    def connections(self) -> int:
+        """How many are live. A frozen one is not."""
+        return sum(not connection.frozen for connection in self._core.connections.values())
+
+    @property
+    def subscriptions(self) -> dict[int, frozenset[Subscribed]]:
+        """What is in force on every live connection: ``(channel, symbol, depth or interval or trigger)``."""
+        return self._core.subscribed()
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The markets; of a recording, its symbols."""
+        recording = self._core.recording
+        if recording is not None:
+            return tuple(sorted({symbol for _, symbol in recording.topics if symbol is not None}))
+        return tuple(self._core.market.symbols)
+
+    def book(self, symbol: str, depth: int | None = None) -> ReferenceBook:
+        """A copy of the exchange's own book as it is now, whole or its best ``depth`` levels.
+
+        Raises :class:`KeyError` for an unknown symbol, and for every symbol while a recording is served.
+        """
+        market = self._core.market.symbols[symbol]
+        pp, qp = market.spec.price_precision, market.spec.qty_precision
+        bids, asks = (
+            [(scaled_text(price, pp), scaled_text(qty, qp)) for price, qty in side.top(depth)]
+            for side in (market.book.bids, market.book.asks)
+        )
+        return ReferenceBook(depth, bids=bids, asks=asks)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The armed faults that still wait for their occasion."""
+        return self._core.armory.pending()
+
+    def statistics(self) -> ExchangeStatistics:
+        """Counts, now."""
+        core = self._core
+        return ExchangeStatistics(
+            connects=self.connects,
+            refused_connects=core.refused_connects,
+            connections=self.connections,
+            requests=len(core.requests),
+            frames_sent=core.frames_sent,
+            frames_withheld=core.frames_withheld,
+            frames_queued=sum(peer.queued for peer in self._peers.values()),
+            market_updates=core.market_updates,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.url} connections={self.connections} symbols={len(self.symbols)}>"
+
+    # Changing
+
+    def inject(self, fault: Fault) -> None:
+        """Let this fault happen now, or arm it: see :mod:`kraken_trio.testing.faults`.
+
+        Raises :class:`ValueError` for a fault of a symbol that is not traded here, where that can be known.
+        """
+        self._do(self._core.inject(fault, trio.current_time()))
+
+    def clear_faults(self) -> None:
+        """Forget all armed faults. What has happened stays: a frozen connection is frozen."""
+        self._do(self._core.clear_faults(trio.current_time()))
+
+    def pause(self) -> None:
+        """Let nothing happen by itself in the markets. Heartbeats go on."""
+        self._core.pause()
+
+    def resume(self) -> None:
+        """Let the markets go on, from now."""
+        self._core.resume(trio.current_time())
+        self._do([])
+
+    async def publish(self, updates: int = 1, symbol: str | None = None) -> int:
+        """Make so many market events, of one symbol or of all, as fast as it goes. Returns how many frames that sent.
+
+        They are queued for every subscriber, however slow: this does not wait for clients (see :meth:`drained`), only
+        lets other tasks run now and then. Not every event is visible at every depth.
+        """
+        before = self._core.frames_sent
+        while updates > 0:
+            self._do(self._core.publish(min(updates, _PUBLISH_CHUNK), trio.current_time(), symbol))
+            updates -= _PUBLISH_CHUNK
+            await trio.lowlevel.checkpoint()
+        return self._core.frames_sent - before
+
+    # Waiting
+
+    async def wait_until(self, condition: Callable[[Exchange], object]) -> None:
+        """Wait until this is true of the exchange; it is asked again whenever something has happened here.
+
+        For tests, in place of sleeping: ``await exchange.wait_until(lambda e: e.connections == 0)``.
+        """
+        await trio.lowlevel.checkpoint()
+        while not condition(self):
+            if self._activity is None:
+                self._activity = trio.Event()
+            await self._activity.wait()
+
+    async def drained(self) -> None:
+        """Wait until every live connection's frames were handed to the network."""
+        await self.wait_until(lambda exchange: not exchange.statistics().frames_queued)
+
+    # What peers and the clock say (not for users)
+
+    def admit(self) -> RefuseConnect | HangConnect | DropConnect | None:
+        """:meta private:"""
+        fault = self._core.admit()
+        self._happened()
+        return fault
+
+    def connected(self, peer: Peer) -> int:
+        """:meta private:"""
+        number, actions = self._core.connect(trio.current_time())
+        self._peers[number] = peer
+        self._do(actions)
+        return number
+
+    def received(self, number: int, data: str | bytes) -> None:
+        """:meta private:"""
+        self._do(self._core.receive(number, data, trio.current_time()))
+
+    def disconnected(self, number: int) -> None:
+        """:meta private:"""
+        self._core.disconnect(number)
+        self._peers.pop(number, None)
+        self._happened()
+
+    def written(self) -> None:
+        """:meta private:"""
+        self._happened()
+
+    def _do(self, actions: list[Action]) -> None:
+        for action in actions:
+            peer = self._peers.get(action.connection)
+            if peer is None:
+                continue
+            if isinstance(action, Send):
+                peer.send(action.text)
+            elif isinstance(action, SendRaw):
+                peer.send_raw(action.raw)
+            elif isinstance(action, End):
+                peer.end(action.how)
+            else:
+                peer.freeze()
+            if self._queue_limit is not None and peer.queued > self._queue_limit:
+                self._core.disconnect(action.connection)
+                peer.end(DropHow.RESET)
+        self._changed.set()
+        self._happened()
+
+    def _happened(self) -> None:
+        if self._activity is not None:
+            self._activity.set()
+            self._activity = None
+
+    async def _serve(self, tcp: trio.SocketStream) -> None:
+        await Peer(tcp, self, self._ssl_context).run()
+
+    async def _keep_time(self) -> None:
+        while True:
+            deadline = self._core.deadline
+            self._changed = trio.Event()
+            with trio.move_on_at(float("inf") if deadline is None else deadline):
+                await self._changed.wait()
+            deadline, now = self._core.deadline, trio.current_time()
+            if deadline is not None and deadline <= now:
+                self._do(self._core.tick(now))
+
+
+@asynccontextmanager
+async def open_exchange(
+    *,
+    markets: Iterable[MarketSpec] = DEFAULT_MARKETS,
+    seed: int = 0,
+    rate: float = 100.0,
+    recording: str | Path | Iterable[str | bytes] | None = None,
+    replay_rate: float | None = None,
+    faults: Iterable[Fault | Scheduled] = (),
+    snapshot_delay: float = 0.0,
+    ssl_context: ssl.SSLContext | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    journal_limit: int | None = None,
+    queue_limit: int | None = None,
+    epoch_ns: int | None = None,
+) -> AsyncIterator[Exchange]:
+    """A fake Kraken v2 exchange on a loopback socket, for as long as the block lasts.
+
+    ``async with open_exchange() as exchange: ... open_client(exchange.url) ...``
+
+    Leaving the block ends it at once: every socket is closed, whatever the clients do. An exception of the block's body
+    comes out as it is.
+
+    ``markets``, ``seed``, ``rate``
+        The symbols; what makes two exchanges alike; and market events per second over all symbols, on average (0: only
+        what :meth:`Exchange.publish` makes).
+    ``recording``, ``replay_rate``
+        Serve these frames instead (see :mod:`kraken_trio.testing.recording`): every subscribe request gets the recorded
+        data frames of what it asked for, in order and from the beginning, at so many frames per second, or as fast as
+        the client takes them. Symbols, depths and intervals are those of the recording.
+    ``faults``
+        Injected from the start; a ``Scheduled(at=..., fault=...)`` at its time.
+    ``snapshot_delay``
+        Seconds between a subscription's answer and its snapshot. Kraken takes 0.014 to 0.23.
+    ``ssl_context``
+        Serve TLS (``wss://``) with this server-side context.
+    ``journal_limit``
+        Data frames kept per connection in :attr:`Exchange.journal`; None keeps all, 0 none.
+    ``queue_limit``
+        Reset a connection for which more than so many frames wait. None: they queue without limit, as Kraken's do.
+    ``epoch_ns``
+        The wall-clock time of the start, in nanoseconds since 1970; None: this machine's. All timestamps follow from
+        it and from Trio's clock.
+    """
+    start_ns = time.time_ns() if epoch_ns is None else epoch_ns
+    recorded = None if recording is None else Recording.load(recording)
+    market = Market(markets if recorded is None else (), seed=seed, rate=rate, start_ns=start_ns)
+    core = ExchangeCore(
+        market,
+        now=trio.current_time(),
+        epoch_ns=start_ns,
+        seed=seed,
+        recording=recorded,
+        replay_rate=replay_rate,
+        snapshot_delay=snapshot_delay,
+        faults=faults,
+        journal_limit=journal_limit,
+    )
+    listeners = await trio.open_tcp_listeners(port, host=host)
+    bound = listeners[0].socket.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    url = f"{'ws' if ssl_context is None else 'wss'}://{shown}:{bound}/v2"
+    exchange = Exchange(core, url, ssl_context, queue_limit)
+    async with open_hidden_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, exchange._serve, listeners)
+        nursery.start_soon(exchange._keep_time)
+        try:
+            yield exchange
+        finally:
+            nursery.cancel_scope.cancel()

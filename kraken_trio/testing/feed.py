@@ -1,0 +1,218 @@
+"""From a market's update to the frames of everybody who has subscribed to it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from kraken_trio.testing import frames
+from kraken_trio.testing.faults import CorruptChecksum, CorruptLevel, SkipUpdate
+from kraken_trio.testing.serverbook import CHECKED_LEVELS, DepthChange
+
+if TYPE_CHECKING:
+    from kraken_trio.testing.core import ExchangeCore
+    from kraken_trio.testing.faults import Fault
+    from kraken_trio.testing.market import MarketUpdate, SymbolMarket
+    from kraken_trio.testing.subscriptions import Subscription
+
+__all__ = ["Broadcaster"]
+
+_WRONG = 0x5A5A5A5A
+_CHECKSUM = re.compile(r'"checksum":(\d+)')
+
+
+class Broadcaster:
+    """Makes data frames. Every text is made once, however many connections get it."""
+
+    def __init__(self, core: ExchangeCore) -> None:
+        self._core = core
+
+    # Snapshots
+
+    def snapshot(self, subscription: Subscription, now_ns: int) -> None:
+        """What a new subscription starts with."""
+        core = self._core
+        if subscription.channel == "instrument":
+            specs = [market.spec for market in core.market.symbols.values()]
+            core.deliver(subscription, frames.instruments("snapshot", specs))
+            return
+        market = core.market.symbols[subscription.symbol or ""]
+        if subscription.channel == "book":
+            self._book_snapshot(subscription, market, now_ns)
+        elif subscription.channel == "trade":
+            core.deliver(subscription, frames.trades("snapshot", market.spec, market.tape.latest))
+        elif subscription.channel == "ticker":
+            core.deliver(subscription, frames.ticker("snapshot", market))
+        else:
+            interval = subscription.variant
+            assert isinstance(interval, int)
+            rows = market.tape.candles[interval]
+            core.deliver(subscription, frames.candles("snapshot", market.spec, rows, now_ns))
+
+    def _book_snapshot(self, subscription: Subscription, market: SymbolMarket, now_ns: int) -> None:
+        depth = subscription.variant
+        assert isinstance(depth, int)
+        book = market.book
+        top = DepthChange(tuple(book.bids.top(depth)), tuple(book.asks.top(depth)))
+        time_ns = max(now_ns, market.time_ns)
+        text = frames.book("snapshot", market.spec, top, book.checksum(), time_ns)
+        if self._core.armory:
+            fault = self._core.armory.take(
+                CorruptChecksum, lambda f: f.snapshots and _concerns(f.symbol, f.connection, subscription)
+            )
+            if fault is not None:
+                self._core.withhold(subscription, text, fault)
+                text = frames.book("snapshot", market.spec, top, book.checksum() ^ _WRONG, time_ns)
+        self._core.deliver(subscription, text)
+
+    def early_update(self, subscription: Subscription, market: SymbolMarket) -> None:
+        """An update where none is allowed: the best levels, once more."""
+        best = DepthChange(tuple(market.book.bids.top(1)), tuple(market.book.asks.top(1)))
+        text = frames.book("update", market.spec, best, market.book.checksum(), market.time_ns)
+        self._core.deliver(subscription, text)
+
+    # Updates
+
+    def publish(self, update: MarketUpdate) -> None:
+        """Tell everybody what has happened."""
+        core = self._core
+        market = core.market.symbols[update.symbol]
+        if update.book.windows:
+            self._book_update(update, market)
+        if update.trades:
+            text = frames.trades("update", market.spec, update.trades)
+            for subscription in core.subscriptions.of_topic(("trade", update.symbol)):
+                if subscription.live:
+                    core.deliver(subscription, text)
+        self._ticker_update(update, market)
+        if update.trades:
+            self._candle_update(update, market)
+
+    def _ticker_update(self, update: MarketUpdate, market: SymbolMarket) -> None:
+        text = None
+        for subscription in self._core.subscriptions.of_topic(("ticker", update.symbol)):
+            wanted = update.book.best_changed if subscription.variant == "bbo" else bool(update.trades)
+            if subscription.live and wanted:
+                text = text or frames.ticker("update", market)
+                self._core.deliver(subscription, text)
+
+    def _candle_update(self, update: MarketUpdate, market: SymbolMarket) -> None:
+        for subscription in self._core.subscriptions.of_topic(("ohlc", update.symbol)):
+            if subscription.live and isinstance(subscription.variant, int):
+                row = market.tape.candles[subscription.variant][-1]
+                self._core.deliver(subscription, frames.candles("update", market.spec, [row], update.time_ns))
+
+    def _book_update(self, update: MarketUpdate, market: SymbolMarket) -> None:
+        core = self._core
+        windows = update.book.windows
+        seeing = [s for s in core.subscriptions.of_topic(("book", update.symbol)) if s.live and s.variant in windows]
+        if not seeing:
+            return
+        texts: dict[object, str] = {}
+        fault = self._book_fault(update, market, seeing) if core.armory else None
+        for subscription in seeing:
+            depth = subscription.variant
+            assert isinstance(depth, int)
+            if depth not in texts:
+                texts[depth] = frames.book(
+                    "update", market.spec, windows[depth], update.book.checksum, update.time_ns
+                )
+            if fault is None or not _concerns(fault.symbol, fault.connection, subscription):
+                core.deliver(subscription, texts[depth])
+            else:
+                core.withhold(subscription, texts[depth], fault)
+                if not isinstance(fault, SkipUpdate):
+                    core.deliver(subscription, _spoilt(fault, update, market, windows[depth]))
+            if subscription.late is not None and core.subscriptions.spend_late(subscription):
+                core.unwatch(subscription)
+
+    def _book_fault(
+        self, update: MarketUpdate, market: SymbolMarket, seeing: list[Subscription]
+    ) -> SkipUpdate | CorruptLevel | CorruptChecksum | None:
+        """The fault whose occasion this update is."""
+        armory = self._core.armory
+
+        def seen(fault: SkipUpdate | CorruptLevel | CorruptChecksum) -> bool:
+            return any(_concerns(fault.symbol, fault.connection, s) and not s.muted for s in seeing)
+
+        def corruptible(fault: CorruptLevel) -> bool:
+            return seen(fault) and all(_top_level(market, w) is not None for w in update.book.windows.values())
+
+        return (
+            armory.take(SkipUpdate, lambda f: seen(f) and (update.book.top_changed or not f.top))
+            or armory.take(CorruptLevel, corruptible)
+            or armory.take(CorruptChecksum, lambda f: not f.snapshots and seen(f))
+        )
+
+    def publish_phantom(self, market: SymbolMarket) -> None:
+        """A bid above the best ask that is not in the exchange's book, in an update whose checksum fits."""
+        book, spec = market.book, market.spec
+        price = (book.asks.keys[0] if book.asks.keys else market.start_price) + 1
+        qty = 12345
+        best_bids = "".join(f"{p}{q}" for p, q in book.bids.top(CHECKED_LEVELS - 1))
+        checksum = crc32(f"{book.asks.hashed()}{price}{qty}{best_bids}".encode())
+        text = frames.book("update", spec, DepthChange(((price, qty),), ()), checksum, market.time_ns)
+        for subscription in self._core.subscriptions.of_topic(("book", spec.symbol)):
+            if subscription.live:
+                self._core.deliver(subscription, text)
+
+    # Recordings
+
+    def publish_recorded(self, subscription: Subscription, text: str) -> None:
+        """A recorded frame, or what a fault makes of it."""
+        armory = self._core.armory
+        fault: Fault | None = None
+        if armory and subscription.channel == "book":
+            snapshot = '"type":"snapshot"' in text
+            fault = None if snapshot else armory.take(
+                SkipUpdate, lambda f: _concerns(f.symbol, f.connection, subscription)
+            )
+            if fault is not None:
+                self._core.withhold(subscription, text, fault)
+                return
+            fault = armory.take(
+                CorruptChecksum,
+                lambda f: f.snapshots == snapshot and _concerns(f.symbol, f.connection, subscription),
+            )
+            if fault is not None:
+                self._core.withhold(subscription, text, fault)
+                text = _CHECKSUM.sub(lambda m: f'"checksum":{int(m[1]) ^ _WRONG}', text, count=1)
+        self._core.deliver(subscription, text)
+
+
+def _concerns(symbol: str | None, connection: int | None, subscription: Subscription) -> bool:
+    return symbol in (None, subscription.symbol) and connection in (None, subscription.connection.number)
+
+
+def _spoilt(
+    fault: CorruptLevel | CorruptChecksum, update: MarketUpdate, market: SymbolMarket, window: DepthChange
+) -> str:
+    checksum = update.book.checksum
+    if isinstance(fault, CorruptChecksum):
+        checksum ^= _WRONG
+    else:
+        window = _one_digit_wrong(market, window)
+    return frames.book("update", market.spec, window, checksum, update.time_ns)
+
+
+def _top_level(market: SymbolMarket, window: DepthChange) -> tuple[str, int] | None:
+    """Where in the window a level stands that is now among the ten best, and is not changed again behind it."""
+    for side, levels in (("bids", window.bids), ("asks", window.asks)):
+        top = dict((market.book.bids if side == "bids" else market.book.asks).top(CHECKED_LEVELS))
+        for index in range(len(levels) - 1, -1, -1):
+            price, qty = levels[index]
+            if qty and top.get(price) == qty:
+                return side, index
+    return None
+
+
+def _one_digit_wrong(market: SymbolMarket, window: DepthChange) -> DepthChange:
+    where = _top_level(market, window)
+    assert where is not None  # the fault was only taken where there is one
+    side, index = where
+    levels = list(window.bids if side == "bids" else window.asks)
+    price, qty = levels[index]
+    wrong = qty - qty % 10 + (qty % 10 + 1) % 10
+    levels[index] = (price, wrong or 5)
+    return DepthChange(tuple(levels), window.asks) if side == "bids" else DepthChange(window.bids, tuple(levels))

@@ -1,0 +1,171 @@
+"""Every frame that the fake exchange sends, as text. Numbers are written digit by digit, never through floats."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from kraken_trio.testing.serverbook import scaled_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kraken_trio.testing.market import MarketSpec, SymbolMarket
+    from kraken_trio.testing.serverbook import DepthChange
+    from kraken_trio.testing.tape import Candle, TradePrint
+
+__all__ = ["HEARTBEAT", "ack", "book", "candles", "error", "instruments", "pong", "status", "stamp", "ticker", "trades"]
+
+HEARTBEAT = '{"channel":"heartbeat"}'
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def stamp(time_ns: int) -> str:
+    """RFC 3339 with microseconds."""
+    seconds, rest = divmod(time_ns, 10**9)
+    return f"{_second(seconds)}.{rest // 1000:06d}Z"
+
+
+def stamp_ns(time_ns: int) -> str:
+    """RFC 3339 with nanoseconds."""
+    seconds, rest = divmod(time_ns, 10**9)
+    return f"{_second(seconds)}.{rest:09d}Z"
+
+
+def status(system: str, connection_id: int) -> str:
+    return (
+        '{"channel":"status","type":"update","data":[{"version":"2.0.10","system":%s,"api_version":"v2",'
+        '"connection_id":%d,"upcoming_maintenance":[],"emergency":[]}]}' % (json.dumps(system), connection_id)
+    )
+
+
+def _answer(fields: dict[str, Any], req_id: int | None, in_ns: int, out_ns: int) -> str:
+    if req_id is not None:
+        fields["req_id"] = req_id
+    fields["time_in"] = stamp(in_ns)
+    fields["time_out"] = stamp(out_ns)
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def ack(method: str, result: dict[str, Any], req_id: int | None, in_ns: int, out_ns: int) -> str:
+    return _answer({"method": method, "result": result, "success": True}, req_id, in_ns, out_ns)
+
+
+def error(
+    text: str, *, method: str | None, symbol: str | None, req_id: int | None, in_ns: int, out_ns: int
+) -> str:
+    """A refusal. ``symbol`` stands at top level, and only where the error belongs to one."""
+    fields: dict[str, Any] = {"error": text}
+    if method is not None:
+        fields["method"] = method
+    fields["success"] = False
+    if symbol is not None:
+        fields["symbol"] = symbol
+    return _answer(fields, req_id, in_ns, out_ns)
+
+
+def pong(req_id: int | None, in_ns: int, out_ns: int) -> str:
+    return _answer({"method": "pong"}, req_id, in_ns, out_ns)
+
+
+def _levels(levels: Iterable[tuple[int, int]], spec: MarketSpec) -> str:
+    pp, qp = spec.price_precision, spec.qty_precision
+    return ",".join(
+        [f'{{"price":{scaled_text(price, pp)},"qty":{scaled_text(qty, qp)}}}' for price, qty in levels]
+    )
+
+
+def book(kind: str, spec: MarketSpec, levels: DepthChange, checksum: int, time_ns: int) -> str:
+    """A ``book`` frame; ``kind`` is ``snapshot`` or ``update``."""
+    return (
+        f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"{spec.symbol}",'
+        f'"bids":[{_levels(levels.bids, spec)}],"asks":[{_levels(levels.asks, spec)}],'
+        f'"checksum":{checksum},"timestamp":"{stamp(time_ns)}"}}]}}'
+    )
+
+
+def trades(kind: str, spec: MarketSpec, prints: Iterable[TradePrint]) -> str:
+    rows = ",".join(
+        f'{{"symbol":"{spec.symbol}","side":"{t.side}","price":{scaled_text(t.price, spec.price_precision)},'
+        f'"qty":{scaled_text(t.qty, spec.qty_precision)},"ord_type":"{t.ord_type}","trade_id":{t.trade_id},'
+        f'"timestamp":"{stamp(t.time_ns)}"}}'
+        for t in prints
+    )
+    return f'{{"channel":"trade","type":"{kind}","data":[{rows}]}}'
+
+
+def ticker(kind: str, market: SymbolMarket) -> str:
+    """An empty side is written as price 0, quantity 0."""
+    spec, tape = market.spec, market.tape
+    bid, ask = market.book.bids.best() or (0, 0), market.book.asks.best() or (0, 0)
+    change = tape.last - tape.open
+    percent = round(change * 10000 / tape.open) if tape.open else 0
+
+    def price(value: int) -> str:
+        return scaled_text(value, spec.price_precision)
+
+    def qty(value: int) -> str:
+        return scaled_text(value, spec.qty_precision)
+
+    return (
+        f'{{"channel":"ticker","type":"{kind}","data":[{{"symbol":"{spec.symbol}",'
+        f'"bid":{price(-bid[0])},"bid_qty":{qty(bid[1])},"ask":{price(ask[0])},"ask_qty":{qty(ask[1])},'
+        f'"last":{price(tape.last)},"volume":{qty(tape.volume)},"vwap":{price(tape.vwap)},'
+        f'"low":{price(tape.low)},"high":{price(tape.high)},"change":{price(change)},'
+        f'"change_pct":{scaled_text(percent, 2)},"trades":{tape.count},"timestamp":"{stamp(market.time_ns)}"}}]}}'
+    )
+
+
+def candles(kind: str, spec: MarketSpec, rows: Iterable[Candle], time_ns: int) -> str:
+    def price(value: int) -> str:
+        return scaled_text(value, spec.price_precision)
+
+    data = ",".join(
+        f'{{"symbol":"{spec.symbol}","open":{price(c.open)},"high":{price(c.high)},"low":{price(c.low)},'
+        f'"close":{price(c.close)},"trades":{c.trades},"volume":{scaled_text(c.volume, spec.qty_precision)},'
+        f'"vwap":{price(c.vwap)},"interval_begin":"{stamp_ns(c.begin_ns)}","interval":{c.interval},'
+        f'"timestamp":"{stamp(c.end_ns)}"}}'
+        for c in rows
+    )
+    return f'{{"channel":"ohlc","type":"{kind}","timestamp":"{stamp_ns(time_ns)}","data":[{data}]}}'
+
+
+def _increment(precision: int) -> str:
+    """Reference data writes small numbers with an exponent, as Kraken does: ``1e-08``."""
+    return scaled_text(1, precision) if precision < 5 else f"1e-{precision:02d}"
+
+
+def _pair(spec: MarketSpec) -> str:
+    margin = (
+        '"marginable":true,"margin_initial":0.20,"position_limit_long":300,"position_limit_short":240,'
+        if spec.marginable
+        else '"marginable":false,'
+    )
+    return (
+        f'{{"symbol":"{spec.symbol}","base":"{spec.base}","quote":"{spec.quote}","status":"{spec.status}",'
+        f'"qty_precision":{spec.qty_precision},"qty_increment":{_increment(spec.qty_precision)},'
+        f'"price_precision":{spec.price_precision},"cost_precision":5,{margin}"has_index":true,"cost_min":0.50,'
+        f'"tick_size":{_increment(spec.price_precision)},"price_increment":{_increment(spec.price_precision)},'
+        f'"qty_min":{scaled_text(1, min(4, spec.qty_precision))}}}'
+    )
+
+
+def instruments(kind: str, specs: Iterable[MarketSpec]) -> str:
+    """``data`` is an object here, not a list."""
+    specs = list(specs)
+    names = sorted({name for spec in specs for name in (spec.base, spec.quote)})
+    fiat = {"USD", "EUR", "JPY", "GBP"}
+    assets = ",".join(
+        f'{{"id":"{name}","status":"enabled","precision":{4 if name in fiat else 10},'
+        f'"precision_display":{2 if name in fiat else 5},"borrowable":true,"collateral_value":1.00,'
+        '"margin_rate":0.025000}'
+        for name in names
+    )
+    pairs = ",".join(_pair(spec) for spec in specs)
+    return f'{{"channel":"instrument","type":"{kind}","data":{{"assets":[{assets}],"pairs":[{pairs}]}}}}'

@@ -1,0 +1,370 @@
+"""A seeded market: books that move like real ones, and the trades that go with them.
+
+Pure: no clock (times come in as nanoseconds since 1970), no global randomness (every market has a generator of
+its own, made from the seed and its symbol), integer arithmetic. The same seed and the same calls give the same
+market; adding a symbol does not change the others.
+
+What it promises, whatever the seed:
+
+* a book is never crossed (unless :meth:`Market.cross` was asked to);
+* every trade takes from the book exactly what it prints;
+* over time one sees levels coming and going at the touch and far behind it, the same price several times in one
+  message, both sides in one message, bursts of dozens of messages in one instant, quantities of up to 18 digits,
+  and, in thin markets, fewer than ten levels a side, sometimes none.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from itertools import accumulate
+from random import Random
+from typing import TYPE_CHECKING
+
+import attrs
+
+from kraken_trio.testing.serverbook import ASK, BID, BookChange, ServerBook, ServerSide, SideName
+from kraken_trio.testing.tape import Tape, TradePrint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["DEFAULT_MARKETS", "Market", "MarketSpec", "MarketUpdate", "SymbolMarket"]
+
+_SECOND_NS = 10**9
+_BURST_CHANCE = 0.02
+_BURST_MESSAGES = (5, 40)
+_MEAN_ARRIVAL = 1 + _BURST_CHANCE * (sum(_BURST_MESSAGES) / 2)
+
+
+@attrs.frozen(kw_only=True)
+class MarketSpec:
+    """One symbol of the fake exchange: what an instrument says, and how its market behaves."""
+
+    symbol: str
+    price_precision: int
+    """Decimals of a price."""
+    qty_precision: int
+    """Decimals of a quantity."""
+    start_price: str
+    """Where the market begins: a decimal number as text."""
+    levels: int = 1200
+    """Levels per side at the beginning; the book stays near that."""
+    typical_qty: str = "1"
+    """A middling quantity of one level: a decimal number as text."""
+    spacing: int = 3
+    """Mean distance of neighbouring levels, in price increments."""
+    weight: float = 1.0
+    """This market's share of all events, relative to the other markets' weights."""
+    status: str = "online"
+    """As the ``instrument`` channel says it."""
+    marginable: bool = False
+
+    @property
+    def base(self) -> str:
+        return self.symbol.partition("/")[0]
+
+    @property
+    def quote(self) -> str:
+        return self.symbol.partition("/")[2]
+
+
+DEFAULT_MARKETS: tuple[MarketSpec, ...] = (
+    MarketSpec(
+        symbol="BTC/USD", price_precision=1, qty_precision=8, start_price="64525.0", levels=1500,
+        typical_qty="0.35", spacing=4, weight=5, marginable=True,
+    ),
+    MarketSpec(
+        symbol="ETH/USD", price_precision=2, qty_precision=8, start_price="1877.30", levels=1500,
+        typical_qty="4", spacing=5, weight=3, marginable=True,
+    ),
+    MarketSpec(
+        symbol="XRP/USD", price_precision=5, qty_precision=8, start_price="1.08100", levels=1200,
+        typical_qty="2500", spacing=4, weight=2, marginable=True,
+    ),
+    MarketSpec(
+        symbol="SHIB/USD", price_precision=8, qty_precision=5, start_price="0.00001234", levels=400,
+        typical_qty="8000000", spacing=1, weight=1,
+    ),
+    MarketSpec(
+        symbol="BTC/JPY", price_precision=0, qty_precision=8, start_price="9876543", levels=300,
+        typical_qty="0.05", spacing=150, weight=0.5,
+    ),
+    MarketSpec(
+        symbol="TRX/BTC", price_precision=10, qty_precision=8, start_price="0.0000035000", levels=300,
+        typical_qty="9000", spacing=8, weight=0.5,
+    ),
+    MarketSpec(
+        symbol="GST/EUR", price_precision=3, qty_precision=8, start_price="0.021", levels=5,
+        typical_qty="700", spacing=2, weight=0.5,
+    ),
+)  # fmt: skip
+"""The markets of an exchange that was not told otherwise: every sort of precision, deep ones and a thin one."""
+
+
+@attrs.frozen
+class MarketUpdate:
+    """One message's worth of one market."""
+
+    symbol: str
+    time_ns: int
+    """Unique and rising per symbol."""
+    book: BookChange
+    trades: tuple[TradePrint, ...]
+
+
+class SymbolMarket:
+    """One symbol: its book, its tape, and the generator that moves them."""
+
+    def __init__(self, spec: MarketSpec, seed: int, start_ns: int) -> None:
+        self.spec = spec
+        self._random = Random(f"{seed}/{spec.symbol}")  # noqa: S311 (a market, not a secret)
+        self.start_price: int = _scaled(spec.start_price, spec.price_precision)
+        self._typical = max(1, _scaled(spec.typical_qty, spec.qty_precision))
+        self._whole = 10 ** max(0, len(str(self._typical)) - 2)  # round quantities are multiples of this
+        self._bias = 0.0
+        self._crossing: int | None = None
+        self.time_ns: int = start_ns
+        """Of the latest message."""
+        self.book: ServerBook = ServerBook(self._first_side(-1), self._first_side(1))
+        self.tape: Tape = Tape(first_trade_id=self._random.randrange(10**4, 10**8))
+        self._history(start_ns)
+
+    def _first_side(self, sign: int) -> dict[int, int]:
+        levels: dict[int, int] = {}
+        price, mean = self.start_price, self.spec.spacing
+        for _ in range(self.spec.levels):
+            price += sign * (1 + int(self._random.random() * 2 * (mean - 1) + 0.5))
+            if price < 1:
+                break
+            levels[price] = self._quantity()
+        return levels
+
+    def _history(self, start_ns: int) -> None:
+        """Sixty trades of the last half hour: with holes of some minutes, so that some candles are absent."""
+        price = self.start_price
+        times = sorted(self._random.randrange(30 * 60) for _ in range(60))
+        for second in times:
+            price = max(1, price + self._random.randint(-2, 2) * self.spec.spacing)
+            time_ns = start_ns - (30 * 60 - second) * _SECOND_NS + self._random.randrange(10**6) * 1000
+            self._trade(self._random.random() < 0.5, price, self._quantity(), time_ns)
+
+    def _trade(self, buy: bool, price: int, qty: int, time_ns: int) -> TradePrint:
+        ord_type = "market" if self._random.random() < 0.4 else "limit"
+        return self.tape.record("buy" if buy else "sell", price, qty, ord_type, time_ns)
+
+    def _quantity(self) -> int:
+        draw = self._random.random
+        qty = int(self._typical * (draw() ** 3 * 5 + 0.001)) + 1
+        if draw() < 0.25:
+            qty = max(self._whole, qty - qty % self._whole)
+        return qty
+
+    # What happens
+
+    def step(self, now_ns: int) -> MarketUpdate:
+        """One event, as of now."""
+        self.time_ns = max(self.time_ns + 1000, now_ns)
+        trades: list[TradePrint] = []
+        roll = self._random.random()
+        side: SideName = BID if self._random.random() < 0.5 + self._bias else ASK
+        if self._crossing is not None:
+            self._touch_up(side, behind=2)
+        elif roll < 0.34:
+            self._place(side)
+        elif roll < 0.52:
+            self._touch_up(side)
+        elif roll < 0.70:
+            self._cancel(side)
+        elif roll < 0.82:
+            trades = self._take(buy=side == BID)
+        elif roll < 0.88:
+            self._place(side)
+            self._touch_up(ASK if side == BID else BID)
+        elif roll < 0.92:
+            self._flicker(side)
+        else:
+            self._deep(side)
+        if self._random.random() < 0.01:
+            self._drift()
+        return self._message(trades)
+
+    def _message(self, trades: list[TradePrint]) -> MarketUpdate:
+        return MarketUpdate(self.spec.symbol, self.time_ns, self.book.commit(), tuple(trades))
+
+    def _drift(self) -> None:
+        """A new direction, with a pull back to where the market began."""
+        away = (self.mid - self.start_price) / (self.start_price + 1)
+        self._bias = max(-0.4, min(0.4, self._random.uniform(-0.2, 0.2) - 20 * away))
+
+    @property
+    def mid(self) -> int:
+        """Roughly the middle; the last price if a side is empty."""
+        bid, ask = self.book.bids.best(), self.book.asks.best()
+        return (ask[0] - bid[0]) // 2 if bid and ask else self.tape.last
+
+    def _sides(self, name: SideName) -> tuple[ServerSide, ServerSide]:
+        book = self.book
+        return (book.bids, book.asks) if name == BID else (book.asks, book.bids)
+
+    def _near(self, mean: float) -> int:
+        return int(self._random.expovariate(1 / mean))
+
+    def _key_near_touch(self, name: SideName, mean: float) -> int | None:
+        """A key where an order may be placed without crossing; None where there is no such price."""
+        own, other = self._sides(name)
+        spacing = self.spec.spacing
+        limit = -other.keys[0] if other.keys else None  # a key has to be above it
+        if own.keys:
+            first = own.keys[0]
+            room = first - limit - 1 if limit is not None else spacing * 2
+            if room > 0 and self._random.random() < 0.45:
+                return self._legal(own, first - self._random.randint(1, max(1, min(room, room // 2 + spacing))))
+            return self._legal(own, first + self._near(mean * spacing))
+        base = limit if limit is not None else own.sign * (self.tape.last or self.start_price)
+        return self._legal(own, base + 1 + self._near(2 * spacing))
+
+    def _legal(self, own: ServerSide, key: int) -> int | None:
+        return key if own.sign * key >= 1 else None
+
+    def _place(self, name: SideName) -> None:
+        own, _ = self._sides(name)
+        huge = self._random.random() < 0.005
+        key = self._key_near_touch(name, 60 if huge else 5)
+        if key is None:
+            return
+        qty = self._random.randrange(10**17, 10**18) if huge else own.qty.get(key, 0) + self._quantity()
+        own.put(key, qty)
+        if len(own.keys) > self.spec.levels * 1.25 + 4:
+            own.put(own.keys[-1], 0)
+
+    def _touch_up(self, name: SideName, behind: int = 0) -> None:
+        """Another quantity at a level near the touch."""
+        own, _ = self._sides(name)
+        if len(own.keys) <= behind:
+            return
+        own.put(own.keys[min(behind + self._near(4), len(own.keys) - 1)], self._quantity())
+
+    def _cancel(self, name: SideName) -> None:
+        own, _ = self._sides(name)
+        if not own.keys or (self.spec.levels > 20 and len(own.keys) < self.spec.levels * 0.8):
+            self._place(name)
+        else:
+            own.put(own.keys[min(self._near(4), len(own.keys) - 1)], 0)
+
+    def _take(self, *, buy: bool) -> list[TradePrint]:
+        """A taker: removes from the best level on, and prints what was removed."""
+        own = self.book.asks if buy else self.book.bids
+        left = max(1, int(self._typical * (self._random.random() ** 4 * 12)))
+        trades: list[TradePrint] = []
+        keep = 0 if self.spec.levels <= 20 else 20
+        while left and len(own.keys) > keep and len(trades) < 8:
+            key, there = own.keys[0], own.qty[own.keys[0]]
+            taken = min(left, there)
+            own.put(key, there - taken)
+            trades.append(self._trade(buy, own.sign * key, taken, self.time_ns))
+            left -= taken
+        return trades
+
+    def _flicker(self, name: SideName) -> None:
+        """The same price several times in one message; half the time it ends as it was, or gone."""
+        own, _ = self._sides(name)
+        key = self._key_near_touch(name, 4)
+        if key is None:
+            return
+        before = own.qty.get(key, 0)
+        for _ in range(self._random.randint(1, 4)):
+            own.put(key, self._quantity())
+        if self._random.random() < 0.5:
+            own.put(key, before)
+        elif self._random.random() < 0.5:
+            own.put(key, 0)
+
+    def _deep(self, name: SideName) -> None:
+        """Something far behind the touch, which only the greater depths see."""
+        own, _ = self._sides(name)
+        if not own.keys:
+            return
+        index = self._random.randrange(len(own.keys))
+        key = own.keys[index]
+        roll = self._random.random()
+        if roll < 0.3 and len(own.keys) > self.spec.levels * 0.9:
+            own.put(key, 0)
+        elif roll < 0.6 and own.sign * (key + 1) >= 1:
+            own.put(key + 1, self._quantity())
+        else:
+            own.put(key, self._quantity())
+
+    # On request
+
+    def cross(self, now_ns: int) -> MarketUpdate:
+        """Put a bid above the best ask, and let it stay: until :meth:`uncross` only deeper levels move."""
+        self.time_ns = max(self.time_ns + 1000, now_ns)
+        if self._crossing is None and self.book.asks.keys:
+            self._crossing = self.book.asks.keys[0] + 1
+            self.book.put(BID, self._crossing, self._quantity())
+        return self._message([])
+
+    def uncross(self, now_ns: int) -> MarketUpdate:
+        """Take the bid of :meth:`cross` away."""
+        self.time_ns = max(self.time_ns + 1000, now_ns)
+        if self._crossing is not None:
+            self.book.put(BID, self._crossing, 0)
+            self._crossing = None
+        return self._message([])
+
+
+class Market:
+    """All markets, and when the next thing happens in one of them.
+
+    ``rate`` is in events per second over all markets, on average; 0 means that nothing happens by itself.
+    """
+
+    def __init__(
+        self,
+        specs: Iterable[MarketSpec] = DEFAULT_MARKETS,
+        *,
+        seed: int = 0,
+        rate: float = 100.0,
+        start_ns: int = 0,
+    ) -> None:
+        self.symbols: dict[str, SymbolMarket] = {spec.symbol: SymbolMarket(spec, seed, start_ns) for spec in specs}
+        """By symbol."""
+        self.rate: float = rate
+        self._random = Random(f"{seed}/arrivals")  # noqa: S311
+        self._names = list(self.symbols)
+        self._weights = list(accumulate(market.spec.weight for market in self.symbols.values()))
+        self.due_ns: int | None = start_ns if rate > 0 and self._names else None
+        """When the next event happens; None: never."""
+
+    def step(self, now_ns: int) -> list[MarketUpdate]:
+        """Everything that has happened until now."""
+        updates: list[MarketUpdate] = []
+        while self.due_ns is not None and self.due_ns <= now_ns:
+            due = self.due_ns
+            market = self._any()
+            messages = self._random.randint(*_BURST_MESSAGES) if self._random.random() < _BURST_CHANCE else 1
+            updates += [market.step(due) for _ in range(messages)]
+            self.due_ns = due + 1 + int(self._random.expovariate(self.rate / _MEAN_ARRIVAL) * _SECOND_NS)
+        return updates
+
+    def burst(self, count: int, now_ns: int, symbol: str | None = None) -> list[MarketUpdate]:
+        """``count`` events at once, of one symbol or of all. Raises :class:`KeyError` for an unknown symbol."""
+        only = None if symbol is None else self.symbols[symbol]
+        return [(only or self._any()).step(now_ns) for _ in range(count)]
+
+    def postpone(self, now_ns: int) -> None:
+        """Let nothing that was due before now happen any more: the market was paused."""
+        if self.due_ns is not None:
+            self.due_ns = max(self.due_ns, now_ns)
+
+    def _any(self) -> SymbolMarket:
+        name = self._random.choices(self._names, cum_weights=self._weights)[0]
+        return self.symbols[name]
+
+
+def _scaled(text: str, precision: int) -> int:
+    value = Decimal(text).scaleb(precision)
+    if value != value.to_integral_value():
+        msg = f"{text} has more than {precision} decimals"
+        raise ValueError(msg)
+    return int(value)

@@ -1,0 +1,197 @@
+"""The exchange's side of an order book: every level, and what of a change each subscribed depth gets to see.
+
+A client of depth N holds the best N levels of each side and is told only of changes among them:
+
+* a level that changes, or comes in, among the best N: sent;
+* a level among the best N that goes: its removal is sent, and after it the level that thereby comes in at place N;
+* a level that a better one pushes out of the best N: nothing is sent, the client cuts.
+
+One subtlety: a client cuts after the *whole* message, so while one lasts it may still hold levels that were pushed
+out within it. If such a level is removed before the message ends, that must be said too, or the client would
+take it back. Clients that cut after every level end with the same book.
+
+Prices and quantities are integers, scaled by the market's precisions. A *key* is the price of an ask, and the
+negated price of a bid, so that on both sides the best level has the lowest key.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Literal, TypeAlias
+from zlib import crc32
+
+import attrs
+
+__all__ = ["ASK", "BID", "BookChange", "DepthChange", "ServerBook", "ServerSide", "SideName", "scaled_text"]
+
+CHECKED_LEVELS = 10
+
+SideName: TypeAlias = Literal["bid", "ask"]
+BID: SideName = "bid"
+ASK: SideName = "ask"
+
+Levels: TypeAlias = "tuple[tuple[int, int], ...]"
+
+
+def scaled_text(value: int, precision: int) -> str:
+    """``value`` scaled down by ``10 ** precision``, with exactly that many decimals: ``(5, 2)`` gives ``0.05``."""
+    if precision == 0:
+        return str(value)
+    if value < 0:
+        return "-" + scaled_text(-value, precision)
+    digits = str(value)
+    if len(digits) <= precision:
+        digits = digits.zfill(precision + 1)
+    return f"{digits[:-precision]}.{digits[-precision:]}"
+
+
+@attrs.frozen
+class DepthChange:
+    """What one message tells the clients of one depth: ``(price, quantity)`` in the order in which it happened."""
+
+    bids: Levels
+    asks: Levels
+
+
+@attrs.frozen
+class BookChange:
+    """One message's worth of change."""
+
+    windows: dict[int, DepthChange]
+    """Per watched depth; depths to which nothing was visible are absent."""
+    checksum: int
+    """After the change."""
+    top_changed: bool
+    """Did the ten best levels of a side change?"""
+    best_changed: bool
+    """Did the best bid or the best ask change, in price or quantity?"""
+
+
+class ServerSide:
+    """One side, complete and sorted."""
+
+    __slots__ = ("_emitted", "_pushed_out", "keys", "qty", "sign")
+
+    def __init__(self, sign: int) -> None:
+        self.sign = sign
+        """1 for asks, -1 for bids."""
+        self.keys: list[int] = []
+        """Best first: the lowest."""
+        self.qty: dict[int, int] = {}
+        self._emitted: dict[int, list[tuple[int, int]]] = {}
+        self._pushed_out: dict[int, set[int]] = {}
+
+    def load(self, levels: dict[int, int]) -> None:
+        """Hold these quantities by key, and nothing else."""
+        self.qty = dict(levels)
+        self.keys = sorted(levels)
+
+    def watch(self, depths: frozenset[int]) -> None:
+        self._emitted = {depth: [] for depth in depths}
+        self._pushed_out = {depth: set() for depth in depths}
+
+    def put(self, key: int, qty: int) -> None:
+        """The quantity at ``key`` is now ``qty``; zero removes the level."""
+        keys = self.keys
+        index = bisect_left(keys, key)
+        known = index < len(keys) and keys[index] == key
+        price = self.sign * key
+        if qty:
+            self.qty[key] = qty
+            if not known:
+                keys.insert(index, key)
+            for depth, out in self._emitted.items():
+                if index < depth:
+                    out.append((price, qty))
+                    if not known and len(keys) > depth:
+                        self._pushed_out[depth].add(keys[depth])
+        elif known:
+            del keys[index]
+            del self.qty[key]
+            for depth, out in self._emitted.items():
+                if index < depth:
+                    out.append((price, 0))
+                    if len(keys) >= depth:
+                        entering = keys[depth - 1]
+                        out.append((self.sign * entering, self.qty[entering]))
+                elif key in self._pushed_out[depth]:
+                    out.append((price, 0))
+
+    def drain(self, depth: int) -> Levels:
+        """What was emitted for ``depth`` since the last call."""
+        out = self._emitted[depth]
+        if not out:
+            return ()
+        taken = tuple(out)
+        out.clear()
+        self._pushed_out[depth].clear()
+        return taken
+
+    def best(self) -> tuple[int, int] | None:
+        """The best key and its quantity."""
+        return (self.keys[0], self.qty[self.keys[0]]) if self.keys else None
+
+    def top(self, depth: int | None) -> list[tuple[int, int]]:
+        """``(price, quantity)`` of the best ``depth`` levels, best first."""
+        keys = self.keys if depth is None else self.keys[:depth]
+        return [(self.sign * key, self.qty[key]) for key in keys]
+
+    def hashed(self) -> str:
+        qty = self.qty
+        return "".join([f"{abs(key)}{qty[key]}" for key in self.keys[:CHECKED_LEVELS]])
+
+
+class ServerBook:
+    """Both sides. Change it with :meth:`put`, any number of times, then take the message with :meth:`commit`."""
+
+    __slots__ = ("_best", "_top", "asks", "bids", "watched")
+
+    def __init__(self, bids: dict[int, int] | None = None, asks: dict[int, int] | None = None) -> None:
+        """``bids`` and ``asks`` are quantities by price (both positive)."""
+        self.bids = ServerSide(-1)
+        self.asks = ServerSide(1)
+        self.bids.load({-price: qty for price, qty in (bids or {}).items()})
+        self.asks.load(asks or {})
+        self.watched: frozenset[int] = frozenset()
+        self._top = self.hashed()
+        self._best = (self.bids.best(), self.asks.best())
+
+    def watch(self, depths: frozenset[int]) -> None:
+        """From now on :meth:`commit` tells what these depths get to see."""
+        self.watched = depths
+        self.bids.watch(depths)
+        self.asks.watch(depths)
+
+    def side(self, name: SideName) -> ServerSide:
+        return self.bids if name == BID else self.asks
+
+    def put(self, name: SideName, price: int, qty: int) -> None:
+        """The quantity at ``price`` is now ``qty``; zero removes the level."""
+        side = self.side(name)
+        side.put(side.sign * price, qty)
+
+    def commit(self) -> BookChange:
+        """The changes since the last commit as one message."""
+        windows: dict[int, DepthChange] = {}
+        for depth in self.watched:
+            bids, asks = self.bids.drain(depth), self.asks.drain(depth)
+            if bids or asks:
+                windows[depth] = DepthChange(bids, asks)
+        top = self.hashed()
+        top_changed = top != self._top
+        self._top = top
+        best = (self.bids.best(), self.asks.best())
+        best_changed = best != self._best
+        self._best = best
+        return BookChange(windows, crc32(top.encode("ascii")), top_changed, best_changed)
+
+    def hashed(self) -> str:
+        """What the checksum is made of. A scaled integer's digits are the wire's without point and leading zeros."""
+        return self.asks.hashed() + self.bids.hashed()
+
+    def checksum(self) -> int:
+        return crc32(self.hashed().encode("ascii"))
+
+    @property
+    def crossed(self) -> bool:
+        return bool(self.bids.keys and self.asks.keys) and -self.bids.keys[0] >= self.asks.keys[0]
