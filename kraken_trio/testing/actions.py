@@ -90,7 +90,7 @@ class Withheld:
 
 
 class ConnectionJournal:
-    """The data frames of one connection, in order. (Not acknowledgements, status, heartbeats and raw bytes.)
+    """The data frames of one connection, in order: no acknowledgements, status, heartbeats or raw bytes.
 
     They were handed to the connection; of a connection that ended early the client has got the first so many.
     """

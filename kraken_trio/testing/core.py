@@ -3,8 +3,8 @@
 Rules for a shell (the one on real sockets is :mod:`kraken_trio.testing.exchange`):
 
 1. Before a WebSocket upgrade ask :meth:`ExchangeCore.admit`; after it, :meth:`ExchangeCore.connect`.
-2. Give every message to :meth:`ExchangeCore.receive`, and say :meth:`ExchangeCore.disconnect` when a connection is gone.
-3. Call :meth:`ExchangeCore.tick` at :attr:`ExchangeCore.deadline`, which may have changed after any call.
+2. Give every message to :meth:`ExchangeCore.receive`; say :meth:`ExchangeCore.disconnect` when a connection is gone.
+3. Call :meth:`ExchangeCore.tick` at :attr:`ExchangeCore.deadline`, which may be another after any call.
 4. Do the actions that each call returns, in order. None of the calls raises for anything that a client may do.
 
 ``now`` is in seconds, by any clock that never goes back. Timestamps on the wire are ``epoch_ns`` plus what that clock
@@ -158,18 +158,16 @@ class ExchangeCore:
                 self._play(player, now)
         for connection in list(self.connections.values()):
             self._beat(connection, now)
-            if (
-                not connection.subscriptions
-                and not connection.frozen
-                and now >= connection.last_request + IDLE_LIMIT
-            ):
+            if not connection.subscriptions and not connection.frozen and now >= connection.last_request + IDLE_LIMIT:
                 self._end(connection, DropHow.CLOSE_1000)
         return self._done()
 
     def _beat(self, connection: Connection, now: float) -> None:
         if connection.next_beat is None or connection.next_beat > now:
             return
-        connection.next_beat = max(connection.next_beat + HEARTBEAT_INTERVAL, now)
+        connection.next_beat += HEARTBEAT_INTERVAL
+        if connection.next_beat <= now:  # the machine slept: no need to catch up
+            connection.next_beat = now + HEARTBEAT_INTERVAL
         if connection.subscriptions and not self.armory.take(
             StopHeartbeats, lambda fault: fault.connection in (None, connection.number)
         ):
@@ -183,9 +181,7 @@ class ExchangeCore:
 
     def admit(self) -> RefuseConnect | HangConnect | DropConnect | None:
         """May a client connect? If not, the fault says what is to be done with it."""
-        fault = (
-            self.armory.take(RefuseConnect) or self.armory.take(HangConnect) or self.armory.take(DropConnect)
-        )
+        fault = self.armory.take(RefuseConnect) or self.armory.take(HangConnect) or self.armory.take(DropConnect)
         if fault is not None:
             self.refused_connects += 1
         return fault

@@ -74,14 +74,16 @@ class Desk:
         channel = wanted.rule.name
         bare = self._core.armory.take(
             Refuse,
-            lambda f: f.shape is Shape.BARE
-            and f.method == asked.method
-            and f.channel in (None, channel)
-            and (f.symbol is None or f.symbol in wanted.symbols)
-            and self._chosen(f),
+            lambda f: (
+                f.shape is Shape.BARE
+                and f.method == asked.method
+                and f.channel in (None, channel)
+                and (f.symbol is None or f.symbol in wanted.symbols)
+                and self._chosen(f)
+            ),
         )
         if bare is not None:
-            self._core.send(connection, '{"Error":"%s"}' % bare.error)
+            self._core.send(connection, frames.bare_error(bare.error))
         elif asked.method == "subscribe":
             self._subscribe(connection, asked, wanted, now)
         else:
@@ -120,7 +122,7 @@ class Desk:
         rule = wanted.rule
         if rule.has_symbols:
             known = isinstance(symbol, str) and self._trades(rule.name, symbol)
-            error = symbol_error(symbol, known)
+            error = symbol_error(symbol, known=known)
             if error is not None:
                 return error, True
         if wanted.variant_error is not None:
@@ -140,11 +142,13 @@ class Desk:
     def _armed_refusal(self, channel: str, symbol: object, asked: Asked) -> Refuse | None:
         return self._core.armory.take(
             Refuse,
-            lambda f: f.shape is not Shape.BARE
-            and f.method == asked.method
-            and f.channel in (None, channel)
-            and f.symbol in (None, symbol)
-            and self._chosen(f),
+            lambda f: (
+                f.shape is not Shape.BARE
+                and f.method == asked.method
+                and f.channel in (None, channel)
+                and f.symbol in (None, symbol)
+                and self._chosen(f)
+            ),
         )
 
     def _trades(self, channel: str, symbol: str) -> bool:
@@ -163,9 +167,7 @@ class Desk:
         )
         return fault is not None
 
-    def _begin(
-        self, connection: Connection, granted: list[Subscription], wanted: Subscribing, now: float
-    ) -> None:
+    def _begin(self, connection: Connection, granted: list[Subscription], wanted: Subscribing, now: float) -> None:
         """The snapshots, now or later; and from then on the updates."""
         if self._core.recording is not None:
             for subscription in granted:
@@ -211,13 +213,16 @@ class Desk:
                 # Seen live: this refusal says "subscribe", whatever was asked.
                 self._refuse(connection, asked, "Subscription Not Found", now, symbol=symbol, method="subscribe")
                 continue
-            late = self._core.armory.take(
-                LateUpdates, lambda f: there.channel == "book" and f.symbol in (None, there.symbol)
-            )
-            self._core.subscriptions.remove(there, late=late.updates if late is not None else None)
+            self._core.subscriptions.remove(there, late=self._late_updates(there))
             self._core.unwatch(there)
             result = self._result(wanted, there.symbol, subscribe=False, variant=there.variant)
             self._ack(connection, asked, result, now)
+
+    def _late_updates(self, subscription: Subscription) -> int | None:
+        if subscription.channel != "book":
+            return None
+        fault = self._core.armory.take(LateUpdates, lambda f: f.symbol in (None, subscription.symbol))
+        return None if fault is None else fault.updates
 
     # Words
 

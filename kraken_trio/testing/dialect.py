@@ -167,7 +167,7 @@ def _symbols(rule: ChannelRule, params: dict[str, Any]) -> tuple[object, ...]:
     return tuple(symbols)
 
 
-def symbol_error(symbol: object, known: bool) -> str | None:
+def symbol_error(symbol: object, *, known: bool) -> str | None:
     """The refusal of this one symbol, if it is none, or none that is traded here."""
     if known:
         return None

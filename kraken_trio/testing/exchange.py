@@ -57,6 +57,88 @@ class ExchangeStatistics:
     market_updates: int
 
 
+class _Shell:
+    """Moves frames between the core and its peers, and tells the core the time."""
+
+    def __init__(self, core: ExchangeCore, ssl_context: ssl.SSLContext | None, queue_limit: int | None) -> None:
+        self.core = core
+        self.peers: dict[int, Peer] = {}
+        self._ssl_context = ssl_context
+        self._queue_limit = queue_limit
+        self._changed = trio.Event()
+        self._activity: trio.Event | None = None
+
+    # What a peer says
+
+    def admit(self) -> RefuseConnect | HangConnect | DropConnect | None:
+        fault = self.core.admit()
+        self._happened()
+        return fault
+
+    def connected(self, peer: Peer) -> int:
+        number, actions = self.core.connect(trio.current_time())
+        self.peers[number] = peer
+        self.do(actions)
+        return number
+
+    def received(self, number: int, data: str | bytes) -> None:
+        self.do(self.core.receive(number, data, trio.current_time()))
+
+    def disconnected(self, number: int) -> None:
+        self.core.disconnect(number)
+        self.peers.pop(number, None)
+        self.do([])
+
+    def written(self) -> None:
+        self._happened()
+
+    # What the core says
+
+    def do(self, actions: list[Action]) -> None:
+        for action in actions:
+            peer = self.peers.get(action.connection)
+            if peer is None:
+                continue
+            if isinstance(action, Send):
+                peer.send(action.text)
+            elif isinstance(action, SendRaw):
+                peer.send_raw(action.raw)
+            elif isinstance(action, End):
+                peer.end(action.how)
+            else:
+                peer.freeze()
+            if self._queue_limit is not None and peer.queued > self._queue_limit:
+                self.core.disconnect(action.connection)
+                peer.end(DropHow.RESET)
+        self._changed.set()
+        self._happened()
+
+    def _happened(self) -> None:
+        if self._activity is not None:
+            self._activity.set()
+            self._activity = None
+
+    async def wait_activity(self) -> None:
+        if self._activity is None:
+            self._activity = trio.Event()
+        await self._activity.wait()
+
+    # Tasks
+
+    async def serve(self, tcp: trio.SocketStream) -> None:
+        await Peer(tcp, self, self._ssl_context).run()
+
+    async def keep_time(self) -> None:
+        while True:
+            deadline = self.core.deadline
+            self._changed = trio.Event()
+            with trio.move_on_at(float("inf") if deadline is None else deadline):
+                await self._changed.wait()
+            deadline, now = self.core.deadline, trio.current_time()
+            if deadline is not None and deadline <= now:
+                self.do(self.core.tick(now))
+
+
 class Exchange:
     """A running fake exchange. Made by :func:`open_exchange`; all methods are to be called from its Trio run.
 
@@ -65,21 +147,16 @@ class Exchange:
     never drops a frame for a slow client: they queue.
     """
 
-    def __init__(
-        self, core: ExchangeCore, url: str, ssl_context: ssl.SSLContext | None, queue_limit: int | None
-    ) -> None:
+    def __init__(self, shell: _Shell, url: str) -> None:
+        core = shell.core
         self.url: str = url
         """Where clients connect: ``ws://127.0.0.1:<port>/v2``."""
         self.requests: list[ReceivedRequest] = core.requests
         """Every message that any client sent, oldest first."""
         self.journal: list[ConnectionJournal] = core.journals
         """What every connection was sent, and what faults kept from it: ``journal[0]`` is the first connection's."""
+        self._shell = shell
         self._core = core
-        self._ssl_context = ssl_context
-        self._queue_limit = queue_limit
-        self._peers: dict[int, Peer] = {}
-        self._changed = trio.Event()
-        self._activity: trio.Event | None = None
 
     # Reading
 
@@ -134,7 +211,7 @@ class Exchange:
             requests=len(core.requests),
             frames_sent=core.frames_sent,
             frames_withheld=core.frames_withheld,
-            frames_queued=sum(peer.queued for peer in self._peers.values()),
+            frames_queued=sum(peer.queued for peer in self._shell.peers.values()),
             market_updates=core.market_updates,
         )
 
@@ -148,11 +225,11 @@ class Exchange:
 
         Raises :class:`ValueError` for a fault of a symbol that is not traded here, where that can be known.
         """
-        self._do(self._core.inject(fault, trio.current_time()))
+        self._shell.do(self._core.inject(fault, trio.current_time()))
 
     def clear_faults(self) -> None:
         """Forget all armed faults. What has happened stays: a frozen connection is frozen."""
-        self._do(self._core.clear_faults(trio.current_time()))
+        self._shell.do(self._core.clear_faults(trio.current_time()))
 
     def pause(self) -> None:
         """Let nothing happen by itself in the markets. Heartbeats go on."""
@@ -161,7 +238,7 @@ class Exchange:
     def resume(self) -> None:
         """Let the markets go on, from now."""
         self._core.resume(trio.current_time())
-        self._do([])
+        self._shell.do([])
 
     async def publish(self, updates: int = 1, symbol: str | None = None) -> int:
         """Make so many market events, of one symbol or of all, as fast as it goes. Returns how many frames that sent.
@@ -171,7 +248,7 @@ class Exchange:
         """
         before = self._core.frames_sent
         while updates > 0:
-            self._do(self._core.publish(min(updates, _PUBLISH_CHUNK), trio.current_time(), symbol))
+            self._shell.do(self._core.publish(min(updates, _PUBLISH_CHUNK), trio.current_time(), symbol))
             updates -= _PUBLISH_CHUNK
             await trio.lowlevel.checkpoint()
         return self._core.frames_sent - before
@@ -185,79 +262,11 @@ class Exchange:
         """
         await trio.lowlevel.checkpoint()
         while not condition(self):
-            if self._activity is None:
-                self._activity = trio.Event()
-            await self._activity.wait()
+            await self._shell.wait_activity()
 
     async def drained(self) -> None:
         """Wait until every live connection's frames were handed to the network."""
         await self.wait_until(lambda exchange: not exchange.statistics().frames_queued)
-
-    # What peers and the clock say (not for users)
-
-    def admit(self) -> RefuseConnect | HangConnect | DropConnect | None:
-        """:meta private:"""
-        fault = self._core.admit()
-        self._happened()
-        return fault
-
-    def connected(self, peer: Peer) -> int:
-        """:meta private:"""
-        number, actions = self._core.connect(trio.current_time())
-        self._peers[number] = peer
-        self._do(actions)
-        return number
-
-    def received(self, number: int, data: str | bytes) -> None:
-        """:meta private:"""
-        self._do(self._core.receive(number, data, trio.current_time()))
-
-    def disconnected(self, number: int) -> None:
-        """:meta private:"""
-        self._core.disconnect(number)
-        self._peers.pop(number, None)
-        self._happened()
-
-    def written(self) -> None:
-        """:meta private:"""
-        self._happened()
-
-    def _do(self, actions: list[Action]) -> None:
-        for action in actions:
-            peer = self._peers.get(action.connection)
-            if peer is None:
-                continue
-            if isinstance(action, Send):
-                peer.send(action.text)
-            elif isinstance(action, SendRaw):
-                peer.send_raw(action.raw)
-            elif isinstance(action, End):
-                peer.end(action.how)
-            else:
-                peer.freeze()
-            if self._queue_limit is not None and peer.queued > self._queue_limit:
-                self._core.disconnect(action.connection)
-                peer.end(DropHow.RESET)
-        self._changed.set()
-        self._happened()
-
-    def _happened(self) -> None:
-        if self._activity is not None:
-            self._activity.set()
-            self._activity = None
-
-    async def _serve(self, tcp: trio.SocketStream) -> None:
-        await Peer(tcp, self, self._ssl_context).run()
-
-    async def _keep_time(self) -> None:
-        while True:
-            deadline = self._core.deadline
-            self._changed = trio.Event()
-            with trio.move_on_at(float("inf") if deadline is None else deadline):
-                await self._changed.wait()
-            deadline, now = self._core.deadline, trio.current_time()
-            if deadline is not None and deadline <= now:
-                self._do(self._core.tick(now))
 
 
 @asynccontextmanager
@@ -323,11 +332,11 @@ async def open_exchange(
     bound = listeners[0].socket.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     url = f"{'ws' if ssl_context is None else 'wss'}://{shown}:{bound}/v2"
-    exchange = Exchange(core, url, ssl_context, queue_limit)
+    shell = _Shell(core, ssl_context, queue_limit)
     async with open_hidden_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, exchange._serve, listeners)
-        nursery.start_soon(exchange._keep_time)
+        nursery.start_soon(trio.serve_listeners, shell.serve, listeners)
+        nursery.start_soon(shell.keep_time)
         try:
-            yield exchange
+            yield Exchange(shell, url)
         finally:
             nursery.cancel_scope.cancel()

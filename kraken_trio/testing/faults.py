@@ -191,8 +191,8 @@ class CorruptChecksum:
 class CrossedBook:
     """The best bid is above the best ask.
 
-    ``consistent=True``: that is the exchange's own state. Its checksums are right and every fresh snapshot shows it, until
-    ``clear_faults()``; meanwhile only deeper levels of this book move.
+    ``consistent=True``: that is the exchange's own state. Its checksums are right and every fresh snapshot shows it,
+    until ``clear_faults()``; meanwhile only deeper levels of this book move.
 
     ``consistent=False``: one update says so, with a checksum that fits, but the exchange's book is not crossed; a fresh
     snapshot is well.

@@ -115,9 +115,7 @@ class Broadcaster:
             depth = subscription.variant
             assert isinstance(depth, int)
             if depth not in texts:
-                texts[depth] = frames.book(
-                    "update", market.spec, windows[depth], update.book.checksum, update.time_ns
-                )
+                texts[depth] = frames.book("update", market.spec, windows[depth], update.book.checksum, update.time_ns)
             if fault is None or not _concerns(fault.symbol, fault.connection, subscription):
                 core.deliver(subscription, texts[depth])
             else:
@@ -165,8 +163,8 @@ class Broadcaster:
         fault: Fault | None = None
         if armory and subscription.channel == "book":
             snapshot = '"type":"snapshot"' in text
-            fault = None if snapshot else armory.take(
-                SkipUpdate, lambda f: _concerns(f.symbol, f.connection, subscription)
+            fault = (
+                None if snapshot else armory.take(SkipUpdate, lambda f: _concerns(f.symbol, f.connection, subscription))
             )
             if fault is not None:
                 self._core.withhold(subscription, text, fault)

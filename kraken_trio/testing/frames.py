@@ -16,7 +16,20 @@ if TYPE_CHECKING:
     from kraken_trio.testing.serverbook import DepthChange
     from kraken_trio.testing.tape import Candle, TradePrint
 
-__all__ = ["HEARTBEAT", "ack", "book", "candles", "error", "instruments", "pong", "status", "stamp", "ticker", "trades"]
+__all__ = [
+    "HEARTBEAT",
+    "ack",
+    "bare_error",
+    "book",
+    "candles",
+    "error",
+    "instruments",
+    "pong",
+    "stamp",
+    "status",
+    "ticker",
+    "trades",
+]
 
 HEARTBEAT = '{"channel":"heartbeat"}'
 
@@ -39,9 +52,10 @@ def stamp_ns(time_ns: int) -> str:
 
 
 def status(system: str, connection_id: int) -> str:
+    """The engine's status, as it is pushed."""
     return (
-        '{"channel":"status","type":"update","data":[{"version":"2.0.10","system":%s,"api_version":"v2",'
-        '"connection_id":%d,"upcoming_maintenance":[],"emergency":[]}]}' % (json.dumps(system), connection_id)
+        f'{{"channel":"status","type":"update","data":[{{"version":"2.0.10","system":{json.dumps(system)},'
+        f'"api_version":"v2","connection_id":{connection_id},"upcoming_maintenance":[],"emergency":[]}}]}}'
     )
 
 
@@ -54,12 +68,11 @@ def _answer(fields: dict[str, Any], req_id: int | None, in_ns: int, out_ns: int)
 
 
 def ack(method: str, result: dict[str, Any], req_id: int | None, in_ns: int, out_ns: int) -> str:
+    """A granted subscribe or unsubscribe, of one symbol."""
     return _answer({"method": method, "result": result, "success": True}, req_id, in_ns, out_ns)
 
 
-def error(
-    text: str, *, method: str | None, symbol: str | None, req_id: int | None, in_ns: int, out_ns: int
-) -> str:
+def error(text: str, *, method: str | None, symbol: str | None, req_id: int | None, in_ns: int, out_ns: int) -> str:
     """A refusal. ``symbol`` stands at top level, and only where the error belongs to one."""
     fields: dict[str, Any] = {"error": text}
     if method is not None:
@@ -70,15 +83,19 @@ def error(
     return _answer(fields, req_id, in_ns, out_ns)
 
 
+def bare_error(text: str) -> str:
+    """A refusal that does not say of what."""
+    return json.dumps({"Error": text}, separators=(",", ":"))
+
+
 def pong(req_id: int | None, in_ns: int, out_ns: int) -> str:
+    """The answer to a ping."""
     return _answer({"method": "pong"}, req_id, in_ns, out_ns)
 
 
 def _levels(levels: Iterable[tuple[int, int]], spec: MarketSpec) -> str:
     pp, qp = spec.price_precision, spec.qty_precision
-    return ",".join(
-        [f'{{"price":{scaled_text(price, pp)},"qty":{scaled_text(qty, qp)}}}' for price, qty in levels]
-    )
+    return ",".join([f'{{"price":{scaled_text(price, pp)},"qty":{scaled_text(qty, qp)}}}' for price, qty in levels])
 
 
 def book(kind: str, spec: MarketSpec, levels: DepthChange, checksum: int, time_ns: int) -> str:
@@ -91,6 +108,7 @@ def book(kind: str, spec: MarketSpec, levels: DepthChange, checksum: int, time_n
 
 
 def trades(kind: str, spec: MarketSpec, prints: Iterable[TradePrint]) -> str:
+    """A ``trade`` frame with any number of trades."""
     rows = ",".join(
         f'{{"symbol":"{spec.symbol}","side":"{t.side}","price":{scaled_text(t.price, spec.price_precision)},'
         f'"qty":{scaled_text(t.qty, spec.qty_precision)},"ord_type":"{t.ord_type}","trade_id":{t.trade_id},'
@@ -123,6 +141,8 @@ def ticker(kind: str, market: SymbolMarket) -> str:
 
 
 def candles(kind: str, spec: MarketSpec, rows: Iterable[Candle], time_ns: int) -> str:
+    """An ``ohlc`` frame with any number of candles."""
+
     def price(value: int) -> str:
         return scaled_text(value, spec.price_precision)
 

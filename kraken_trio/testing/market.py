@@ -146,9 +146,9 @@ class SymbolMarket:
         for second in times:
             price = max(1, price + self._random.randint(-2, 2) * self.spec.spacing)
             time_ns = start_ns - (30 * 60 - second) * _SECOND_NS + self._random.randrange(10**6) * 1000
-            self._trade(self._random.random() < 0.5, price, self._quantity(), time_ns)
+            self._trade(price, self._quantity(), time_ns, buy=self._random.random() < 0.5)
 
-    def _trade(self, buy: bool, price: int, qty: int, time_ns: int) -> TradePrint:
+    def _trade(self, price: int, qty: int, time_ns: int, *, buy: bool) -> TradePrint:
         ord_type = "market" if self._random.random() < 0.4 else "limit"
         return self.tape.record("buy" if buy else "sell", price, qty, ord_type, time_ns)
 
@@ -261,7 +261,7 @@ class SymbolMarket:
             key, there = own.keys[0], own.qty[own.keys[0]]
             taken = min(left, there)
             own.put(key, there - taken)
-            trades.append(self._trade(buy, own.sign * key, taken, self.time_ns))
+            trades.append(self._trade(own.sign * key, taken, self.time_ns, buy=buy))
             left -= taken
         return trades
 
