@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import enum
+import inspect
 import pkgutil
 import re
+import sys
 import types
 from importlib.metadata import version as installed_version
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import attrs
 
 import kraken_trio
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from docutils import nodes
     from sphinx.addnodes import pending_xref
     from sphinx.application import Sphinx
+    from sphinx.domains.python import PythonDomain
     from sphinx.environment import BuildEnvironment
 
 project = "kraken_trio"
@@ -21,13 +30,20 @@ author = "The kraken_trio authors"
 project_copyright = "2026, The kraken_trio authors"
 release = version = installed_version("kraken-trio")
 
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
+    "command_docs",
+    "fields_docs",
+    "lifecycle_docs",
 ]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"kraken_trio {release}"
+html_static_path = ["_static"]
+html_css_files = ["kraken_trio.css"]
+html_copy_source = False
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -35,8 +51,8 @@ myst_heading_anchors = 3
 # The reference is written where the code is. Source order is reading order.
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented"
+autodoc_typehints = "signature"
+autodoc_class_signature = "mixed"
 add_module_names = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
@@ -48,24 +64,31 @@ nitpicky = True
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement) -> nodes.Node | None:
     """Decide on a reference for which Sphinx has found no target; None leaves it to Sphinx, which then warns.
 
-    Public names are documented as `kraken_trio.Name`, wherever they are defined. What belongs to others, and our own
-    modules, get no link (nothing is fetched), but they must exist.
+    Public names are documented as `kraken_trio.Name` or `kraken_trio.testing.Name`, wherever they are defined, and
+    annotations name them without a module. What belongs to others, and our own modules, get no link (nothing is
+    fetched), but they must exist.
     """
     if node.get("refdomain") != "py":
         return None
     target = node.get("reftarget", "")
-    public = re.fullmatch(r"(?:kraken_trio\.(?:[a-z_0-9]+\.)*)?([A-Za-z]\w*)((?:\.\w+)*)", target)
-    if public and public[1] in kraken_trio.__all__:
-        full_name = f"kraken_trio.{public[1]}{public[2]}"
-        domain = env.domains["py"]
+    domain = cast("PythonDomain", env.domains["py"])
+    for full_name in documented_as(target, domain):
         for _role, found in domain.resolve_any_xref(env, node["refdoc"], app.builder, full_name, node, content):
             return found
-        return None
     thing = find(target)
     ours = target.split(".")[0] == "kraken_trio"
     if thing is None or (ours and not isinstance(thing, types.ModuleType)):
         return None
     return content
+
+
+def documented_as(target: str, domain: PythonDomain) -> Iterator[str]:
+    """The full names that the reference may mean, out of those that are documented."""
+    name = re.fullmatch(r"(?:kraken_trio\.(?:[a-z_0-9]+\.)*)?([A-Za-z]\w*(?:\.\w+)*)", target)
+    if name:
+        for module in ("kraken_trio", "kraken_trio.testing", "kraken_trio.transport"):
+            if f"{module}.{name[1]}" in domain.objects:
+                yield f"{module}.{name[1]}"
 
 
 def find(name: str) -> object | None:
@@ -81,6 +104,35 @@ def find(name: str) -> object | None:
 
 UNQUALIFIED = ("builtins", "typing", "collections.abc", "contextlib", "datetime", "decimal", "enum", "pathlib", "attrs")
 
+MADE_BY_US = ("Client", "Feed", "Exchange")
+"""Classes that programs get, and do not make."""
+
+
+def write_signature(
+    _app: Sphinx, what: str, name: str, thing: object, _options: object, arguments: str | None, result: str | None
+) -> tuple[str | None, str | None] | None:
+    """Write a signature as its reader needs it."""
+    if what == "class" and isinstance(thing, type):
+        if issubclass(thing, enum.Enum) or name.rpartition(".")[2] in MADE_BY_US:
+            return "", ""
+        if attrs.has(thing) and arguments:
+            return attrs_signature(thing), ""
+    elif result and inspect.isasyncgenfunction(getattr(thing, "__wrapped__", None)):
+        # @asynccontextmanager keeps the generator's annotation, which is not what a caller gets.
+        return arguments, result.replace("AsyncIterator[", "AbstractAsyncContextManager[")
+    return None
+
+
+def attrs_signature(cls: type) -> str:
+    """Without types, which stand in the table of the fields; with them for requests, which have no table."""
+    with_types = cls.__module__ == "kraken_trio.requests"
+    parameters = [
+        parameter.replace(annotation=cls.__annotations__[parameter.name] if with_types else inspect.Parameter.empty)
+        for parameter in inspect.signature(cls).parameters.values()
+    ]
+    return re.sub(r": '(\w+)'", r": \1", str(inspect.Signature(parameters)))
+
 
 def setup(app: Sphinx) -> None:
     app.connect("missing-reference", resolve)
+    app.connect("autodoc-process-signature", write_signature)

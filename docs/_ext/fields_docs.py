@@ -1,0 +1,153 @@
+"""``attrs-fields``: the fields of an attrs class as a table, from its source: names, types, defaults, docstrings.
+
+::
+
+    .. attrs-fields:: kraken_trio.Settings
+       :columns: default
+       :grouped:
+
+``columns`` says what stands between name and meaning: ``type``, ``default``, both, or nothing. ``grouped`` makes one table
+for every comment line between the fields, under that comment as a title. ``skip`` leaves fields out. Every field can be
+referred to, as ``kraken_trio.Settings.connect_timeout``.
+
+The docstrings are reStructuredText: in MyST use it inside of ``{eval-rst}``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import attrs
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.addnodes import pending_xref
+from sphinx.domains.python import PythonDomain
+from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.docutils import SphinxDirective
+
+import kraken_trio
+import kraken_trio.testing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sphinx.application import Sphinx
+    from sphinx.util.typing import ExtensionMetadata
+
+__all__ = ["setup"]
+
+WIDTHS = {"name": 22, "type": 18, "default": 12, "meaning": 50}
+
+
+class AttrsFields(SphinxDirective):
+    """See the module."""
+
+    required_arguments = 1
+    option_spec: ClassVar[dict[str, Callable[[str], Any]] | None] = {
+        "columns": str.split,
+        "grouped": directives.flag,
+        "skip": str.split,
+    }
+
+    def run(self) -> list[nodes.Node]:
+        self.path: str = self.arguments[0]
+        self.cls: type[attrs.AttrsInstance] = pkgutil.resolve_name(self.path)
+        self.env.note_dependency(cast("str", inspect.getsourcefile(self.cls)))
+        analyzer = ModuleAnalyzer.for_module(self.cls.__module__)
+        self.docs: dict[str, list[str]] = {
+            name: lines for (owner, name), lines in analyzer.find_attr_docs().items() if owner == self.cls.__qualname__
+        }
+        skipped = self.options.get("skip", [])
+        fields = [field for field in attrs.fields(self.cls) if field.init and field.name not in skipped]
+        if "grouped" not in self.options:
+            return [self.table(fields)]
+        found: list[nodes.Node] = []
+        group_of = dict(groups(self.cls))
+        for title in dict.fromkeys(group_of.values()):
+            found += self.parse_text_to_nodes(f".. rubric:: {title}\n")
+            found.append(self.table([field for field in fields if group_of[field.name] == title]))
+        return found
+
+    def table(self, fields: list[attrs.Attribute[Any]]) -> nodes.table:
+        columns = ["name", *self.options.get("columns", ["type", "default"])]
+        if any(self.docs.get(field.name) for field in fields):
+            columns.append("meaning")
+        table = nodes.table(classes=["kt-fields"])
+        group = nodes.tgroup(cols=len(columns))
+        group += [nodes.colspec(colwidth=WIDTHS[column]) for column in columns]
+        head = nodes.row()
+        head += [nodes.entry("", nodes.paragraph(text=column)) for column in columns]
+        body = nodes.tbody()
+        for field in fields:
+            row = nodes.row()
+            row += [nodes.entry("", *getattr(self, f"cell_{column}")(field)) for column in columns]
+            body += row
+        group += [nodes.thead("", head), body]
+        table += group
+        return table
+
+    def cell_name(self, field: attrs.Attribute[Any]) -> list[nodes.Node]:
+        full = f"{self.path}.{field.name}"
+        anchor = nodes.target("", "", ids=[full])
+        domain = self.env.domains["py"]
+        assert isinstance(domain, PythonDomain)
+        domain.note_object(full, "attribute", full, location=anchor)
+        return [nodes.paragraph("", "", anchor, nodes.literal(text=field.name))]
+
+    def cell_type(self, field: attrs.Attribute[Any]) -> list[nodes.Node]:
+        annotation = self.cls.__annotations__.get(field.name, field.type)
+        text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+        paragraph = nodes.paragraph()
+        for word in re.split(r"([A-Za-z_]\w*)", text):
+            if home := home_of(word):
+                name = nodes.literal(text=word)
+                paragraph += pending_xref(
+                    "",
+                    name,
+                    refdomain="py",
+                    reftype="obj",
+                    reftarget=f"{home}.{word}",
+                    refdoc=self.env.docname,
+                    refwarn=True,
+                )
+            elif word:
+                paragraph += nodes.literal(text=word) if word.strip(" |") else nodes.Text(word)
+        return [paragraph]
+
+    def cell_default(self, field: attrs.Attribute[Any]) -> list[nodes.Node]:
+        if field.default is attrs.NOTHING:
+            return [nodes.paragraph()]
+        value = field.default
+        text = f"{value:_}" if isinstance(value, float | int) and not isinstance(value, bool) else repr(value)
+        if type(value).__module__.startswith("kraken_trio") and hasattr(value, "name"):
+            text = f"{type(value).__name__}.{value.name}"
+        return [nodes.paragraph("", "", nodes.literal(text=text))]
+
+    def cell_meaning(self, field: attrs.Attribute[Any]) -> list[nodes.Node]:
+        return self.parse_text_to_nodes("\n".join(self.docs.get(field.name, [])))
+
+
+def home_of(word: str) -> str | None:
+    """Where a name of ours is documented."""
+    for module in (kraken_trio, kraken_trio.testing):
+        if word in module.__all__:
+            return module.__name__
+    return None
+
+
+def groups(cls: type) -> Iterator[tuple[str, str]]:
+    """For every field, the last comment line before it in the class."""
+    title = ""
+    for line in inspect.getsource(cls).splitlines():
+        if match := re.fullmatch(r" {4}# (.+?)\.?", line):
+            title = match[1]
+        elif match := re.match(r" {4}(\w+): ", line):
+            yield match[1], title
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    app.add_directive("attrs-fields", AttrsFields)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
