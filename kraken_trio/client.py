@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from contextlib import asynccontextmanager
+from copy import copy
 from typing import TYPE_CHECKING, get_args
 
 
@@ -63,7 +64,7 @@ class Client:
             self._actor.forget(waiter)
         if waiter.reached is None:
             assert waiter.error is not None  # that is why it was released
-            raise waiter.error
+            raise copy(waiter.error)
         return waiter.reached
 
     @asynccontextmanager
@@ -94,7 +95,7 @@ class Client:
             if waiter.reasons:
                 raise SubscriptionRejected(waiter.reasons)
             if waiter.error is not None:
-                raise waiter.error
+                raise copy(waiter.error)
             yield feed
         finally:
             feed._close()  # noqa: SLF001

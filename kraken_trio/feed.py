@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from copy import copy
 from typing import TYPE_CHECKING
 
 import attrs
@@ -169,7 +170,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         self._is_receiving = True
 
     def _end(self) -> Exception:
-        return self._error or trio.EndOfChannel()
+        return copy(self._error) or trio.EndOfChannel()  # a copy: each raise gives an exception its own traceback
 
     def _follow(self, event: Event) -> None:
         self._delivered += 1

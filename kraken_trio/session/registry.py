@@ -383,12 +383,12 @@ class Registry:
 
     def tick(self, now: float) -> None:
         """Do what is due."""
-        for due in self._patience.pop_due(self._clock.at(now)):
+        for due in self._patience.pop_due(lambda reading: self._clock.when(reading) <= now):
             if isinstance(due, int):
                 self._unanswered(due, now)
             else:
                 self.fail(self.subscriptions[due], Cause.RESUBSCRIBED, "its snapshot never came", now)
-        for key in self._alarms.pop_due(now):
+        for key in self._alarms.pop_due(lambda at: at <= now):
             sub = self.subscriptions[key]
             if sub.step is Step.LEAVING:
                 sub.then = Step.WAITING

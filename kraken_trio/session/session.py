@@ -268,14 +268,13 @@ class Session:
         return self._done(Cause.RESUBSCRIBED)
 
     def _judge_silence(self, now: float) -> None:
-        settings = self._settings
-        quiet = self._clock.at(now) - self._last_frame
+        # The comparisons are those of `deadline`, so that a deadline that has come always has an effect.
         if self._clock.held:
-            if now - self._last_ping >= settings.ping_after:
+            if now >= self._last_ping + self._settings.ping_after:
                 self._send_ping(now)  # nothing can be judged, but the peer hears that we live
-        elif quiet >= settings.silence_limit:
+        elif now >= self._clock.when(self._last_frame + self._settings.silence_limit):
             self._out.drop = Cause.SILENCE
-        elif quiet >= settings.ping_after and self._ping is None:
+        elif self._ping is None and now >= self._clock.when(self._last_frame + self._settings.ping_after):
             self._send_ping(now)
 
     def _send_ping(self, now: float) -> None:

@@ -24,6 +24,9 @@ def growing(first: float, nth: int, limit: float) -> float:
 class ListeningClock:
     """A clock that stands still while we do not listen.
 
+    Whether it has come so far is to be asked as ``when(reading) <= now``: that is how deadlines are made of readings, and
+    the other way round is not the same after rounding.
+
     While a full feed holds up reading, the peer's frames lie unread in the socket: its silence, and its late
     answers, are then ours. So whatever waits for the peer is measured on this clock.
     """
@@ -146,10 +149,10 @@ class Timers(Generic[_K]):
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else inf
 
-    def pop_due(self, now: float) -> list[_K]:
-        """The keys that are due, the earliest first. They are not set any more."""
+    def pop_due(self, is_due: Callable[[float], bool]) -> list[_K]:
+        """The keys whose time is due, the earliest first. They are not set any more."""
         due: list[_K] = []
-        while self.earliest() <= now:
+        while self._heap and is_due(self.earliest()):
             key = heapq.heappop(self._heap)[2]
             del self._due[key]
             due.append(key)
