@@ -26,7 +26,7 @@ from kraken_trio.testing.serverbook import ASK, BID, BookChange, ServerBook, Ser
 from kraken_trio.testing.tape import Tape, TradePrint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["DEFAULT_MARKETS", "Market", "MarketSpec", "MarketUpdate", "SymbolMarket"]
 
@@ -336,21 +336,27 @@ class Market:
         self.due_ns: int | None = start_ns if rate > 0 and self._names else None
         """When the next event happens; None: never."""
 
-    def step(self, now_ns: int) -> list[MarketUpdate]:
-        """Everything that has happened until now."""
-        updates: list[MarketUpdate] = []
+    def step(self, now_ns: int) -> Iterator[MarketUpdate]:
+        """Everything that has happened until now.
+
+        Each event happens when the iterator is asked for it, so that whoever looks at the market meanwhile sees it
+        exactly as of that event. Exhaust it.
+        """
         while self.due_ns is not None and self.due_ns <= now_ns:
             due = self.due_ns
             market = self._any()
             messages = self._random.randint(*_BURST_MESSAGES) if self._random.random() < _BURST_CHANCE else 1
-            updates += [market.step(due) for _ in range(messages)]
             self.due_ns = due + 1 + int(self._random.expovariate(self.rate / _MEAN_ARRIVAL) * _SECOND_NS)
-        return updates
+            for _ in range(messages):
+                yield market.step(due)
 
-    def burst(self, count: int, now_ns: int, symbol: str | None = None) -> list[MarketUpdate]:
-        """``count`` events at once, of one symbol or of all. Raises :class:`KeyError` for an unknown symbol."""
+    def burst(self, count: int, now_ns: int, symbol: str | None = None) -> Iterator[MarketUpdate]:
+        """``count`` events at once, of one symbol or of all; as they are asked for, like :meth:`step`.
+
+        Raises :class:`KeyError` for an unknown symbol.
+        """
         only = None if symbol is None else self.symbols[symbol]
-        return [(only or self._any()).step(now_ns) for _ in range(count)]
+        return ((only or self._any()).step(now_ns) for _ in range(count))
 
     def postpone(self, now_ns: int) -> None:
         """Let nothing that was due before now happen any more: the market was paused."""
