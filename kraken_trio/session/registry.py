@@ -262,8 +262,7 @@ class Registry:
             return
         if flight.method is Method.SUBSCRIBE:
             if sub.step is Step.ASKED:
-                self._go(sub, Step.CONFIRMED)
-                self._confirmed(sub, now)
+                self.confirm(sub, now)
         elif sub.step is Step.LEAVING:
             self._left(sub)
 
@@ -306,8 +305,7 @@ class Registry:
         elif kind is RefusalKind.LATER:
             self._retry(sub, text, now)
         elif kind is RefusalKind.ALREADY and not sub.is_book:
-            self._go(sub, Step.CONFIRMED)
-            self._confirmed(sub, now)
+            self.confirm(sub, now)
         elif kind is RefusalKind.ALREADY:
             # No snapshot follows, so it is of no use: it has to be left first.
             self._again(sub, text, now)
@@ -351,17 +349,27 @@ class Registry:
 
     # Steps of a subscription
 
+    def confirm(self, sub: Subscription, now: float) -> None:
+        """The exchange has said yes, by its answer or by data that overtook it."""
+        self._go(sub, Step.CONFIRMED)
+        sub.confirmed_once = True
+        sub.throttled = 0
+        if sub.is_book:
+            self._patience.set(sub.key, self._clock.at(now) + self._settings.snapshot_timeout)
+        else:
+            sub.gapped = False  # what comes now is complete
+        for feed in list(sub.wanted_by):
+            self.feeds[feed].waiting.discard(sub.key)
+            self._check_answered(feed)
+
     def live(self, sub: Subscription, now: float) -> None:
         """Its first good data has come."""
-        before = sub.step
-        if before is not Step.LIVE:
+        if sub.step is not Step.LIVE:
             self._go(sub, Step.LIVE)
             sub.live_since = now
         self._patience.clear(sub.key)
         sub.gapped = False
         sub.cause = None
-        if before is Step.ASKED:
-            self._confirmed(sub, now)
 
     def fail(
         self, sub: Subscription, cause: Cause, detail: str, now: float, evidence: ChecksumMismatch | None = None
@@ -405,17 +413,6 @@ class Registry:
     def idle(self) -> bool:
         """Nothing is left to send, and no answer is awaited."""
         return not self._todo and not self._flights
-
-    def _confirmed(self, sub: Subscription, now: float) -> None:
-        sub.confirmed_once = True
-        sub.throttled = 0
-        if not sub.is_book:
-            sub.gapped = False  # what comes now is complete
-        elif sub.step is Step.CONFIRMED:
-            self._patience.set(sub.key, self._clock.at(now) + self._settings.snapshot_timeout)
-        for feed in list(sub.wanted_by):
-            self.feeds[feed].waiting.discard(sub.key)
-            self._check_answered(feed)
 
     def _unanswered(self, number: int, now: float) -> None:
         flight = self._flights.pop(number)

@@ -366,7 +366,7 @@ class Session:
             return
         for event in message.events:
             sub = subs.get(None if isinstance(event, InstrumentUpdate) else event.symbol)
-            if sub is None or not sub.takes_data:
+            if sub is None or not self._takes(sub, event):
                 self._counters.late += 1
             elif isinstance(event, BookUpdate | BookSnapshot):
                 self._book(sub, event)
@@ -379,6 +379,12 @@ class Session:
                 if sub.step is not Step.LIVE:
                     self._registry.live(sub, self._now)
                 self._deliver(sub.audience, event)
+
+    def _takes(self, sub: Subscription, event: Event) -> bool:
+        """Is ``event`` for ``sub``? If it overtook the answer, it is the answer: the feeds are there before it is theirs."""
+        if sub.step is Step.ASKED and type(event) is not BookUpdate:
+            self._registry.confirm(sub, self._now)
+        return sub.takes_data
 
     def _book(self, sub: Subscription, event: BookSnapshot | BookUpdate) -> None:
         follower = sub.follower
@@ -425,7 +431,7 @@ class Session:
             by_symbol.setdefault(trade.symbol, []).append(trade)
         for symbol, trades in by_symbol.items():
             sub = subs.get(symbol)
-            if sub is None or not sub.takes_data:
+            if sub is None or not self._takes(sub, trades[0]):
                 self._counters.late += len(trades)
                 continue
             follower = sub.follower

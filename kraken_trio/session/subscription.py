@@ -9,8 +9,8 @@
        PARKED ◂──────────┤
        REFUSED, GONE ◂───┘
 
-Only data that arrives while a subscription is ``CONFIRMED`` or ``LIVE`` (or ``ASKED``, for an answer that was
-overtaken) is its data. In ``LEAVING`` it belongs to a past that is over.
+Only data that arrives while a subscription is ``CONFIRMED`` or ``LIVE`` is its data, and data that overtakes the answer
+is the answer. In ``LEAVING`` it belongs to a past that is over.
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ class Step(enum.Enum):
 
 MOVES: Final[Mapping[Step, frozenset[Step]]] = {
     Step.WAITING: frozenset({Step.ASKED, Step.WAITING, Step.GONE}),
-    Step.ASKED: frozenset(
-        {Step.CONFIRMED, Step.LIVE, Step.LEAVING, Step.PAUSED, Step.REFUSED, Step.WAITING, Step.GONE}
-    ),
+    Step.ASKED: frozenset({Step.CONFIRMED, Step.LEAVING, Step.PAUSED, Step.REFUSED, Step.WAITING, Step.GONE}),
     Step.CONFIRMED: frozenset({Step.LIVE, Step.LEAVING, Step.WAITING, Step.GONE}),
     Step.LIVE: frozenset({Step.LEAVING, Step.WAITING, Step.GONE}),
     Step.LEAVING: frozenset({Step.WAITING, Step.PAUSED, Step.PARKED, Step.GONE}),
