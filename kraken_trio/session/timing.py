@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterator
 
     from kraken_trio.settings import Settings
 
@@ -118,8 +118,8 @@ class Timers(Generic[_K]):
 
     def __init__(self) -> None:
         self._due: dict[_K, float] = {}
-        self._heap: list[tuple[float, int, _K]] = []
-        self._count = 0  # ties go in the order of setting, and keys are never compared
+        self._heap: list[tuple[float, int, _K]] = []  # with entries that were cleared or set anew, until they come up
+        self._count = 0  # keys are never compared
 
     def set(self, key: _K, at: float) -> None:
         """``key`` is due at ``at``; an earlier setting is forgotten."""
@@ -149,11 +149,12 @@ class Timers(Generic[_K]):
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else inf
 
-    def pop_due(self, is_due: Callable[[float], bool]) -> list[_K]:
-        """The keys whose time is due, the earliest first. They are not set any more."""
-        due: list[_K] = []
-        while self._heap and is_due(self.earliest()):
+    def pop_due(self, is_due: Callable[[float], bool]) -> Iterator[_K]:
+        """Take the keys whose time is due, one by one, the earliest first.
+
+        What is done about one may clear another one: that does not come then.
+        """
+        while is_due(self.earliest()):
             key = heapq.heappop(self._heap)[2]
             del self._due[key]
-            due.append(key)
-        return due
+            yield key

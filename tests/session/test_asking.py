@@ -1,0 +1,46 @@
+"""Asking the exchange: frames, pacing, answers of every kind, and no answer at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from kraken_trio.events import Cause, ConnectionState, Gap
+from kraken_trio.requests import Book, Candles, Instruments, Request, Ticker, Trades
+from kraken_trio.session.subscription import SubscriptionState
+from tests.session.driver import (
+    ABSENT,
+    ALREADY,
+    BARE_RATE_LIMIT,
+    BTC,
+    BUSY,
+    ETH,
+    RATE_LIMIT,
+    SOL,
+    UNKNOWN_PAIR,
+    Client,
+    Market,
+    ack,
+    acks,
+    asset,
+    candle,
+    instruments,
+    refusal,
+    ticker,
+    trades,
+    words,
+)
+
+# No answer
+
+
+def test_what_is_left_because_another_symbol_was_not_answered_is_not_judged_any_more() -> None:
+    """A late tick finds two things due, and what it does about the first ends the second."""
+    client = Client()
+    client.add("feed", Book(BTC), Ticker(ETH), Ticker(SOL))
+    book, tickers = client.requests()
+    client.now += 0.1
+    client.receive(*acks(book), refusal(UNKNOWN_PAIR, tickers, SOL))
+    client.now += client.settings.answer_timeout + 1
+    client.tick()
+    assert client.answers == {"feed": {Ticker(SOL): UNKNOWN_PAIR}}
+    assert client.count("resyncs") == 0
