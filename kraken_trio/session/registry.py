@@ -212,15 +212,16 @@ class Registry:
         kind = self._kind(first, method)
         keys = [key for key, its in self._todo.items() if its is method and self._kind(key, method) == kind]
         del keys[self._settings.symbols_per_request :]
+        number = self.next_req_id()
         requests: list[Request] = []
         for key in keys:
             del self._todo[key]
             sub = self.subscriptions[key]
+            sub.req_id = number
             requests.append(self._spoken(sub, method))
             if method is Method.SUBSCRIBE:
                 sub.on_wire = requests[-1]
                 self._go(sub, Step.ASKED)
-        number = self.next_req_id()
         self._flights[number] = _Flight(method, dict.fromkeys(keys))
         self._patience.set(number, self._clock.at(now) + self._settings.answer_timeout)
         self._counters.requests_sent += 1
@@ -254,16 +255,15 @@ class Registry:
         number = self._flight_of(message.req_id, message.symbol, message.channel, message.method)
         flight = None if number is None else self._flights[number]
         key = None if number is None else self._take(number, message.symbol)
-        if flight is None or key is None:
+        if number is None or flight is None or key is None:
             self._counters.unmatched_answers += 1
             return
-        sub = self.subscriptions.get(key)
+        sub = self._awaiting(number, flight, key)
         if sub is None:
             return
         if flight.method is Method.SUBSCRIBE:
-            if sub.step is Step.ASKED:
-                self.confirm(sub, now)
-        elif sub.step is Step.LEAVING:
+            self.confirm(sub, now)
+        else:
             self._left(sub)
 
     def refusal(self, message: Refusal, now: float) -> None:
@@ -283,22 +283,20 @@ class Registry:
         if message.symbol is None:
             self._close(number)
         for key in keys:
-            sub = self.subscriptions.get(key) if key else None
             if key is None:
                 self._counters.unmatched_answers += 1
-            elif sub is not None:
-                self._counters.refusals += 1
+                continue
+            self._counters.refusals += 1
+            sub = self._awaiting(number, flight, key)
+            if sub is not None:
                 self._refused(sub, flight.method, message.kind, message.error, now)
 
     def _refused(self, sub: Subscription, method: Method, kind: RefusalKind, text: str, now: float) -> None:
         if method is Method.UNSUBSCRIBE:
-            if sub.step is Step.LEAVING:
-                if kind is RefusalKind.RATE_LIMITED:
-                    self._todo[sub.key] = Method.UNSUBSCRIBE
-                else:
-                    self._left(sub)
-        elif sub.step is not Step.ASKED:
-            pass  # it is being left: what it was asked before does not matter
+            if kind is RefusalKind.RATE_LIMITED:
+                self._todo[sub.key] = Method.UNSUBSCRIBE
+            else:
+                self._left(sub)
         elif kind is RefusalKind.RATE_LIMITED:
             sub.throttled += 1
             self._pause(sub, now + growing(_RATE_LIMIT_PAUSE, sub.throttled, self._settings.attempt_delay_max))
@@ -332,6 +330,12 @@ class Registry:
             if any(_same(key[1], symbol) and channel in (None, key[0]) for key in flight.keys):
                 return number
         return None
+
+    def _awaiting(self, number: int, flight: _Flight, key: Key) -> Subscription | None:
+        """The subscription, if it still awaits this answer: nothing else has been asked since, or is to be asked."""
+        sub = self.subscriptions.get(key)
+        step = Step.ASKED if flight.method is Method.SUBSCRIBE else Step.LEAVING
+        return sub if sub is not None and sub.step is step and sub.req_id == number else None
 
     def _take(self, number: int, symbol: str | None) -> Key | None:
         """The awaited key with this symbol, which is not awaited any more."""
@@ -417,13 +421,13 @@ class Registry:
     def _unanswered(self, number: int, now: float) -> None:
         flight = self._flights.pop(number)
         for key in flight.keys:
-            sub = self.subscriptions.get(key)
+            sub = self._awaiting(number, flight, key)
             if sub is None:
                 continue
             if flight.method is Method.UNSUBSCRIBE or flight.throttled:
                 kind = RefusalKind.RATE_LIMITED if flight.throttled else RefusalKind.ABSENT
                 self._refused(sub, flight.method, kind, "Exceeded msg rate", now)
-            elif sub.step is Step.ASKED:
+            else:
                 sub.cause = sub.cause or Cause.RESUBSCRIBED
                 self._retry(sub, f"the exchange did not answer within {self._settings.answer_timeout:g} s", now)
 

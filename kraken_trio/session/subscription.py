@@ -104,6 +104,7 @@ class Subscription:
         "key",
         "live_since",
         "on_wire",
+        "req_id",
         "request",
         "step",
         "then",
@@ -115,6 +116,8 @@ class Subscription:
         self.key: Key = key_of(request)
         self.request: Request = request
         """What is wanted now."""
+        self.req_id: int = 0
+        """The number of what the exchange was last asked about it: other answers are of the past."""
         self.on_wire: Request | None = None
         """What the exchange was last asked for: to be named when unsubscribing."""
         self.step: Step = Step.WAITING

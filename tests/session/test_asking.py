@@ -44,3 +44,32 @@ def test_what_is_left_because_another_symbol_was_not_answered_is_not_judged_any_
     client.tick()
     assert client.answers == {"feed": {Ticker(SOL): UNKNOWN_PAIR}}
     assert client.count("resyncs") == 0
+
+
+def test_an_answer_that_never_came_is_not_missed_by_the_next_request() -> None:
+    client = Client()
+    client.add("first", Ticker(BTC))
+    client.requests()  # and there is no answer
+    client.advance(5)
+    client.remove("first")
+    client.add("second", Ticker(BTC))
+    assert words(client.accept()) == ["unsubscribe ticker BTC/USD"]
+    (again,) = client.requests()
+    client.advance(5.5, heartbeat=1)  # the first request's time is over, the second one's is not
+    client.receive(ack(again, BTC))
+    assert client.answers["second"] == {}
+    assert client.requests() == []
+
+
+def test_an_answer_that_comes_late_is_not_taken_for_the_next_one() -> None:
+    client = Client()
+    client.add("first", Ticker(BTC))
+    first = client.request()
+    client.remove("first")
+    client.add("second", Ticker(BTC))
+    assert words(client.accept()) == ["unsubscribe ticker BTC/USD"]
+    second = client.request()
+    client.receive(ack(first, BTC))
+    assert "second" not in client.answers
+    client.receive(refusal(UNKNOWN_PAIR, second, BTC))
+    assert client.answers["second"] == {Ticker(BTC): UNKNOWN_PAIR}
