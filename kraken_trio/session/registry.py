@@ -144,11 +144,11 @@ class Registry:
                 continue
             sub.audience = tuple(other for other in sub.audience if other != feed)
             if not sub.wanted_by:
+                self._alarms.clear(key)
                 if sub.step is Step.LEAVING:
-                    self._alarms.clear(key)
                     sub.then = Step.GONE
                     self._mark(sub)
-                elif sub.takes_data:
+                elif sub.on_wire is not None:
                     self._leave(sub, Step.GONE)
                 else:
                     self._forget(sub)
@@ -298,18 +298,17 @@ class Registry:
             else:
                 self._left(sub)
         elif kind is RefusalKind.RATE_LIMITED:
-            sub.throttled += 1
-            self._pause(sub, now + growing(_RATE_LIMIT_PAUSE, sub.throttled, self._settings.attempt_delay_max))
+            self._throttle(sub, now)
         elif kind is RefusalKind.LATER:
             self._retry(sub, text, now)
-        elif kind is RefusalKind.ALREADY and not sub.is_book:
-            self.confirm(sub, now)
-        elif kind is RefusalKind.ALREADY:
-            # No snapshot follows, so it is of no use: it has to be left first.
-            self._again(sub, text, now)
-        else:
+        elif kind is not RefusalKind.ALREADY:
+            sub.on_wire = None
             self._go(sub, Step.REFUSED)
             self._denied(sub, Cause.REFUSED, text)
+        elif sub.is_book:
+            self._again(sub, text, now)  # no snapshot follows, so it is of no use: it has to be left first
+        else:
+            self.confirm(sub, now)
 
     def _doubt_all(self, now: float) -> None:
         """One of the requests in flight was refused, and there is no saying which: soon those without answer are it."""
@@ -424,12 +423,19 @@ class Registry:
             sub = self._awaiting(number, flight, key)
             if sub is None:
                 continue
-            if flight.method is Method.UNSUBSCRIBE or flight.throttled:
+            if flight.method is Method.UNSUBSCRIBE:
                 kind = RefusalKind.RATE_LIMITED if flight.throttled else RefusalKind.ABSENT
-                self._refused(sub, flight.method, kind, "Exceeded msg rate", now)
+                self._refused(sub, flight.method, kind, "", now)
+            elif flight.throttled:
+                self._throttle(sub, now)
             else:
                 sub.cause = sub.cause or Cause.RESUBSCRIBED
                 self._retry(sub, f"the exchange did not answer within {self._settings.answer_timeout:g} s", now)
+
+    def _throttle(self, sub: Subscription, now: float) -> None:
+        """Ask again after a pause. That there were too many requests is no failure of this one."""
+        sub.throttled += 1
+        self._pause(sub, now + growing(_RATE_LIMIT_PAUSE, sub.throttled, self._settings.attempt_delay_max))
 
     def _retry(self, sub: Subscription, text: str, now: float) -> None:
         """Ask again after a pause, unless it was the last time."""
@@ -486,6 +492,7 @@ class Registry:
         self._todo[sub.key] = Method.UNSUBSCRIBE
 
     def _left(self, sub: Subscription) -> None:
+        sub.on_wire = None
         if sub.then is Step.GONE:
             self._forget(sub)
             return

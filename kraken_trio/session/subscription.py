@@ -66,12 +66,12 @@ class Step(enum.Enum):
 
 
 MOVES: Final[Mapping[Step, frozenset[Step]]] = {
-    Step.WAITING: frozenset({Step.ASKED, Step.WAITING, Step.GONE}),
-    Step.ASKED: frozenset({Step.CONFIRMED, Step.LEAVING, Step.PAUSED, Step.REFUSED, Step.WAITING, Step.GONE}),
-    Step.CONFIRMED: frozenset({Step.LIVE, Step.LEAVING, Step.WAITING, Step.GONE}),
-    Step.LIVE: frozenset({Step.LEAVING, Step.WAITING, Step.GONE}),
+    Step.WAITING: frozenset({Step.ASKED, Step.LEAVING, Step.WAITING, Step.GONE}),
+    Step.ASKED: frozenset({Step.CONFIRMED, Step.LEAVING, Step.PAUSED, Step.REFUSED, Step.WAITING}),
+    Step.CONFIRMED: frozenset({Step.LIVE, Step.LEAVING, Step.WAITING}),
+    Step.LIVE: frozenset({Step.LEAVING, Step.WAITING}),
     Step.LEAVING: frozenset({Step.WAITING, Step.PAUSED, Step.PARKED, Step.GONE}),
-    Step.PAUSED: frozenset({Step.WAITING, Step.GONE}),
+    Step.PAUSED: frozenset({Step.LEAVING, Step.WAITING, Step.GONE}),
     Step.PARKED: frozenset({Step.WAITING, Step.GONE}),
     Step.REFUSED: frozenset({Step.WAITING, Step.GONE}),
     Step.GONE: frozenset(),
@@ -119,7 +119,10 @@ class Subscription:
         self.req_id: int = 0
         """The number of what the exchange was last asked about it: other answers are of the past."""
         self.on_wire: Request | None = None
-        """What the exchange was last asked for: to be named when unsubscribing."""
+        """What the exchange may have, in the words it was asked with; None when it surely has nothing.
+
+        It may have what it did not answer, and what it would not do just now: it may have done it the time before.
+        """
         self.step: Step = Step.WAITING
         self.then: Step = Step.GONE
         """Where ``LEAVING`` leads."""

@@ -73,3 +73,24 @@ def test_an_answer_that_comes_late_is_not_taken_for_the_next_one() -> None:
     assert "second" not in client.answers
     client.receive(refusal(UNKNOWN_PAIR, second, BTC))
     assert client.answers["second"] == {Ticker(BTC): UNKNOWN_PAIR}
+
+
+@pytest.mark.parametrize("seconds", [10, 10.5])  # paused, and asked again
+def test_what_was_asked_without_an_answer_is_left_too(seconds: float) -> None:
+    """The exchange may be slow, and take it up when nobody wants it any more."""
+    client = Client()
+    client.add("feed", Ticker(BTC))
+    client.advance(seconds, heartbeat=1)
+    client.remove("feed")
+    assert words(client.requests())[-1] == "unsubscribe ticker BTC/USD"
+
+
+def test_what_the_exchange_finally_refused_is_not_left() -> None:
+    client = Client()
+    client.follow("feed", Ticker(BTC))
+    client.lose()
+    client.reconnect()
+    client.receive(refusal(UNKNOWN_PAIR, client.request(), BTC))
+    client.remove("feed")
+    assert client.requests() == []
+    assert list(client.session.subscriptions) == []
