@@ -10,9 +10,10 @@ import sys
 import types
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast, get_args
 
 import attrs
+from sphinx.pycode import ModuleAnalyzer
 
 import kraken_trio
 
@@ -50,7 +51,8 @@ myst_heading_anchors = 3
 
 # The reference is written where the code is. Source order is reading order.
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
+autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"
 add_module_names = False
@@ -117,10 +119,27 @@ def write_signature(
             return "", ""
         if attrs.has(thing) and arguments:
             return attrs_signature(thing), ""
-    elif result and inspect.isasyncgenfunction(getattr(thing, "__wrapped__", None)):
+    if result:
+        result = re.sub(EVENTS, "kraken_trio.Event", result)
+    if arguments and result and inspect.isasyncgenfunction(getattr(thing, "__wrapped__", None)):
         # @asynccontextmanager keeps the generator's annotation, which is not what a caller gets.
-        return arguments, result.replace("AsyncIterator[", "AbstractAsyncContextManager[")
-    return None
+        result = result.replace("AsyncIterator[", "AbstractAsyncContextManager[")
+        arguments = arguments.replace("_DEFAULTS", "Settings()")
+    return arguments, result
+
+
+EVENTS = r" \| ".join(rf"~?(?:[\w.]+\.)?{event.__name__}" for event in get_args(kraken_trio.Event))
+"""What Sphinx makes of the name ``Event``."""
+
+
+def write_bases(_app: Sphinx, name: str, _thing: object, _options: object, bases: list[object]) -> None:
+    """Write the bases of a class as its reader needs them."""
+    if name == "kraken_trio.Feed":
+        bases[:] = [":py:class:`trio.abc.ReceiveChannel`\\ [:py:data:`~kraken_trio.Event`]"]
+
+
+LONG = 6
+"""A class of more fields than this is described by their table alone."""
 
 
 def attrs_signature(cls: type) -> str:
@@ -130,9 +149,24 @@ def attrs_signature(cls: type) -> str:
         parameter.replace(annotation=cls.__annotations__[parameter.name] if with_types else inspect.Parameter.empty)
         for parameter in inspect.signature(cls).parameters.values()
     ]
-    return re.sub(r": '(\w+)'", r": \1", str(inspect.Signature(parameters)))
+    return re.sub(r": '(\w+)'", r": \1", str(inspect.Signature(parameters))) if len(parameters) <= LONG else ""
+
+
+DATA = {
+    "kraken_trio.PUBLIC_V2": "kraken_trio.client",
+    "kraken_trio.testing.DEFAULT_MARKETS": "kraken_trio.testing.market",
+}
+"""Public data, and the module that defines and describes it."""
+
+
+def describe_data(_app: Sphinx, what: str, name: str, _thing: object, _options: object, lines: list[str]) -> None:
+    """Give public data the docstring that stands beside its definition."""
+    if what == "data" and name in DATA:
+        lines[:] = ModuleAnalyzer.for_module(DATA[name]).find_attr_docs()["", name.rpartition(".")[2]]
 
 
 def setup(app: Sphinx) -> None:
     app.connect("missing-reference", resolve)
     app.connect("autodoc-process-signature", write_signature)
+    app.connect("autodoc-process-bases", write_bases)
+    app.connect("autodoc-process-docstring", describe_data)

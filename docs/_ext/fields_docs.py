@@ -6,9 +6,9 @@
        :columns: default
        :grouped:
 
-``columns`` says what stands between name and meaning: ``type``, ``default``, both, or nothing. ``grouped`` makes one table
-for every comment line between the fields, under that comment as a title. ``skip`` leaves fields out. Every field can be
-referred to, as ``kraken_trio.Settings.connect_timeout``.
+``columns`` says what stands between name and meaning: ``type``, ``default``, both (if nothing is said), or nothing.
+``grouped`` makes one table for every comment line between the fields, under that comment as a title. ``skip`` leaves
+fields out. Every field can be referred to, as ``kraken_trio.Settings.connect_timeout``.
 
 The docstrings are reStructuredText: in MyST use it inside of ``{eval-rst}``.
 """
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["setup"]
 
-WIDTHS = {"name": 22, "type": 18, "default": 12, "meaning": 50}
+WIDTHS = {"name": 30, "type": 24, "default": 14, "meaning": 56}
 
 
 class AttrsFields(SphinxDirective):
@@ -66,16 +66,20 @@ class AttrsFields(SphinxDirective):
             return [self.table(fields)]
         found: list[nodes.Node] = []
         group_of = dict(groups(self.cls))
-        for title in dict.fromkeys(group_of.values()):
-            found += self.parse_text_to_nodes(f".. rubric:: {title}\n")
-            found.append(self.table([field for field in fields if group_of[field.name] == title]))
+        for comment in dict.fromkeys(group_of.values()):
+            # "Reconnecting. Kraken: at once a handful of times": a title, and more about it
+            title, mark, more = re.fullmatch(r"(.+?)(?:([.?]) (.+))?", comment).groups("")  # type: ignore[union-attr]
+            found += self.parse_text_to_nodes(f".. rubric:: {title}{mark.strip('.')}\n\n{more}\n")
+            found.append(self.table([field for field in fields if group_of[field.name] == comment]))
         return found
 
     def table(self, fields: list[attrs.Attribute[Any]]) -> nodes.table:
         columns = ["name", *self.options.get("columns", ["type", "default"])]
+        if all(field.default is attrs.NOTHING for field in fields):
+            columns = [column for column in columns if column != "default"]
         if any(self.docs.get(field.name) for field in fields):
             columns.append("meaning")
-        table = nodes.table(classes=["kt-fields"])
+        table = nodes.table(classes=["kt-fields", *(["colwidths-given"] if "grouped" in self.options else [])])
         group = nodes.tgroup(cols=len(columns))
         group += [nodes.colspec(colwidth=WIDTHS[column]) for column in columns]
         head = nodes.row()
@@ -100,22 +104,21 @@ class AttrsFields(SphinxDirective):
     def cell_type(self, field: attrs.Attribute[Any]) -> list[nodes.Node]:
         annotation = self.cls.__annotations__.get(field.name, field.type)
         text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-        paragraph = nodes.paragraph()
+        whole = nodes.literal()
         for word in re.split(r"([A-Za-z_]\w*)", text):
             if home := home_of(word):
-                name = nodes.literal(text=word)
-                paragraph += pending_xref(
+                whole += pending_xref(
                     "",
-                    name,
+                    nodes.Text(word),
                     refdomain="py",
                     reftype="obj",
                     reftarget=f"{home}.{word}",
                     refdoc=self.env.docname,
                     refwarn=True,
                 )
-            elif word:
-                paragraph += nodes.literal(text=word) if word.strip(" |") else nodes.Text(word)
-        return [paragraph]
+            else:
+                whole += nodes.Text(word)
+        return [nodes.paragraph("", "", whole)]
 
     def cell_default(self, field: attrs.Attribute[Any]) -> list[nodes.Node]:
         if field.default is attrs.NOTHING:
@@ -142,7 +145,7 @@ def groups(cls: type) -> Iterator[tuple[str, str]]:
     """For every field, the last comment line before it in the class."""
     title = ""
     for line in inspect.getsource(cls).splitlines():
-        if match := re.fullmatch(r" {4}# (.+?)\.?", line):
+        if match := re.fullmatch(r" {4}# (.+)", line):
             title = match[1]
         elif match := re.match(r" {4}(\w+): ", line):
             yield match[1], title

@@ -1,8 +1,8 @@
 """The lifecycle's diagram and table, made from :mod:`kraken_trio.session.lifecycle` when the documentation is built.
 
-``lifecycle-diagram`` draws one arrow for every ordered pair of states that the table connects, and writes the causes on
-it. Where the states and the arrows stand is said here, by hand. A pair of states that has no place here is an error, and
-so is a place for a pair that the table does not connect: the picture cannot say anything but the table.
+``lifecycle-diagram`` draws one arrow for every ordered pair of states that the table connects, and writes the causes
+on it. Where the states and the arrows stand is said here, by hand. A pair of states that has no place here is an
+error, and so is a place for a pair that the table does not connect: the picture cannot say anything but the table.
 
 The SVG stands in the page itself, and takes its colours from the theme's variables: light or dark as the page is.
 """
@@ -68,6 +68,10 @@ ARROWS: Final = {
     (_R, _D): Arrow(start=(656, 428), end=(204, 120), label=(430, 274), per_line=2),
 }
 
+HEAD: Final = """
+<marker id="kt-head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="9" markerHeight="9"
+  markerUnits="userSpaceOnUse" orient="auto"><path class="head" d="M0 0 10 5 0 10z"/></marker>
+"""
 STYLE: Final = """
 .kt-lifecycle { overflow-x: auto; margin: 1.5rem 0; }
 .kt-lifecycle svg { display: block; width: 100%; min-width: 34rem; height: auto; font-family: inherit; }
@@ -102,29 +106,28 @@ def draw() -> str:
     pairs = causes_by_pair()
     parts = [
         f'<div class="kt-lifecycle"><style>{STYLE}</style>',
-        f'<svg viewBox="0 {TOP} {WIDTH} {HEIGHT}" xmlns="http://www.w3.org/2000/svg" role="img" '
-        'aria-labelledby="kt-lifecycle-title kt-lifecycle-text">',
+        f'<svg viewBox="0 {TOP} {WIDTH} {HEIGHT}" role="img" aria-labelledby="kt-lifecycle-title kt-lifecycle-text">',
         '<title id="kt-lifecycle-title">The states of a client, and what leads from one to another</title>',
         f'<desc id="kt-lifecycle-text">{escape(in_words(pairs))}</desc>',
-        '<defs><marker id="kt-head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="9" markerHeight="9" '
-        'markerUnits="userSpaceOnUse" orient="auto"><path class="head" d="M0 0 10 5 0 10z"/></marker></defs>',
+        f"<defs>{HEAD}</defs>",
     ]
     for pair, causes in pairs.items():
         parts.extend(draw_arrow(ARROWS[pair], causes))
     for state, (x, y) in CENTRES.items():
         width, height = BOX
+        left, top = x - width // 2, y - height // 2
         kind = "state good" if state is _S else "state"
-        parts.extend((
-            f'<rect class="{kind}" x="{x - width // 2}" y="{y - height // 2}" width="{width}" height="{height}" rx="8"/>',
+        parts += [
+            f'<rect class="{kind}" x="{left}" y="{top}" width="{width}" height="{height}" rx="8"/>',
             f'<text class="name" x="{x}" y="{y}" text-anchor="middle" dominant-baseline="central">{state.name}</text>',
-        ))
+        ]
     x, y = CENTRES[StateMachine().state]
     x -= BOX[0] // 2
-    parts.extend((
+    parts += [
         f'<circle class="begin" cx="{x - 34}" cy="{y}" r="6"/>',
         f'<path class="arrow" d="M{x - 28} {y} L{x} {y}" marker-end="url(#kt-head)"/>',
         "</svg></div>",
-    ))
+    ]
     return "\n".join(parts)
 
 
