@@ -124,14 +124,16 @@ class Registry:
                 sub.attempts = sub.throttled = 0
                 self._go(sub, Step.WAITING)
                 self._ask(sub)
-            elif not sub.wanted_by:  # it is being left
-                sub.renew(request)
-                sub.confirmed_once = sub.gapped = False
+            elif sub.step is Step.LEAVING and sub.then in (Step.PARKED, Step.GONE):
+                if not sub.wanted_by:
+                    sub.renew(request)
+                    sub.confirmed_once = sub.gapped = False
+                self._alarms.clear(key)
                 sub.attempts = sub.throttled = 0
                 sub.then = Step.WAITING
             sub.wanted_by[feed] = _joined(sub.wanted_by.get(feed), request)
             self._mark(sub)
-            if not sub.confirmed_once:
+            if sub.step not in (Step.CONFIRMED, Step.LIVE):
                 entry.waiting.add(key)
         self._check_answered(feed)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections import defaultdict
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeAlias
 from zlib import crc32
 
@@ -205,7 +204,7 @@ class Client:
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Effects:
         effects = getattr(self.session, name)(*args, **kwargs)
-        self.calls.append((name, args, kwargs, deepcopy(effects)))
+        self.calls.append((name, args, kwargs, effects))
         if effects is None:
             return Effects()
         assert isinstance(effects, Effects)

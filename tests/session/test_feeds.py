@@ -1,0 +1,79 @@
+"""Several feeds of one client: shared subscriptions, who is refused, who waits for what."""
+
+from __future__ import annotations
+
+import pytest
+
+from kraken_trio.events import BookSnapshot, Candle, Cause, ConnectionState, Gap, StateChange, TickerUpdate, Trade
+from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Request, Ticker, Trades
+from kraken_trio.session.subscription import SubscriptionState
+from tests.session.driver import (
+    ABSENT,
+    BTC,
+    BUSY,
+    ETH,
+    SOL,
+    UNKNOWN_PAIR,
+    Client,
+    Market,
+    ack,
+    acks,
+    asset,
+    candle,
+    instruments,
+    pair,
+    refusal,
+    ticker,
+    trades,
+    words,
+)
+
+
+def test_a_feed_that_joins_what_was_refused_gets_an_answer_of_its_own() -> None:
+    client = Client()
+    client.follow("old", Ticker(BTC))
+    client.lose()
+    client.reconnect()
+    client.receive(refusal(UNKNOWN_PAIR, client.request(), BTC))
+    client.add("new", Ticker(BTC))
+    assert "new" not in client.answers
+    client.receive(refusal(UNKNOWN_PAIR, client.request(), BTC))
+    assert client.answers["new"] == {Ticker(BTC): UNKNOWN_PAIR}
+    assert client.session.statistics().subscriptions == {Ticker(BTC): SubscriptionState.REFUSED}
+    assert "Gap refused" in client.kinds("old")
+    assert client.events("new") == []
+
+
+def test_a_feed_that_joins_during_an_outage_waits_for_its_end() -> None:
+    client, market = Client(), Market()
+    client.follow_book("old", market)
+    client.lose()
+    client.add("new", Book(BTC))
+    assert "new" not in client.answers
+    client.reconnect()
+    client.accept()
+    client.receive(market.snapshot())
+    assert client.answers["new"] == {}
+    assert client.kinds("new") == ["BookSnapshot"]
+    assert client.kinds("old") == ["Gap disconnected", "BookSnapshot"]
+
+
+def test_a_feed_that_joins_what_is_about_to_be_parked_does_not_wait_for_the_end_of_its_rest() -> None:
+    client, market = Client(attempts=1), Market()
+    client.follow_book("old", market)
+    client.receive(market.tick("7.00", spoil=1))
+    client.accept()  # unsubscribe
+    client.accept()  # subscribe
+    client.receive(market.snapshot(spoil=1))
+    (leaving,) = client.requests()
+    assert client.session.statistics().parked == 1
+    client.add("new", Book(BTC))
+    client.receive(*acks(leaving))
+    client.accept()
+    client.receive(market.snapshot())
+    assert client.answers["new"] == {}
+    assert client.kinds("new") == ["BookSnapshot"]
+    assert client.kinds("old")[-1] == "BookSnapshot"
+    client.advance(2 * client.settings.park_time, heartbeat=1)
+    assert client.requests() == []
+    assert client.state is ConnectionState.SUBSCRIBED
