@@ -275,7 +275,7 @@ class Registry:
             self._pacer.pause(now + _RATE_LIMIT_PAUSE)
         number = self._flight_of(message.req_id, message.symbol, None, None)
         if number is None:
-            if message.kind is RefusalKind.RATE_LIMITED:
+            if message.kind is RefusalKind.RATE_LIMITED and message.req_id is None:
                 self._doubt_all(now)
             else:
                 self._counters.unmatched_answers += 1
@@ -325,10 +325,12 @@ class Registry:
         """The number of the request that is answered; without a number in the answer, the oldest that fits."""
         if req_id is not None:
             return req_id if req_id in self._flights else None
+        if symbol is None and channel is None:
+            return None  # that fits anything
         for number, flight in self._flights.items():
-            if method not in (None, flight.method) or symbol is None:
-                continue
-            if any(_same(key[1], symbol) and channel in (None, key[0]) for key in flight.keys):
+            if method in (None, flight.method) and any(
+                _same(key[1], symbol) and channel in (None, key[0]) for key in flight.keys
+            ):
                 return number
         return None
 

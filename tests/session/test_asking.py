@@ -94,3 +94,44 @@ def test_what_the_exchange_finally_refused_is_not_left() -> None:
     client.remove("feed")
     assert client.requests() == []
     assert list(client.session.subscriptions) == []
+
+
+# Answers without a number
+
+
+def test_an_answer_without_a_number_belongs_to_the_oldest_request_that_fits() -> None:
+    client = Client()
+    requests: list[Request] = [Book(BTC), Ticker(BTC), Ticker(ETH), Instruments()]
+    for request in requests:
+        client.add(request, request)
+    book, btc, eth, reference = client.requests()
+    client.receive(ack(eth, ETH, req_id=None))
+    assert client.answers == {Ticker(ETH): {}}
+    client.receive(ack(btc, BTC, req_id=None))
+    client.receive(ack(reference, req_id=None))
+    assert list(client.answers) == [Ticker(ETH), Ticker(BTC), Instruments()]
+    client.receive(refusal(UNKNOWN_PAIR, None, BTC))
+    assert client.answers[Book(BTC)] == {Book(BTC): UNKNOWN_PAIR}
+    assert client.count("unmatched_answers") == 0
+
+
+def test_an_answer_without_a_number_that_fits_nothing_is_counted() -> None:
+    client = Client()
+    client.add("feed", Ticker(BTC))
+    (asked,) = client.requests()
+    client.receive(ack(asked, ETH, req_id=None), ack(asked, BTC, method="unsubscribe", req_id=None))
+    client.receive(ack(asked, req_id=None), refusal(UNKNOWN_PAIR), refusal(UNKNOWN_PAIR, None, SOL))
+    assert client.answers == {}
+    assert client.count("unmatched_answers") == 5
+
+
+def test_a_refusal_with_the_number_of_something_else_puts_no_request_in_doubt() -> None:
+    client = Client()
+    client.add("feed", Ticker(BTC))
+    (asked,) = client.requests()
+    client.receive(refusal(RATE_LIMIT, asked | {"req_id": 4711, "method": "ping"}))
+    client.advance(2)
+    client.receive(*acks(asked))
+    assert client.answers == {"feed": {}}
+    assert client.count("unmatched_answers") == 1
+    assert client.count("rate_limited") == 1
