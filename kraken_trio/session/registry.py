@@ -295,7 +295,8 @@ class Registry:
 
     def _refused(self, sub: Subscription, method: Method, kind: RefusalKind, text: str, now: float) -> None:
         if method is Method.UNSUBSCRIBE:
-            if kind is RefusalKind.RATE_LIMITED:
+            if kind is RefusalKind.RATE_LIMITED or kind is RefusalKind.LATER:
+                self._pacer.pause(now + _RATE_LIMIT_PAUSE)
                 self._todo[sub.key] = Method.UNSUBSCRIBE
             else:
                 self._left(sub)

@@ -135,3 +135,31 @@ def test_a_refusal_with_the_number_of_something_else_puts_no_request_in_doubt() 
     assert client.answers == {"feed": {}}
     assert client.count("unmatched_answers") == 1
     assert client.count("rate_limited") == 1
+
+
+# Leaving
+
+
+@pytest.mark.parametrize("error", [BUSY, RATE_LIMIT])
+def test_leaving_is_asked_again_until_it_is_done(error: str) -> None:
+    client = Client()
+    client.follow("feed", Ticker(BTC))
+    client.remove("feed")
+    for _ in range(3):
+        client.receive(refusal(error, client.request(), BTC))
+        assert not client.session.flushed
+        client.advance(0.9)
+        assert client.requests() == []
+        client.advance(0.2)
+    client.accept()
+    assert list(client.session.subscriptions) == []
+    assert client.session.flushed
+
+
+@pytest.mark.parametrize("error", [ABSENT, UNKNOWN_PAIR])
+def test_what_the_exchange_does_not_have_is_left(error: str) -> None:
+    client = Client()
+    client.follow("feed", Ticker(BTC))
+    client.remove("feed")
+    client.receive(refusal(error, client.request() | {"method": "subscribe"}, BTC))
+    assert list(client.session.subscriptions) == []
