@@ -160,18 +160,20 @@ class Registry:
         reasons: dict[Request, str] = {}
         wanted: dict[Key, Request] = {key: sub.request for key, sub in self.subscriptions.items() if sub.wanted_by}
         for key, request in entry.keys:
-            known = wanted.setdefault(key, request)
-            if known.variant != request.variant:
+            known = wanted.get(key)
+            if known is None and len(wanted) >= self._settings.max_subscriptions:
+                reasons[request] = (
+                    f"this client has its {self._settings.max_subscriptions} subscriptions "
+                    f"(Settings.max_subscriptions): open another client"
+                )
+            elif known is None:
+                wanted[key] = request
+            elif known.variant != request.variant:
                 assert known.variant is not None  # a channel has a variant or it has not
                 name, value = known.variant
                 reasons[request] = (
                     f"{request.symbol} is subscribed with {name}={value} on this connection, and Kraken allows one "
                     f"{name} per symbol: use {name}={value}, or open another client"
-                )
-            elif len(wanted) > self._settings.max_subscriptions:
-                reasons[request] = (
-                    f"this client has its {self._settings.max_subscriptions} subscriptions "
-                    f"(Settings.max_subscriptions): open another client"
                 )
         return reasons
 
@@ -199,6 +201,8 @@ class Registry:
             sub.on_wire = None
             sub.follower.reset()
             self.gap(sub, cause, detail)
+        for feed in list(self.feeds):
+            self._check_answered(feed)
 
     # Asking
 
@@ -428,9 +432,10 @@ class Registry:
             sub = self._awaiting(number, flight, key)
             if sub is None:
                 continue
-            if flight.method is Method.UNSUBSCRIBE:
-                kind = RefusalKind.RATE_LIMITED if flight.throttled else RefusalKind.ABSENT
-                self._refused(sub, flight.method, kind, "", now)
+            if flight.method is Method.UNSUBSCRIBE and flight.throttled:
+                self._todo[key] = Method.UNSUBSCRIBE
+            elif flight.method is Method.UNSUBSCRIBE:
+                self._left(sub)  # answers come in order: whatever is asked next is asked after it
             elif flight.throttled:
                 self._throttle(sub, now)
             else:
@@ -534,7 +539,7 @@ class Registry:
             return
         if entry.reasons:
             # One no is enough; but those whose answer is just coming are waited for, to name all that is wrong.
-            coming = (Step.WAITING, Step.ASKED)
+            coming = (Step.WAITING, Step.ASKED) if self._is_online else ()
             if any(self.subscriptions[key].step in coming for key in entry.waiting):
                 return
             self.remove(feed)

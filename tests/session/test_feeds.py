@@ -77,3 +77,23 @@ def test_a_feed_that_joins_what_is_about_to_be_parked_does_not_wait_for_the_end_
     client.advance(2 * client.settings.park_time, heartbeat=1)
     assert client.requests() == []
     assert client.state is ConnectionState.SUBSCRIBED
+
+
+def test_only_what_is_too_much_is_refused() -> None:
+    client = Client(max_subscriptions=2)
+    client.follow("old", Ticker(BTC))
+    client.add("new", Ticker(ETH), Ticker(SOL), Ticker(BTC), Lifecycle())
+    assert list(client.answers["new"]) == [Ticker(SOL)]
+    assert "max_subscriptions" in client.answers["new"][Ticker(SOL)]
+    assert client.requests() == []
+    client.follow("other", Ticker(BTC), Ticker(ETH))
+
+
+def test_a_refused_feed_does_not_wait_for_the_next_connection() -> None:
+    client = Client()
+    client.add("feed", Ticker(BTC), Trades(ETH))
+    client.receive(refusal(UNKNOWN_PAIR, client.requests()[0], BTC))
+    assert client.answers == {}  # the other answer is just coming
+    client.lose()
+    assert client.answers == {"feed": {Ticker(BTC): UNKNOWN_PAIR}}
+    assert list(client.session.subscriptions) == []
