@@ -104,18 +104,26 @@ class Settings:
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
         """Settings from names and values, as a configuration file gives them.
 
-        Raises :class:`ValueError` that names every unknown key and every value of a wrong type.
+        Raises :class:`ValueError` that names every unknown key and every value of a wrong type, or, if there is no
+        wrong type, the first value that is out of its range.
         """
-        known = {field.name for field in attrs.fields(cls)}
-        unknown = sorted(set(values) - known)
+        known = sorted(field.name for field in attrs.fields(cls))
+        problems = []
+        unknown = sorted(str(name) for name in values if name not in known)
         if unknown:
-            msg = f"no such setting: {', '.join(unknown)}; there are {', '.join(sorted(known))}"
-            raise ValueError(msg)
+            problems.append(f"no such setting: {', '.join(unknown)}; there are {', '.join(known)}")
         try:
-            return _converter.structure(dict(values), cls)
+            settings = _converter.structure({name: value for name, value in values.items() if name in known}, cls)
         except cattrs.ClassValidationError as error:
-            problems = cattrs.transform_error(error, path="settings")
-        raise ValueError("; ".join(problems))
+            problems += cattrs.transform_error(error, path="settings", format_exception=_words)
+        if problems:
+            raise ValueError("; ".join(problems))
+        return settings
+
+
+def _words(error: BaseException, _kind: type | None) -> str:
+    """What the checks above say, rather than cattrs' "invalid value"."""
+    return str(error)
 
 
 def _same(value: Any, kind: type) -> Any:

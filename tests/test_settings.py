@@ -1,0 +1,99 @@
+"""Settings refuse what cannot be meant, and say what they were given."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import attrs
+import pytest
+
+from kraken_trio import Settings
+
+FIELDS = attrs.fields(Settings)
+NUMBERS = [field.name for field in FIELDS if isinstance(field.default, float)]
+COUNTS = [field.name for field in FIELDS if type(field.default) is int]
+
+
+def test_every_setting_is_a_flag_a_duration_or_a_count() -> None:
+    assert {field.name for field in FIELDS} == {*NUMBERS, *COUNTS, "require_first_connection"}
+
+
+def test_the_defaults_stand() -> None:
+    assert Settings() == Settings.from_mapping({}) == Settings(**attrs.asdict(Settings()))
+    assert Settings.from_mapping(attrs.asdict(Settings())) == Settings()
+
+
+def test_settings_are_frozen_values() -> None:
+    settings = Settings(ping_after=3)
+    assert hash(settings) == hash(Settings(ping_after=3.0))
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        settings.ping_after = 4  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("value", [0, -1, -0.5, float("nan"), float("inf"), True, "10", None])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_duration_or_rate_is_positive_and_finite(name: str, value: Any) -> None:
+    message = re.escape(f"Settings.{name} must be a positive, finite number, not {value!r}")
+    with pytest.raises(ValueError, match=message):
+        Settings(**{name: value})
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, True, "10", None])
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_count_is_whole_and_at_least_one(name: str, value: Any) -> None:
+    message = re.escape(f"Settings.{name} must be a whole number, at least 1, not {value!r}")
+    with pytest.raises(ValueError, match=message):
+        Settings(**{name: value})
+
+
+@pytest.mark.parametrize("value", [1, 0, "yes", None])
+def test_a_flag_is_true_or_false(value: Any) -> None:
+    with pytest.raises(TypeError, match="require_first_connection"):
+        Settings(require_first_connection=value)
+
+
+def test_from_a_mapping() -> None:
+    settings = Settings.from_mapping(
+        {"require_first_connection": False, "ping_after": 3, "silence_limit": 7.5, "attempts": 2},
+    )
+    assert settings == Settings(require_first_connection=False, ping_after=3.0, silence_limit=7.5, attempts=2)
+    assert type(settings.ping_after) is float
+
+
+def test_everything_that_is_wrong_is_named() -> None:
+    values: dict[Any, Any] = {
+        "pingafter": 1,
+        7: 1,  # a configuration file may hold anything
+        "ping_after": "10",
+        "attempts": 1.5,
+        "request_burst": True,
+        "require_first_connection": 1,
+        "retry_delay": None,
+        "park_time": 10**400,
+    }
+    with pytest.raises(ValueError, match="no such setting") as caught:
+        Settings.from_mapping(values)
+    text = str(caught.value)
+    assert text.startswith("no such setting: 7, pingafter; there are answer_timeout, attempt_delay, ")
+    for problem in (
+        "expected float, got '10' @ settings.ping_after",
+        "expected int, got 1.5 @ settings.attempts",
+        "expected int, got True @ settings.request_burst",
+        "expected bool, got 1 @ settings.require_first_connection",
+        "expected float, got None @ settings.retry_delay",
+        "int too large to convert to float @ settings.park_time",
+    ):
+        assert problem in text
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"ping_after": -1}, "Settings.ping_after must be a positive, finite number, not -1.0"),
+        ({"attempts": 0}, "Settings.attempts must be a whole number, at least 1, not 0"),
+    ],
+)
+def test_a_value_out_of_its_range_is_named_with_the_reason(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)):
+        Settings.from_mapping(values)
