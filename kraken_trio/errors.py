@@ -19,7 +19,8 @@ Peers' texts inside messages are escaped and cut, so that printing an error is a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +38,9 @@ __all__ = [
     "SubscriptionRejected",
     "printable",
 ]
+
+_REASONS_SHOWN: Final = 10
+"""How many refused requests the text of an error names: one ``subscribe`` may hold thousands."""
 
 
 def printable(text: object, limit: int = 200) -> str:
@@ -86,7 +90,10 @@ class SubscriptionRejected(KrakenTrioError):
     def __init__(self, reasons: Mapping[Request, str]) -> None:
         self.reasons: dict[Request, str] = dict(reasons)
         """Each refused request, and the exchange's (or the client's) words."""
-        super().__init__("; ".join(f"{request}: {printable(text)}" for request, text in self.reasons.items()))
+        parts = [f"{request}: {printable(text)}" for request, text in islice(self.reasons.items(), _REASONS_SHOWN)]
+        if len(self.reasons) > _REASONS_SHOWN:
+            parts.append(f"and {len(self.reasons) - _REASONS_SHOWN} more")
+        super().__init__("; ".join(parts))
 
 
 class ConsumerTooSlow(KrakenTrioError):

@@ -1,0 +1,110 @@
+"""Every error can be caught by its family, is safe to print, and carries what is needed to act on it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+
+from kraken_trio import (
+    Book,
+    BookSnapshot,
+    BookUnavailable,
+    BookUpdate,
+    ChecksumMismatch,
+    ConnectError,
+    ConsumerTooSlow,
+    Instruments,
+    KrakenTrioError,
+    ProtocolError,
+    Request,
+    SubscriptionRejected,
+    Trades,
+    errors,
+)
+from kraken_trio.errors import printable
+
+HOSTILE = "\x1b]0;owned\x07\r\n\u202e\u2028\ud800" + "x" * 100_000
+
+
+@given(st.text() | st.integers() | st.binary() | st.none(), st.integers(1, 300))
+def test_printable(value: object, limit: int) -> None:
+    line = printable(value, limit)
+    assert line.isprintable()
+    assert len(line) <= limit
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=200))
+def test_what_is_printable_and_short_is_left_as_it_is(text: str) -> None:
+    assert printable(text) == text
+
+
+@given(st.text(min_size=1), st.integers(1, 50))
+def test_what_was_cut_says_so(text: str, limit: int) -> None:
+    line = printable(text, limit)
+    assert line.endswith("…") or len(text) <= limit
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "line"),
+    [
+        ("a\nb\tc\x1b", 200, "a\\nb\\tc\\x1b"),
+        ("\u202eabc", 200, "\\u202eabc"),
+        ("\ud800", 200, "\\ud800"),
+        ("ünï/ćode 🎉", 200, "ünï/ćode 🎉"),
+        ("abc", 3, "abc"),
+        ("abcd", 3, "ab…"),
+        ("\n\n", 3, "\\n…"),
+        ("", 1, ""),
+    ],
+)
+def test_printable_examples(text: str, limit: int, line: str) -> None:
+    assert printable(text, limit) == line
+
+
+def test_the_tree() -> None:
+    assert issubclass(ChecksumMismatch, ProtocolError)
+    families = [ConnectError, SubscriptionRejected, ConsumerTooSlow, BookUnavailable, ProtocolError]
+    assert all(family.__mro__[1] is KrakenTrioError for family in families)
+    assert KrakenTrioError.__mro__[1] is Exception
+    public = {name for name in errors.__all__ if name != "printable"}
+    assert public == {family.__name__ for family in (*families, ChecksumMismatch, KrakenTrioError)}
+    assert all(name in (errors.__doc__ or "") for name in public)
+
+
+def test_connect_error() -> None:
+    plain = ConnectError("no route")
+    assert (str(plain), plain.status, plain.retry_after, plain.retryable) == ("no route", None, None, True)
+    refused = ConnectError("go away", status=429, retry_after=5.0, retryable=False)
+    assert (refused.status, refused.retry_after, refused.retryable) == (429, 5.0, False)
+
+
+def test_subscription_rejected() -> None:
+    reasons: dict[Request, str] = {Book("NOPE/USD"): "Currency pair not supported NOPE/USD", Trades("A/B"): "no"}
+    error = SubscriptionRejected(reasons)
+    assert error.reasons == reasons
+    assert error.reasons is not reasons
+    assert str(error) == (
+        "Book(symbol='NOPE/USD', depth=10): Currency pair not supported NOPE/USD; "
+        "Trades(symbol='A/B', snapshot=False): no"
+    )
+
+
+def test_the_text_of_many_refusals_is_bounded() -> None:
+    error = SubscriptionRejected({Book(f"N{number}/USD"): HOSTILE for number in range(5000)})
+    assert len(error.reasons) == 5000
+    assert str(error).isprintable()
+    assert str(error).endswith("; and 4990 more")
+    assert len(str(error)) < 3000
+    assert "more" not in str(SubscriptionRejected({Book(f"N{number}/USD"): "no" for number in range(10)}))
+    assert SubscriptionRejected({Instruments(): HOSTILE}).reasons == {Instruments(): HOSTILE}
+
+
+@pytest.mark.parametrize("kind", [BookSnapshot, BookUpdate])
+def test_checksum_mismatch(kind: type[BookSnapshot | BookUpdate]) -> None:
+    event = kind(symbol=HOSTILE, bids=(), asks=(), checksum=7)
+    error = ChecksumMismatch(event, expected=7, computed=8, hashed="123")
+    assert error.event is event
+    assert (error.expected, error.computed, error.hashed) == (7, 8, "123")
+    assert str(error).isprintable()
+    assert len(str(error)) < 200
+    assert f"after this {kind.__name__} the book's checksum is 8, the exchange says 7" in str(error)
