@@ -21,7 +21,7 @@ from zlib import crc32
 
 from kraken_trio._digits import MAX_DIGITS, checked, wire_digits
 from kraken_trio.book.side import CHECKED_LEVELS, Side
-from kraken_trio.errors import BookUnavailable, ChecksumMismatch, ProtocolError
+from kraken_trio.errors import BookUnavailable, ChecksumMismatch, ProtocolError, printable
 from kraken_trio.events import BookSnapshot, BookUpdate, Gap, Level
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class OrderBook:
             msg = f"a book follows BookSnapshot, BookUpdate and Gap, not {kind.__name__}"
             raise TypeError(msg)
         if event.symbol != self.symbol and not (self.symbol is None or (kind is Gap and event.symbol is None)):
-            msg = f"this is the book of {self.symbol}, not of {event.symbol}"
+            msg = f"this is the book of {_name(self.symbol)}, not of {_name(event.symbol)}"
             raise ValueError(msg)
         if isinstance(event, Gap):
             self.invalidate(f"events are missing ({event.cause.value}); its next snapshot has not come yet")
@@ -307,15 +307,21 @@ class OrderBook:
             raise self._refusal()
 
     def _refusal(self) -> BookUnavailable:
-        return BookUnavailable(f"this book ({self.symbol or 'no symbol yet'}) cannot be read: {self._unavailable}")
+        name = "no symbol yet" if self.symbol is None else _name(self.symbol)
+        return BookUnavailable(f"this book ({name}) cannot be read: {self._unavailable}")
 
     def __repr__(self) -> str:
-        name = f"OrderBook {self.symbol or '?'} depth={self.depth}"
+        name = f"OrderBook {'?' if self.symbol is None else _name(self.symbol)} depth={self.depth}"
         if self._unavailable is not None:
             return f"<{name} unavailable: {self._unavailable}>"
         bid, ask = self.best_bid, self.best_ask
         sides = " / ".join(f"{level.qty} @ {level.price}" if level else "none" for level in (bid, ask))
         return f"<{name} {sides}{' crossed' if self.crossed else ''}>"
+
+
+def _name(symbol: str | None) -> str:
+    """A symbol for people: peers choose them."""
+    return printable(symbol, 40)
 
 
 def _padded(asks: Side, bids: Side) -> str:

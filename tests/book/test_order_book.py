@@ -338,6 +338,24 @@ def test_another_event_is_a_mistake_and_changes_nothing() -> None:
     assert book.available
 
 
+def test_a_hostile_symbol_is_safe_to_print() -> None:
+    """Whoever uses the book alone may feed it what a peer has sent."""
+    symbol = "\x1b[31m" + "x" * 100_000
+    book = OrderBook(10)
+    book.apply(snapshot(symbol=symbol))
+    texts = [repr(book)]
+    with pytest.raises(ValueError, match="not of ETH/USD") as mistaken:
+        book.apply(snapshot(symbol="ETH/USD"))
+    with pytest.raises(ChecksumMismatch) as mismatched:
+        book.apply(update(symbol=symbol, checksum=1))
+    with pytest.raises(BookUnavailable) as unreadable:
+        book.checksum()
+    texts += [str(caught.value) for caught in (mistaken, mismatched, unreadable)]
+    for text in [*texts, repr(book)]:
+        assert text.isprintable()
+        assert len(text) < 200
+
+
 @pytest.mark.parametrize("depth", [0, -1, True, 10.0, "10", None])
 def test_a_depth_is_a_whole_number(depth: Any) -> None:
     with pytest.raises(ValueError, match="at least 1"):
