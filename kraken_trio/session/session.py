@@ -98,7 +98,6 @@ class Session:
         """The current or last connection's number."""
         self.reconnect_at: float = inf
         """When to call :meth:`retry`; never while there is a connection, or after the end."""
-        self._ended: bool = False
         self._connected_at: float = 0.0
         self._has_data: bool = False  # has this connection carried market data?
         self._last_frame: float = 0.0  # on the listening clock
@@ -155,13 +154,13 @@ class Session:
         """``feed`` wants ``requests``. The answer comes in ``Effects.answers``, perhaps at once."""
         self._now = now
         self._registry.add(feed, requests)
-        return self._done(Cause.SUBSCRIBING)
+        return self._done()
 
     def remove(self, feed: Hashable, now: float) -> Effects:
         """``feed`` wants nothing any more, and gets nothing any more."""
         self._now = now
         self._registry.remove(feed)
-        return self._done(Cause.SUBSCRIBING)
+        return self._done()
 
     # The connection
 
@@ -225,13 +224,11 @@ class Session:
     def close(self, now: float) -> Effects:
         """The program leaves. There is no way back."""
         self._now = now
-        self._ended = True
         self.reconnect_at = inf
         self._advance(Cause.CLOSED)
         return self._done()
 
     def _end(self, error: ConnectError) -> None:
-        self._ended = True
         self.reconnect_at = inf
         self._advance(Cause.REFUSED, str(error))
         self._out.end = error
@@ -265,7 +262,7 @@ class Session:
         if self.is_connected:
             self._judge_silence(now)
             self._registry.tick(now)
-        return self._done(Cause.RESUBSCRIBED)
+        return self._done()
 
     def _judge_silence(self, now: float) -> None:
         # The comparisons are those of `deadline`, so that a deadline that has come always has an effect.
@@ -319,7 +316,8 @@ class Session:
                     self._warnings[warning] = None
                     self._out.notes.append(f"the exchange warns: {warning}")
         elif isinstance(message, Refusal):
-            self._out.warnings.append(f"the exchange refused {message.symbol or 'a request'}: {printable(message.error)}")
+            what = "a request" if message.symbol is None else printable(message.symbol, 40)
+            self._out.warnings.append(f"the exchange refused {what}: {printable(message.error)}")
             self._registry.refusal(message, now)
         elif isinstance(message, Pong):
             if self._ping is not None and message.req_id in (None, self._ping[0]):
@@ -477,7 +475,7 @@ class Session:
             symbol=symbol,
             cause=cause,
             channel=channel,
-            detail=detail,
+            detail=printable(detail),
             missed=missed,
             evidence=evidence,
             epoch=self.epoch,
@@ -520,7 +518,7 @@ class Session:
             [
                 feed
                 for feed, entry in self._registry.feeds.items()
-                if any(isinstance(request, Lifecycle) for request in entry.requests)
+                if entry.answered and any(isinstance(request, Lifecycle) for request in entry.requests)
             ],
             change,
         )
@@ -529,15 +527,11 @@ class Session:
         if self._registry.unsettled:
             self._advance(cause, detail)
 
-    def _done(self, cause: Cause = Cause.SUBSCRIBING) -> Effects:
+    def _done(self) -> Effects:
         """Settle the state, send what may be sent, and hand out the effects."""
         if self.is_connected and self._out.drop is None:
             self._out.send.extend(self._registry.flush(self._now))
-            if self._registry.unsettled:
-                if self.state is ConnectionState.SUBSCRIBED:
-                    self._advance(cause)
-            elif self.state is ConnectionState.RESYNCING:
-                self._advance(Cause.SETTLED)
+            self._advance(Cause.SUBSCRIBING if self._registry.unsettled else Cause.SETTLED)
         effects, self._out = self._out, Effects()
         return effects
 

@@ -97,3 +97,28 @@ def test_a_refused_feed_does_not_wait_for_the_next_connection() -> None:
     client.lose()
     assert client.answers == {"feed": {Ticker(BTC): UNKNOWN_PAIR}}
     assert list(client.session.subscriptions) == []
+
+
+def test_a_feed_gets_nothing_before_its_answer() -> None:
+    """Nobody reads it yet, so what came would fill its channel."""
+    client = Client()
+    client.add("feed", Lifecycle(), Book(BTC))
+    client.lose()
+    client.reconnect()
+    assert client.events("feed") == []
+    client.accept()
+    client.receive(Market().snapshot())
+    assert client.kinds("feed") == ["BookSnapshot", "StateChange"]
+
+
+def test_what_an_exchange_says_is_printable_wherever_it_appears() -> None:
+    client = Client()
+    client.follow("feed", Ticker(BTC))
+    client.lose()
+    client.reconnect()
+    (asked,) = client.requests()
+    client.receive(refusal("\x1b[2J" + 1000 * "no", asked), refusal("no", None, "\x1b[2J" + 1000 * "X"))
+    gaps = [event for event in client.events("feed") if isinstance(event, Gap)]
+    for text in (*client.warnings, *(gap.detail for gap in gaps)):
+        assert text.isprintable()
+        assert len(text) < 300
