@@ -197,7 +197,6 @@ class Session:
         self.epoch += 1
         self._connected_at = now
         self._has_data = False
-        self._clock.resume(now)
         self._last_frame = self._clock.at(now)
         self._malformed_in_row = 0
         self._ping = None
@@ -209,7 +208,6 @@ class Session:
         """The connection is over. ``code`` is the peer's close code, if there was one."""
         self._now = now
         self._counters.losses += 1
-        self._clock.resume(now)
         if self._has_data and now - self._connected_at >= self._settings.stable_after:
             self._backoff.reset()
         if code == _POLICY_VIOLATION:
@@ -234,7 +232,10 @@ class Session:
         self._out.end = error
 
     def hold(self, now: float) -> None:
-        """A full feed holds up reading from now on: the peer cannot be heard, so it is not judged."""
+        """A full feed holds up reading from now on: the peer cannot be heard, so it is not judged.
+
+        That holds across a loss, too, until :meth:`resume`.
+        """
         self._clock.hold(now)
 
     def resume(self, now: float) -> None:
@@ -336,23 +337,22 @@ class Session:
             self._out.drop = Cause.PROTOCOL
             return
         channel, symbol = v2.salvage(frame)
-        if channel is None:
-            subs = [sub for sub in self.subscriptions if symbol in (None, sub.key[1])]
-        elif channel not in v2.CHANNELS:
-            return  # it was not for us
-        else:
-            subs = [sub for sub in self.subscriptions if sub.key[0] == channel and symbol in (None, sub.key[1])]
+        subs = [
+            sub
+            for sub in self.subscriptions
+            if sub.takes_data and channel in (None, sub.key[0]) and (symbol is None or sub.key[1] in (None, symbol))
+        ]
         if channel is None or symbol is None:
             # It may have been for any of these. A book will notice by its next checksum; the others are told.
             feeds = dict.fromkeys(feed for sub in subs for feed in sub.audience)
             self._announce_gap(feeds, symbol, channel, Cause.MALFORMED, str(error), None)
             return
         for sub in subs:
-            if sub.is_book and sub.takes_data:
+            if sub.is_book:
                 self._registry.fail(sub, Cause.MALFORMED, str(error), self._now)
                 self._unsettled(Cause.MALFORMED, symbol)
             else:
-                self._announce_gap(sub.audience, symbol, channel, Cause.MALFORMED, str(error), None)
+                self._announce_gap(sub.audience, sub.key[1], channel, Cause.MALFORMED, str(error), None)
 
     # Data
 
