@@ -1,0 +1,430 @@
+"""Any bytes give a message or a ProtocolError, and neither is larger than it should be.
+
+No clock is used: what bounds the time is that every frame is bounded, and that nothing is converted, compared or
+printed before its size was looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+from hypothesis import example, given, settings, strategies as st
+
+from kraken_trio import ProtocolError
+from kraken_trio._digits import MAX_DIGITS
+from kraken_trio.events import Level
+from kraken_trio.wire.messages import Ack, Data, Heartbeat, Message, Pong, Refusal, Status, Unknown
+from kraken_trio.wire.v2 import MAX_FRAME_BYTES, Decoder, salvage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MESSAGES = (Ack, Data, Heartbeat, Pong, Refusal, Status, Unknown)
+
+FRAMES = (
+    (
+        '{"channel":"status","type":"update","data":[{"version":"2.0.10","system":"online","api_version":"v2",'
+        '"connection_id":16174536464690282295,"upcoming_maintenance":[{"stage":"announced"}],"emergency":["none"]}]}'
+    ),
+    '{"channel":"heartbeat"}',
+    (
+        '{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USD","bids":[{"price":64525.0,"qty":0.53807066}],'
+        '"asks":[{"price":64525.1,"qty":0.01077490}],"checksum":2175437505,"timestamp":"2026-07-19T17:54:39.753424Z"}]}'
+    ),
+    (
+        '{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[],"asks":[{"price":64525.3,"qty":0.0000},'
+        '{"price":64532.8,"qty":1.23479983}],"checksum":2175437505,"timestamp":"2026-07-19T17:54:39.784623Z"}]}'
+    ),
+    (
+        '{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"buy","price":81011.5,"qty":0.00123440,'
+        '"ord_type":"limit","trade_id":100320028,"timestamp":"2026-05-14T15:06:09.020392Z"}]}'
+    ),
+    (
+        '{"channel":"ticker","type":"update","data":[{"symbol":"USDT/USD","bid":0.99980,"bid_qty":44620.68691883,'
+        '"ask":0.99981,"ask_qty":1087605.70466858,"last":0.99981,"volume":270638277.50461281,"vwap":0.99983,"low":0.99959,'
+        '"high":1.00000,"change":0.00005,"change_pct":0.01,"trades":38144,"timestamp":"2026-09-24T03:54:18.054886Z"}]}'
+    ),
+    (
+        '{"channel":"ohlc","type":"snapshot","timestamp":"2026-09-10T17:35:52.114514810Z","data":[{"symbol":"BTC/USDT",'
+        '"open":77499.9,"high":77509.2,"low":77467.5,"close":77509.2,"trades":15,"volume":0.58051276,"vwap":77482.2,'
+        '"interval_begin":"2026-09-10T17:35:00.000000000Z","interval":1,"timestamp":"2026-09-10T17:36:00.000000Z"}]}'
+    ),
+    (
+        '{"channel":"instrument","type":"snapshot","data":{"assets":[{"id":"USD","status":"enabled","precision":4,'
+        '"precision_display":2,"borrowable":true,"collateral_value":1.00,"margin_rate":0.025000}],"pairs":[{"symbol":'
+        '"BTC/USD","base":"BTC","quote":"USD","status":"online","qty_precision":8,"qty_increment":1E-8,"price_precision":1,'
+        '"cost_precision":5,"marginable":true,"has_index":true,"cost_min":0.50,"margin_initial":0.20,'
+        '"position_limit_long":300,"position_limit_short":240,"tick_size":0.1,"price_increment":0.1,"qty_min":0.0001}]}}'
+    ),
+    (
+        '{"method":"subscribe","req_id":17,"result":{"channel":"ohlc","interval":1,"snapshot":true,"symbol":"BTC/USD",'
+        '"warnings":["timestamp is deprecated, use interval_begin"]},"success":true,"time_in":"2026-08-02T03:35:50.983Z"}'
+    ),
+    '{"error":"Already subscribed","method":"subscribe","req_id":2,"success":false,"symbol":"BTC/USD"}',
+    '{"method":"pong","req_id":101,"time_in":"2026-08-02T03:36:10.100001Z","time_out":"2026-08-02T03:36:10.100021Z"}',
+    '{"Error":"Exceeded msg rate"}',
+)
+
+
+def numbers(value: Any, *, in_book: bool = False) -> Iterator[tuple[Decimal, bool]]:
+    """Every Decimal of a message, and whether it stands in a book, which judges its numbers itself."""
+    if isinstance(value, Decimal):
+        yield value, in_book
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from numbers(item, in_book=in_book)
+    elif attrs.has(type(value)) and not isinstance(value, Enum):
+        for item in attrs.asdict(value, recurse=False).values():
+            yield from numbers(item, in_book=in_book or isinstance(value, Level))
+
+
+def timestamps(value: Any) -> Iterator[datetime]:
+    if isinstance(value, datetime):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from timestamps(item)
+    elif attrs.has(type(value)):
+        for item in attrs.asdict(value, recurse=False).values():
+            yield from timestamps(item)
+
+
+def survive(frame: str | bytes) -> Message | None:
+    """The message, or None if the frame was refused. Everything else that could happen is a failure."""
+    decoder = Decoder()
+    assert all(part is None or (part.isprintable() and len(part) <= 65) for part in salvage(frame))
+    message, refusal = None, None
+    try:
+        message = decoder.decode(frame, epoch=3, received_ns=17)
+    except ProtocolError as error:
+        refusal = error
+    if refusal is not None:
+        assert type(refusal) is ProtocolError
+        assert str(refusal).isprintable()
+        assert len(str(refusal)) < 400
+        return None
+    assert isinstance(message, MESSAGES)
+    assert len(decoder.unknown) <= 257
+    assert all(what.isprintable() and len(what) < 100 for what in decoder.unknown)
+    for number, in_book in numbers(message):
+        if not in_book:
+            assert number.is_finite()
+            assert len(number.as_tuple().digits) <= MAX_DIGITS
+            assert abs(number.adjusted()) <= MAX_DIGITS
+    assert all(timestamp.tzinfo is not None for timestamp in timestamps(message))
+    if isinstance(message, Data):
+        assert all((event.epoch, event.received_ns) == (3, 17) for event in message.events)
+    return message
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_what_is_damaged_below_is_whole_here(frame: str) -> None:
+    assert survive(frame) == survive(frame.encode()) is not None
+    assert not isinstance(survive(frame), Unknown)
+
+
+# Bytes
+
+
+@given(st.binary() | st.text())
+@example(b"")
+@example(b"\xef\xbb\xbf{}")
+@example(b"\xff\xfe{\x00}\x00")
+@example('{"channel":"heart\ud800beat"}')
+@example('{"channel":"heart\\ud800beat"}')
+@example("\x00")
+@example("NaN")
+@example('{"channel":NaN}')
+@example("[" * 1_000_000)
+@example("9" * 100_000)
+@example("-")
+def test_anything(frame: str | bytes) -> None:
+    survive(frame)
+
+
+@given(st.data())
+@settings(max_examples=300)
+def test_damaged_bytes(data: st.DataObject) -> None:
+    """Real frames, with some bytes changed, removed, doubled or inserted."""
+    frame = bytearray(data.draw(st.sampled_from(FRAMES)).encode())
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(frame)))
+        end = data.draw(st.integers(start, min(len(frame), start + 8)))
+        piece = data.draw(
+            st.binary(max_size=4)
+            | st.sampled_from([b'"', b"{", b"}", b"[", b"]", b",", b":", b"-", b"e9", b"\\u0000", b"null", b"\xff"])
+            | st.just(bytes(frame[start:end]) * 2),
+        )
+        frame[start:end] = piece
+    survive(bytes(frame))
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_a_frame_that_ends_early_is_refused(frame: str) -> None:
+    for end in range(len(frame)):
+        assert survive(frame[:end]) is None
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_more_than_one_document_is_refused(frame: str) -> None:
+    assert survive(frame + "{}") is None
+    assert survive(frame + frame) is None
+    assert survive(f"[{frame}]") is None
+    assert survive(f" \n{frame}\t ") == survive(frame)
+
+
+@pytest.mark.parametrize("bad", [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf8\x88\x80\x80\x80"])
+@pytest.mark.parametrize("frame", [FRAMES[3], FRAMES[4], FRAMES[9]])
+def test_bad_utf_8_is_refused(frame: str, bad: bytes) -> None:
+    assert survive(frame.encode().replace(b"BTC/USD", b"BTC/USD" + bad)) is None
+
+
+# Size
+
+
+def test_a_frame_that_is_too_long_is_not_looked_at() -> None:
+    padding = " " * (MAX_FRAME_BYTES - len(FRAMES[3]))
+    assert survive(FRAMES[3] + padding) == survive(FRAMES[3])
+    for frame in (FRAMES[3] + padding + " ", (FRAMES[3] + padding + " ").encode(), b"x" * 10_000_000):
+        with pytest.raises(ProtocolError, match=f"a frame of {len(frame)} bytes is longer than {MAX_FRAME_BYTES}"):
+            Decoder().decode(frame)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "[" * 1_000_000,
+        '{"a":' * 1_000_000,
+        '{"channel":"status","data":' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"channel":"book","type":"update","data":[{"symbol":"A/B","bids":[],"asks":[],"new":'
+        + "[" * 100_000
+        + "]" * 100_000
+        + "}]}",
+        '{"channel":"instrument","type":"update","data":{"assets":[' + '{"id":' * 100_000 + "}" * 100_000 + "]}}",
+    ],
+    ids=["lists", "objects", "status", "book", "instrument"],
+)
+def test_deep_nesting_is_refused(frame: str) -> None:
+    assert survive(frame) is None
+
+
+@pytest.mark.parametrize("depth", [10, 100, 500])
+def test_moderate_nesting_where_nobody_looks_is_none_of_our_business(depth: int) -> None:
+    nested = "[" * depth + "]" * depth
+    for frame in (FRAMES[3], FRAMES[4]):
+        assert survive(frame.replace('{"symbol"', f'{{"new":{nested},"symbol"')) == survive(frame)
+
+
+def test_a_number_as_long_as_a_frame() -> None:
+    digits = "9" * (MAX_FRAME_BYTES - 1000)
+    assert survive(FRAMES[4].replace("81011.5", digits)) is None
+    assert survive(FRAMES[4].replace("81011.5", f"0.{digits}")) is None
+    assert survive(FRAMES[4].replace("100320028", digits)) is None
+    assert survive(FRAMES[5].replace("0.99980", f'"{digits}"')) is None
+    # A book judges its numbers itself.
+    assert survive(FRAMES[3].replace("64525.3", digits)) is not None
+
+
+def test_a_frame_full_of_entries() -> None:
+    entry = FRAMES[4][FRAMES[4].index("[") + 1 : -2]
+    message = survive(FRAMES[4].replace(entry, ",".join([entry] * 10_000)))
+    assert isinstance(message, Data)
+    assert len(message.events) == 10_000
+    # One bad one among them refuses the whole frame.
+    assert survive(FRAMES[4].replace(entry, ",".join([entry] * 10_000 + ["{}"]))) is None
+
+
+def test_a_frame_full_of_unknown_keys() -> None:
+    keys = ",".join(f'"key{number}":0' for number in range(100_000))
+    for frame in (FRAMES[3], FRAMES[4], FRAMES[7]):
+        message = survive(frame.replace('{"symbol"', f'{{{keys},"symbol"').replace('"data"', f'{keys},"data"'))
+        assert message == survive(frame)
+
+
+# Trees
+
+_scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20)
+    | st.sampled_from(
+        [
+            "NaN",
+            "sNaN",
+            "-Infinity",
+            "1e999999999",
+            " 1 ",
+            "1_000",
+            "snapshot",
+            "update",
+            "book",
+            "trade",
+            "ticker",
+            "ohlc",
+            "instrument",
+            "status",
+            "heartbeat",
+            "pong",
+            "subscribe",
+            "BTC/USD",
+            "2026-07-19T17:54:39",
+            "2026-07-19T17:54:39+25:00",
+            "9999-12-31T23:59:59.9999999999Z",
+            "\x1b[2J",
+            "x" * 10_000,
+        ],
+    )
+)
+_json = st.recursive(
+    _scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+# What json.dumps does not write.
+_raw = st.sampled_from(
+    [
+        "NaN",
+        "-Infinity",
+        "1e999999999",
+        "-1e999999999",
+        "1e-999999999",
+        "0e999999999",
+        "1e99999999999999999999",
+        "9" * 400,
+        "9" * 5000,
+        "0." + "9" * 400,
+        "-0",
+        "-0.0",
+        "1.",
+        "01",
+        '"\\ud800"',
+        '"\\u0000"',
+        "[" * 200 + "]" * 200,
+        "{}",
+        "[]",
+        "[[]]",
+        "[{}]",
+    ],
+)
+
+
+def paths(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where the nodes of a tree are."""
+    yield path
+    if isinstance(tree, dict):
+        for key in tree:
+            yield from paths(tree[key], (*path, key))
+    elif isinstance(tree, list):
+        for index in range(len(tree)):
+            yield from paths(tree[index], (*path, index))
+
+
+PLACES = [(frame, path) for frame in FRAMES for path in paths(json.loads(frame))]
+_HERE = "\ue000here"
+
+
+def replaced(frame: str, path: tuple[Any, ...], text: str) -> str:
+    """The frame with the node at ``path`` written as ``text``. Numbers become texts, which both are accepted."""
+    if not path:
+        return text
+    tree = json.loads(frame)
+    parent = tree
+    for key in path[:-1]:
+        parent = parent[key]
+    parent[path[-1]] = _HERE
+    return json.dumps(tree, separators=(",", ":")).replace(json.dumps(_HERE), text)
+
+
+@given(st.sampled_from(PLACES), _json.map(json.dumps) | _raw)
+@settings(max_examples=500)
+def test_any_node_replaced_by_any_value(place: tuple[str, tuple[Any, ...]], text: str) -> None:
+    survive(replaced(*place, text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["null", "true", "0", "-1", "1.5", "1e999999999", '""', '"NaN"', '"x"', "[]", "[[]]", "[5]", "{}", '{"a":1}'],
+)
+def test_each_node_replaced_by_each_kind_of_value(text: str) -> None:
+    for frame, path in PLACES:
+        survive(replaced(frame, path, text))
+
+
+def test_each_node_left_out() -> None:
+    for frame, path in PLACES:
+        if path:
+            tree = json.loads(frame)
+            parent = tree
+            for key in path[:-1]:
+                parent = parent[key]
+            del parent[path[-1]]
+            survive(json.dumps(tree, separators=(",", ":")))
+
+
+@given(st.sampled_from(FRAMES), st.sampled_from(["channel", "type", "data", "method", "error", "result"]), _json)
+def test_a_key_that_stands_twice(frame: str, key: str, value: Any) -> None:
+    again = f'"{key}":{json.dumps(value)}'
+    survive(f"{frame[:-1]},{again}}}")
+    survive(f"{{{again},{frame[1:]}")
+
+
+@given(st.dictionaries(st.sampled_from(["channel", "type", "data", "method", "success", "result", "error"]), _json))
+def test_any_object(tree: dict[str, Any]) -> None:
+    survive(json.dumps(tree))
+
+
+@pytest.mark.parametrize("text", ["5", "null", "true", '"channel"', "[]", "1.5"])
+def test_what_is_no_object_is_refused(text: str) -> None:
+    with pytest.raises(ProtocolError, match="not an object; the frame begins"):
+        Decoder().decode(text)
+
+
+def test_the_error_shows_where_the_frame_begins() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        Decoder().decode(b'{"channel":"\x1b\xff' + b"x" * 1000)
+    text = str(caught.value)
+    assert text.isprintable()
+    assert '; the frame begins {"channel":"\\x1b\N{REPLACEMENT CHARACTER}xxx' in text
+    assert text.endswith("…")
+
+
+def test_damage_is_not_contagious() -> None:
+    decoder = Decoder()
+    for frame in FRAMES:
+        with pytest.raises(ProtocolError):
+            decoder.decode(frame[:-1])
+        assert decoder.decode(frame, epoch=3, received_ns=17) == survive(frame)
+
+
+# Salvage
+
+
+@pytest.mark.parametrize(
+    ("frame", "about"),
+    [
+        (FRAMES[3][:61], ("book", "BTC/USD")),
+        (FRAMES[3].replace("64525.3", "64525,3"), ("book", "BTC/USD")),
+        (FRAMES[3].replace("64525.3", "64525,3").encode() + b"\xff", ("book", "BTC/USD")),
+        ('{ "channel" : "trade", "data" : [{"symbol" : "ETH2.S/ETH" ', ("trade", "ETH2.S/ETH")),
+        ('{"channel":"book","type":"upd', ("book", None)),
+        ('"symbol":"BTC/USD"', (None, "BTC/USD")),
+        ('{"channel":"BOOK"}', (None, None)),
+        ('{"channel":"' + "b" * 33 + '"}', (None, None)),
+        ('{"channel":5,"symbol":"BTCUSD"}', (None, None)),
+        ('{"channel":"book","symbol":"\x1b/USD"}', ("book", None)),
+        (" " * 4096 + FRAMES[3], (None, None)),
+        ("", (None, None)),
+        (b"\xff\xfe", (None, None)),
+    ],
+)
+def test_salvage(frame: str | bytes, about: tuple[str | None, str | None]) -> None:
+    assert salvage(frame) == about
