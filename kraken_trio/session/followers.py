@@ -20,7 +20,7 @@ from kraken_trio.events import (
     TickerUpdate,
     Trade,
 )
-from kraken_trio.requests import Book, Request
+from kraken_trio.requests import Book, Request, Trades
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,9 +101,14 @@ class TradeFollower:
         )
 
     def start(self, request: Request) -> Sequence[DataEvent]:
-        if not getattr(request, "snapshot", False):
+        if not (isinstance(request, Trades) and request.snapshot):
             return ()
-        return [attrs.evolve(trade, snapshot=True) for trade in self._recent]
+        unbroken: deque[Trade] = deque()
+        for trade in reversed(self._recent):
+            if unbroken and trade.trade_id != unbroken[0].trade_id - 1:
+                break
+            unbroken.appendleft(attrs.evolve(trade, snapshot=True))
+        return unbroken
 
     def reset(self) -> None:
         """The numbers go on across connections; so does the memory."""

@@ -427,6 +427,7 @@ class Session:
         by_symbol: dict[str, list[Trade]] = {}
         for trade in events:
             by_symbol.setdefault(trade.symbol, []).append(trade)
+        news: dict[int, tuple[Subscription, tuple[Hashable, ...], int | None]] = {}
         for symbol, trades in by_symbol.items():
             sub = subs.get(symbol)
             if sub is None or not self._takes(sub, trades[0]):
@@ -434,16 +435,20 @@ class Session:
                 continue
             follower = sub.follower
             assert isinstance(follower, TradeFollower)
-            first_history = trades[0].snapshot and not follower.begun
+            audience = sub.audience
+            if trades[0].snapshot and not follower.begun:
+                # From before the subscription: only for those who asked for it.
+                audience = tuple(feed for feed in audience if _wants_history(sub.wanted_by[feed]))
             for missing, trade in follower.news(trades):
-                if missing != 0:
-                    self._trades_missing(sub, trade, missing)
-                audience = sub.audience
-                if first_history:  # from before the subscription: only for those who asked for it
-                    audience = tuple(feed for feed in audience if _wants_history(sub.wanted_by[feed]))
-                self._deliver(audience, trade)
+                news[id(trade)] = (sub, audience, missing)
             if sub.step is not Step.LIVE:
                 self._registry.live(sub, self._now)
+        for trade in events:  # in the order of the wire
+            if id(trade) in news:
+                sub, audience, missing = news[id(trade)]
+                if missing != 0:
+                    self._trades_missing(sub, trade, missing)
+                self._deliver(audience, trade)
 
     def _trades_missing(self, sub: Subscription, trade: Trade, missing: int | None) -> None:
         self._counters.trades_missed += missing or 0

@@ -17,10 +17,12 @@ from tests.session.driver import (
     acks,
     asset,
     candle,
+    data,
     instruments,
     pair,
     refusal,
     ticker,
+    trade,
     trades,
     words,
 )
@@ -65,3 +67,34 @@ def test_data_that_overtakes_its_answer_comes_too_late_for_a_feed_that_is_refuse
     assert client.events("feed") == []
     assert client.count("late") == 1
     assert words(client.requests()) == ["unsubscribe ticker BTC/USD"]
+
+
+# Trades
+
+
+def ids(client: Client, feed: object) -> list[int | str]:
+    """The numbers of the trades that came; gaps as the number of missing trades in a text."""
+    return [
+        event.trade_id if isinstance(event, Trade) else f"missed {getattr(event, 'missed', '?')}"
+        for event in client.events(feed)
+    ]
+
+
+def test_trades_of_several_symbols_come_in_the_order_of_the_wire() -> None:
+    client = Client()
+    client.follow("feed", Trades(BTC), Trades(ETH))
+    entries = [trade(1), trade(10, ETH), trade(2), trade(12, ETH), trade(12, ETH), trade(3)]
+    client.receive(data("trade", "update", entries))
+    assert ids(client, "feed") == [1, 10, 2, "missed 1", 12, 3]
+
+
+def test_a_latecomers_history_has_no_holes() -> None:
+    client = Client()
+    client.follow("old", Trades(BTC))
+    client.receive(trades(1, 2, 5, 6, 7))
+    client.add("new", Trades(BTC, snapshot=True))
+    first = client.events("new")
+    assert [event.trade_id for event in first if isinstance(event, Trade) and event.snapshot] == [5, 6, 7]
+    client.add("newer", Trades(BTC))
+    assert client.events("newer") == []
+    assert client.requests() == []
