@@ -1,13 +1,13 @@
 """What is remembered of a channel's data: to check what comes next, and to start a feed that comes later.
 
-One follower per subscription. ``reset`` is called when events were missed: what is remembered is then no longer
-the present.
+One follower per subscription. Each has ``start(request)``: what a feed that asks for ``request`` now gets first; and
+``reset()``, called when events were missed: what is remembered is then no longer the present.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
@@ -27,23 +27,11 @@ if TYPE_CHECKING:
 
     from kraken_trio.wire.messages import DataEvent
 
-__all__ = ["BookFollower", "Follower", "InstrumentFollower", "LatestFollower", "TradeFollower", "follower_of"]
+__all__ = ["BookFollower", "InstrumentFollower", "LatestFollower", "TradeFollower", "follower_of"]
 
 _TRADES_KEPT: Final = 50  # as many as Kraken's own trade snapshot
 _CANDLES_KEPT: Final = 1000
 _REFERENCE_KEPT: Final = 20_000  # assets or pairs; Kraken has about 1500
-
-
-class Follower(Protocol):
-    """What every follower can do."""
-
-    def start(self, request: Request) -> Sequence[DataEvent]:
-        """What a feed that asks for ``request`` now gets first."""
-        ...
-
-    def reset(self) -> None:
-        """Events were missed."""
-        ...
 
 
 class BookFollower:
