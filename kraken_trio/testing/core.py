@@ -181,7 +181,11 @@ class ExchangeCore:
 
     def admit(self) -> RefuseConnect | HangConnect | DropConnect | None:
         """May a client connect? If not, the fault says what is to be done with it."""
-        fault = self.armory.take(RefuseConnect) or self.armory.take(HangConnect) or self.armory.take(DropConnect)
+        fault = None
+        for armed in self.armory.pending():
+            if isinstance(armed, (RefuseConnect, HangConnect, DropConnect)):
+                fault = self.armory.take(type(armed))
+                break
         if fault is not None:
             self.refused_connects += 1
         return fault

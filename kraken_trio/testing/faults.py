@@ -6,7 +6,7 @@ Two sorts:
 :class:`SetStatus`, :class:`CrossedBook`.
 
 *Armed* faults wait for their occasion, happen ``times`` times, and are then spent; ``times=None`` means until
-``clear_faults()``. If several armed faults fit one occasion, the one injected first is taken.
+``clear_faults()``. If several armed faults of a kind fit one occasion, the one injected first is taken.
 
 Where a fault has a ``symbol``, ``channel`` or ``connection``, None means any (or, for immediate faults, all).
 A connection is named by its number: 1 for the first that the exchange accepted, one more for each after it.

@@ -43,8 +43,10 @@ class Talk:
         return [json.loads(action.text) for action in actions if isinstance(action, Send)]
 
     def say(self, message, **params):
-        data = message if isinstance(message, (str, bytes)) and not params else json.dumps(
-            {"method": message, "params": params}
+        data = (
+            message
+            if isinstance(message, (str, bytes)) and not params
+            else json.dumps({"method": message, "params": params})
         )
         return self.texts(self.core.receive(self.number, data, self.now))
 
