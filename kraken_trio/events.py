@@ -124,8 +124,15 @@ class OrderType(enum.StrEnum):
         return cls("unknown")
 
 
+class _Noted:
+    """A place where an order book notes the digits of a level, so that the next book need not find them out again."""
+
+    __slots__ = ("_row",)
+    _row: tuple[int, int, str]
+
+
 @attrs.frozen
-class Level:
+class Level(_Noted):
     """One price of one side of a book."""
 
     price: Decimal

@@ -16,20 +16,22 @@ nothing of it can be read. Only a snapshot that verifies makes it available.
 from __future__ import annotations
 
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from zlib import crc32
 
-from kraken_trio._digits import MAX_DIGITS, checked, wire_digits
+from kraken_trio._digits import wire_digits
+from kraken_trio.book.row import Row, known_row, row_of
 from kraken_trio.book.side import CHECKED_LEVELS, Side
 from kraken_trio.errors import BookUnavailable, ChecksumMismatch, ProtocolError, printable
 from kraken_trio.events import BookSnapshot, BookUpdate, Gap, Level
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
 __all__ = ["CHECKED_LEVELS", "OrderBook"]
 
+_E = TypeVar("_E", bound=ProtocolError)
 _EXACT = Context(prec=100)  # the program's own decimal context must not round a spread
 _HALF = Decimal("0.5")
 _ONE_BY_ONE = 1000
@@ -51,12 +53,14 @@ class OrderBook:
 
     __slots__ = (
         "_asks",
+        "_asks_crc",
         "_asks_view",
         "_bids",
         "_bids_view",
         "_checksum",
         "_decimals",
         "_last",
+        "_told",
         "_unavailable",
         "depth",
         "symbol",
@@ -73,7 +77,9 @@ class OrderBook:
         self._bids = Side()
         self._asks = Side()
         self._decimals = 0  # how the sides' keys are scaled: the most decimals of any price so far
-        self._checksum: int | None = None  # of the current top ten; None: to be computed
+        self._asks_crc = 0  # of the asks' top ten alone
+        self._checksum = 0  # of both sides' top ten, unless one is touched
+        self._told: int | None = None  # by the last event, and found or known to be right
         self._last: BookSnapshot | BookUpdate | None = None
         self._unavailable: str | None = "it has had no snapshot yet"
         self._bids_view: tuple[Level, ...] | None = None
@@ -91,51 +97,70 @@ class OrderBook:
 
         An event without a checksum is taken as it is.
         """
-        self._change(event, verify=True)
+        if isinstance(event, BookUpdate):
+            self._update(event, row_of)
+            expected = event.checksum
+            if expected is not None and self._crc() != expected:
+                self._doubt(event, expected)
+        else:
+            self._change(event, verify=True)
 
     def follow(self, event: BookSnapshot | BookUpdate | Gap) -> None:
         """Like :meth:`apply`, for an event that another book has verified already: it is not verified again."""
-        self._change(event, verify=False)
+        if isinstance(event, BookUpdate):
+            self._update(event, known_row)
+        else:
+            self._change(event, verify=False)
 
     def invalidate(self, why: str) -> None:
         """Make the book unavailable until its next snapshot. ``why`` completes "this book cannot be read: …"."""
         self._unavailable = why
         self._bids_view = self._asks_view = None
 
-    def _change(self, event: BookSnapshot | BookUpdate | Gap, *, verify: bool) -> None:
+    def _update(self, event: BookUpdate, row_of: Callable[[Level], Row]) -> None:
+        if self._unavailable is not None:
+            raise self._refusal()
+        if event.symbol != self.symbol:
+            raise self._wrong_symbol(event)
+        bids, asks = event.bids, event.asks
+        try:
+            if bids:
+                self._bids_view = None
+                self._merge(self._bids, bids, -1, row_of)
+            if asks:
+                self._asks_view = None
+                self._merge(self._asks, asks, 1, row_of)
+        except ProtocolError as error:
+            raise self._failed(error) from None
+        self._last = event
+        self._told = event.checksum
+
+    def _change(self, event: BookSnapshot | Gap, *, verify: bool) -> None:
         kind = type(event)
-        if kind is BookUpdate:
-            if self._unavailable is not None:
-                raise self._refusal()
-        elif kind is not BookSnapshot and kind is not Gap:
+        if kind is not BookSnapshot and kind is not Gap:
             msg = f"a book follows BookSnapshot, BookUpdate and Gap, not {kind.__name__}"
             raise TypeError(msg)
         if event.symbol != self.symbol and not (self.symbol is None or (kind is Gap and event.symbol is None)):
-            msg = f"this is the book of {_name(self.symbol)}, not of {_name(event.symbol)}"
-            raise ValueError(msg)
+            raise self._wrong_symbol(event)
         if isinstance(event, Gap):
             self.invalidate(f"events are missing ({event.cause.value}); its next snapshot has not come yet")
             return
         try:
-            if isinstance(event, BookUpdate):
-                if event.bids:
-                    self._merge(self._bids, event.bids, -1)
-                    self._bids_view = None
-                if event.asks:
-                    self._merge(self._asks, event.asks, 1)
-                    self._asks_view = None
-            else:
-                self._load(event)
-            self._last = event
-            if event.checksum is not None:
-                if verify:
-                    self._verify(event, event.checksum)
-                else:
-                    self._trust(event.checksum)
+            self._load(event)
         except ProtocolError as error:
-            self.invalidate("it failed a check, and its next snapshot has not come yet")
-            raise error from None
+            raise self._failed(error) from None
+        self._last = event
+        self._told = expected = event.checksum
         self._unavailable = None
+        if verify and expected is not None and self._crc() != expected:
+            self._doubt(event, expected)
+
+    def _failed(self, error: _E) -> _E:
+        self.invalidate("it failed a check, and its next snapshot has not come yet")
+        return error
+
+    def _wrong_symbol(self, event: BookSnapshot | BookUpdate | Gap) -> ValueError:
+        return ValueError(f"this is the book of {_name(self.symbol)}, not of {_name(event.symbol)}")
 
     def _load(self, event: BookSnapshot) -> None:
         self._bids_view = self._asks_view = None
@@ -146,24 +171,25 @@ class OrderBook:
         self._fill(self._asks, event.asks, 1)
         self.symbol = event.symbol
 
-    def _merge(self, side: Side, levels: Sequence[Level], sign: int) -> None:
+    def _merge(self, side: Side, levels: Sequence[Level], sign: int, row_of: Callable[[Level], Row]) -> None:
         if len(levels) > _ONE_BY_ONE:
             self._fill(side, levels, sign)
             return
         for level in levels:
-            key, token = self._row(level)
-            if token:
-                side.put(sign * key, token, level)
-            else:
-                side.remove(sign * key)
-        side.truncate(self.depth)
+            key, decimals, token = row_of(level)
+            if decimals != self._decimals:
+                key *= self._widening(decimals)
+            side.put(sign * key, token, level)
+        if len(side.keys) > self.depth:
+            side.truncate(self.depth)
 
     def _fill(self, side: Side, levels: Sequence[Level], sign: int) -> None:
         """Apply many levels at once: the same as one by one, but sorted only at the end."""
         rows = dict(zip(side.keys, zip(side.tokens, side.levels, strict=True), strict=True))
         before = self._decimals
         for level in levels:
-            key, token = self._row(level)
+            key, decimals, token = known_row(level)
+            key *= self._widening(decimals)
             if self._decimals != before:
                 # The scale was widened by this level: so must be the keys of those before it.
                 factor = 10 ** (self._decimals - before)
@@ -176,52 +202,32 @@ class OrderBook:
         side.load(rows)
         side.truncate(self.depth)
 
-    def _row(self, level: Level) -> tuple[int, str]:
-        """The level's scaled price, and its checksum token: empty if it removes the price."""
-        digits, decimals = wire_digits(level.price)
-        key = int(digits)
-        if key == 0:
-            msg = "not a price: 0"
-            raise ProtocolError(msg)
-        if decimals != self._decimals:
-            if decimals > self._decimals:
-                factor = 10 ** (decimals - self._decimals)
-                self._bids.rescale(factor)
-                self._asks.rescale(factor)
-                self._decimals = decimals
-            else:
-                key *= 10 ** (self._decimals - decimals)
-        if not level.qty:  # NaN is true, and refused below
-            if abs(level.qty.adjusted()) >= MAX_DIGITS:
-                checked(level.qty)  # 0e-999999999 is zero, and a gigabyte for whoever formats it
-            return key, ""
-        return key, digits.lstrip("0") + wire_digits(level.qty)[0].lstrip("0")
+    def _widening(self, decimals: int) -> int:
+        """What a price with so many decimals is to be multiplied by. If they are the most so far, the sides widen."""
+        if decimals > self._decimals:
+            factor = 10 ** (decimals - self._decimals)
+            self._bids.rescale(factor)
+            self._asks.rescale(factor)
+            self._decimals = decimals
+        return int(10 ** (self._decimals - decimals))
 
     # Verifying it
 
-    def _verify(self, event: BookSnapshot | BookUpdate, expected: int) -> None:
-        computed = self._crc()
-        if computed == expected:
-            return
+    def _doubt(self, event: BookSnapshot | BookUpdate, expected: int) -> None:
+        """The digits of the wire do not have the checksum ``expected``: is there another reading? If not, raise."""
         # Numbers that were abbreviated on the way (1e-05, or 0.5 for 0.50) still stand for the exchange's digits.
-        if crc32(_padded(self._asks, self._bids).encode()) == expected:
-            self._trust(expected)
-            return
-        raise ChecksumMismatch(event, expected=expected, computed=computed, hashed=self._hashed())
-
-    def _trust(self, checksum: int) -> int:
-        """This is the checksum of the current top ten."""
-        self._checksum = checksum
-        self._asks.touched = self._bids.touched = False
-        return checksum
+        if crc32(_padded(self._asks, self._bids).encode()) != expected:
+            hashed = (self._asks.top() + self._bids.top()).decode()
+            raise self._failed(ChecksumMismatch(event, expected=expected, computed=self._crc(), hashed=hashed))
 
     def _crc(self) -> int:
-        if self._checksum is None or self._asks.touched or self._bids.touched:
-            return self._trust(crc32(self._hashed().encode()))
+        asks, bids = self._asks, self._bids
+        if asks.touched:
+            self._asks_crc = crc32(asks.top())
+            self._checksum = crc32(bids.top(), self._asks_crc)
+        elif bids.touched:
+            self._checksum = crc32(bids.top(), self._asks_crc)
         return self._checksum
-
-    def _hashed(self) -> str:
-        return "".join(self._asks.tokens[:CHECKED_LEVELS] + self._bids.tokens[:CHECKED_LEVELS])
 
     # Reading it
 
@@ -285,7 +291,7 @@ class OrderBook:
     def checksum(self) -> int:
         """The CRC32 of the ten best levels of each side, as Kraken defines it (32 bits, unsigned)."""
         self._require()
-        return self._crc()
+        return self._crc() if self._told is None else self._told
 
     def snapshot(self) -> BookSnapshot:
         """The book as one event: with the checksum, and the timestamp, epoch and receive time of its last message."""
@@ -296,7 +302,7 @@ class OrderBook:
             symbol=last.symbol,
             bids=self.bids,
             asks=self.asks,
-            checksum=self._crc(),
+            checksum=self.checksum(),
             timestamp=last.timestamp,
             epoch=last.epoch,
             received_ns=last.received_ns,

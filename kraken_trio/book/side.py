@@ -25,37 +25,44 @@ CHECKED_LEVELS = 10
 class Side:
     """Sorted levels of one side."""
 
-    __slots__ = ("keys", "levels", "tokens", "touched")
+    __slots__ = ("_top", "keys", "levels", "tokens", "touched")
 
     def __init__(self) -> None:
         self.keys: list[int] = []
         self.tokens: list[str] = []
         self.levels: list[Level] = []
         self.touched: bool = False
-        """Has one of the checked levels changed since this was last reset?"""
+        """May one of the checked levels have changed since :meth:`top` was last called?"""
+        self._top: bytes = b""
+
+    def top(self) -> bytes:
+        """The tokens of the checked levels, to be hashed."""
+        if self.touched:
+            self._top = "".join(self.tokens[:CHECKED_LEVELS]).encode()
+            self.touched = False
+        return self._top
 
     def put(self, key: int, token: str, level: Level) -> None:
-        """The level at ``key`` is now this."""
-        index = bisect_left(self.keys, key)
-        if index < len(self.keys) and self.keys[index] == key:
-            self.tokens[index] = token
-            self.levels[index] = level
-        else:
-            self.keys.insert(index, key)
+        """The level at ``key`` is now this; with an empty token there is none any more.
+
+        Removing what is not there changes nothing.
+        """
+        keys = self.keys
+        index = bisect_left(keys, key)
+        if index < len(keys) and keys[index] == key:
+            if token:
+                self.tokens[index] = token
+                self.levels[index] = level
+            else:
+                del keys[index], self.tokens[index], self.levels[index]
+        elif token:
+            keys.insert(index, key)
             self.tokens.insert(index, token)
             self.levels.insert(index, level)
+        else:
+            return
         if index < CHECKED_LEVELS:
             self.touched = True
-
-    def remove(self, key: int) -> None:
-        """There is no level at ``key`` any more. Removing what is not there changes nothing."""
-        index = bisect_left(self.keys, key)
-        if index < len(self.keys) and self.keys[index] == key:
-            del self.keys[index]
-            del self.tokens[index]
-            del self.levels[index]
-            if index < CHECKED_LEVELS:
-                self.touched = True
 
     def load(self, rows: dict[int, tuple[str, Level]]) -> None:
         """Forget everything and hold these rows, given by key in any order."""

@@ -19,7 +19,7 @@ import re
 from collections import Counter
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import attrs
 import cattrs
@@ -273,10 +273,9 @@ def _text(value: object) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-@attrs.define
-class _UpdateFrame:
-    channel: str
-    type: str
+class _UpdateFrame(msgspec.Struct, gc=False):
+    channel: Literal["book"]
+    type: Literal["update"]
     data: tuple[BookUpdate, ...]
 
 
@@ -321,20 +320,18 @@ class Decoder:
         raise ProtocolError(msg)
 
     def _update(self, frame: str | bytes, epoch: int, received_ns: int) -> Message:
-        decoded = _decode_update(frame)
-        if decoded.channel != "book" or decoded.type != "update":
-            msg = "a key that stands twice"
-            raise ProtocolError(msg)
-        keys = 3  # as many as there are if each is known
-        for event in decoded.data:
+        events = _decode_update(frame).data
+        quotes = 10  # as many as there are if each key is known: two per key and per text
+        for event in events:
             _set_update_epoch(event, epoch)
             _set_update_received(event, received_ns)
-            keys += 3 + 2 * (len(event.bids) + len(event.asks))
-            keys += (event.checksum is not None) + (event.timestamp is not None)
-            _check_book(event)
-        if (frame.count('":') if isinstance(frame, str) else frame.count(b'":')) != keys:
+            quotes += 14 + 4 * (len(event.bids) + len(event.asks))
+            checksum, timestamp = event.checksum, event.timestamp
+            if checksum is None or timestamp is None or timestamp.tzinfo is None or not 0 <= checksum <= _U32:
+                quotes -= _check_book(event)
+        if (frame.count('"') if isinstance(frame, str) else frame.count(b'"')) != quotes:
             self._count_unknown_fields(_decode_tree(frame), CHANNELS["book"])
-        return Data("book", decoded.data)
+        return Data("book", events)
 
     def _message(self, tree: dict[str, Any], epoch: int, received_ns: int) -> Message:
         if "method" in tree:
@@ -423,13 +420,15 @@ class Decoder:
                 self._count("value trade.ord_type")
 
 
-def _check_book(event: BookSnapshot | BookUpdate) -> None:
-    checksum = event.checksum
+def _check_book(event: BookSnapshot | BookUpdate) -> int:
+    """Raise if the checksum or the timestamp cannot be. Returns how many quotes a frame is short of for their absence."""
+    checksum, timestamp = event.checksum, event.timestamp
     if checksum is not None and not 0 <= checksum <= _U32:
         msg = "a checksum has 32 bits"
         raise ProtocolError(msg)
-    if event.timestamp is not None:
-        _check_zone(event.timestamp)
+    if timestamp is not None:
+        _check_zone(timestamp)
+    return (2 if checksum is None else 0) + (4 if timestamp is None else 0)
 
 
 def _excerpt(frame: str | bytes) -> str:
