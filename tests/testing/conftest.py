@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -25,18 +26,24 @@ from wsproto.events import (
 )
 from wsproto.utilities import RemoteProtocolError
 
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
+    from kraken_trio.testing import Exchange
+
 
 class Gone(Exception):  # noqa: N818
     """The connection has ended: how, and with which close code."""
 
-    def __init__(self, how, code=None):
+    def __init__(self, how: str, code: int | None = None) -> None:
         super().__init__(how, code)
         self.how = how
         self.code = code
 
 
 class Rejected(Exception):  # noqa: N818
-    def __init__(self, event):
+    def __init__(self, event: Any) -> None:
         super().__init__(event.status_code)
         self.status = event.status_code
         self.headers = dict(event.headers)
@@ -45,13 +52,13 @@ class Rejected(Exception):  # noqa: N818
 class Client:
     """Reads only when asked to: whoever does not ask is a slow client."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: Any) -> None:
         self.stream = stream
         self.ws = WSConnection(ConnectionType.CLIENT)
-        self.events = deque()
-        self.parts = []
+        self.events: deque[Any] = deque()
+        self.parts: list[Any] = []
 
-    async def upgrade(self, path="/v2"):
+    async def upgrade(self, path: str = "/v2") -> None:
         await self.stream.send_all(self.ws.send(Request(host="127.0.0.1", target=path)))
         event = await self.event()
         if isinstance(event, RejectConnection):
@@ -59,7 +66,7 @@ class Client:
             raise Rejected(event)
         assert isinstance(event, AcceptConnection)
 
-    async def event(self):
+    async def event(self) -> Any:
         while not self.events:
             try:
                 data = await self.stream.receive_some(65536)
@@ -74,7 +81,7 @@ class Client:
                 raise Gone("nonsense") from error
         return self.events.popleft()
 
-    async def receive(self):
+    async def receive(self) -> Any:
         """The next message, whole."""
         while True:
             event = await self.event()
@@ -91,32 +98,34 @@ class Client:
                 self.parts.clear()
                 return whole
 
-    async def receive_data(self, channel="book"):
+    async def receive_data(self, channel: str = "book") -> Any:
         """The next frame of a channel."""
         while True:
             text = await self.receive()
             if json.loads(text).get("channel") == channel:
                 return text
 
-    async def send(self, event):
+    async def send(self, event: Any) -> None:
         """A text, or any event of wsproto."""
         await self.stream.send_all(self.ws.send(TextMessage(event) if isinstance(event, str) else event))
 
-    async def subscribe(self, channel="book", symbol=("BTC/USD",), **params):
+    async def subscribe(self, channel: str = "book", symbol: Any = ("BTC/USD",), **params: Any) -> None:
         params |= {"channel": channel, "symbol": list(symbol)}
         await self.send(json.dumps({"method": "subscribe", "params": params}))
 
 
-def port_of(exchange):
+def port_of(exchange: Exchange) -> int:
     return int(exchange.url.split(":")[2].partition("/")[0])
 
 
 @asynccontextmanager
-async def connect(exchange, ssl_context=None, path="/v2"):
+async def connect(
+    exchange: Exchange, ssl_context: ssl.SSLContext | None = None, path: str = "/v2"
+) -> AsyncIterator[Client]:
     """A client after its upgrade. Raises :class:`Rejected`."""
     tcp = await trio.open_tcp_stream("127.0.0.1", port_of(exchange))
     try:
-        stream = tcp
+        stream: trio.abc.Stream = tcp
         if ssl_context is not None:
             stream = trio.SSLStream(tcp, ssl_context, server_hostname="127.0.0.1", https_compatible=True)
         client = Client(stream)
@@ -127,15 +136,15 @@ async def connect(exchange, ssl_context=None, path="/v2"):
 
 
 @pytest.fixture(name="connect")
-def connect_fixture():
+def connect_fixture() -> Any:
     return connect
 
 
-@pytest.fixture(name="Gone")
-def gone_fixture():
+@pytest.fixture
+def gone() -> type[Gone]:
     return Gone
 
 
-@pytest.fixture(name="Rejected")
-def rejected_fixture():
+@pytest.fixture
+def rejected() -> type[Rejected]:
     return Rejected

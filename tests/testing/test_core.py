@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from kraken_trio.testing import (
     DropHow,
@@ -20,13 +21,19 @@ from kraken_trio.testing import (
 from kraken_trio.testing.actions import End, Send
 from kraken_trio.testing.strategies import frames as any_frames
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from kraken_trio.testing.actions import Action
+
 START_NS = 1_785_644_622 * 10**9
 
 
 class Talk:
     """One connection to a core, and a clock that is told what time it is."""
 
-    def __init__(self, **settings):
+    def __init__(self, **settings: Any) -> None:
         recording = settings.get("recording")
         market = Market(
             () if recording else settings.pop("markets", SMALL),
@@ -39,24 +46,16 @@ class Talk:
         self.number, actions = self.core.connect(self.now)
         self.first = self.texts(actions)
 
-    def texts(self, actions):
+    def texts(self, actions: Iterable[Action]) -> list[dict[str, Any]]:
         return [json.loads(action.text) for action in actions if isinstance(action, Send)]
 
-    def say(self, message, **params):
-        data = (
-            message
-            if isinstance(message, (str, bytes)) and not params
-            else json.dumps({"method": message, "params": params})
-        )
-        return self.texts(self.core.receive(self.number, data, self.now))
-
-    def ask(self, method, req_id=None, **params):
-        message = {"method": method, "params": params}
+    def ask(self, method: str, req_id: int | None = None, **params: Any) -> list[dict[str, Any]]:
+        message: dict[str, Any] = {"method": method, "params": params}
         if req_id is not None:
             message["req_id"] = req_id
         return self.texts(self.core.receive(self.number, json.dumps(message), self.now))
 
-    def tick(self, now):
+    def tick(self, now: float) -> Any:
         """Let time pass, as a shell would."""
         self.now = now
         out = []
@@ -71,7 +70,7 @@ SMALL = (
 )
 
 
-def test_the_first_frame_is_the_status_and_nothing_else():
+def test_the_first_frame_is_the_status_and_nothing_else() -> None:
     talk = Talk()
     (status,) = talk.first
     assert status["channel"] == "status"
@@ -80,7 +79,7 @@ def test_the_first_frame_is_the_status_and_nothing_else():
     assert not [action for action in talk.tick(159.0) if isinstance(action, Send)]
 
 
-def test_one_answer_per_symbol_then_the_snapshots():
+def test_one_answer_per_symbol_then_the_snapshots() -> None:
     answers = Talk().ask("subscribe", 17, channel="book", symbol=["BTC/USD", "NO/SUCH", "ETH/USD"], depth=25)
     assert [answer.get("success") for answer in answers] == [True, False, True, None, None]
     assert {answer["req_id"] for answer in answers[:3]} == {17}
@@ -116,7 +115,7 @@ def test_one_answer_per_symbol_then_the_snapshots():
         ({"channel": "book", "symbol": ["BTC/USD"], "snapshot": 1}, "Malformed request", None),
     ],
 )
-def test_refusals_in_kraken_s_words(params, error, symbol):
+def test_refusals_in_kraken_s_words(params: dict[str, Any], error: Any, symbol: Any) -> None:
     talk = Talk()
     (answer,) = talk.ask("subscribe", 3, **params)
     assert answer["error"] == error
@@ -134,7 +133,7 @@ def test_refusals_in_kraken_s_words(params, error, symbol):
      '{"method":"subscribe"}', '{"method":"ping","req_id":"x"}', '{"method":"ping","req_id":-1}'],
     ids=repr,
 )  # fmt: skip
-def test_what_makes_no_sense_is_a_malformed_request(data):
+def test_what_makes_no_sense_is_a_malformed_request(data: Any) -> None:
     talk = Talk()
     (answer,) = talk.texts(talk.core.receive(1, data, talk.now))
     assert answer["error"] == "Malformed request"
@@ -142,35 +141,36 @@ def test_what_makes_no_sense_is_a_malformed_request(data):
 
 
 @given(any_frames())
-def test_no_message_of_a_client_raises(data):
+def test_no_message_of_a_client_raises(data: Any) -> None:
     talk = Talk()
     talk.core.receive(1, data, talk.now)
     assert talk.core.requests[-1].data == data
 
 
-def test_ping():
+def test_ping() -> None:
     talk = Talk()
     (pong,) = talk.texts(talk.core.receive(1, '{"method":"ping","req_id":18446744073709551615}', talk.now))
     assert pong.pop("time_in") < pong.pop("time_out")
     assert pong == {"method": "pong", "req_id": 2**64 - 1}
 
 
-def test_second_subscriptions_are_refused():
+def test_second_subscriptions_are_refused() -> None:
     talk = Talk()
     talk.ask("subscribe", channel="book", symbol=["BTC/USD"], depth=10)
     talk.ask("subscribe", channel="ohlc", symbol=["BTC/USD"], interval=5)
-    for params, error in [
+    seconds: list[tuple[dict[str, Any], str]] = [
         ({"channel": "book", "depth": 10}, "Already subscribed"),
         ({"channel": "book", "depth": 25}, "Already subscribed"),
         ({"channel": "ohlc", "interval": 5}, "Already subscribed"),
         ({"channel": "ohlc", "interval": 15}, "Already subscribed to one ohlc interval on this symbol"),
-    ]:
+    ]
+    for params, error in seconds:
         (answer,) = talk.ask("subscribe", symbol=["BTC/USD"], **params)
         assert (answer["error"], answer["symbol"]) == (error, "BTC/USD")
     assert talk.core.subscribed() == {1: {Subscribed("book", "BTC/USD", 10), Subscribed("ohlc", "BTC/USD", 5)}}
 
 
-def test_unsubscribing():
+def test_unsubscribing() -> None:
     talk = Talk()
     talk.ask("subscribe", channel="book", symbol=["BTC/USD"], depth=25)
     (wrong,) = talk.ask("unsubscribe", 4, channel="book", symbol=["BTC/USD"], depth=10)
@@ -184,7 +184,7 @@ def test_unsubscribing():
     assert not talk.core.publish(20, talk.now)
 
 
-def test_a_snapshot_is_skipped_if_unsubscribed_before_it_went_out():
+def test_a_snapshot_is_skipped_if_unsubscribed_before_it_went_out() -> None:
     talk = Talk(snapshot_delay=0.1)
     kinds = []
     for _ in range(3):
@@ -197,14 +197,14 @@ def test_a_snapshot_is_skipped_if_unsubscribed_before_it_went_out():
     assert [frame["type"] for frame in later] == ["snapshot"]
 
 
-def test_updates_come_after_the_snapshot_and_not_without_it():
+def test_updates_come_after_the_snapshot_and_not_without_it() -> None:
     talk = Talk()
     frames = talk.ask("subscribe", channel="book", symbol=["BTC/USD"], snapshot=False)
     assert len(frames) == 1
     assert talk.texts(talk.core.publish(20, talk.now, "BTC/USD"))[0]["type"] == "update"
 
 
-def test_the_other_channels():
+def test_the_other_channels() -> None:
     talk = Talk()
     _, ticker = talk.ask("subscribe", channel="ticker", symbol=["BTC/USD"])
     (acked,) = talk.ask("subscribe", channel="trade", symbol=["BTC/USD"])
@@ -224,7 +224,7 @@ def test_the_other_channels():
     assert ids == list(range(ids[0], ids[0] + len(ids)))
 
 
-def test_a_trade_snapshot_is_the_last_fifty():
+def test_a_trade_snapshot_is_the_last_fifty() -> None:
     _, snapshot = Talk().ask("subscribe", channel="trade", symbol=["BTC/USD"], snapshot=True)
     assert snapshot["type"] == "snapshot"
     assert len(snapshot["data"]) == 50
@@ -232,16 +232,16 @@ def test_a_trade_snapshot_is_the_last_fifty():
     assert times == sorted(times)
 
 
-def test_a_bbo_ticker_follows_the_best_prices():
+def test_a_bbo_ticker_follows_the_best_prices() -> None:
     talk = Talk()
     talk.ask("subscribe", channel="ticker", symbol=["BTC/USD"], event_trigger="bbo")
     tops = [(f["data"][0]["bid"], f["data"][0]["bid_qty"], f["data"][0]["ask"], f["data"][0]["ask_qty"])
             for f in talk.texts(talk.core.publish(100, talk.now, "BTC/USD"))]  # fmt: skip
     assert len(tops) > 20
-    assert all(one != other for one, other in zip(tops, tops[1:], strict=False))
+    assert all(one != other for one, other in pairwise(tops))
 
 
-def test_heartbeats_come_every_second_after_the_first_subscription():
+def test_heartbeats_come_every_second_after_the_first_subscription() -> None:
     talk = Talk()
     talk.tick(110.0)
     talk.ask("subscribe", channel="trade", symbol=["BTC/USD"])
@@ -249,7 +249,7 @@ def test_heartbeats_come_every_second_after_the_first_subscription():
     assert beats == [{"channel": "heartbeat"}] * 5
 
 
-def test_a_refused_subscription_starts_no_heartbeat_and_an_idle_connection_is_closed():
+def test_a_refused_subscription_starts_no_heartbeat_and_an_idle_connection_is_closed() -> None:
     talk = Talk()
     talk.ask("subscribe", channel="trade", symbol=["NO/SUCH"])
     assert talk.tick(159.9) == []
@@ -258,7 +258,7 @@ def test_a_refused_subscription_starts_no_heartbeat_and_an_idle_connection_is_cl
     assert talk.core.receive(1, "{}", 161.0) == []
 
 
-def test_a_request_or_a_subscription_keeps_a_connection():
+def test_a_request_or_a_subscription_keeps_a_connection() -> None:
     talk = Talk()
     talk.tick(150.0)
     talk.core.receive(1, '{"method":"ping"}', 150.0)
@@ -267,7 +267,7 @@ def test_a_request_or_a_subscription_keeps_a_connection():
     assert not [action for action in talk.tick(400.0) if isinstance(action, End)]
 
 
-def test_a_client_sees_the_books_of_two_connections_at_any_depth():
+def test_a_client_sees_the_books_of_two_connections_at_any_depth() -> None:
     talk = Talk(rate=200.0)
     second, _ = talk.core.connect(talk.now)
     books = {1: ReferenceBook(10), second: ReferenceBook(25)}
@@ -277,15 +277,15 @@ def test_a_client_sees_the_books_of_two_connections_at_any_depth():
         actions += talk.core.receive(number, json.dumps({"method": "subscribe", "params": request}), talk.now)
     actions += talk.tick(105.0)
     for action in actions:
-        if '"channel":"book","type"' in action.text:
+        if isinstance(action, Send) and '"channel":"book","type"' in action.text:
             assert books[action.connection].feed(action.text)
     market = talk.core.market.symbols["BTC/USD"]
     for book in books.values():
         assert [price for price, _ in book.bids] == [f"{p // 10}.{p % 10}" for p, _ in market.book.bids.top(book.depth)]
 
 
-def test_equal_inputs_give_equal_frames():
-    def run():
+def test_equal_inputs_give_equal_frames() -> None:
+    def run() -> Any:
         talk = Talk(rate=100.0)
         talk.ask("subscribe", channel="book", symbol=["BTC/USD", "ETH/USD"])
         return talk.first, talk.tick(110.0), talk.core.journals[0].sent
@@ -293,7 +293,7 @@ def test_equal_inputs_give_equal_frames():
     assert run() == run()
 
 
-def test_a_paused_market_stands_still():
+def test_a_paused_market_stands_still() -> None:
     talk = Talk(rate=100.0)
     talk.ask("subscribe", channel="book", symbol=["BTC/USD"])
     talk.core.pause()
@@ -302,7 +302,7 @@ def test_a_paused_market_stands_still():
     assert 20 < sum(frame["channel"] == "book" for frame in talk.texts(talk.tick(111.0))) < 300
 
 
-def test_the_journal_can_be_bounded():
+def test_the_journal_can_be_bounded() -> None:
     talk = Talk(journal_limit=3)
     talk.ask("subscribe", channel="book", symbol=["BTC/USD"])
     talk.core.publish(50, talk.now, "BTC/USD")
@@ -323,7 +323,7 @@ RECORDED = [
 ]
 
 
-def test_a_recording_is_served_from_its_beginning_to_whom_it_concerns():
+def test_a_recording_is_served_from_its_beginning_to_whom_it_concerns() -> None:
     talk = Talk(recording=Recording.load(RECORDED))
     (depth,) = talk.ask("subscribe", channel="book", symbol=["A/B"], depth=10)
     assert depth["error"] == "Subscription depth not supported"
@@ -337,7 +337,7 @@ def test_a_recording_is_served_from_its_beginning_to_whom_it_concerns():
     assert [action.text for action in talk.tick(100.0)] == [RECORDED[3], RECORDED[5], RECORDED[6]]
 
 
-def test_a_recording_ends_for_a_subscription_that_ends():
+def test_a_recording_ends_for_a_subscription_that_ends() -> None:
     talk = Talk(recording=Recording.load(RECORDED), replay_rate=2.0)
     talk.ask("subscribe", channel="book", symbol=["A/B"], depth=25)
     assert len(talk.texts(talk.tick(100.0))) == 1
@@ -345,14 +345,14 @@ def test_a_recording_ends_for_a_subscription_that_ends():
     assert talk.texts(talk.tick(100.9)) == []
 
 
-def test_a_recording_has_a_rate():
+def test_a_recording_has_a_rate() -> None:
     talk = Talk(recording=Recording.load(RECORDED), replay_rate=2.0)
     talk.ask("subscribe", channel="book", symbol=["A/B"], depth=25)
     assert len(talk.texts(talk.tick(100.1))) == 1
     assert len(talk.texts(talk.tick(100.6))) == 1
 
 
-def test_recordings_are_read_from_files(tmp_path):
+def test_recordings_are_read_from_files(tmp_path: Path) -> None:
     lines = tmp_path / "frames.jsonl"
     lines.write_text("# a comment\n1700000000.5: " + RECORDED[3] + "\n" + RECORDED[4] + "\n")
     assert [frame.text for frame in Recording.load(lines).frames] == RECORDED[3:5]
@@ -367,5 +367,5 @@ def test_recordings_are_read_from_files(tmp_path):
             Recording.load(capture)
 
 
-def test_what_is_no_frame_is_left_out_of_a_recording():
+def test_what_is_no_frame_is_left_out_of_a_recording() -> None:
     assert Recording.load([b"{", "7", '{"channel":"book","data":[]}']).frames == []

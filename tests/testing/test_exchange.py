@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -27,12 +28,17 @@ from kraken_trio.testing import (
     read_frames,
 )
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-async def tcp_to(exchange):
+    from kraken_trio.testing import Exchange
+
+
+async def tcp_to(exchange: Exchange) -> Any:
     return await trio.open_tcp_stream("127.0.0.1", int(exchange.url.split(":")[2].partition("/")[0]))
 
 
-async def test_a_client_keeps_every_book_through_thousands_of_updates(connect):
+async def test_a_client_keeps_every_book_through_thousands_of_updates(connect: Any) -> None:
     async with open_exchange(rate=0, seed=1) as exchange, connect(exchange) as client:
         depths = dict(zip(exchange.symbols, (10, 25, 100, 500, 1000, 10, 10), strict=True))
         books = {symbol: ReferenceBook(depth) for symbol, depth in depths.items()}
@@ -47,7 +53,7 @@ async def test_a_client_keeps_every_book_through_thousands_of_updates(connect):
         assert books == {symbol: exchange.book(symbol, depth) for symbol, depth in depths.items()}
 
 
-async def test_trio_websocket_is_a_client_too():
+async def test_trio_websocket_is_a_client_too() -> None:
     async with open_exchange(rate=500) as exchange:
         async with open_websocket_url(exchange.url, message_queue_size=500) as client:
             assert '"channel":"status"' in await client.get_message()
@@ -64,7 +70,7 @@ async def test_trio_websocket_is_a_client_too():
         await exchange.wait_until(lambda it: it.connections == 0)
 
 
-async def test_what_the_exchange_knows_of_its_clients(connect):
+async def test_what_the_exchange_knows_of_its_clients(connect: Any) -> None:
     async with open_exchange(rate=0) as exchange:
         async with connect(exchange) as client:
             await client.subscribe(symbol=["BTC/USD"], depth=25)
@@ -84,7 +90,7 @@ async def test_what_the_exchange_knows_of_its_clients(connect):
         assert exchange.connects == 1
 
 
-async def test_the_market_moves_by_itself_pauses_and_resumes(connect):
+async def test_the_market_moves_by_itself_pauses_and_resumes(connect: Any) -> None:
     async with open_exchange(rate=2000) as exchange, connect(exchange) as client:
         await client.subscribe()
         for _ in range(50):
@@ -99,14 +105,14 @@ async def test_the_market_moves_by_itself_pauses_and_resumes(connect):
         await client.receive_data()
 
 
-async def test_unknown_symbols_have_no_book():
+async def test_unknown_symbols_have_no_book() -> None:
     async with open_exchange() as exchange:
         with pytest.raises(KeyError):
             exchange.book("NO/SUCH")
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), ExceptionGroup("mine", [KeyError(1)]), KeyboardInterrupt()])
-async def test_the_bodys_exception_comes_out_as_it_is(error):
+async def test_the_bodys_exception_comes_out_as_it_is(error: Any) -> None:
     with pytest.raises(type(error)) as caught:
         async with open_exchange():
             raise error
@@ -116,10 +122,10 @@ async def test_the_bodys_exception_comes_out_as_it_is(error):
         assert caught.value is error
 
 
-async def test_leaving_ends_at_once_whatever_the_clients_do(connect, Gone):
+async def test_leaving_ends_at_once_whatever_the_clients_do(connect: Any, gone: Any) -> None:
     async with open_exchange(rate=0) as exchange:
         deaf = await tcp_to(exchange)
-        async with connect(exchange) as frozen, connect(exchange) as slow:
+        async with connect(exchange) as frozen, connect(exchange):
             flood(exchange, connection=2)
             exchange.inject(Freeze(connection=1))
             with trio.CancelScope() as scope:
@@ -132,10 +138,10 @@ async def test_leaving_ends_at_once_whatever_the_clients_do(connect, Gone):
         await tcp_to(exchange)
 
 
-async def test_clients_see_the_end_of_the_exchange(connect, Gone):
+async def test_clients_see_the_end_of_the_exchange(connect: Any, gone: Any) -> None:
     async with trio.open_nursery() as nursery:
 
-        async def one_exchange(*, task_status):
+        async def one_exchange(*, task_status: trio.TaskStatus[Exchange]) -> None:
             async with open_exchange(rate=0) as exchange:
                 task_status.started(exchange)
                 await exchange.wait_until(lambda it: it.requests)
@@ -143,18 +149,18 @@ async def test_clients_see_the_end_of_the_exchange(connect, Gone):
         exchange = await nursery.start(one_exchange)
         async with connect(exchange) as client:
             await client.send("bye")
-            with pytest.raises(Gone):
+            with pytest.raises(gone):
                 while True:
                     await client.receive()
 
 
-async def test_two_exchanges_at_once():
+async def test_two_exchanges_at_once() -> None:
     async with open_exchange(rate=0) as one, open_exchange(rate=0, seed=2) as other:
         assert one.url != other.url
         assert one.book("BTC/USD", 10) != other.book("BTC/USD", 10)
 
 
-def flood(exchange, **settings):
+def flood(exchange: Exchange, **settings: Any) -> None:
     """More than any kernel buffers."""
     for _ in range(40):
         exchange.inject(Raw(payload="x" * 1_000_000, **settings))
@@ -165,13 +171,13 @@ def flood(exchange, **settings):
 
 @pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
 @pytest.mark.parametrize("how", DropHow)
-async def test_every_way_to_drop_a_connection(connect, Gone, how, tls):
+async def test_every_way_to_drop_a_connection(connect: Any, gone: Any, how: DropHow, tls: bool) -> None:
     server, trusting = contexts() if tls else (None, None)
     async with open_exchange(rate=0, ssl_context=server) as exchange, connect(exchange, trusting) as client:
         await client.receive()
         exchange.inject(Drop(how=how))
         assert exchange.connections == 0
-        with pytest.raises(Gone) as caught:
+        with pytest.raises(gone) as caught:
             await client.receive()
         assert caught.value.code == how.code
         assert caught.value.how == ("close" if how.code else "reset" if how is DropHow.RESET else "eof")
@@ -179,29 +185,29 @@ async def test_every_way_to_drop_a_connection(connect, Gone, how, tls):
 
 @pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
 @pytest.mark.parametrize("how", [DropHow.EOF, DropHow.CLOSE_1001, DropHow.TORN])
-async def test_what_was_sent_before_a_drop_arrives(connect, Gone, how, tls):
+async def test_what_was_sent_before_a_drop_arrives(connect: Any, gone: Any, how: DropHow, tls: bool) -> None:
     server, trusting = contexts() if tls else (None, None)
     async with open_exchange(rate=0, ssl_context=server) as exchange, connect(exchange, trusting) as client:
         await client.subscribe()
         received = [await client.receive_data()]
         await exchange.publish(3000, "BTC/USD")
         exchange.inject(Drop(how=how))
-        with pytest.raises(Gone):
+        with pytest.raises(gone):
             while True:
                 received.append(await client.receive_data())
         assert received == list(exchange.journal[0].sent)
 
 
-async def test_a_client_may_say_goodbye(connect, Gone):
+async def test_a_client_may_say_goodbye(connect: Any, gone: Any) -> None:
     async with open_exchange(rate=0) as exchange, connect(exchange) as client:
         await client.send(CloseConnection(code=1000))
-        with pytest.raises(Gone):
+        with pytest.raises(gone):
             while True:
                 await client.receive()
         await exchange.wait_until(lambda it: it.connections == 0)
 
 
-async def test_a_frozen_connection_stays_open_and_silent(connect):
+async def test_a_frozen_connection_stays_open_and_silent(connect: Any) -> None:
     async with open_exchange(rate=2000) as exchange, connect(exchange) as frozen:
         await frozen.subscribe()
         await frozen.receive_data()
@@ -224,11 +230,11 @@ async def test_a_frozen_connection_stays_open_and_silent(connect):
 
 
 @pytest.mark.parametrize(("status", "retry_after"), [(429, 7), (503, None), (404, None), (500, 0.5)])
-async def test_an_upgrade_can_be_refused(connect, Rejected, status, retry_after):
+async def test_an_upgrade_can_be_refused(connect: Any, rejected: Any, status: int, retry_after: float | None) -> None:
     fault = RefuseConnect(status=status, retry_after=retry_after)
     async with open_exchange(faults=[fault]) as exchange:
         assert exchange.faults == (fault,)
-        with pytest.raises(Rejected) as caught:
+        with pytest.raises(rejected) as caught:
             async with connect(exchange):
                 pass
         assert caught.value.status == status
@@ -239,22 +245,22 @@ async def test_an_upgrade_can_be_refused(connect, Rejected, status, retry_after)
         assert exchange.statistics().refused_connects == 1
 
 
-async def test_only_v2_is_served(connect, Rejected):
+async def test_only_v2_is_served(connect: Any, rejected: Any) -> None:
     async with open_exchange() as exchange:
-        with pytest.raises(Rejected) as caught:
+        with pytest.raises(rejected) as caught:
             async with connect(exchange, path="/"):
                 pass
         assert caught.value.status == 404
 
 
-async def test_an_upgrade_can_be_dropped_or_left_hanging(connect, Gone):
+async def test_an_upgrade_can_be_dropped_or_left_hanging(connect: Any, gone: Any) -> None:
     async with open_exchange(faults=[DropConnect(), HangConnect()]) as exchange:
-        with pytest.raises(Gone):
+        with pytest.raises(gone):
             async with connect(exchange):
                 pass
         async with trio.open_nursery() as nursery:
 
-            async def hang():
+            async def hang() -> None:
                 async with connect(exchange):
                     pass
 
@@ -267,7 +273,7 @@ async def test_an_upgrade_can_be_dropped_or_left_hanging(connect, Gone):
 # Bytes
 
 
-async def test_raw_bytes_arrive_verbatim(connect, Gone):
+async def test_raw_bytes_arrive_verbatim(connect: Any, gone: Any) -> None:
     async with open_exchange(rate=0) as exchange, connect(exchange) as client:
         await client.receive()
         big = "x" * 100_000
@@ -277,26 +283,26 @@ async def test_raw_bytes_arrive_verbatim(connect, Gone):
         exchange.inject(Raw(payload=b"\x00\xff", kind=RawKind.BINARY))
         assert await client.receive() == b"\x00\xff"
         exchange.inject(Raw(payload=b"\xff\xff\xff", kind=RawKind.TCP))
-        with pytest.raises(Gone) as caught:
+        with pytest.raises(gone) as caught:
             await client.receive()
         assert caught.value.code == 1002
 
 
-async def test_text_that_is_no_utf_8(connect, Gone):
+async def test_text_that_is_no_utf_8(connect: Any, gone: Any) -> None:
     async with open_exchange(rate=0) as exchange, connect(exchange) as client:
         await client.receive()
         exchange.inject(Raw(payload=b"\xff\xfe"))
-        with pytest.raises(Gone) as caught:
+        with pytest.raises(gone) as caught:
             await client.receive()
         assert caught.value.code == 1007
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"\xff" * 40, b"\x81\x05hello", b"\x81\xff" + b"\xff" * 200, b"\xc1\x80aaaa", b"\x88\x81aaaab", b"GET / HTTP/1.1\r\n"],
+    [b"\xff" * 40, b"\x81\x05hello", b"\x81\xff" + b"\xff" * 200, b"\xc1\x80aaaa", b"\x88\x81aaaab", b"GET /\r\n"],
     ids=repr,
 )  # fmt: skip
-async def test_a_clients_bad_bytes_end_only_its_own_connection(connect, data):
+async def test_a_clients_bad_bytes_end_only_its_own_connection(connect: Any, data: Any) -> None:
     async with open_exchange(rate=0) as exchange, connect(exchange) as client, connect(exchange) as bad:
         await client.receive()
         await bad.stream.send_all(data)
@@ -312,7 +318,7 @@ async def test_a_clients_bad_bytes_end_only_its_own_connection(connect, data):
     [b"\x00\x01\x02\r\n\r\n", b"POST / HTTP/1.1\r\nHost: x\r\n\r\n", b"", b"x" * 200_000],
     ids=["binary", "post", "nothing", "giant"],
 )
-async def test_bad_handshakes_are_survived(connect, data, tls):
+async def test_bad_handshakes_are_survived(connect: Any, data: Any, tls: bool) -> None:
     server, trusting = contexts() if tls else (None, None)
     async with open_exchange(rate=0, ssl_context=server) as exchange:
         stream = await tcp_to(exchange)
@@ -326,16 +332,16 @@ async def test_bad_handshakes_are_survived(connect, data, tls):
             await client.receive()
 
 
-async def test_a_giant_message_closes_with_1009(connect, Gone):
+async def test_a_giant_message_closes_with_1009(connect: Any, gone: Any) -> None:
     async with open_exchange(rate=0) as exchange, connect(exchange) as client:
         await client.receive()
-        with pytest.raises(Gone) as caught:
+        with pytest.raises(gone) as caught:
             await client.send("x" * 1_100_000)
             await client.receive()
         assert caught.value.code == 1009
 
 
-async def test_pings_are_answered(connect):
+async def test_pings_are_answered(connect: Any) -> None:
     async with open_exchange(rate=0) as exchange, connect(exchange) as client:
         await client.receive()
         await client.send(Ping(b"hello"))
@@ -345,7 +351,7 @@ async def test_pings_are_answered(connect):
 # Slow clients
 
 
-async def test_a_slow_client_gets_everything_late_and_others_do_not_wait(connect):
+async def test_a_slow_client_gets_everything_late_and_others_do_not_wait(connect: Any) -> None:
     async with open_exchange(rate=0) as exchange, connect(exchange) as slow, connect(exchange) as quick:
         await quick.receive()
         await slow.subscribe(depth=1000)
@@ -364,19 +370,19 @@ async def test_a_slow_client_gets_everything_late_and_others_do_not_wait(connect
         await exchange.drained()
 
 
-async def test_a_queue_can_be_limited(connect, Gone):
+async def test_a_queue_can_be_limited(connect: Any, gone: Any) -> None:
     async with open_exchange(rate=0, queue_limit=39) as exchange, connect(exchange) as slow:
         await slow.receive()
         flood(exchange)
         assert exchange.connections == 0
-        with pytest.raises(Gone):
+        with pytest.raises(gone):
             await slow.receive()
 
 
 # TLS
 
 
-def contexts():
+def contexts() -> Any:
     authority = trustme.CA()
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(server)
@@ -385,7 +391,7 @@ def contexts():
     return server, client
 
 
-async def test_tls(connect):
+async def test_tls(connect: Any) -> None:
     server, trusting = contexts()
     async with open_exchange(rate=0, ssl_context=server) as exchange:
         assert exchange.url.startswith("wss://127.0.0.1:")
@@ -401,7 +407,7 @@ async def test_tls(connect):
 
 
 @pytest.mark.parametrize(("name", "checksums"), [("v2_book25_ethusd.cbcap", 1129), ("v2_book25_xrpusd.cbcap", 1147)])
-async def test_a_real_recording_is_served(connect, captures, name, checksums):
+async def test_a_real_recording_is_served(connect: Any, captures: Path, name: str, checksums: int) -> None:
     recorded = [frame for frame in read_frames(captures / name) if frame.startswith('{"channel":"book"')]
     async with open_exchange(recording=captures / name) as exchange, connect(exchange) as client:
         (symbol,) = exchange.symbols

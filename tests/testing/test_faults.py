@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -41,6 +42,11 @@ from kraken_trio.testing import (
 )
 from kraken_trio.testing.actions import End, Send, SendRaw, Stall
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from kraken_trio.testing.actions import Action
+
 MARKETS = tuple(
     MarketSpec(symbol=symbol, price_precision=1, qty_precision=8, start_price="64525.0", levels=60)
     for symbol in ("BTC/USD", "ETH/USD")
@@ -50,24 +56,26 @@ MARKETS = tuple(
 class Venue:
     """A core with two connections."""
 
-    def __init__(self, *faults, recording=None):
+    def __init__(self, *faults: Any, recording: Recording | None = None) -> None:
         market = Market(MARKETS if recording is None else (), seed=5, rate=0)
         self.core = ExchangeCore(market, now=0.0, epoch_ns=0, faults=faults, recording=recording)
         self.now = 0.0
         for _ in range(2):
             self.core.connect(0.0)
 
-    def inject(self, fault):
+    def inject(self, fault: Any) -> Any:
         return self.core.inject(fault, self.now)
 
-    def ask(self, method="subscribe", connection=1, channel="book", symbol=("BTC/USD",), **params):
-        message = {"method": method, "params": {"channel": channel, "symbol": list(symbol), **params}, "req_id": 9}
+    def ask(
+        self, method: str = "subscribe", connection: int = 1, channel: str = "book", symbol: Any = ("BTC/USD",)
+    ) -> list[dict[str, Any]]:
+        message = {"method": method, "params": {"channel": channel, "symbol": list(symbol)}, "req_id": 9}
         return frames(self.core.receive(connection, json.dumps(message), self.now))
 
-    def publish(self, updates=1, symbol="BTC/USD"):
-        return [action.text for action in self.core.publish(updates, self.now, symbol)]
+    def publish(self, updates: int = 1, symbol: Any = "BTC/USD") -> Any:
+        return [text_of(action) for action in self.core.publish(updates, self.now, symbol)]
 
-    def tick(self, now):
+    def tick(self, now: float) -> Any:
         self.now = now
         out = []
         while (deadline := self.core.deadline) is not None and deadline <= now:
@@ -75,17 +83,22 @@ class Venue:
         return out
 
 
-def frames(actions):
+def text_of(action: Action) -> str:
+    assert isinstance(action, Send)
+    return action.text
+
+
+def frames(actions: Iterable[Action]) -> list[dict[str, Any]]:
     return [json.loads(action.text) for action in actions if isinstance(action, Send)]
 
 
 @pytest.fixture
-def venue():
+def venue() -> Any:
     return Venue()
 
 
 @pytest.fixture
-def book(venue):
+def book(venue: Venue) -> Any:
     """What connection 1 makes of its book frames; it has subscribed."""
     venue.ask()
     client = ReferenceBook(10)
@@ -97,14 +110,14 @@ def book(venue):
 
 
 @pytest.mark.parametrize("how", DropHow)
-def test_drop(venue, how):
+def test_drop(venue: Venue, how: DropHow) -> None:
     assert venue.inject(Drop(how=how, connection=2)) == [End(2, how)]
     assert venue.inject(Drop(how=how)) == [End(1, how)]
     assert not venue.core.connections
     assert how.code in (None, int(how.value[-4:]) if how.code else None)
 
 
-def test_freeze(venue, book):
+def test_freeze(venue: Venue, book: ReferenceBook) -> None:
     assert venue.inject(Freeze(connection=1)) == [Stall(1)]
     assert venue.publish(50) == []
     assert venue.ask() == []
@@ -114,7 +127,7 @@ def test_freeze(venue, book):
     assert venue.ask(connection=2)[0]["success"]
 
 
-def test_connects_can_be_refused(venue):
+def test_connects_can_be_refused(venue: Venue) -> None:
     refusal = RefuseConnect(status=429, retry_after=5, times=2)
     for fault in (refusal, HangConnect(), DropConnect()):
         venue.inject(fault)
@@ -122,7 +135,7 @@ def test_connects_can_be_refused(venue):
     assert venue.core.refused_connects == 4
 
 
-def test_stop_heartbeats(venue, book):
+def test_stop_heartbeats(venue: Venue, book: ReferenceBook) -> None:
     venue.ask(connection=2)
     venue.inject(StopHeartbeats(connection=1))
     assert {action.connection for action in venue.tick(5.0)} == {2}
@@ -130,13 +143,13 @@ def test_stop_heartbeats(venue, book):
     assert {action.connection for action in venue.tick(7.0)} == {1, 2}
 
 
-def test_raw(venue):
+def test_raw(venue: Venue) -> None:
     assert venue.inject(Raw(payload="{", connection=2)) == [Send(2, "{")]
     for raw in (Raw(payload=b"\xff"), Raw(payload="x", kind=RawKind.BINARY), Raw(payload=b"x", kind=RawKind.TCP)):
         assert venue.inject(raw) == [SendRaw(1, raw), SendRaw(2, raw)]
 
 
-def test_unknown_channel_and_status(venue):
+def test_unknown_channel_and_status(venue: Venue) -> None:
     assert [frame["channel"] for frame in frames(venue.inject(UnknownChannel()))] == ["weather"] * 2
     told = frames(venue.inject(SetStatus(system="maintenance")))
     assert [frame["data"][0]["system"] for frame in told] == ["maintenance"] * 2
@@ -146,7 +159,7 @@ def test_unknown_channel_and_status(venue):
 # Data
 
 
-def publish_until(venue, done):
+def publish_until(venue: Venue, done: Callable[[list[str]], object]) -> Any:
     """Market events, one by one, until this is true of the frames they sent."""
     for _ in range(500):
         texts = venue.publish()
@@ -155,7 +168,7 @@ def publish_until(venue, done):
     raise AssertionError("it never happened")
 
 
-def test_skip_update(venue, book):
+def test_skip_update(venue: Venue, book: ReferenceBook) -> None:
     venue.inject(SkipUpdate(symbol="BTC/USD"))
     journal = venue.core.journals[0]
     publish_until(venue, lambda _: journal.withheld)
@@ -172,7 +185,7 @@ def test_skip_update(venue, book):
     assert venue.core.frames_withheld == 1
 
 
-def test_skip_update_of_one_connection(venue, book):
+def test_skip_update_of_one_connection(venue: Venue, book: ReferenceBook) -> None:
     venue.ask(connection=2)
     venue.inject(SkipUpdate(connection=2, top=False))
     publish_until(venue, lambda _: venue.core.frames_withheld)
@@ -180,14 +193,14 @@ def test_skip_update_of_one_connection(venue, book):
     assert not venue.core.journals[0].withheld
 
 
-def test_skip_update_waits_for_its_symbol(venue, book):
+def test_skip_update_waits_for_its_symbol(venue: Venue, book: ReferenceBook) -> None:
     venue.inject(SkipUpdate(symbol="ETH/USD"))
     venue.publish(50)
     assert venue.core.armory.pending() == (SkipUpdate(symbol="ETH/USD"),)
 
 
 @pytest.mark.parametrize("fault", [CorruptLevel(symbol="BTC/USD"), CorruptChecksum()])
-def test_corrupt(venue, book, fault):
+def test_corrupt(venue: Venue, book: ReferenceBook, fault: Any) -> None:
     venue.inject(fault)
     journal = venue.core.journals[0]
     publish_until(venue, lambda _: journal.withheld)
@@ -201,7 +214,7 @@ def test_corrupt(venue, book, fault):
     assert different
 
 
-def test_corrupt_snapshot(venue):
+def test_corrupt_snapshot(venue: Venue) -> None:
     venue.inject(CorruptChecksum(snapshots=True))
     _, snapshot = venue.ask()
     assert not ReferenceBook(10).feed(json.dumps(snapshot))
@@ -210,9 +223,9 @@ def test_corrupt_snapshot(venue):
     assert ReferenceBook(10).feed(venue.core.journals[0].sent[-1])
 
 
-def test_consistently_crossed(venue, book):
+def test_consistently_crossed(venue: Venue, book: ReferenceBook) -> None:
     (action,) = venue.inject(CrossedBook(symbol="BTC/USD", consistent=True))
-    assert book.feed(action.text)
+    assert book.feed(text_of(action))
     assert book.crossed
     venue.ask("unsubscribe")
     venue.ask()
@@ -221,13 +234,13 @@ def test_consistently_crossed(venue, book):
         assert fresh.feed(text)
         assert fresh.crossed
     for action in venue.core.clear_faults(0.0):
-        assert fresh.feed(action.text)
+        assert fresh.feed(text_of(action))
     assert not fresh.crossed
 
 
-def test_inconsistently_crossed(venue, book):
+def test_inconsistently_crossed(venue: Venue, book: ReferenceBook) -> None:
     (action,) = venue.inject(CrossedBook(symbol="BTC/USD", consistent=False))
-    assert book.feed(action.text)
+    assert book.feed(text_of(action))
     assert book.crossed
     venue.ask("unsubscribe")
     venue.ask()
@@ -235,12 +248,12 @@ def test_inconsistently_crossed(venue, book):
     assert not book.crossed
 
 
-def test_crossing_an_unknown_market(venue):
+def test_crossing_an_unknown_market(venue: Venue) -> None:
     with pytest.raises(ValueError, match="no market"):
         venue.inject(CrossedBook(symbol="NO/SUCH", consistent=True))
 
 
-def test_unknown_field(venue, book):
+def test_unknown_field(venue: Venue, book: ReferenceBook) -> None:
     venue.inject(UnknownField(channel="book"))
     texts = publish_until(venue, bool)
     assert "x_unknown" in texts[0]
@@ -255,7 +268,7 @@ def test_unknown_field(venue, book):
 
 
 @pytest.mark.parametrize("shape", Shape)
-def test_refuse(venue, shape):
+def test_refuse(venue: Venue, shape: Shape) -> None:
     venue.inject(Refuse(symbol="ETH/USD", shape=shape))
     answers = venue.ask(symbol=["BTC/USD", "ETH/USD"])
     if shape is Shape.BARE:
@@ -270,7 +283,7 @@ def test_refuse(venue, shape):
     assert venue.ask(symbol=["ETH/USD"])[0]["success"]
 
 
-def test_refuse_other_things(venue):
+def test_refuse_other_things(venue: Venue) -> None:
     venue.inject(Refuse(error="No", channel="trade", times=None))
     venue.inject(Refuse(error="Not now", method="unsubscribe"))
     assert venue.ask()[0]["success"]
@@ -280,7 +293,7 @@ def test_refuse_other_things(venue):
     assert venue.ask("unsubscribe")[0]["success"]
 
 
-def test_refuse_some(venue):
+def test_refuse_some(venue: Venue) -> None:
     venue.inject(Refuse(chance=0.5, times=None))
     answers = [venue.ask(symbol=["BTC/USD"], channel=channel)[0].get("success") for channel in ["trade", "ticker"] * 20]
     assert True in answers
@@ -288,7 +301,7 @@ def test_refuse_some(venue):
 
 
 @pytest.mark.parametrize("existing", [False, True])
-def test_mute(venue, existing):
+def test_mute(venue: Venue, existing: bool) -> None:
     if existing:
         venue.ask()
     venue.inject(Mute(symbol="BTC/USD", channel="book", existing=existing))
@@ -303,7 +316,7 @@ def test_mute(venue, existing):
     assert venue.publish(30)
 
 
-def test_delay_acks(venue):
+def test_delay_acks(venue: Venue) -> None:
     venue.inject(DelayAcks(seconds=2.0, times=1))
     assert venue.ask() == []
     assert frames(venue.core.receive(1, '{"method":"ping"}', 0.0))[0]["method"] == "pong"
@@ -314,7 +327,7 @@ def test_delay_acks(venue):
     assert venue.tick(5.0) == []
 
 
-def test_delay_snapshots(venue):
+def test_delay_snapshots(venue: Venue) -> None:
     venue.inject(DelaySnapshots(seconds=0.5))
     assert len(venue.ask()) == 1
     assert venue.publish(20) == []
@@ -322,14 +335,14 @@ def test_delay_snapshots(venue):
     assert venue.publish(20)
 
 
-def test_duplicate_ack(venue):
+def test_duplicate_ack(venue: Venue) -> None:
     venue.inject(DuplicateAck())
     first, second, snapshot = venue.ask()
     assert first == second
     assert snapshot["type"] == "snapshot"
 
 
-def test_ignore_requests(venue):
+def test_ignore_requests(venue: Venue) -> None:
     venue.inject(IgnoreRequests(method="subscribe"))
     assert frames(venue.core.receive(1, '{"method":"ping"}', 0.0))
     assert venue.ask() == []
@@ -337,7 +350,7 @@ def test_ignore_requests(venue):
     assert [request.method for request in venue.core.requests] == ["ping", "subscribe", "subscribe"]
 
 
-def test_late_updates(venue, book):
+def test_late_updates(venue: Venue, book: ReferenceBook) -> None:
     venue.inject(LateUpdates(updates=2))
     assert venue.ask("unsubscribe")[0]["success"]
     assert len(venue.publish(60)) == 2
@@ -347,10 +360,10 @@ def test_late_updates(venue, book):
     assert venue.core.armory.pending() == (LateUpdates(updates=2),)
 
 
-def test_late_updates_end_with_a_new_subscription_or_the_connection(venue, book):
+def test_late_updates_end_with_a_new_subscription_or_the_connection(venue: Venue, book: ReferenceBook) -> None:
     venue.inject(LateUpdates(updates=1000, times=None))
     venue.ask("unsubscribe")
-    _, snapshot = venue.ask()
+    venue.ask()
     client = ReferenceBook(10)
     assert client.feed(venue.core.journals[0].sent[-1])
     assert all(client.feed(frame) for frame in venue.publish(60))
@@ -359,7 +372,7 @@ def test_late_updates_end_with_a_new_subscription_or_the_connection(venue, book)
     assert venue.publish(60) == []
 
 
-def test_update_before_snapshot(venue):
+def test_update_before_snapshot(venue: Venue) -> None:
     venue.inject(UpdateBeforeSnapshot(symbol="BTC/USD"))
     assert [answer.get("type") for answer in venue.ask()] == [None, "update", "snapshot"]
 
@@ -367,7 +380,7 @@ def test_update_before_snapshot(venue):
 # All of them
 
 
-def test_times_and_clearing(venue):
+def test_times_and_clearing(venue: Venue) -> None:
     venue.inject(DuplicateAck(times=2))
     venue.inject(IgnoreRequests(times=None))
     assert len(venue.core.armory.pending()) == 2
@@ -379,12 +392,12 @@ def test_times_and_clearing(venue):
             DuplicateAck(times=bad)
 
 
-def test_faults_are_values():
+def test_faults_are_values() -> None:
     assert SkipUpdate(symbol="BTC/USD") == SkipUpdate(symbol="BTC/USD") != SkipUpdate()
     assert len({Drop(), Drop(), Drop(how=DropHow.RESET)}) == 2
 
 
-def test_a_script():
+def test_a_script() -> None:
     venue = Venue(
         DuplicateAck(),
         Scheduled(at=2.0, fault=Drop(how=DropHow.RESET)),
@@ -395,7 +408,7 @@ def test_a_script():
     assert venue.tick(2.5) == [End(1, DropHow.RESET), End(2, DropHow.RESET)]
 
 
-def test_recordings_have_faults_too():
+def test_recordings_have_faults_too() -> None:
     snapshot, update = (
         f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"A/B","bids":[],"asks":[],"checksum":0}}]}}'
         for kind in ("snapshot", "update")

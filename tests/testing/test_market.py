@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from kraken_trio.requests import DEPTHS
 from kraken_trio.testing import DEFAULT_MARKETS, Market, MarketSpec, ReferenceBook, frames
@@ -14,15 +15,22 @@ from kraken_trio.testing.model import parse_frame
 from kraken_trio.testing.serverbook import ASK, BID, DepthChange, ServerBook, scaled_text
 from kraken_trio.testing.strategies import book_histories
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kraken_trio.events import Level
+    from kraken_trio.testing.market import MarketUpdate, SymbolMarket
+    from kraken_trio.testing.strategies import BookHistory
+
 START_NS = 1_785_644_622 * 10**9
 
 
-def snapshot_frame(market, depth):
+def snapshot_frame(market: SymbolMarket, depth: Any) -> Any:
     top = DepthChange(tuple(market.book.bids.top(depth)), tuple(market.book.asks.top(depth)))
     return frames.book("snapshot", market.spec, top, market.book.checksum(), market.time_ns)
 
 
-def server_levels(market, depth):
+def server_levels(market: SymbolMarket, depth: Any) -> Any:
     spec = market.spec
     return tuple(
         [
@@ -34,7 +42,7 @@ def server_levels(market, depth):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_plain_client_always_has_exactly_the_exchanges_top(seed):
+def test_a_plain_client_always_has_exactly_the_exchanges_top(seed: int) -> None:
     market = Market(seed=seed, rate=0, start_ns=START_NS)
     clients = {}
     for symbol, one in market.symbols.items():
@@ -42,7 +50,7 @@ def test_a_plain_client_always_has_exactly_the_exchanges_top(seed):
         for depth in DEPTHS:
             client = clients[symbol, depth] = ReferenceBook(depth)
             assert client.feed(snapshot_frame(one, depth))
-    seen = Counter()
+    seen: Counter[Any] = Counter()
     for number in range(800):
         (update,) = market.burst(1, START_NS + number * 10**7)
         one = market.symbols[update.symbol]
@@ -62,7 +70,7 @@ def test_a_plain_client_always_has_exactly_the_exchanges_top(seed):
     st.integers(1, 6),
     st.lists(st.lists(st.tuples(st.booleans(), st.integers(1, 12), st.integers(0, 3)), min_size=1, max_size=8)),
 )
-def test_the_window_rules_hold_for_any_sequence_of_changes(depth, messages):
+def test_the_window_rules_hold_for_any_sequence_of_changes(depth: Any, messages: Any) -> None:
     book = ServerBook()
     book.watch(frozenset({depth}))
     whole, eager = ReferenceBook(depth), ReferenceBook(depth)
@@ -83,7 +91,7 @@ def test_the_window_rules_hold_for_any_sequence_of_changes(depth, messages):
         assert whole.asks == top[1]
 
 
-def test_a_level_pushed_out_and_gone_within_one_message_does_not_come_back():
+def test_a_level_pushed_out_and_gone_within_one_message_does_not_come_back() -> None:
     book = ServerBook(asks={10: 1, 20: 2, 30: 3})
     book.watch(frozenset({2}))
     client = ReferenceBook(2, asks=[("10", "1"), ("20", "2")])
@@ -94,14 +102,14 @@ def test_a_level_pushed_out_and_gone_within_one_message_does_not_come_back():
     assert client.asks == [("10", "1"), ("30", "3")]
 
 
-def test_the_entering_level_follows_the_removal():
+def test_the_entering_level_follows_the_removal() -> None:
     book = ServerBook(bids={10: 1, 9: 2, 8: 3})
     book.watch(frozenset({2}))
     book.put(BID, 10, 0)
     assert book.commit().windows[2] == DepthChange(((10, 0), (8, 3)), ())
 
 
-def test_nothing_is_said_of_what_is_behind_the_window():
+def test_nothing_is_said_of_what_is_behind_the_window() -> None:
     book = ServerBook(bids={10: 1, 9: 2, 8: 3})
     book.watch(frozenset({2}))
     book.put(BID, 8, 7)
@@ -110,26 +118,26 @@ def test_nothing_is_said_of_what_is_behind_the_window():
     assert not change.best_changed
 
 
-def test_the_same_seed_is_the_same_market_and_another_is_not():
+def test_the_same_seed_is_the_same_market_and_another_is_not() -> None:
     one, same, other = (Market(seed=seed, rate=100, start_ns=START_NS) for seed in (7, 7, 8))
     assert list(one.step(START_NS + 5 * 10**9)) == list(same.step(START_NS + 5 * 10**9))
     assert one.symbols["BTC/USD"].book.bids.qty == same.symbols["BTC/USD"].book.bids.qty
     assert one.symbols["BTC/USD"].book.bids.qty != other.symbols["BTC/USD"].book.bids.qty
 
 
-def test_a_symbol_more_does_not_change_the_others():
+def test_a_symbol_more_does_not_change_the_others() -> None:
     few = Market(DEFAULT_MARKETS[:1], seed=1, start_ns=START_NS)
     many = Market(DEFAULT_MARKETS, seed=1, start_ns=START_NS)
     for _ in range(50):
         assert list(few.burst(1, START_NS, "BTC/USD")) == list(many.burst(1, START_NS, "BTC/USD"))
 
 
-def test_the_rate_is_about_what_was_asked_for():
+def test_the_rate_is_about_what_was_asked_for() -> None:
     market = Market(seed=1, rate=200, start_ns=START_NS)
     assert 7_000 < len(list(market.step(START_NS + 50 * 10**9))) < 13_000
 
 
-def test_trades_take_from_the_book_what_they_print():
+def test_trades_take_from_the_book_what_they_print() -> None:
     market = Market(seed=2, rate=0, start_ns=START_NS)
     btc = market.symbols["BTC/USD"]
     trades, last_id = 0, btc.tape.next_id - 1
@@ -145,12 +153,12 @@ def test_trades_take_from_the_book_what_they_print():
     assert trades > 30
 
 
-def test_a_market_shows_all_that_a_client_must_cope_with():
+def test_a_market_shows_all_that_a_client_must_cope_with() -> None:
     market = Market(seed=3, rate=300, start_ns=START_NS)
     for one in market.symbols.values():
         one.book.watch(frozenset({10}))
-    seen = Counter()
-    instants = Counter()
+    seen: Counter[Any] = Counter()
+    instants: Counter[Any] = Counter()
     for update in market.step(START_NS + 60 * 10**9):
         instants[update.symbol, update.time_ns // 10**6] += 1
         for window in update.book.windows.values():
@@ -164,7 +172,7 @@ def test_a_market_shows_all_that_a_client_must_cope_with():
     assert max(instants.values()) >= 12
 
 
-def test_candles_and_ticker_come_from_the_trades():
+def test_candles_and_ticker_come_from_the_trades() -> None:
     market = Market(seed=4, rate=0, start_ns=START_NS).symbols["ETH/USD"]
     tape = market.tape
     before = tape.count
@@ -178,10 +186,10 @@ def test_candles_and_ticker_come_from_the_trades():
     assert ticker["bid"] == scaled_text(-market.book.bids.keys[0], 2)
     begins = [candle.begin_ns for candle in tape.candles[1]]
     assert begins == sorted(set(begins))
-    assert any(later - earlier > 60 * 10**9 for earlier, later in zip(begins, begins[1:], strict=False))
+    assert any(later - earlier > 60 * 10**9 for earlier, later in pairwise(begins))
 
 
-def test_numbers_have_exactly_the_markets_digits():
+def test_numbers_have_exactly_the_markets_digits() -> None:
     for market in Market(seed=5, rate=0, start_ns=START_NS).symbols.values():
         spec = market.spec
         for level in parse_frame(snapshot_frame(market, 25))["data"][0]["bids"]:
@@ -193,22 +201,22 @@ def test_numbers_have_exactly_the_markets_digits():
     ("value", "precision", "text"),
     [(5, 2, "0.05"), (1234, 8, "0.00001234"), (7, 0, "7"), (100, 2, "1.00"), (-5, 5, "-0.00005"), (0, 3, "0.000")],
 )
-def test_scaled_text(value, precision, text):
+def test_scaled_text(value: int, precision: int, text: str) -> None:
     assert scaled_text(value, precision) == text
 
 
-def test_a_start_price_with_too_many_decimals_is_refused():
+def test_a_start_price_with_too_many_decimals_is_refused() -> None:
     with pytest.raises(ValueError, match="decimals"):
         Market([MarketSpec(symbol="A/B", price_precision=1, qty_precision=1, start_price="1.25")])
 
 
-def test_crossing_stays_until_it_is_taken_back():
+def test_crossing_stays_until_it_is_taken_back() -> None:
     market = Market(seed=6, rate=0, start_ns=START_NS).symbols["BTC/USD"]
     market.book.watch(frozenset({10}))
     client = ReferenceBook(10)
     client.feed(snapshot_frame(market, 10))
 
-    def feed(update):
+    def feed(update: MarketUpdate) -> Any:
         window = update.book.windows.get(10)
         return window is None or client.feed(
             frames.book("update", market.spec, window, update.book.checksum, update.time_ns)
@@ -223,10 +231,10 @@ def test_crossing_stays_until_it_is_taken_back():
 
 
 @given(book_histories())
-def test_histories_lead_where_they_say(history):
+def test_histories_lead_where_they_say(history: BookHistory) -> None:
     book = ReferenceBook(history.depth)
 
-    def texts(levels):
+    def texts(levels: Iterable[Level]) -> list[tuple[str, str]]:
         return [(format(level.price, "f"), format(level.qty, "f")) for level in levels]
 
     book.load(bids=texts(history.snapshot.bids), asks=texts(history.snapshot.asks))
