@@ -1,0 +1,197 @@
+"""Recordings: chunks of bytes go in, frames come out. Nothing in a file is trusted, and no file is held as a whole.
+
+Two forms are read; the first bytes tell which one it is:
+
+``.cbcap``
+    a line ``CBCAP1 <venue> <symbol> <unix ns>``, then, per frame, a line ``<unix ns> <byte length>``, the frame, and a
+    newline.
+one frame per line
+    each with or without ``<unix seconds>: `` before it. Lines that tell of the connection (``… <-> …``, ``… <- …``,
+    ``… -> …``, ``configuration: …``) and empty ones are passed over. Every other line is taken for a frame, so
+    that a torn one is noticed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from kraken_trio.errors import printable
+from kraken_trio.wire.v2 import MAX_FRAME_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["RecordedFrame", "RecordingError", "read_frames"]
+
+MAX_LINE_BYTES: Final = MAX_FRAME_BYTES + 100
+"""The longest line that is looked for: the longest frame, and the time before it."""
+_MAX_HEADER_BYTES: Final = 200
+
+_MAGIC: Final = b"CBCAP"
+_COMPRESSED: Final = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"PK\x03\x04": "zip",
+}
+_LONGEST_MAGIC: Final = 6
+
+_FILE_HEADER = re.compile(rb"CBCAP1 \S+ \S+ [0-9]{1,20}")
+_FRAME_HEADER = re.compile(rb"[0-9]{1,20} ([0-9]{1,20})")
+_TIME = re.compile(rb"[0-9]{1,20}(\.[0-9]{1,20})?: ")
+_NO_FRAME = re.compile(rb"[^\s{\[]\S* (<->|<-|->) |configuration:")
+
+
+@attrs.frozen
+class RecordedFrame:
+    """One frame as it was received, and where it stands."""
+
+    data: bytes
+    number: int
+    """Counted from 1."""
+    offset: int
+    """Of its first byte in the file, counted from 0."""
+    line: int | None = None
+    """Counted from 1; None in a ``.cbcap``, where a frame is found by its offset."""
+
+    @property
+    def where(self) -> str:
+        """For people."""
+        return f"frame {self.number} ({'' if self.line is None else f'line {self.line}, '}byte {self.offset})"
+
+
+class RecordingError(Exception):
+    """The file ends here: it is damaged, or no recording. What came before is good."""
+
+
+def read_frames(chunks: Iterable[bytes]) -> Iterator[RecordedFrame]:
+    """The frames of a recording, in order. Raises :class:`RecordingError`.
+
+    It holds no more than one frame and one chunk at a time.
+    """
+    source = _Source(chunks)
+    start = source.peek(_LONGEST_MAGIC)
+    for magic, name in _COMPRESSED.items():
+        if start.startswith(magic):
+            msg = f"it is compressed ({name}): decompress it first"
+            raise RecordingError(msg)
+    if not start:
+        msg = "it is empty"
+        raise RecordingError(msg)
+    return _framed(source) if start.startswith(_MAGIC) else _lines(source)
+
+
+def _framed(source: _Source) -> Iterator[RecordedFrame]:
+    header = source.line(_MAX_HEADER_BYTES)
+    if header is None or not _FILE_HEADER.fullmatch(header.rstrip(b"\r")):
+        msg = f"its first line is not 'CBCAP1 <venue> <symbol> <unix ns>', but {_excerpt(header or source.rest)}"
+        raise RecordingError(msg)
+    number = 0
+    while source.peek(1):
+        number += 1
+        at = source.offset
+        place = f"frame {number} (byte {at})"
+        header = source.line(_MAX_HEADER_BYTES)
+        if header is None:
+            if source.ended:
+                msg = f"it is cut off in the header of {place}"
+            else:
+                msg = f"{place} should begin with '<unix ns> <byte length>', but there is {_excerpt(source.rest)}"
+            raise RecordingError(msg)
+        match = _FRAME_HEADER.fullmatch(header)
+        if match is None:
+            msg = f"{place} should begin with '<unix ns> <byte length>', but there is {_excerpt(header)}"
+            raise RecordingError(msg)
+        size = int(match[1])
+        if size > MAX_FRAME_BYTES:
+            msg = f"{place} says that it is {size} bytes long; no frame is longer than {MAX_FRAME_BYTES}"
+            raise RecordingError(msg)
+        begin = source.offset
+        data = source.exactly(size + 1)
+        if len(data) <= size:
+            msg = f"it is cut off in {place}: {size} bytes and a newline should follow its header, {len(data)} do"
+            raise RecordingError(msg)
+        if not data.endswith(b"\n"):
+            msg = f"{place} says that it is {size} bytes long, but no newline follows them"
+            raise RecordingError(msg)
+        yield RecordedFrame(data[:-1], number, begin)
+
+
+def _lines(source: _Source) -> Iterator[RecordedFrame]:
+    if source.peek(3) == b"\xef\xbb\xbf":
+        source.exactly(3)
+    number = line = 0
+    while source.peek(1):
+        line += 1
+        begin = source.offset
+        text = source.line(MAX_LINE_BYTES)
+        if text is None:
+            if not source.ended:
+                msg = (
+                    f"line {line} (byte {begin}) is longer than any frame ({MAX_FRAME_BYTES} bytes): it is no recording"
+                )
+                raise RecordingError(msg)
+            text = source.exactly(len(source.rest))  # the last one, without a newline
+        time = _TIME.match(text)
+        data = text[time.end() :] if time else text
+        begin += len(text) - len(data.lstrip())
+        data = data.strip()
+        if data and not _NO_FRAME.match(data):
+            number += 1
+            yield RecordedFrame(data, number, begin, line)
+
+
+def _excerpt(data: bytes) -> str:
+    return repr(printable(data[:40].decode("utf-8", "replace"), 40)) if data else "nothing"
+
+
+class _Source:
+    """Bytes by the line or by the number."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._held = bytearray()
+        self.offset = 0
+        """Of the next byte."""
+        self.ended = False
+        """Is all that is left in memory?"""
+
+    @property
+    def rest(self) -> bytes:
+        """What is in memory."""
+        return bytes(self._held)
+
+    def peek(self, size: int) -> bytes:
+        """The next bytes, which stay; fewer at the end."""
+        while len(self._held) < size and self._more():
+            pass
+        return bytes(self._held[:size])
+
+    def exactly(self, size: int) -> bytes:
+        """So many bytes; fewer at the end."""
+        while len(self._held) < size and self._more():
+            pass
+        taken = bytes(self._held[:size])
+        del self._held[:size]
+        self.offset += len(taken)
+        return taken
+
+    def line(self, limit: int) -> bytes | None:
+        """The next line, without its newline. None, and nothing is taken, if there is none within ``limit`` bytes."""
+        searched = 0
+        while (end := self._held.find(b"\n", searched, limit + 1)) < 0:
+            searched = len(self._held)
+            if searched > limit or not self._more():
+                return None
+        return self.exactly(end + 1)[:-1]
+
+    def _more(self) -> bool:
+        chunk = next(self._chunks, b"")
+        self._held += chunk
+        if not chunk:
+            self.ended = True
+        return bool(chunk)

@@ -1,0 +1,235 @@
+"""What a recording's frames prove: every book of it rebuilt and checked, by the code that a live client uses.
+
+Rules:
+
+* A checksum that came counts as verified only if the book had it. One that could not be checked, because there was no
+  snapshot yet, or none since a mismatch, is not verified.
+* A book's depth is what the exchange's answer to the subscription says; without one it is the one that the user
+  said; without that the smallest that Kraken offers and the snapshot fits in.
+* After a failure a book is checked again from its next snapshot.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import msgspec
+
+from kraken_trio.book import OrderBook
+from kraken_trio.cli.recordings import RecordingError
+from kraken_trio.cli.words import counted
+from kraken_trio.errors import ChecksumMismatch, ProtocolError, printable
+from kraken_trio.events import BookSnapshot, BookUpdate
+from kraken_trio.requests import DEPTHS
+from kraken_trio.wire import v2
+from kraken_trio.wire.messages import Ack, Data, Heartbeat, Method, Unknown
+
+if TYPE_CHECKING:
+    from kraken_trio.cli.recordings import RecordedFrame
+
+__all__ = ["MAX_FAILURES", "Failure", "SymbolReport", "Verification"]
+
+MAX_FAILURES: Final = 20
+"""Failures of one file that are described; the others are counted."""
+MAX_SYMBOLS: Final = 10_000
+"""Kraken has about 1500."""
+
+_SENSELESS_LIMIT: Final = 20
+"""If so many frames at the beginning make no sense, the file is something else."""
+_MAX_OTHERS: Final = 64  # a peer chooses the names
+
+_V1_DATA = re.compile(rb"\[\s*[0-9]+\s*,")  # [channelID, ...
+_V1 = "it is a recording of Kraken's older protocol, v1, which cannot be verified yet; v2 is wss://ws.kraken.com/v2"
+
+
+@attrs.define
+class SymbolReport:
+    """What was found of one symbol's book."""
+
+    symbol: str
+    depth: int | None = None
+    """The last one; None before the first snapshot."""
+    depth_inferred: bool = False
+    """Neither the recording nor the user said it."""
+    checksums: int = 0
+    """How many came."""
+    verified: int = 0
+    mismatches: int = 0
+    unchecked: int = 0
+    """Checksums of updates without a verified book to apply them to."""
+    crossed: int = 0
+    """Messages after which the verified book was crossed: the exchange's own state."""
+
+
+@attrs.frozen(kw_only=True)
+class Failure:
+    """One thing that is wrong, for people: printable."""
+
+    where: str
+    """The place in the file; empty if it is the file as a whole."""
+    problem: str
+    evidence: ChecksumMismatch | None = attrs.field(default=None, eq=False)
+    hint: str = ""
+
+
+@attrs.define
+class _AckResult:
+    symbol: str
+    depth: int
+
+
+@attrs.define
+class _AckFrame:
+    result: _AckResult
+
+
+_decode_ack = msgspec.json.Decoder(_AckFrame).decode
+
+
+class Verification:
+    """One file's frames, checked as they come."""
+
+    def __init__(self, depth: int | None = None) -> None:
+        self.symbols: dict[str, SymbolReport] = {}
+        self.failures: list[Failure] = []
+        """The first ones."""
+        self.failure_count: int = 0
+        self.frames: int = 0
+        self.others: Counter[str] = Counter()
+        """Frames in which there is nothing to check, by what they are."""
+        self._depth = depth
+        self._acked: dict[str, int] = {}
+        self._books: dict[str, OrderBook] = {}
+        self._decoder = v2.Decoder()
+        self._senseless = 0
+
+    @property
+    def checksums(self) -> int:
+        return sum(report.checksums for report in self.symbols.values())
+
+    @property
+    def verified(self) -> int:
+        return sum(report.verified for report in self.symbols.values())
+
+    @property
+    def ok(self) -> bool:
+        """Something was verified, and nothing failed."""
+        return not self.failure_count and 0 < self.verified == self.checksums
+
+    def take(self, frame: RecordedFrame) -> None:
+        """The next frame. Raises :class:`RecordingError` if the file cannot be checked at all."""
+        self.frames += 1
+        if _V1_DATA.match(frame.data):
+            raise RecordingError(_V1)
+        try:
+            message = self._decoder.decode(frame.data)
+        except ProtocolError as error:
+            self._senseless += 1
+            if self._senseless == self.frames == _SENSELESS_LIMIT:
+                self.failures.clear()
+                self.failure_count = 0
+                msg = f"it is no recording of Kraken's v2 protocol: none of its first {self.frames} frames makes sense"
+                raise RecordingError(msg) from None
+            self._fail(Failure(where=frame.where, problem=f"it makes no sense: {error}"))
+            return
+        if isinstance(message, Data) and message.channel == "book":
+            for event in message.events:
+                assert isinstance(event, BookSnapshot | BookUpdate)
+                self._check(event, frame)
+        elif isinstance(message, Data):
+            self._other(message.channel)
+        elif isinstance(message, Ack):
+            self._other("control frames")
+            if message.method is Method.SUBSCRIBE and message.channel == "book":
+                self._subscribed(frame.data)
+        elif isinstance(message, Heartbeat):
+            self._other("heartbeats")
+        elif isinstance(message, Unknown):
+            if message.what == "frame" and b'"event"' in frame.data:
+                raise RecordingError(_V1)
+            self._other(message.what)
+        else:
+            self._other("control frames")
+
+    def end(self, error: RecordingError | None = None) -> None:
+        """The file is over, or cannot be read further."""
+        if error is not None:
+            self._fail(Failure(where="", problem=str(error)))
+        elif not self.frames:
+            self._fail(Failure(where="", problem="there is no frame in it"))
+        elif not self.checksums:
+            found = ", ".join(f"{count:,} {what}" for what, count in self.others.most_common(8)) or "nothing else"
+            problem = f"there is nothing to verify: no checksum of a book in {counted(self.frames, 'frame')} ({found})"
+            self._fail(Failure(where="", problem=problem))
+
+    def _subscribed(self, data: bytes) -> None:
+        try:
+            result = _decode_ack(data).result
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return  # an answer without the depth
+        if result.depth in DEPTHS and (result.symbol in self._acked or len(self._acked) < MAX_SYMBOLS):
+            self._acked[result.symbol] = result.depth
+            report = self.symbols.get(result.symbol)
+            if report is not None and report.depth_inferred:  # the answer came after the snapshot
+                self._books[result.symbol].depth = report.depth = result.depth
+                report.depth_inferred = False
+
+    def _check(self, event: BookSnapshot | BookUpdate, frame: RecordedFrame) -> None:
+        symbol = event.symbol
+        report = self.symbols.get(symbol)
+        if report is None:
+            if len(self.symbols) >= MAX_SYMBOLS:
+                msg = f"{frame.where} is of yet another symbol: there are more than {MAX_SYMBOLS}"
+                raise RecordingError(msg)
+            report = self.symbols[symbol] = SymbolReport(symbol)
+        has_checksum = event.checksum is not None
+        report.checksums += has_checksum
+        book = self._book_for(event, report)
+        if book is None or not (book.available or isinstance(event, BookSnapshot)):
+            if has_checksum:
+                self._unchecked(report, frame)
+            return
+        try:
+            book.apply(event)
+        except ChecksumMismatch as error:
+            report.mismatches += 1
+            hint = ""
+            if report.depth_inferred:
+                hint = f"the depth {report.depth} was inferred from the snapshot: if it was another, say --depth"
+            self._fail(Failure(where=frame.where, problem=str(error), evidence=error, hint=hint))
+        except ProtocolError as error:
+            self._fail(Failure(where=frame.where, problem=f"{printable(report.symbol, 40)}: {error}"))
+        else:
+            report.verified += has_checksum
+            report.crossed += book.crossed
+
+    def _unchecked(self, report: SymbolReport, frame: RecordedFrame) -> None:
+        report.unchecked += 1
+        if report.depth is None and report.unchecked == 1:  # else the reason is a failure that was told already
+            problem = f"{printable(report.symbol, 40)}: an update before the first snapshot, which cannot be checked"
+            self._fail(Failure(where=frame.where, problem=problem))
+
+    def _book_for(self, event: BookSnapshot | BookUpdate, report: SymbolReport) -> OrderBook | None:
+        book = self._books.get(event.symbol)
+        if isinstance(event, BookUpdate):
+            return book
+        depth = self._acked.get(event.symbol) or self._depth
+        report.depth_inferred = depth is None
+        if depth is None:
+            levels = max(len(event.bids), len(event.asks))
+            depth = next((offered for offered in DEPTHS if offered >= levels), levels)
+        if book is None or book.depth != depth:
+            book = self._books[event.symbol] = OrderBook(depth)
+        report.depth = depth
+        return book
+
+    def _other(self, what: str) -> None:
+        self.others[what if what in self.others or len(self.others) < _MAX_OTHERS else "more"] += 1
+
+    def _fail(self, failure: Failure) -> None:
+        self.failure_count += 1
+        if len(self.failures) < MAX_FAILURES:
+            self.failures.append(failure)

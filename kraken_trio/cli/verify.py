@@ -1,0 +1,165 @@
+"""``kraken-trio verify``: files in, a report out."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from kraken_trio.cli.recordings import RecordingError, read_frames
+from kraken_trio.cli.verification import Verification
+from kraken_trio.cli.words import counted
+from kraken_trio.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from rich.console import Console
+
+    from kraken_trio.cli.verification import Failure, SymbolReport
+
+__all__ = ["STDIN", "verify_files"]
+
+STDIN: Final = "-"
+_CHUNK_BYTES: Final = 256 * 1024
+_DESCRIBED_BRIEFLY: Final = 10
+"""Failures of a file that are told in a line each, after the first one, which is told in full."""
+
+
+def verify_files(paths: Sequence[str], *, depth: int | None, out: Console, err: Console) -> bool:
+    """Check all of ``paths`` and report on ``out``; the progress is shown on ``err``. True if nothing is wrong."""
+    checked: list[tuple[str, Verification]] = []
+    show_progress = err.is_terminal and not err.is_dumb_terminal
+    for path in paths:
+        verification = Verification(depth)
+        name = "standard input" if path == STDIN else printable(path, 400)
+        progress = _progress(err) if show_progress else None
+        with progress or nullcontext():
+            _verify_file(path, verification, _meter(progress, path, verification))
+        checked.append((name, verification))
+        _report(name, verification, out)
+    _conclude(checked, out)
+    return all(verification.ok for _, verification in checked)
+
+
+def _verify_file(path: str, verification: Verification, advance: Callable[[int], None]) -> None:
+    def chunks(file: BinaryIO) -> Iterator[bytes]:
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
+            advance(len(chunk))
+
+    try:
+        with _open(path) as file:
+            for frame in read_frames(chunks(file)):
+                verification.take(frame)
+    except RecordingError as error:
+        verification.end(error)
+    except OSError as error:
+        verification.end(RecordingError(f"it cannot be read: {error.strerror or printable(error)}"))
+    else:
+        verification.end()
+
+
+def _open(path: str) -> AbstractContextManager[BinaryIO]:
+    return nullcontext(sys.stdin.buffer) if path == STDIN else Path(path).open("rb")
+
+
+# The progress
+
+
+def _progress(err: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TextColumn("{task.fields[checksums]:>9,} verified", markup=False),
+        TimeRemainingColumn(compact=True),
+        console=err,
+        transient=True,
+    )
+
+
+def _meter(progress: Progress | None, path: str, verification: Verification) -> Callable[[int], None]:
+    if progress is None:
+        return lambda _size: None
+    size = Path(path).stat().st_size if path != STDIN and Path(path).is_file() else None
+    task = progress.add_task(printable(Path(path).name, 30), total=size, checksums=0)
+
+    def advance(chunk: int) -> None:
+        progress.update(task, advance=chunk, checksums=verification.verified)
+
+    return advance
+
+
+# The report
+
+
+def _report(name: str, verification: Verification, out: Console) -> None:
+    _print(out, Text(name, "bold"), Text(f": {counted(verification.frames, 'frame')}"))
+    reports = list(verification.symbols.values())
+    width = max((len(printable(report.symbol, 40)) for report in reports), default=0)
+    for report in reports:
+        _print(out, _line_of(report, width))
+    for index, failure in enumerate(verification.failures[: 1 + _DESCRIBED_BRIEFLY]):
+        _print(out, *_told(failure))
+        if index == 0:
+            _evidence(failure, out)
+    untold = verification.failure_count - 1 - _DESCRIBED_BRIEFLY
+    if untold > 0:
+        _print(out, Text(f"  … and {counted(untold, 'more failure')}", "red"))
+
+
+def _line_of(report: SymbolReport, width: int) -> Text:
+    good = report.verified == report.checksums
+    line = Text(f"  {printable(report.symbol, 40):<{width}}  ")
+    if report.depth is not None:
+        line.append(f"depth {report.depth}{' (inferred)' if report.depth_inferred else ''}, ")
+    line.append(f"{report.verified} of {report.checksums} checksums verified", "green" if good else "red")
+    if report.mismatches:
+        line.append(f", {report.mismatches} wrong")
+    if report.unchecked:
+        line.append(f", {report.unchecked} could not be checked (no verified snapshot before them)")
+    if report.crossed:
+        line.append(f"; the exchange's own book was crossed after {counted(report.crossed, 'message')}")
+    return line
+
+
+def _told(failure: Failure) -> tuple[Text, Text]:
+    return Text("  FAILED ", "bold red"), Text(
+        f"{failure.where}: {failure.problem}" if failure.where else failure.problem
+    )
+
+
+def _evidence(failure: Failure, out: Console) -> None:
+    if failure.evidence is not None:
+        _print(out, Text(f"    checksum of the exchange: {failure.evidence.expected}"))
+        _print(out, Text(f"    checksum of the book:     {failure.evidence.computed}"))
+        _print(out, Text(f"    of the string (asks, then bids): {printable(failure.evidence.hashed, 2000)}"))
+    if failure.hint:
+        _print(out, Text(f"    {failure.hint}"))
+
+
+def _conclude(checked: Sequence[tuple[str, Verification]], out: Console) -> None:
+    verified = sum(verification.verified for _, verification in checked)
+    came = sum(verification.checksums for _, verification in checked)
+    bad = [(name, verification) for name, verification in checked if not verification.ok]
+    files = f" in {len(checked)} files" if len(checked) > 1 else ""
+    text = f"{verified} of {came} checksums verified{files}"
+    if not bad:
+        _print(out, Text(text, "bold green"))
+        return
+    name, verification = bad[0]
+    first = verification.failures[0]
+    count = sum(verification.failure_count for _, verification in bad)
+    failures = counted(count, "failure") + (", the first" if count > 1 else "")
+    place = f"{name}, {first.where}" if first.where else name
+    _print(out, Text(f"{text}; {failures} in {place}", "bold red"))
+
+
+def _print(out: Console, *parts: Text) -> None:
+    out.print(*parts, sep="", soft_wrap=True, highlight=False)
