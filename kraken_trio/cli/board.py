@@ -1,0 +1,204 @@
+"""What there is to see, as one object: events and samples change it, :mod:`kraken_trio.cli.view` draws it.
+
+Nothing here waits or prints. Everything is bounded: a board of a week is as large as one of a minute.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from kraken_trio.errors import BookUnavailable, printable
+from kraken_trio.events import (
+    BookSnapshot,
+    Candle,
+    ConnectionState,
+    Event,
+    Gap,
+    Level,
+    StateChange,
+    TickerUpdate,
+    Trade,
+)
+from kraken_trio.requests import Book, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from kraken_trio.feed import Feed
+    from kraken_trio.session import ClientStatistics
+
+__all__ = ["Board", "Entry", "Kind", "Ladder", "Quote"]
+
+_TRADES_KEPT: Final = 200
+_ENTRIES_KEPT: Final = 500
+_RATE_SECONDS: Final = 2.0
+"""Over which the rate of events is measured."""
+
+
+class Kind(enum.Enum):
+    """What an entry of the log is about: its first word on the screen."""
+
+    STATE = "state"
+    GAP = "gap"
+    BOOK = "book"
+    FAULT = "fault"
+    """Something that the demo does to its own exchange."""
+    REFUSED = "refused"
+    NOTE = "note"
+
+
+@attrs.frozen
+class Entry:
+    """One line of the log. The text is printable."""
+
+    number: int
+    """Counted from 1."""
+    at: float
+    """Seconds since the start."""
+    kind: Kind
+    text: str
+
+
+@attrs.define
+class Ladder:
+    """One book, as it was when it was last looked at."""
+
+    symbol: str
+    depth: int
+    bids: tuple[Level, ...] = ()
+    asks: tuple[Level, ...] = ()
+    available: bool = False
+    crossed: bool = False
+    missing: str = "waiting for its first snapshot"
+    """Why it is not available."""
+    price_width: int = 1
+    """Of the longest price so far: columns may grow, but do not jump."""
+    qty_width: int = 1
+
+    def look(self, feed: Feed) -> None:
+        """Take what there is to see now."""
+        try:
+            book = feed.book(self.symbol)
+            self.bids, self.asks, self.crossed = book.bids, book.asks, book.crossed
+        except BookUnavailable:
+            self.available = False
+            return
+        self.available = True
+        for level in (*self.bids[:20], *self.asks[:20]):
+            self.price_width = max(self.price_width, len(f"{level.price:f}"))
+            self.qty_width = max(self.qty_width, len(f"{level.qty:f}"))
+
+
+@attrs.define
+class Quote:
+    """What ticker and candles said last of a symbol, and its last trade."""
+
+    symbol: str
+    ticker: TickerUpdate | None = None
+    candle: Candle | None = None
+    trade: Trade | None = None
+
+
+class Board:
+    """The state of a view."""
+
+    def __init__(self, title: str, where: str, requests: Sequence[Request], *, limit: float | None = None) -> None:
+        self.title = title
+        self.where = printable(where.partition("?")[0], 60)
+        """The address, without a query, which may hold a secret."""
+        self.limit = limit
+        """Seconds after which it ends by itself."""
+        self.elapsed: float = 0.0
+        self.channels: frozenset[str | None] = frozenset(request.channel for request in requests)
+        self.ladders: dict[str, Ladder] = {r.symbol: Ladder(r.symbol, r.depth) for r in requests if isinstance(r, Book)}
+        self.quotes: dict[str, Quote] = {r.symbol: Quote(r.symbol) for r in requests if r.symbol is not None}
+        self.trades: deque[Trade] = deque(maxlen=_TRADES_KEPT)
+        """The latest last."""
+        self.trade_count: int = 0
+        self.log: deque[Entry] = deque(maxlen=_ENTRIES_KEPT)
+        self.entry_count: int = 0
+        self.statistics: ClientStatistics | None = None
+        self.buffered: int = 0
+        """Events that wait for us."""
+        self._resyncing: set[str] = set()
+        self._samples: deque[tuple[float, int]] = deque(maxlen=100)
+
+    @property
+    def state(self) -> ConnectionState:
+        """Of the client, when it was last sampled."""
+        return self.statistics.state if self.statistics is not None else ConnectionState.CONNECTING
+
+    @property
+    def rate(self) -> float:
+        """Events per second, lately."""
+        if len(self._samples) < 2:
+            return 0.0
+        (before, few), (now, many) = self._samples[0], self._samples[-1]
+        return (many - few) / (now - before) if now > before else 0.0
+
+    def note(self, kind: Kind, text: str) -> None:
+        """Say something in the log."""
+        self.entry_count += 1
+        self.log.append(Entry(self.entry_count, self.elapsed, kind, printable(text, 300)))
+
+    def sample(self, statistics: ClientStatistics, feed: Feed, elapsed: float) -> None:
+        """Look at the client and at the books."""
+        self.statistics = statistics
+        self.elapsed = elapsed
+        self.buffered = feed.statistics().buffered
+        for ladder in self.ladders.values():
+            ladder.look(feed)
+        self._samples.append((elapsed, statistics.events))
+        while len(self._samples) > 2 and self._samples[1][0] <= elapsed - _RATE_SECONDS:
+            self._samples.popleft()
+
+    def take(self, events: Iterable[Event]) -> None:
+        """These came from the feed. Gaps that belong together are one entry."""
+        for cause, group in groupby(events, key=lambda event: event.cause if isinstance(event, Gap) else None):
+            if cause is None:
+                for event in group:
+                    self._take(event)
+            else:
+                self._gaps([event for event in group if isinstance(event, Gap)])
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, BookSnapshot):
+            again = "again" if event.symbol in self._resyncing else "for the first time"
+            self._resyncing.discard(event.symbol)
+            sizes = f"{len(event.bids)} bids, {len(event.asks)} asks"
+            self.note(Kind.BOOK, f"{event.symbol} verified {again}: {sizes}, checksum {event.checksum}")
+        elif isinstance(event, Trade):
+            self.trade_count += 1
+            self.trades.append(event)
+            self._quote(event.symbol).trade = event
+        elif isinstance(event, TickerUpdate):
+            self._quote(event.symbol).ticker = event
+        elif isinstance(event, Candle):
+            candle = self._quote(event.symbol).candle
+            if candle is None or event.interval_begin >= candle.interval_begin:
+                self._quote(event.symbol).candle = event
+        elif isinstance(event, StateChange):
+            why = f": {event.detail}" if event.detail else ""
+            self.note(Kind.STATE, f"{event.previous.value} → {event.current.value} ({event.cause.value}{why})")
+
+    def _gaps(self, gaps: Sequence[Gap]) -> None:
+        names = ", ".join(" ".join(filter(None, (gap.symbol, gap.channel))) or "everything" for gap in gaps)
+        first = gaps[0]
+        missed = sum(gap.missed or 0 for gap in gaps)
+        count = f", {missed} missed" if missed else ""
+        detail = first.detail
+        if first.evidence is not None:
+            detail = f"the book has {first.evidence.computed}, the exchange says {first.evidence.expected}"
+        self.note(Kind.GAP, f"{names} ({first.cause.value}{count}){f': {detail}' if detail else ''}")
+        for gap in gaps:
+            if gap.channel == "book" and gap.symbol in self.ladders:
+                self._resyncing.add(gap.symbol)
+                self.ladders[gap.symbol].missing = f"no verified state ({gap.cause.value})"
+
+    def _quote(self, symbol: str) -> Quote:
+        return self.quotes.get(symbol) or Quote(symbol)

@@ -1,0 +1,231 @@
+"""Showing a board while it changes: a screen that is redrawn several times a second, or plain lines.
+
+Both only read the board. What is to be printed is written by a thread, one piece at a time; while a slow terminal
+(or one that was stopped with Ctrl-S) takes its time, nothing is drawn, and the client goes on.
+"""
+
+from __future__ import annotations
+
+import io
+import signal
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, TextIO
+
+import trio
+from rich.console import Console
+from rich.live import Live
+
+from kraken_trio._nursery import open_hidden_nursery
+from kraken_trio.cli.board import Kind
+from kraken_trio.cli.view import render
+from kraken_trio.cli.words import clock, counted
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from kraken_trio.cli.board import Board, Entry
+    from kraken_trio.events import Trade
+
+__all__ = ["display", "run_until_signal", "wants_screen"]
+
+REDRAW_INTERVAL: Final = 0.125
+"""Seconds between two pictures."""
+LAST_WRITE_LIMIT: Final = 1.0
+"""Seconds that a terminal has for the last picture."""
+STATUS_INTERVAL: Final = 1.0
+"""Seconds between two status lines, when there is no screen."""
+_PLAIN_SYMBOLS: Final = 6
+"""Symbols whose best prices a status line shows."""
+
+
+def wants_screen(stream: TextIO) -> bool:
+    """Can it be drawn on?"""
+    console = Console(file=stream)
+    return console.is_terminal and not console.is_dumb_terminal and not console.legacy_windows
+
+
+async def run_until_signal(run: Callable[[], Awaitable[int]]) -> int:
+    """The result of ``run``; or, if Ctrl-C or SIGTERM ends it, 128 plus the signal's number, as shells have it."""
+    status = 0
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with open_hidden_nursery() as nursery:
+
+            async def listen() -> None:
+                nonlocal status
+                async for number in signals:
+                    status = 128 + number
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(listen)
+            status = await run()
+            nursery.cancel_scope.cancel()
+    return status
+
+
+@asynccontextmanager
+async def display(
+    board: Board, refresh: Callable[[], None], stream: TextIO, *, screen: bool, tell_trades: bool = False
+) -> AsyncIterator[None]:
+    """Show the board for the time of a block. ``refresh`` is called before each look at it.
+
+    ``tell_trades``: without a screen, a line for each trade.
+    """
+    show = _Screen(board, stream) if screen else _Lines(board, tell_trades=tell_trades)
+    writer = _Writer(stream)
+    stop, stopped = trio.Event(), trio.Event()
+
+    async def keep_showing() -> None:
+        try:
+            while not stop.is_set():
+                refresh()
+                await writer.write(show.next())
+                with trio.move_on_after(REDRAW_INTERVAL):
+                    await stop.wait()
+        finally:
+            stopped.set()
+
+    async with open_hidden_nursery() as nursery:
+        nursery.start_soon(keep_showing)
+        try:
+            yield
+        finally:
+            stop.set()
+            writer.finish()
+            with trio.CancelScope(shield=True):  # the writer has a deadline now
+                await stopped.wait()
+            refresh()
+            writer.write_now(show.last())
+
+
+class _Writer:
+    """Writes in a thread, so that a slow terminal holds up nothing but the drawing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._scope = trio.CancelScope()
+        self._is_broken = False
+
+    async def write(self, text: str) -> None:
+        """Wait until it is written. Cancelling must not tear it: :meth:`finish` can end it, though."""
+        self._scope = trio.CancelScope(shield=True)
+        with self._scope:
+            await trio.to_thread.run_sync(self.write_now, text, abandon_on_cancel=True)
+
+    def finish(self) -> None:
+        """What is being written has a little time left."""
+        self._scope.deadline = trio.current_time() + LAST_WRITE_LIMIT
+
+    def write_now(self, text: str) -> None:
+        """Write it. Raises :class:`OSError` the first time that nobody reads any more, then nothing."""
+        if self._is_broken or not text:
+            return
+        encoding = self._stream.encoding or "utf-8"
+        try:
+            self._stream.write(text.encode(encoding, "replace").decode(encoding))
+            self._stream.flush()
+        except OSError:
+            self._is_broken = True
+            raise
+
+
+class _Sink(io.StringIO):
+    """What rich takes for a terminal."""
+
+    def __init__(self, like: TextIO) -> None:
+        super().__init__()
+        self._encoding = like.encoding or "utf-8"
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # a plain attribute there
+        return self._encoding
+
+    def isatty(self) -> bool:
+        return True
+
+    def take(self) -> str:
+        text = self.getvalue()
+        self.seek(0)
+        self.truncate()
+        return text
+
+
+class _Screen:
+    """Pictures, on the terminal's second screen."""
+
+    def __init__(self, board: Board, stream: TextIO) -> None:
+        self._board = board
+        self._sink = _Sink(stream)
+        self._console = Console(file=self._sink)
+        self._live = Live(
+            console=self._console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
+        self._live.start()
+
+    def next(self) -> str:
+        width, height = self._console.size
+        ascii_only = not self._console.encoding.startswith("utf")
+        self._live.update(render(self._board, width, height, ascii_only=ascii_only), refresh=True)
+        return self._sink.take()
+
+    def last(self) -> str:
+        """Leave the terminal as it was."""
+        self._live.stop()
+        return self._sink.take()
+
+
+class _Lines:
+    """What is new, as text."""
+
+    def __init__(self, board: Board, *, tell_trades: bool) -> None:
+        self._board = board
+        self._told = 0
+        self._trades_told = 0
+        self._tell_trades = tell_trades
+        self._next_status = STATUS_INTERVAL
+
+    def next(self) -> str:
+        board = self._board
+        lines = [_entry(entry) for entry in board.log if entry.number > self._told]
+        left_out = board.entry_count - self._told - len(lines)
+        if left_out:
+            lines.insert(0, f"{'':8}{Kind.NOTE.value:<8}{counted(left_out, 'line')} left out")
+        self._told = board.entry_count
+        if self._tell_trades:
+            new = min(board.trade_count - self._trades_told, len(board.trades))
+            lines += [_trade(trade) for trade in list(board.trades)[len(board.trades) - new :]]
+            self._trades_told = board.trade_count
+        if board.elapsed >= self._next_status:
+            self._next_status = board.elapsed - board.elapsed % STATUS_INTERVAL + STATUS_INTERVAL
+            lines.append(_status(board))
+        return "".join(f"{line}\n" for line in lines)
+
+    def last(self) -> str:
+        return self.next()
+
+
+def _entry(entry: Entry) -> str:
+    return f"{entry.at:6.1f}  {entry.kind.value:<8}{entry.text}"
+
+
+def _trade(trade: Trade) -> str:
+    what = f"{trade.symbol} {trade.side.value} {trade.qty:f} at {trade.price:f} ({trade.timestamp:%H:%M:%S})"
+    return f"{'':8}{'trade':<8}{what}"
+
+
+def _status(board: Board) -> str:
+    parts = []
+    for symbol, quote in list(board.quotes.items())[:_PLAIN_SYMBOLS]:
+        ladder, ticker, candle = board.ladders.get(symbol), quote.ticker, quote.candle
+        if ladder is not None and not ladder.available:
+            parts.append(f"{symbol} unavailable")
+        elif ladder is not None:
+            best = [f"{side[0].price:f}" if side else "none" for side in (ladder.bids, ladder.asks)]
+            parts.append(f"{symbol} {' / '.join(best)}")
+        elif ticker is not None:
+            parts.append(f"{symbol} {ticker.bid:f} / {ticker.ask:f}")
+        elif candle is not None:
+            parts.append(f"{symbol} closes at {candle.close:f}")
+    parts.append(f"{board.state.value}")
+    if (now := board.statistics) is not None:
+        parts.append(f"{counted(now.events, 'event')}, {now.checksums_verified:,} verified, {counted(now.gaps, 'gap')}")
+    return f"{board.elapsed:6.1f}  {clock(board.elapsed):<8}{'; '.join(parts)}"
