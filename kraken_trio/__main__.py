@@ -1,0 +1,25 @@
+"""The command ``kraken-trio``, and ``python -m kraken_trio``. What it does is in :mod:`kraken_trio.cli`."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+_EXTRA = ("click", "rich")
+
+
+def main() -> int:
+    """Run the command line; returns the exit status."""
+    try:
+        from kraken_trio.cli.app import run  # noqa: PLC0415 (what it needs is an extra, which may be missing)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        print(f"kraken-trio: {error.name} is not installed: pip install 'kraken-trio[cli]'", file=sys.stderr)  # noqa: T201
+        return 2
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
