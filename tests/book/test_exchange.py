@@ -24,6 +24,7 @@ from hypothesis import assume, event as note, given, settings, strategies as st
 
 from kraken_trio import BookSnapshot, BookUnavailable, BookUpdate, ChecksumMismatch, Level, OrderBook, ProtocolError
 from kraken_trio.testing.model import ReferenceBook
+from kraken_trio.testing.strategies import book_histories
 
 Texts: TypeAlias = tuple[tuple[str, str], ...]
 CHECKED = 10
@@ -67,87 +68,23 @@ def _levels(texts: Texts) -> tuple[Level, ...]:
     return tuple(Level(Decimal(price), Decimal(qty)) for price, qty in texts)
 
 
-def _text(scaled: int, precision: int) -> str:
-    digits = f"{scaled:0{precision + 1}}"
-    return f"{digits[:-precision]}.{digits[-precision:]}" if precision else digits
+def _texts(levels: tuple[Level, ...]) -> Texts:
+    return tuple((f"{level.price:f}", f"{level.qty:f}") for level in levels)
 
 
-class Half:
-    """One side of the exchange's own book: all levels, and what a client of this depth is told of a change.
-
-    A key is the price of an ask, and the negated price of a bid: the best level has the lowest.
-    """
-
-    def __init__(self, depth: int) -> None:
-        self.depth = depth
-        self.levels: dict[int, int] = {}
-        self.fallen: set[int] = set()
-
-    def window(self) -> list[int]:
-        return sorted(self.levels)[: self.depth]
-
-    def change(self, key: int, qty: int) -> list[tuple[int, int]]:
-        before = self.window()
-        if qty:
-            self.levels[key] = qty
-        else:
-            self.levels.pop(key, None)
-        after = self.window()
-        told = []
-        # Until the message ends the client still holds what fell out of the window within it.
-        if key in before or key in after or key in self.fallen:
-            told.append((key, qty))
-        told += [(entered, self.levels[entered]) for entered in after if entered not in before and entered != key]
-        self.fallen |= set(before) - set(after) - {key}
-        return told
+def _message(event: BookSnapshot | BookUpdate) -> Message:
+    assert event.checksum is not None
+    first = isinstance(event, BookSnapshot)
+    return Message(_texts(event.bids), _texts(event.asks), event.checksum, first=first)
 
 
 @st.composite
 def histories(draw: st.DrawFn, *, min_updates: int = 0, max_updates: int = 6) -> History:
-    """A snapshot and updates of a market whose price moves; bids stay below it, asks at it and above."""
-    depth = draw(st.sampled_from([10, 10, 25]))
-    price_precision, qty_precision = draw(st.integers(0, 10)), draw(st.integers(0, 10))
-    middle = draw(st.integers(100, 10**6) | st.integers(100, 10**17))
-    amounts = st.integers(1, 99) | st.integers(1, 10**18 - 1)
-    bids, asks = Half(depth), Half(depth)
-    for half, sign in ((bids, -1), (asks, 1)):
-        for offset, qty in draw(st.dictionaries(st.integers(1, 40), amounts, max_size=16)).items():
-            half.levels[sign * (middle + sign * offset)] = qty
-
-    def texts(told: list[tuple[int, int]]) -> Texts:
-        return tuple((_text(abs(key), price_precision), _text(qty, qty_precision)) for key, qty in told)
-
-    def message(bids_told: list[tuple[int, int]], asks_told: list[tuple[int, int]], *, first: bool = False) -> Message:
-        model = ReferenceBook(
-            depth,
-            bids=texts([(key, bids.levels[key]) for key in bids.window()]),
-            asks=texts([(key, asks.levels[key]) for key in asks.window()]),
-        )
-        return Message(texts(bids_told), texts(asks_told), model.checksum(), first=first)
-
-    messages = [
-        message(
-            [(key, bids.levels[key]) for key in bids.window()],
-            [(key, asks.levels[key]) for key in asks.window()],
-            first=True,
-        ),
-    ]
-    for _ in range(draw(st.integers(min_updates, max_updates))):
-        middle += draw(st.integers(-3, 3))
-        changes = [(bids, key, 0) for key in bids.levels if -key >= middle]
-        changes += [(asks, key, 0) for key in asks.levels if key <= middle]
-        for half, sign in ((bids, -1), (asks, 1)):
-            for offset in draw(st.lists(st.integers(1, 12) | st.integers(1, 40), max_size=4)):
-                key = sign * (middle + sign * offset)
-                qty = draw(st.just(0) | amounts)
-                # Several entries of one price in one message have been seen; they keep their order.
-                changes += [(half, key, draw(amounts)), (half, key, qty)] if draw(st.booleans()) else [(half, key, qty)]
-        bids.fallen, asks.fallen = set(), set()
-        told: dict[int, list[tuple[int, int]]] = {id(bids): [], id(asks): []}
-        for half, key, qty in changes:
-            told[id(half)] += half.change(key, qty)
-        messages.append(message(told[id(bids)], told[id(asks)]))
-    return History(depth, price_precision, qty_precision, tuple(messages))
+    """A snapshot and updates as an exchange sends them, each with its checksum."""
+    told = draw(book_histories(depth=draw(st.sampled_from([10, 10, 25])), symbol="A/B", max_updates=max_updates))
+    assume(len(told.updates) >= min_updates)
+    messages = tuple(_message(event) for event in (told.snapshot, *told.updates))
+    return History(told.depth, told.price_precision, told.qty_precision, messages)
 
 
 def refused_at(history: History, messages: tuple[Message, ...]) -> int | None:
@@ -359,7 +296,7 @@ def test_reversed_levels_of_a_repeated_price_are_found() -> None:
     assert assert_found(history, wrong) == 1
 
 
-@given(histories(min_updates=1), st.data())
+@given(histories(), st.data())
 def test_a_swapped_side(history: History, data: st.DataObject) -> None:
     number = data.draw(st.integers(0, len(history.messages) - 1))
     message = history.messages[number]

@@ -64,7 +64,7 @@ FRAMES = (
     ),
     (
         '{"method":"subscribe","req_id":17,"result":{"channel":"ohlc","interval":1,"snapshot":true,"symbol":"BTC/USD",'
-        '"warnings":["timestamp is deprecated, use interval_begin"]},"success":true,"time_in":"2026-08-02T03:35:50.983Z"}'
+        '"warnings":["timestamp is deprecated, use interval_begin"]},"success":true,"time_in":"2026-08-02T03:35:50Z"}'
     ),
     '{"error":"Already subscribed","method":"subscribe","req_id":2,"success":false,"symbol":"BTC/USD"}',
     '{"method":"pong","req_id":101,"time_in":"2026-08-02T03:36:10.100001Z","time_out":"2026-08-02T03:36:10.100021Z"}',
