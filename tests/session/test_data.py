@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from kraken_trio.events import BookSnapshot, ConnectionState, TickerUpdate, Trade
+from kraken_trio.events import (
+    BookSnapshot,
+    Candle,
+    Cause,
+    ConnectionState,
+    Gap,
+    InstrumentUpdate,
+    TickerUpdate,
+    Trade,
+)
 from kraken_trio.requests import Book, Candles, Instruments, Request, Ticker, Trades
 from tests.session.driver import (
     BTC,
@@ -98,3 +107,122 @@ def test_a_latecomers_history_has_no_holes() -> None:
     client.add("newer", Trades(BTC))
     assert client.events("newer") == []
     assert client.requests() == []
+
+
+def test_a_repeated_trade_comes_once_and_a_jump_is_told() -> None:
+    client = Client()
+    client.follow("feed", Trades(BTC))
+    client.receive(trades(1, 2), trades(2, 3), trades(9))
+    assert ids(client, "feed") == [1, 2, 3, "missed 5", 9]
+    assert client.count("trades_missed") == 5
+    (gap,) = [event for event in client.effects.deliver["feed"] if isinstance(event, Gap)]
+    assert (gap.cause, gap.channel, gap.symbol) == (Cause.MISSED, "trade", BTC)
+    assert gap.detail == "trades 4 to 8 never came"
+    assert client.state is ConnectionState.SUBSCRIBED
+
+
+def test_history_goes_to_those_who_asked_for_it() -> None:
+    client = Client(connect=False)
+    client.add("plain", Trades(BTC))
+    client.add("history", Trades(BTC, snapshot=True))
+    client.connect()
+    (asked,) = client.requests()
+    assert asked["params"]["snapshot"] is True
+    client.receive(*acks(asked), trades(1, 2, history=True), trades(3))
+    assert ids(client, "plain") == [3]
+    assert ids(client, "history") == [1, 2, 3]
+
+
+# What a latecomer starts with
+
+
+def test_a_latecomer_starts_with_what_is_known_and_asks_nothing() -> None:
+    client, market = Client(), Market()
+    wishes: list[Request] = [Book(BTC), Ticker(BTC), Candles(BTC), Instruments(), Trades(BTC)]
+    client.follow("first", *wishes)
+    client.receive(
+        market.snapshot(),
+        market.tick("7.00"),
+        ticker(1, kind="snapshot"),
+        ticker(2),
+        candle(1),
+        candle(2),
+        instruments([asset("BTC")], [pair(BTC)], kind="snapshot"),
+        instruments([], [pair(BTC, "maintenance")]),
+        trades(1, 2),
+    )
+    client.events("first")
+    client.add("late", *wishes)
+    assert client.answers["late"] == {}
+    assert client.requests() == []
+    book, tick, one, two, reference = client.events("late")
+    assert isinstance(book, BookSnapshot)
+    assert book.checksum == market.checksum
+    assert isinstance(tick, TickerUpdate)
+    assert (tick.last, tick.snapshot) == (2, True)
+    assert [c.interval_begin.minute for c in (one, two) if isinstance(c, Candle) and c.snapshot] == [1, 2]
+    assert isinstance(reference, InstrumentUpdate)
+    assert reference.snapshot
+    assert reference.pairs[0].status == "maintenance"
+    assert client.events("first") == []
+    client.receive(market.tick("8.00"), ticker(3))
+    assert client.kinds("late") == client.kinds("first") == ["BookUpdate", "TickerUpdate"]
+
+
+def test_a_latecomer_starts_with_nothing_while_nothing_is_known() -> None:
+    client, market = Client(), Market()
+    client.follow("first", Book(BTC), Ticker(BTC))
+    client.add("late", Book(BTC), Ticker(BTC))
+    assert client.answers["late"] == {}
+    assert client.events("late") == []
+    client.receive(market.snapshot(), ticker(1))
+    assert client.kinds("late") == client.kinds("first") == ["BookSnapshot", "TickerUpdate"]
+
+
+def test_a_latecomer_to_a_book_that_failed_starts_with_its_next_snapshot() -> None:
+    client, market = Client(), Market()
+    client.follow_book("first", market)
+    client.receive(market.tick("7.00", spoil=1))
+    client.add("late", Book(BTC))
+    assert client.events("late") == []
+    client.accept()
+    assert client.answers.get("late") is None
+    client.accept()
+    assert client.answers["late"] == {}
+    client.receive(market.snapshot())
+    assert client.kinds("first") == ["Gap checksum", "BookSnapshot"]
+    assert client.kinds("late") == ["BookSnapshot"]
+
+
+def test_what_was_known_before_a_loss_is_not_known_any_more() -> None:
+    client = Client()
+    client.follow("first", Ticker(BTC), Candles(BTC))
+    client.receive(ticker(1), candle(1))
+    client.lose()
+    client.reconnect()
+    client.accept()
+    client.receive(ticker(2), candle(2))
+    client.add("late", Ticker(BTC), Candles(BTC))
+    assert [getattr(event, "epoch", None) for event in client.events("late")] == [2, 2]
+
+
+def test_a_feed_whose_other_wishes_take_long_starts_with_the_present() -> None:
+    client, market = Client(), Market()
+    client.add("feed", Book(BTC), Ticker(ETH), Trades(ETH))
+    book, tickers, _ = client.requests()
+    client.receive(*acks(book), *acks(tickers), market.snapshot(), market.tick("7.00"), ticker(1, ETH), ticker(2, ETH))
+    assert client.events("feed") == []
+    client.receive(trades(1, symbol=ETH))
+    first, second, third = client.events("feed")
+    assert isinstance(first, BookSnapshot)
+    assert first.checksum == market.checksum
+    assert isinstance(second, TickerUpdate)
+    assert second.last == 2
+    assert isinstance(third, Trade)
+
+
+def test_one_batch_keeps_the_order_of_the_wire() -> None:
+    client, market = Client(), Market()
+    client.follow_book("feed", market, Ticker(BTC), Trades(BTC))
+    client.receive(ticker(1), trades(1), market.tick("7.00"), ticker(2), market.tick("8.00"), trades(2))
+    assert client.kinds("feed") == ["TickerUpdate", "Trade", "BookUpdate", "TickerUpdate", "BookUpdate", "Trade"]

@@ -122,3 +122,170 @@ def test_what_an_exchange_says_is_printable_wherever_it_appears() -> None:
     for text in (*client.warnings, *(gap.detail for gap in gaps)):
         assert text.isprintable()
         assert len(text) < 300
+
+
+# One subscription, several feeds
+
+
+def test_equal_requests_share_the_wire_until_the_last_one_leaves() -> None:
+    client = Client()
+    client.follow("one", Ticker(BTC))
+    client.add("two", Ticker(BTC))
+    client.add("three", Ticker(BTC))
+    assert client.answers == {"one": {}, "two": {}, "three": {}}
+    assert client.requests() == []
+    client.receive(ticker(1))
+    assert [client.kinds(feed) for feed in ("one", "two", "three")] == [["TickerUpdate"]] * 3
+    assert client.count("events") == 3
+    client.remove("one")
+    client.remove("three")
+    assert client.requests() == []
+    client.receive(ticker(2))
+    assert [client.kinds(feed) for feed in ("one", "two", "three")] == [[], ["TickerUpdate"], []]
+    client.remove("two")
+    assert words(client.accept()) == ["unsubscribe ticker BTC/USD"]
+    assert list(client.session.subscriptions) == []
+
+
+def test_a_feed_that_joins_while_the_answer_is_awaited_is_answered_with_it() -> None:
+    client = Client()
+    client.add("one", Ticker(BTC))
+    client.add("two", Ticker(BTC))
+    (asked,) = client.requests()
+    assert client.answers == {}
+    client.receive(*acks(asked))
+    assert client.answers == {"one": {}, "two": {}}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "text"),
+    [
+        (Book(BTC, depth=25), Book(BTC, depth=100), "depth=25"),
+        (Candles(BTC, interval=5), Candles(BTC, interval=60), "interval=5"),
+        (Ticker(BTC, trigger="bbo"), Ticker(BTC), "trigger=bbo"),
+    ],
+    ids=str,
+)
+def test_what_the_exchange_allows_once_is_refused_by_the_client(first: Request, second: Request, text: str) -> None:
+    client = Client()
+    client.follow("one", first)
+    client.add("two", Trades(ETH), second)
+    reason = client.answers["two"][second]
+    assert text in reason
+    assert BTC in reason
+    assert list(client.answers["two"]) == [second]
+    assert client.requests() == []
+    client.add("three", first, second)  # and within one feed
+    assert list(client.answers["three"]) == [second]
+    client.add("four", second, first)
+    assert second in client.answers["four"]
+    client.remove("one")
+    client.accept()
+    client.follow("five", second)
+
+
+def test_a_feed_that_asks_for_the_state_alone_is_answered_at_once() -> None:
+    client = Client(connect=False)
+    client.add("feed", Lifecycle())
+    assert client.answers == {"feed": {}}
+    client.connect()
+    assert client.kinds("feed") == ["StateChange", "StateChange"]
+    assert client.requests() == []
+
+
+def test_who_leaves_gets_nothing_any_more() -> None:
+    client = Client()
+    client.follow("feed", Ticker(BTC), Lifecycle())
+    client.follow("other", Ticker(BTC))
+    client.remove("feed")
+    client.events("feed")
+    client.receive(ticker(1))
+    client.lose()
+    assert client.events("feed") == []
+    assert client.kinds("other") == ["TickerUpdate", "Gap disconnected"]
+
+
+def test_the_rest_of_a_refused_feeds_wishes_stays_for_others() -> None:
+    client = Client()
+    client.add("bad", Ticker(BTC), Ticker(ETH))
+    client.add("good", Ticker(BTC))
+    (asked,) = client.requests()
+    client.receive(ack(asked, BTC), refusal(UNKNOWN_PAIR, asked, ETH))
+    assert client.answers == {"bad": {Ticker(ETH): UNKNOWN_PAIR}, "good": {}}
+    client.receive(ticker(1))
+    assert client.kinds("good") == ["TickerUpdate"]
+    assert client.events("bad") == []
+    assert client.requests() == []
+
+
+# Leaving, and coming back before that is done
+
+
+def test_who_comes_back_while_it_is_left_waits_for_the_new_subscription() -> None:
+    client = Client()
+    client.follow("one", Ticker(BTC))
+    client.receive(ticker(1))
+    client.remove("one")
+    client.add("two", Ticker(BTC))
+    client.receive(ticker(2))
+    assert words(client.accept()) == ["unsubscribe ticker BTC/USD"]
+    assert "two" not in client.answers
+    client.receive(ticker(3))
+    assert client.kinds("two") == ["TickerUpdate"]  # it overtook the answer; the first two belong to the past
+    assert client.count("late") == 1
+    assert client.state is ConnectionState.SUBSCRIBED
+
+
+def test_who_comes_and_goes_while_it_is_left_leaves_nothing_behind() -> None:
+    client = Client()
+    client.follow("one", Ticker(BTC))
+    client.remove("one")
+    client.add("two", Ticker(BTC))
+    assert client.state is ConnectionState.RESYNCING
+    client.remove("two")
+    assert client.state is ConnectionState.SUBSCRIBED
+    assert words(client.accept()) == ["unsubscribe ticker BTC/USD"]
+    assert client.requests() == []
+    assert list(client.session.subscriptions) == []
+
+
+def test_what_is_not_answered_yet_can_be_left() -> None:
+    client = Client()
+    client.add("one", Ticker(BTC))
+    client.remove("one")
+    subscribe, unsubscribe = client.requests()
+    client.receive(*acks(subscribe), ticker(1))
+    assert client.answers == {}
+    assert client.count("late") == 1
+    client.receive(*acks(unsubscribe))
+    assert list(client.session.subscriptions) == []
+
+
+def test_a_pause_ends_with_the_wish() -> None:
+    client, market = Client(), Market()
+    client.follow_book("feed", market)
+    for _ in range(2):
+        client.receive(market.tick("7.00", spoil=1))
+        leaving = client.request()
+        if _ == 0:
+            client.receive(*acks(leaving))
+            client.accept()
+            client.receive(market.snapshot())
+    client.remove("feed")  # it was to be left, and to be asked for again after a pause
+    client.receive(*acks(leaving))
+    client.advance(100, heartbeat=1)
+    assert client.requests() == []
+    assert list(client.session.subscriptions) == []
+
+
+def test_what_rests_between_two_attempts_can_be_left_and_wanted_again() -> None:
+    client = Client()
+    client.add("one", Ticker(BTC))
+    client.receive(refusal(BUSY, client.request(), BTC))
+    client.remove("one")
+    client.add("two", Ticker(BTC))
+    client.accept()
+    client.accept()
+    assert client.answers == {"two": {}}
+    client.advance(100, heartbeat=1)
+    assert client.requests() == []
