@@ -4,7 +4,7 @@
 * :mod:`~kraken_trio.session.session`: :class:`Session`: the whole, as the actor sees it.
 * :mod:`~kraken_trio.session.registry`: what is wanted, what has been asked, and what the exchange answered.
 * :mod:`~kraken_trio.session.subscription`: one wanted channel of one symbol, and its steps.
-* :mod:`~kraken_trio.session.followers`: what is remembered of each channel's data, to check it and to start a latecomer.
+* :mod:`~kraken_trio.session.followers`: what is remembered of each channel, to check it and to start a latecomer.
 * :mod:`~kraken_trio.session.timing`: silence, backoff, pacing, timers.
 """
 

@@ -170,5 +170,3 @@ def follower_of(request: Request) -> AnyFollower:
     if request.channel == "instrument":
         return InstrumentFollower()
     return LatestFollower()
-
-

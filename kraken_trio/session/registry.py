@@ -6,8 +6,10 @@ between what is wanted and what has been asked follows what is to be sent: :meth
 
 Rules:
 
-1. Each symbol's answer is matched by the request's number and the symbol. What ``method`` a refusal names is not trusted.
-2. A subscription has one request in flight at most: it is left, and the answer awaited, before it is asked for again.
+1. An answer is matched by the request's number and the symbol; the ``method`` that a refusal names is not trusted. Only
+   the answer to the latest request about a subscription counts.
+2. A subscription is left, and the answer to that awaited, before it is asked for again. Whatever the exchange may have
+   is left when nobody wants it any more, whether it answered or not.
 3. Every wait for the exchange has a deadline; every retry a longer pause than the one before, and a last one. Then the
    subscription is parked: left, announced by a gap, and tried again after a long rest.
 4. Requests of one kind share a frame; frames are paced, and a rate-limit refusal pauses all of them.

@@ -25,14 +25,12 @@ from kraken_trio.errors import ChecksumMismatch, ConnectError, ProtocolError, pr
 from kraken_trio.events import (
     BookSnapshot,
     BookUpdate,
-    Candle,
     Cause,
     ConnectionState,
     Event,
     Gap,
     InstrumentUpdate,
     StateChange,
-    TickerUpdate,
     Trade,
 )
 from kraken_trio.requests import Lifecycle, Trades
@@ -350,7 +348,7 @@ class Session:
         for sub in subs:
             if sub.is_book:
                 self._registry.fail(sub, Cause.MALFORMED, str(error), self._now)
-                self._unsettled(Cause.MALFORMED, symbol)
+                self._advance(Cause.MALFORMED, symbol)
             else:
                 self._announce_gap(sub.audience, sub.key[1], channel, Cause.MALFORMED, str(error), None)
 
@@ -370,16 +368,19 @@ class Session:
                 self._book(sub, event)
             else:
                 follower = sub.follower
-                if isinstance(follower, LatestFollower) and isinstance(event, TickerUpdate | Candle):
+                if isinstance(event, InstrumentUpdate):
+                    assert isinstance(follower, InstrumentFollower)
                     follower.see(event)
-                elif isinstance(follower, InstrumentFollower) and isinstance(event, InstrumentUpdate):
+                else:
+                    assert isinstance(follower, LatestFollower)
+                    assert not isinstance(event, Trade)  # those went another way
                     follower.see(event)
                 if sub.step is not Step.LIVE:
                     self._registry.live(sub, self._now)
                 self._deliver(sub.audience, event)
 
     def _takes(self, sub: Subscription, event: Event) -> bool:
-        """Is ``event`` for ``sub``? If it overtook the answer, it is the answer: the feeds are there before it is theirs."""
+        """Is ``event`` for ``sub``? If it overtook the answer, it is the answer: so the feeds are there to get it."""
         if sub.step is Step.ASKED and type(event) is not BookUpdate:
             self._registry.confirm(sub, self._now)
         return sub.takes_data
@@ -421,7 +422,7 @@ class Session:
     def _resync(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumMismatch | None = None) -> None:
         self._out.warnings.append(f"{sub.request}: resync, {cause.value}: {detail}")
         self._registry.fail(sub, cause, detail, self._now, evidence)
-        self._unsettled(cause, sub.key[1] or "")
+        self._advance(cause, sub.key[1] or "")
 
     def _trades(self, events: Sequence[Any], subs: dict[str | None, Subscription]) -> None:
         by_symbol: dict[str, list[Trade]] = {}
@@ -527,10 +528,6 @@ class Session:
             ],
             change,
         )
-
-    def _unsettled(self, cause: Cause, detail: str = "") -> None:
-        if self._registry.unsettled:
-            self._advance(cause, detail)
 
     def _done(self) -> Effects:
         """Settle the state, send what may be sent, and hand out the effects."""

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from kraken_trio.events import ConnectionState
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kraken_trio.errors import ChecksumMismatch
+    from kraken_trio.events import ConnectionState
     from kraken_trio.requests import Request
     from kraken_trio.session.subscription import SubscriptionState
 

@@ -18,13 +18,13 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from kraken_trio.requests import Request
 from kraken_trio.session.followers import AnyFollower, follower_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from kraken_trio.events import Cause
+    from kraken_trio.requests import Request
 
 __all__ = ["MOVES", "Key", "Step", "Subscription", "SubscriptionState", "key_of"]
 

@@ -24,11 +24,11 @@ def growing(first: float, nth: int, limit: float) -> float:
 class ListeningClock:
     """A clock that stands still while we do not listen.
 
-    Whether it has come so far is to be asked as ``when(reading) <= now``: that is how deadlines are made of readings, and
-    the other way round is not the same after rounding.
-
     While a full feed holds up reading, the peer's frames lie unread in the socket: its silence, and its late
     answers, are then ours. So whatever waits for the peer is measured on this clock.
+
+    Whether it has come so far is to be asked as ``when(reading) <= now``: that is how deadlines are made of readings,
+    and the other way round is not the same after rounding.
     """
 
     def __init__(self) -> None:

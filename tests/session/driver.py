@@ -161,9 +161,7 @@ class Market:
         return self.update(bids=[("99.5", qty)], spoil=spoil)
 
     def _frame(self, kind: str, bids: Levels, asks: Levels, *, spoil: int) -> str:
-        sides = [
-            ",".join(f'{{"price":{price},"qty":{qty}}}' for price, qty in levels) for levels in (bids, asks)
-        ]
+        sides = [",".join(f'{{"price":{price},"qty":{qty}}}' for price, qty in levels) for levels in (bids, asks)]
         checksum = self.checksum ^ spoil
         entry = f'{{"symbol":"{self.symbol}","bids":[{sides[0]}],"asks":[{sides[1]}],"checksum":{checksum}}}'
         return data("book", kind, [entry])
@@ -290,7 +288,6 @@ class Client:
 
     # What a test wants to know
 
-    @property
     def state(self) -> ConnectionState:
         return self.session.state
 

@@ -7,18 +7,16 @@ from math import inf
 import pytest
 
 from kraken_trio.errors import ConnectError
-from kraken_trio.events import BookSnapshot, Cause, ConnectionState, Gap, StateChange, Trade
+from kraken_trio.events import Cause, ConnectionState, Gap, StateChange, Trade
 from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Ticker, Trades
 from kraken_trio.session.subscription import Step
 from tests.session.driver import (
     BTC,
-    BUSY,
     ETH,
     HEARTBEAT,
     SOL,
     Client,
     Market,
-    ack,
     acks,
     asset,
     candle,
@@ -84,14 +82,15 @@ def test_any_frame_is_a_sign_of_life() -> None:
     for frame in (HEARTBEAT, ticker(1), "{nonsense", status("online"), '{"channel":"unknown"}'):
         client.advance(4.9)
         client.receive(frame)
-    assert client.drops == client.outbox == []
+    assert client.drops == []
+    assert client.outbox == []
     assert client.count("heartbeats") == 1
     assert client.count("frames") == 6
 
 
 def test_pings_keep_a_connection_alive_that_nothing_is_wanted_from() -> None:
     client = Client()
-    assert client.state is S
+    assert client.state() is S
     for _ in range(20):
         client.advance(5)
         (ping,) = client.outbox
@@ -151,6 +150,19 @@ def test_a_peer_is_not_judged_while_nobody_listens() -> None:
     assert client.drops == []
     client.advance(0.2)
     assert client.drops == [Cause.SILENCE]
+
+
+def test_ticks_that_come_early_do_nothing() -> None:
+    client = Client()
+    client.hold()
+    client.advance(1)
+    assert len(client.outbox) == 1
+    calls = len(client.calls)
+    client.tick()
+    client.resume()
+    client.tick()
+    assert len(client.outbox) == 1
+    assert len(client.calls) == calls + 3
 
 
 def test_a_pong_to_an_earlier_ping_of_a_long_hold_is_no_answer() -> None:
@@ -251,7 +263,7 @@ def test_a_loss_is_one_gap_per_subscription_and_everything_is_asked_for_again_in
     ]
     client.receive(market.snapshot(), candle(1, symbol=ETH), instruments([asset("BTC")], kind="snapshot"))
     assert client.kinds("feed") == ["BookSnapshot", "Candle", "InstrumentUpdate"]
-    assert client.state is S
+    assert client.state() is S
     client.lose()
     assert client.kinds("feed") == ["Gap disconnected"] * 4
 
@@ -279,7 +291,7 @@ def test_what_is_being_left_at_a_loss_is_forgotten() -> None:
     assert list(client.session.subscriptions) == []
     client.reconnect()
     assert client.requests() == []
-    assert client.state is S
+    assert client.state() is S
 
 
 def test_nothing_of_the_old_connection_is_waited_for() -> None:
@@ -426,7 +438,7 @@ def test_who_cannot_connect_comes_back_unless_there_is_no_hope(
     client.connect_failed(error)
     assert client.effects.end is (error if is_the_end else None)
     assert (client.session.reconnect_at == inf) is is_the_end
-    assert client.state is D
+    assert client.state() is D
     assert client.changes[-1].cause is (Cause.REFUSED if is_the_end else Cause.CONNECT_FAILED)
 
 
@@ -454,7 +466,7 @@ def test_a_closed_client_stays_closed() -> None:
     client = Client()
     client.follow("feed", Ticker(BTC))
     client.close()
-    assert client.state is D
+    assert client.state() is D
     assert client.session.reconnect_at == client.session.deadline == inf
     client.remove("feed")
     client.add("late", Ticker(ETH))
@@ -472,7 +484,7 @@ def test_the_exchanges_own_state_is_known_and_noted_when_it_changes() -> None:
     client.receive(status("online"), status("online"), status("maintenance"))
     assert client.session.statistics().system_status == "maintenance"
     assert client.notes == ["the exchange's status is online", "the exchange's status is maintenance"]
-    assert client.state is S
+    assert client.state() is S
 
 
 def test_statistics_are_a_moment_and_do_not_change_later() -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from kraken_trio.events import BookSnapshot, Candle, Cause, ConnectionState, Gap, StateChange, TickerUpdate, Trade
-from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Request, Ticker, Trades
+from kraken_trio.events import ConnectionState, Gap
+from kraken_trio.requests import Book, Candles, Lifecycle, Request, Ticker, Trades
 from kraken_trio.session.subscription import SubscriptionState
 from tests.session.driver import (
-    ABSENT,
     BTC,
     BUSY,
     ETH,
@@ -18,13 +17,8 @@ from tests.session.driver import (
     Market,
     ack,
     acks,
-    asset,
-    candle,
-    instruments,
-    pair,
     refusal,
     ticker,
-    trades,
     words,
 )
 
@@ -76,7 +70,7 @@ def test_a_feed_that_joins_what_is_about_to_be_parked_does_not_wait_for_the_end_
     assert client.kinds("old")[-1] == "BookSnapshot"
     client.advance(2 * client.settings.park_time, heartbeat=1)
     assert client.requests() == []
-    assert client.state is ConnectionState.SUBSCRIBED
+    assert client.state() is ConnectionState.SUBSCRIBED
 
 
 def test_only_what_is_too_much_is_refused() -> None:
@@ -233,7 +227,7 @@ def test_who_comes_back_while_it_is_left_waits_for_the_new_subscription() -> Non
     client.receive(ticker(3))
     assert client.kinds("two") == ["TickerUpdate"]  # it overtook the answer; the first two belong to the past
     assert client.count("late") == 1
-    assert client.state is ConnectionState.SUBSCRIBED
+    assert client.state() is ConnectionState.SUBSCRIBED
 
 
 def test_who_comes_and_goes_while_it_is_left_leaves_nothing_behind() -> None:
@@ -241,9 +235,9 @@ def test_who_comes_and_goes_while_it_is_left_leaves_nothing_behind() -> None:
     client.follow("one", Ticker(BTC))
     client.remove("one")
     client.add("two", Ticker(BTC))
-    assert client.state is ConnectionState.RESYNCING
+    assert client.state() is ConnectionState.RESYNCING
     client.remove("two")
-    assert client.state is ConnectionState.SUBSCRIBED
+    assert client.state() is ConnectionState.SUBSCRIBED
     assert words(client.accept()) == ["unsubscribe ticker BTC/USD"]
     assert client.requests() == []
     assert list(client.session.subscriptions) == []
@@ -264,10 +258,10 @@ def test_what_is_not_answered_yet_can_be_left() -> None:
 def test_a_pause_ends_with_the_wish() -> None:
     client, market = Client(), Market()
     client.follow_book("feed", market)
-    for _ in range(2):
+    for attempt in range(2):
         client.receive(market.tick("7.00", spoil=1))
         leaving = client.request()
-        if _ == 0:
+        if attempt == 0:
             client.receive(*acks(leaving))
             client.accept()
             client.receive(market.snapshot())

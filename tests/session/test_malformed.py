@@ -43,7 +43,7 @@ def test_a_frame_of_nobody_may_have_been_anybodys() -> None:
     assert gaps(client, "book") == gaps(client, "others") == [(None, None, Cause.MALFORMED)]
     client.receive(market.tick("7.00"))  # the checksum says that it was not for this book
     assert client.kinds("book") == ["BookUpdate"]
-    assert client.state is ConnectionState.SUBSCRIBED
+    assert client.state() is ConnectionState.SUBSCRIBED
     assert client.count("malformed") == 1
     assert "made no sense" in client.warnings[-1]
 
@@ -74,7 +74,7 @@ def test_a_frame_of_a_subscription_concerns_its_feeds_alone() -> None:
     assert gaps(client, Ticker(BTC)) == gaps(client, Ticker(ETH)) == []
     assert gaps(client, Trades(ETH)) == [("trade", ETH, Cause.MALFORMED)]
     assert client.requests() == []
-    assert client.state is ConnectionState.SUBSCRIBED
+    assert client.state() is ConnectionState.SUBSCRIBED
 
 
 def test_reference_data_has_symbols_in_it_but_is_nobodys_in_particular() -> None:
@@ -93,17 +93,19 @@ def test_a_book_whose_frame_was_damaged_is_made_anew() -> None:
     assert gaps(client, "feed") == [("book", BTC, Cause.MALFORMED)]
     assert client.kinds("other") == ["BookUpdate"]
     assert client.changes[-1].cause is Cause.MALFORMED
-    assert client.state is ConnectionState.RESYNCING
+    assert client.state() is ConnectionState.RESYNCING
     assert words(client.accept() + client.accept()) == ["unsubscribe book BTC/USD", "subscribe book BTC/USD"]
     client.receive(market.snapshot())
     assert client.kinds("feed") == ["BookSnapshot"]
-    assert client.state is ConnectionState.SUBSCRIBED
+    assert client.state() is ConnectionState.SUBSCRIBED
 
 
 def test_a_book_with_a_level_that_is_none_is_made_anew() -> None:
     client, market = Client(), Market()
     client.follow_book("feed", market)
-    client.receive(data("book", "update", ['{"symbol":"BTC/USD","bids":[{"price":0,"qty":1.0}],"asks":[],"checksum":1}']))
+    client.receive(
+        data("book", "update", ['{"symbol":"BTC/USD","bids":[{"price":0,"qty":1.0}],"asks":[],"checksum":1}'])
+    )
     assert gaps(client, "feed") == [("book", BTC, Cause.MALFORMED)]
     assert words(client.requests()) == ["unsubscribe book BTC/USD"]
     assert client.count("malformed") == 1
