@@ -214,6 +214,7 @@ class Actor:
             assert self._nursery is not None  # feeds are offered events by the running actor only
             self._stalled.add(feed)
             self.session.hold(trio.current_time())
+            self._timer_changed.set()
             self._nursery.start_soon(self._relieve, feed)
 
     async def _relieve(self, feed: Feed) -> None:

@@ -77,6 +77,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         self._error: Exception | None = None
         self._is_closed = False
         self._is_receiving = False
+        self._offered = 0
         self._delivered = 0
         self._high_water = 0
         self._held_seconds = 0.0
@@ -181,12 +182,13 @@ class Feed(trio.abc.ReceiveChannel[Event]):
 
     @property
     def _buffered(self) -> int:
-        return self._receive.statistics().current_buffer_used + len(self._backlog)
+        return self._offered - self._delivered
 
     def _close(self) -> None:
         if not self._is_closed:
             self._is_closed = True
-            self._backlog.clear()
+            self._drop_backlog()
+            self._offered = self._delivered
             self._receive.close()
             self._send.close()
             for book in self._books.values():
@@ -199,17 +201,21 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         """Take ``events``, in order. False if some of them had to go to the backlog."""
         if self._is_closed or self._error is not None:
             return True
-        taken = 0
-        if not self._backlog:
+        self._offered += len(events)
+        self._high_water = max(self._high_water, self._offered - self._delivered)
+        if self._backlog:
+            self._backlog.extend(events)
+            return False
+        send = self._send.send_nowait
+        waiting = iter(events)
+        for event in waiting:
             try:
-                for event in events:
-                    self._send.send_nowait(event)
-                    taken += 1
+                send(event)
             except trio.WouldBlock:
-                pass
-        self._backlog.extend(events[taken:])
-        self._high_water = max(self._high_water, self._buffered)
-        return not self._backlog
+                self._backlog.append(event)
+                self._backlog.extend(waiting)
+                return False
+        return True
 
     async def _drain(self) -> None:
         """Wait until the backlog is in the channel, or the feed has ended."""
@@ -220,7 +226,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
                 if self._backlog:  # it may have been closed just now
                     self._backlog.popleft()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._backlog.clear()
+            self._drop_backlog()
         finally:
             self._held_seconds += trio.current_time() - started
 
@@ -228,8 +234,12 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         """Nothing more comes: after what is in the channel, ``error``, or the end."""
         if self._error is None:
             self._error = error
-        self._backlog.clear()
+        self._drop_backlog()
         self._send.close()
+
+    def _drop_backlog(self) -> None:
+        self._offered -= len(self._backlog)
+        self._backlog.clear()
 
     def _fail_too_slow(self, limit: float | None) -> None:
         waited = "and its policy is to fail" if limit is None else f"and held up reading for more than {limit:g} s"
