@@ -104,7 +104,18 @@ def find(name: str) -> object | None:
     return None
 
 
-UNQUALIFIED = ("builtins", "typing", "collections.abc", "contextlib", "datetime", "decimal", "enum", "pathlib", "attrs")
+UNQUALIFIED = (
+    "builtins",
+    "typing",
+    "collections.abc",
+    "contextlib",
+    "datetime",
+    "decimal",
+    "enum",
+    "pathlib",
+    "attrs",
+    "hypothesis.strategies",
+)
 
 MADE_BY_US = ("Client", "Feed", "Exchange")
 """Classes that programs get, and do not make."""
@@ -121,6 +132,7 @@ def write_signature(
             return attrs_signature(thing), ""
     if result:
         result = re.sub(EVENTS, "kraken_trio.Event", result)
+        result = re.sub(r"\bf\.(\w)", r"\1", result)  # how the strategies call the faults
     if arguments and result and inspect.isasyncgenfunction(getattr(thing, "__wrapped__", None)):
         # @asynccontextmanager keeps the generator's annotation, which is not what a caller gets.
         result = result.replace("AsyncIterator[", "AbstractAsyncContextManager[")
