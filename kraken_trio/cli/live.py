@@ -7,8 +7,12 @@ Both only read the board. What is to be printed is written by a thread, one piec
 from __future__ import annotations
 
 import io
+import os
+import select
 import signal
+import sys
 from contextlib import asynccontextmanager
+from math import inf
 from typing import TYPE_CHECKING, Final, TextIO
 
 import trio
@@ -91,10 +95,10 @@ async def display(
         finally:
             stop.set()
             writer.finish()
-            with trio.CancelScope(shield=True):  # the writer has a deadline now
+            with trio.move_on_after(2 * LAST_WRITE_LIMIT, shield=True):
                 await stopped.wait()
-            refresh()
-            writer.write_now(show.last())
+                refresh()
+                await writer.write(show.last(), limit=LAST_WRITE_LIMIT)
 
 
 class _Writer:
@@ -102,30 +106,58 @@ class _Writer:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._encoding = stream.encoding or "utf-8"
+        self._fd = _descriptor(stream)
         self._scope = trio.CancelScope()
         self._is_broken = False
 
-    async def write(self, text: str) -> None:
-        """Wait until it is written. Cancelling must not tear it: :meth:`finish` can end it, though."""
-        self._scope = trio.CancelScope(shield=True)
+    async def write(self, text: str, *, limit: float = inf) -> None:
+        """Wait until it is written. Cancelling does not tear it: only ``limit`` seconds, or :meth:`finish`, end it.
+
+        Raises :class:`OSError` the first time that nobody reads any more; after that it does nothing.
+        """
+        if self._is_broken or not text:
+            return
+        self._scope = trio.CancelScope(shield=True, deadline=trio.current_time() + limit)
         with self._scope:
-            await trio.to_thread.run_sync(self.write_now, text, abandon_on_cancel=True)
+            await trio.to_thread.run_sync(self._write, text, abandon_on_cancel=True)
+        if self._scope.cancelled_caught:
+            self._is_broken = True  # and the thread may wait for ever
 
     def finish(self) -> None:
         """What is being written has a little time left."""
         self._scope.deadline = trio.current_time() + LAST_WRITE_LIMIT
 
-    def write_now(self, text: str) -> None:
-        """Write it. Raises :class:`OSError` the first time that nobody reads any more, then nothing."""
-        if self._is_broken or not text:
-            return
-        encoding = self._stream.encoding or "utf-8"
+    def _write(self, text: str) -> None:
         try:
-            self._stream.write(text.encode(encoding, "replace").decode(encoding))
-            self._stream.flush()
+            data = text.encode(self._encoding, "replace")
+            if self._fd is None:
+                self._stream.write(data.decode(self._encoding))
+                self._stream.flush()
+            else:
+                self._stream.flush()
+                _write_all(self._fd, data)
         except OSError:
             self._is_broken = True
             raise
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    """What to write to without Python's buffer: its lock, held by a stuck thread, would hold up the program's end."""
+    if sys.platform == "win32":  # a console wants its own encoding
+        return None
+    try:
+        return stream.fileno()
+    except OSError:
+        return None
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:
+            select.select([], [fd], [])
 
 
 class _Sink(io.StringIO):

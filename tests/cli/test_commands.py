@@ -119,8 +119,10 @@ async def watching(
         async with open_hidden_nursery() as nursery:
 
             async def look() -> None:
-                while until not in stream.getvalue():  # noqa: ASYNC110 (a thread writes it)
-                    await trio.sleep(0.01)
+                while True:
+                    await trio.sleep(0.01)  # a thread writes the stream
+                    if until in stream.getvalue():
+                        break
                 nursery.cancel_scope.cancel()
 
             if until:

@@ -6,119 +6,32 @@ import io
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
-import trio.testing
 from hypothesis import given, strategies as st
 from rich.console import Console
 
-from kraken_trio.book import OrderBook
 from kraken_trio.cli.board import Board, Kind, Ladder
-from kraken_trio.cli.live import display
 from kraken_trio.cli.view import plan, render
 from kraken_trio.cli.words import SHORT_QTY, clock, counted, short
 from kraken_trio.errors import ChecksumMismatch
 from kraken_trio.events import (
     BookSnapshot,
-    Candle,
     Cause,
     ConnectionState,
     Gap,
-    Level,
-    OrderType,
     Side,
     StateChange,
-    TickerUpdate,
-    Trade,
 )
-from kraken_trio.feed import FeedStatistics
-from kraken_trio.requests import Book, Candles, Lifecycle, Request, Ticker, Trades
+from kraken_trio.requests import Book, Candles, Request, Ticker, Trades
 from kraken_trio.session import Session
 from kraken_trio.settings import Settings
+from tests.cli.boards import BOTH, StillFeed, board_of, candle, filled, levels, sample, snapshot, ticker, trade
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from kraken_trio.feed import Feed
-
-NOW = datetime(2026, 8, 2, 4, 23, 42, tzinfo=UTC)
-
-
-def levels(*pairs: tuple[str, str]) -> tuple[Level, ...]:
-    return tuple(Level(Decimal(price), Decimal(qty)) for price, qty in pairs)
-
-
-def snapshot(symbol: str = "BTC/USD", depth: int = 10, **changes: Any) -> BookSnapshot:
-    bids = levels(*((f"{64525 - n}.0", f"{n + 1}.12345678") for n in range(depth)))
-    asks = levels(*((f"{64526 + n}.5", f"{n + 1}.87654321") for n in range(depth)))
-    return attrs.evolve(BookSnapshot(symbol=symbol, bids=bids, asks=asks, epoch=1), **changes)
-
-
-def trade(symbol: str = "BTC/USD", side: Side = Side.BUY, qty: str = "0.01000000", number: int = 1) -> Trade:
-    return Trade(
-        symbol=symbol,
-        side=side,
-        price=Decimal("64525.0"),
-        qty=Decimal(qty),
-        ord_type=OrderType.LIMIT,
-        trade_id=number,
-        timestamp=NOW,
-    )
-
-
-def ticker(symbol: str = "BTC/USD") -> TickerUpdate:
-    one = Decimal("64525.0")
-    return TickerUpdate(
-        symbol=symbol, bid=one, bid_qty=one, ask=one + 1, ask_qty=one, last=one, change_pct=Decimal("-1.5"), volume=one
-    )
-
-
-def candle(symbol: str = "BTC/USD") -> Candle:
-    one = Decimal("64525.0")
-    return Candle(
-        symbol=symbol,
-        interval=5,
-        interval_begin=NOW,
-        open=one,
-        high=one,
-        low=one,
-        close=one + 1,
-        volume=one,
-        vwap=one,
-        trades=3,
-    )
-
-
-class StillFeed:
-    """What a board looks at of a feed."""
-
-    def __init__(self, *books: OrderBook) -> None:
-        self.books = {book.symbol: book for book in books}
-
-    def book(self, symbol: str) -> OrderBook:
-        return self.books.get(symbol) or OrderBook(10)
-
-    def statistics(self) -> FeedStatistics:
-        return FeedStatistics(buffered=3, capacity=10, high_water=3, delivered=12, held_seconds=0.0)
-
-
-def filled(book: BookSnapshot, depth: int = 10) -> OrderBook:
-    made = OrderBook(depth)
-    made.apply(book)
-    return made
-
-
-def board_of(*requests: Request, books: Sequence[OrderBook] = (), limit: float | None = None) -> Board:
-    board = Board("watch", "wss://ws.kraken.com/v2?token=secret", requests, limit=limit)
-    sample(board, *books)
-    return board
-
-
-def sample(board: Board, *books: OrderBook, elapsed: float = 1.0) -> None:
-    feed: Feed = StillFeed(*books)  # type: ignore[assignment]
-    board.sample(Session(Settings(), lambda: 0.0).statistics(), feed, elapsed)
 
 
 def drawn(board: Board, width: int = 80, height: int = 24, *, ascii_only: bool = False) -> list[str]:
@@ -128,9 +41,6 @@ def drawn(board: Board, width: int = 80, height: int = 24, *, ascii_only: bool =
     while len(lines) > height:
         assert not lines.pop()
     return lines
-
-
-BOTH = (Book("BTC/USD"), Trades("BTC/USD"), Book("ETH/USD", 25), Trades("ETH/USD"), Lifecycle())
 
 
 def test_a_ladder_has_the_best_prices_at_the_spread() -> None:
@@ -327,47 +237,3 @@ def test_a_short_quantity_is_short_and_near(qty: Decimal) -> None:
 def test_words() -> None:
     assert (clock(0), clock(65.9), clock(3600)) == ("00:00", "01:05", "1:00:00")
     assert (counted(1, "gap"), counted(2_000, "gap"), counted(0, "box", "boxes")) == ("1 gap", "2,000 gaps", "0 boxes")
-
-
-# Showing it
-
-
-async def test_lines_tell_everything_once() -> None:
-    board = Board("watch", "", (Book("BTC/USD"), Trades("BTC/USD"), Ticker("ETH/USD"), Candles("XRP/USD")))
-    stream = io.StringIO()
-    feed: Feed = StillFeed(filled(snapshot()))  # type: ignore[assignment]
-    idle = Session(Settings(), lambda: 0.0).statistics()
-    async with display(board, lambda: board.sample(idle, feed, 1.5), stream, screen=False, tell_trades=True):
-        board.take([ticker("ETH/USD"), candle("XRP/USD"), snapshot(), trade()])
-        await trio.testing.wait_all_tasks_blocked()
-    assert stream.getvalue() == (
-        "   0.0  book    BTC/USD verified for the first time: 10 bids, 10 asks, checksum None\n"
-        "        trade   BTC/USD buy 0.01000000 at 64525.0 (04:23:42)\n"
-        "   1.5  00:01   BTC/USD 64525.0 / 64526.5; ETH/USD 64525.0 / 64526.0; XRP/USD closes at 64526.0; "
-        "disconnected; 0 events, 0 verified, 0 gaps\n"
-    )
-
-
-async def test_lines_that_nobody_could_read_are_left_out() -> None:
-    board = board_of(Book("BTC/USD"))
-    stream = io.StringIO()
-    for number in range(600):
-        board.note(Kind.NOTE, str(number))
-    async with display(board, lambda: None, stream, screen=False):
-        pass
-    assert "note    100 lines left out" in stream.getvalue()
-    assert stream.getvalue().count("\n") == 502  # those, the kept ones, and the status
-
-
-async def test_a_screen_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm-256color")
-    board = board_of(*BOTH)
-    stream = io.StringIO()
-    with pytest.raises(KeyError):
-        async with display(board, lambda: None, stream, screen=True):
-            await trio.testing.wait_all_tasks_blocked()
-            raise KeyError
-    text = stream.getvalue()
-    assert text.startswith("\x1b[?1049h")  # the second screen
-    assert "\x1b[?25l" in text  # without a cursor
-    assert text.rstrip().endswith("\x1b[?25h\x1b[?1049l") or text.rstrip().endswith("\x1b[?1049l\x1b[?25h")
