@@ -80,8 +80,17 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nod
     thing = find(target)
     ours = target.split(".")[0] == "kraken_trio"
     if thing is None or (ours and not isinstance(thing, types.ModuleType)):
-        return None
+        return content if is_alias(target) else None
     return content
+
+
+def is_alias(name: str) -> bool:
+    """Is it one of our names for a longer type? Annotations use some that are not public."""
+    for module in [module for path, module in sys.modules.items() if path.startswith("kraken_trio")]:
+        thing = vars(module).get(name)
+        if thing is not None and not isinstance(thing, type) and get_args(thing):
+            return True
+    return False
 
 
 def documented_as(target: str, domain: PythonDomain) -> Iterator[str]:

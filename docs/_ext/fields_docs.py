@@ -99,7 +99,11 @@ class AttrsFields(SphinxDirective):
         domain = self.env.domains["py"]
         assert isinstance(domain, PythonDomain)
         domain.note_object(full, "attribute", full, location=anchor)
-        return [nodes.paragraph("", "", anchor, nodes.literal(text=field.name))]
+        name = nodes.literal()
+        for part in re.split(r"(?<=_)", field.name):
+            # In a narrow column a name may be broken here, and only here.
+            name += [nodes.raw("", "<wbr>", format="html"), nodes.Text(part)] if name.children else [nodes.Text(part)]
+        return [nodes.paragraph("", "", anchor, name)]
 
     def cell_type(self, field: attrs.Attribute[Any]) -> list[nodes.Node]:
         annotation = self.cls.__annotations__.get(field.name, field.type)
