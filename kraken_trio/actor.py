@@ -189,7 +189,7 @@ class Actor:
             self._lose(effects.drop, silence if effects.drop is Cause.SILENCE else "too many frames made no sense")
         if effects.end is not None:
             self._end(effects.end)
-        if self.session.deadline < self._timer_at:
+        if effects.rearm and self.session.deadline < self._timer_at:
             self._timer_changed.set()
 
     def _changed(self, change: StateChange) -> None:

@@ -75,6 +75,8 @@ class Effects:
     """What an operator may want to know; printable."""
     warnings: list[str] = attrs.Factory(list)
     """What an operator should know; printable."""
+    rearm: bool = True
+    """May :attr:`Session.deadline` be earlier than it was? It never is after frames that hold nothing but live data."""
 
 
 class Session:
@@ -91,6 +93,7 @@ class Session:
         self._out = Effects()
         self._now: float = 0.0
         self._received_ns: int = 0
+        self._stirred: bool = False  # has this call done more than pass live data on?
 
         self.epoch: int = 0
         """The current or last connection's number."""
@@ -288,21 +291,29 @@ class Session:
         self._received_ns = received_ns
         self._last_frame = self._clock.at(now)
         counters, decode, epoch = self._counters, self._decoder.decode, self.epoch
+        self._stirred = False
         for frame in frames:
             counters.frames += 1
             try:
                 message = decode(frame, epoch=epoch, received_ns=received_ns)
             except ProtocolError as error:
+                self._stirred = True
                 self._malformed(frame, error)
                 continue
             self._malformed_in_row = 0
             if type(message) is Data:
                 self._data(message)
             else:
+                self._stirred = True
                 self._control(message)
         if self._ping is not None and self._ping[1] < now - self._settings.silence_limit:
             self._ping = None  # its answer will not come; others did
-        return self._done()
+            self._stirred = True
+        if self._stirred:
+            return self._done()
+        effects = Effects(self._out.deliver, rearm=False)
+        self._out.deliver = defaultdict(list)
+        return effects
 
     def _control(self, message: Message) -> None:
         now = self._now
@@ -362,7 +373,7 @@ class Session:
             return
         for event in message.events:
             sub = subs.get(None if isinstance(event, InstrumentUpdate) else event.symbol)
-            if sub is None or not self._takes(sub, event):
+            if sub is None or not (sub.step is Step.LIVE or self._takes(sub, event)):
                 self._counters.late += 1
             elif isinstance(event, BookUpdate | BookSnapshot):
                 self._book(sub, event)
@@ -380,7 +391,9 @@ class Session:
                 self._deliver(sub.audience, event)
 
     def _takes(self, sub: Subscription, event: Event) -> bool:
-        """Is ``event`` for ``sub``? If it overtook the answer, it is the answer: so the feeds are there to get it."""
+        """Is ``event`` for ``sub``, which is not live? If it overtook the answer, it is the answer: so the feeds are there
+        to get it."""
+        self._stirred = True
         if sub.step is Step.ASKED and type(event) is not BookUpdate:
             self._registry.confirm(sub, self._now)
         return sub.takes_data
@@ -420,6 +433,7 @@ class Session:
         self._deliver(sub.audience, event)
 
     def _resync(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumMismatch | None = None) -> None:
+        self._stirred = True
         self._out.warnings.append(f"{sub.request}: resync, {cause.value}: {detail}")
         self._registry.fail(sub, cause, detail, self._now, evidence)
         self._advance(cause, sub.key[1] or "")
@@ -431,7 +445,7 @@ class Session:
         news: dict[int, tuple[Subscription, tuple[Hashable, ...], int | None]] = {}
         for symbol, trades in by_symbol.items():
             sub = subs.get(symbol)
-            if sub is None or not self._takes(sub, trades[0]):
+            if sub is None or not (sub.step is Step.LIVE or self._takes(sub, trades[0])):
                 self._counters.late += len(trades)
                 continue
             follower = sub.follower
