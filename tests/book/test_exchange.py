@@ -83,7 +83,7 @@ def histories(draw: st.DrawFn, *, min_updates: int = 0, max_updates: int = 6) ->
     """A snapshot and updates as an exchange sends them, each with its checksum."""
     told = draw(book_histories(depth=draw(st.sampled_from([10, 10, 25])), symbol="A/B", max_updates=max_updates))
     assume(len(told.updates) >= min_updates)
-    messages = tuple(_message(event) for event in (told.snapshot, *told.updates))
+    messages = (_message(told.snapshot), *map(_message, told.updates))
     return History(told.depth, told.price_precision, told.qty_precision, messages)
 
 

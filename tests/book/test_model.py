@@ -201,6 +201,26 @@ def test_no_other_checksum_is_accepted(
     assert not book.available
 
 
+@pytest.mark.parametrize("size", [1, 9, 10, 11, 12])
+@pytest.mark.parametrize("depth", [1, 9, 10, 11, 25])
+def test_one_change_at_every_place_around_the_tenth(depth: int, size: int) -> None:
+    """The checksum is kept until one of the ten best levels changes: at each place, by each kind of change."""
+    for side in ("bids", "asks"):
+        for place in range(2 * size + 1):  # even: between levels; odd: at one
+            for qty in ("0", "7"):
+                change = (str(100 + place), qty)
+                levels = [(str(100 + 2 * number + 1), "1") for number in range(size)]
+                model = ReferenceBook(depth)
+                model.load(bids=levels, asks=levels)
+                book = OrderBook(depth)
+                book.apply(Message(levels, levels).event(BookSnapshot, model.checksum()))
+                message = Message([change] if side == "bids" else [], [change] if side == "asks" else [])
+                model.apply(bids=message.bids, asks=message.asks)
+                # Without a checksum: a wrong one of its own might find help in another reading of the digits.
+                book.apply(message.event(BookUpdate, None))
+                assert_same(book, model)
+
+
 @pytest.mark.parametrize("depth", [1, 10, 25, 100, 500, 1000])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_long_and_deep(seed: int, depth: int) -> None:
