@@ -140,6 +140,9 @@ class Level(_Noted):
     qty: Decimal
     """The whole visible quantity at this price, in the base currency. In an update, zero removes the price."""
 
+    def __str__(self) -> str:
+        return f"{self.qty} @ {self.price}"
+
 
 @attrs.frozen(kw_only=True)
 class BookSnapshot:
@@ -151,6 +154,7 @@ class BookSnapshot:
     asks: tuple[Level, ...]
     """Best (lowest) first; at most ``depth`` of the request."""
     checksum: int | None = None
+    """The exchange's CRC32 of the ten best levels of each side (32 bits, unsigned)."""
     timestamp: datetime | None = None
     epoch: int = 0
     received_ns: int = 0
@@ -166,8 +170,11 @@ class BookUpdate:
 
     symbol: str
     bids: tuple[Level, ...]
+    """The changed bids, in the order of their changes; empty if none changed."""
     asks: tuple[Level, ...]
+    """The changed asks, in the order of their changes; empty if none changed."""
     checksum: int | None = None
+    """The exchange's CRC32 of the book after this update."""
     timestamp: datetime | None = None
     epoch: int = 0
     received_ns: int = 0
@@ -179,10 +186,15 @@ class Trade:
 
     symbol: str
     side: Side
+    """The taker's: ``BUY`` lifted an ask, ``SELL`` hit a bid."""
     price: Decimal
+    """In the quote currency."""
     qty: Decimal
+    """In the base currency."""
     ord_type: OrderType
+    """The taker's."""
     trade_id: int
+    """The exchange's number of it, per symbol."""
     timestamp: datetime
     snapshot: bool = False
     """True for a trade from before the subscription (``Trades(snapshot=True)``), or one caught up after a reconnect."""
@@ -196,18 +208,29 @@ class TickerUpdate:
 
     symbol: str
     bid: Decimal
+    """The best bid's price, in the quote currency, as are all prices here."""
     bid_qty: Decimal
+    """In the base currency."""
     ask: Decimal
+    """The best ask's price."""
     ask_qty: Decimal
+    """In the base currency."""
     last: Decimal | None = None
+    """The last trade's price; sure to mean something only if there was a trade within 24 hours."""
     volume: Decimal | None = None
+    """Traded within 24 hours, in the base currency."""
     vwap: Decimal | None = None
+    """The volume-weighted average price of the last 24 hours."""
     low: Decimal | None = None
+    """The lowest price of the last 24 hours."""
     high: Decimal | None = None
+    """The highest price of the last 24 hours."""
     change: Decimal | None = None
+    """Of the price within 24 hours, in the quote currency."""
     change_pct: Decimal | None = None
-    """In percent points: 1.5 means 1.5 %."""
+    """The same in percent points: 1.5 means 1.5 %."""
     trades: int | None = None
+    """How many trades there were within 24 hours."""
     timestamp: datetime | None = None
     snapshot: bool = False
     """True for the state at the time of the subscription."""
@@ -228,12 +251,17 @@ class Candle:
     """Minutes."""
     interval_begin: datetime
     open: Decimal
+    """The first trade's price, in the quote currency, as are all prices here."""
     high: Decimal
     low: Decimal
     close: Decimal
+    """The price of the latest trade in the interval so far."""
     volume: Decimal
+    """Traded in the interval so far, in the base currency."""
     vwap: Decimal
+    """The volume-weighted average price of the interval so far."""
     trades: int
+    """How many there were in the interval so far."""
     snapshot: bool = False
     """True for a candle from the history that a subscription starts with."""
     epoch: int = 0
@@ -248,11 +276,17 @@ class Asset:
     status: str
     """``enabled``, ``depositonly``, ``withdrawalonly``, ``disabled``, …; Kraken adds values without notice."""
     precision: int
+    """Decimals in the exchange's ledger."""
     precision_display: int
+    """Decimals that are usually shown."""
     borrowable: bool | None = None
+    """Can it be borrowed for margin?"""
     collateral_value: Decimal | None = None
+    """The part of its value that counts as collateral: 0 to 1."""
     margin_rate: Decimal | None = None
+    """The interest for borrowing it; only for what is borrowable."""
     multiplier: Decimal | None = None
+    """Of a tokenised asset: how many of the underlying one token stands for."""
 
 
 @attrs.frozen(kw_only=True)
@@ -269,13 +303,21 @@ class Pair:
     qty_precision: int
     """Decimals of a quantity."""
     cost_precision: int | None = None
+    """Decimals of a cost, which is price times quantity."""
     price_increment: Decimal | None = None
+    """The smallest step of a price."""
     qty_increment: Decimal | None = None
+    """The smallest step of a quantity."""
     qty_min: Decimal | None = None
+    """The smallest order, in the base currency."""
     cost_min: Decimal | None = None
+    """The smallest order, in the quote currency."""
     has_index: bool | None = None
+    """Is there an index price, for triggers?"""
     marginable: bool | None = None
+    """Can it be traded on margin? Only then are there the following."""
     margin_initial: Decimal | None = None
+    """The part of a position that must be put up at first."""
     position_limit_long: Decimal | None = None
     position_limit_short: Decimal | None = None
 
@@ -308,7 +350,9 @@ class StateChange:
 class Gap:
     """Here events are missing, or may be. It stands exactly where they would have stood.
 
-    After a gap in a book nothing of that book comes before its next :class:`BookSnapshot`.
+    After a gap with ``channel="book"`` and a symbol, nothing of that book comes before its next :class:`BookSnapshot`,
+    and the book cannot be read until then. Where the symbol or the channel is not known, books stay readable: if one of them was
+    meant, its next checksum will tell.
     """
 
     symbol: str | None

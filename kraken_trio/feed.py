@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from copy import copy
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import attrs
@@ -24,7 +25,7 @@ from kraken_trio.events import BookSnapshot, BookUpdate, Event, Gap
 from kraken_trio.requests import Book, Request, canonical_symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["Feed", "FeedStatistics", "Overflow"]
 
@@ -46,6 +47,7 @@ class FeedStatistics:
     buffered: int
     """Events that wait to be received."""
     capacity: int
+    """What it was opened with."""
     high_water: int
     """The most events that have ever waited."""
     delivered: int
@@ -148,6 +150,11 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         if not book.available:
             book.best_bid  # noqa: B018 (it raises, and says why)
         return book
+
+    @property
+    def books(self) -> Mapping[str, OrderBook]:
+        """All books of this feed by symbol, those that cannot be read now as well: see ``OrderBook.available``."""
+        return MappingProxyType(self._books)
 
     def statistics(self) -> FeedStatistics:
         """All numbers, as of now."""

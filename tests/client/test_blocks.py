@@ -235,4 +235,8 @@ async def test_arguments_that_cannot_be_meant(
                 await feed.receive_many(0)
             with pytest.raises(ValueError, match="its books: BTC/USD"):
                 feed.book("ETH/USD")
+            assert list(feed.books) == ["BTC/USD"]
+            assert not feed.books["BTC/USD"].available
+            await feed.receive()
+            assert feed.books["BTC/USD"] is feed.book("xbt/usd")
         assert not exchange.core.requests[-1].data == ""
