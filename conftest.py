@@ -16,7 +16,6 @@ import inspect
 import types
 from typing import TYPE_CHECKING
 
-import pytest
 import trio
 from sybil import Sybil
 from sybil.parsers.myst import CodeBlockParser, SkipParser
@@ -56,14 +55,6 @@ def check_names(tree: ast.Module) -> None:
             module = namespace.get(node.value.id)
             if isinstance(module, types.ModuleType):
                 getattr(module, node.attr)
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With pytest-xdist, a page's blocks go to one worker: they share a namespace (``--dist loadgroup``)."""
-    for item in items:
-        if item.path.suffix == ".md":
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
 pytest_collect_file = Sybil(
