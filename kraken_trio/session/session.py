@@ -391,8 +391,7 @@ class Session:
                 self._deliver(sub.audience, event)
 
     def _takes(self, sub: Subscription, event: Event) -> bool:
-        """Is ``event`` for ``sub``, which is not live? If it overtook the answer, it is the answer: so the feeds are there
-        to get it."""
+        """Is ``event`` for ``sub``, which is not live? What overtakes the answer is the answer, to its feeds."""
         self._stirred = True
         if sub.step is Step.ASKED and type(event) is not BookUpdate:
             self._registry.confirm(sub, self._now)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from zlib import crc32
 
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, ConnectionState, Event, Gap, StateChange
+from kraken_trio.requests import Book
 from kraken_trio.session import Effects, Session
 from kraken_trio.settings import Settings
 
@@ -188,8 +189,8 @@ class Client:
         self.answers: dict[object, dict[Request, str]] = {}
         self.outbox: list[Asked] = []
         """What the exchange has not read."""
-        self.sent_at: list[float] = []
-        """When requests (no pings) were sent."""
+        self.sent_at: dict[int, float] = {}
+        """When requests (no pings) were sent, by their numbers."""
         self.changes: list[StateChange] = []
         self.notes: list[str] = []
         self.warnings: list[str] = []
@@ -201,11 +202,13 @@ class Client:
     # What a shell does
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Effects:
+        deadline = self.session.deadline
         effects = getattr(self.session, name)(*args, **kwargs)
         self.calls.append((name, args, kwargs, effects))
         if effects is None:
             return Effects()
         assert isinstance(effects, Effects)
+        assert effects.rearm or self.session.deadline >= deadline, "a shell would wake too late"
         self.effects = effects
         for feed, events in effects.deliver.items():
             self.seen[feed] += events
@@ -216,7 +219,7 @@ class Client:
             asked = json.loads(frame)
             self.outbox.append(asked)
             if asked["method"] != "ping":
-                self.sent_at.append(self.now)
+                self.sent_at[asked["req_id"]] = self.now
         self.changes += effects.changes
         self.notes += effects.notes
         self.warnings += effects.warnings
@@ -238,10 +241,14 @@ class Client:
         self.outbox.clear()
         return self._call("disconnected", cause, detail, self.now, code=code)
 
+    def retry(self) -> Effects:
+        """Wait as long as the session wants to, and try."""
+        self.now = max(self.now, self.session.reconnect_at)
+        return self._call("retry", self.now)
+
     def reconnect(self) -> Effects:
         """Wait as long as the session wants to, and succeed."""
-        self.now = max(self.now, self.session.reconnect_at)
-        self._call("retry", self.now)
+        self.retry()
         return self.connect()
 
     def close(self) -> Effects:
@@ -325,8 +332,6 @@ class Client:
 
     def follow_book(self, feed: object, market: Market, *others: Request) -> None:
         """Add a feed with a live book."""
-        from kraken_trio.requests import Book
-
         self.follow(feed, Book(market.symbol, depth=market.depth), *others)
         self.receive(market.snapshot())
         assert self.kinds(feed)[-1] == "BookSnapshot"

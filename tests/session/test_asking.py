@@ -625,9 +625,10 @@ def test_a_refused_feed_waits_for_no_pause() -> None:
     assert client.answers == {"feed": {Ticker(BTC): UNKNOWN_PAIR}}
 
 
-def test_a_feed_may_ask_for_the_same_twice() -> None:
+@pytest.mark.parametrize("history_first", [False, True])
+def test_a_feed_may_ask_for_the_same_twice(history_first: bool) -> None:
     client = Client()
-    client.add("feed", Trades(BTC), Trades(BTC, snapshot=True), Trades(BTC))
+    client.add("feed", Trades(BTC, snapshot=history_first), Trades(BTC, snapshot=not history_first), Trades(BTC))
     (asked,) = client.requests()
     assert asked["params"] == {"channel": "trade", "symbol": [BTC], "snapshot": True}
     client.receive(*acks(asked), trades(1, 2, history=True))

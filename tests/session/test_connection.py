@@ -12,6 +12,7 @@ from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Ticker, 
 from kraken_trio.session.subscription import Step
 from tests.session.driver import (
     BTC,
+    BUSY,
     ETH,
     HEARTBEAT,
     SOL,
@@ -23,6 +24,7 @@ from tests.session.driver import (
     data,
     instruments,
     pong,
+    refusal,
     status,
     ticker,
     trade,
@@ -124,6 +126,17 @@ def test_a_ping_that_is_never_answered_does_not_stop_the_next_one() -> None:
     assert client.drops == []
 
 
+def test_a_new_connection_owes_no_pong() -> None:
+    client = Client()
+    client.advance(5)
+    client.lose()
+    client.reconnect()
+    client.receive(pong())
+    assert client.session.statistics().ping_seconds is None
+    client.advance(5)
+    assert len(client.outbox) == 1
+
+
 def test_every_ping_and_request_has_a_number_of_its_own() -> None:
     client = Client()
     numbers = []
@@ -208,8 +221,7 @@ def test_the_states_of_a_client_as_a_program_sees_them() -> None:
     client.add("feed", Ticker(BTC))
     client.accept()
     client.lose(Cause.DISCONNECTED, "reset\x1b by peer")
-    client.now = client.session.reconnect_at
-    client._call("retry", client.now)
+    client.retry()
     client.connect_failed(ConnectError("no route"))
     client.reconnect()
     client.accept()
@@ -307,6 +319,31 @@ def test_nothing_of_the_old_connection_is_waited_for() -> None:
     assert client.count("unmatched_answers") == 0
 
 
+def test_what_was_paused_is_asked_for_once_on_the_next_connection() -> None:
+    client = Client()
+    client.follow("feed", Ticker(BTC))
+    client.lose()
+    client.reconnect()
+    client.receive(refusal(BUSY, client.request(), BTC))
+    client.lose()
+    client.reconnect()
+    assert words(client.accept()) == ["subscribe ticker BTC/USD"]
+    client.advance(60, heartbeat=1)
+    assert client.requests() == []
+    assert client.session.flushed
+
+
+def test_what_was_not_sent_yet_is_asked_for_in_its_turn() -> None:
+    client = Client(request_burst=1, request_rate=1.0)
+    for request in (Ticker(BTC), Trades(BTC), Book(BTC)):
+        client.add(request, request)
+    client.lose()
+    assert client.session.flushed
+    client.reconnect()
+    client.advance(5, heartbeat=1)
+    assert words(client.requests()) == ["subscribe ticker BTC/USD", "subscribe trade BTC/USD", "subscribe book BTC/USD"]
+
+
 def test_trades_are_caught_up_after_a_loss() -> None:
     client = Client()
     client.follow("feed", Trades(BTC))
@@ -368,8 +405,7 @@ def test_a_loss_is_followed_by_a_quick_attempt_and_then_by_slower_ones() -> None
     client.lose()
     for _ in range(5):
         waits.append(client.session.reconnect_at - client.now)
-        client.now = client.session.reconnect_at
-        client._call("retry", client.now)
+        client.retry()
         assert client.session.reconnect_at == inf
         client.connect_failed(ConnectError("no route"))
     assert waits == pytest.approx([0.5, 1.0, 6.25, 12.5, 25.0])
@@ -406,7 +442,7 @@ def test_an_exchange_that_says_when_is_believed() -> None:
     client = Client(connect=False)
     client.connect_failed(ConnectError("429", status=429, retry_after=120.0))
     assert client.session.reconnect_at == client.now + 120
-    client._call("retry", client.session.reconnect_at)
+    client.retry()
     client.connect_failed(ConnectError("429", status=429, retry_after=0.0))
     assert client.session.reconnect_at > client.now
 
@@ -433,8 +469,7 @@ def test_who_cannot_connect_comes_back_unless_there_is_no_hope(
     for _ in range(connects_before):
         client.connect()
         client.lose()
-        client.now = client.session.reconnect_at
-        client._call("retry", client.now)
+        client.retry()
     client.connect_failed(error)
     assert client.effects.end is (error if is_the_end else None)
     assert (client.session.reconnect_at == inf) is is_the_end

@@ -19,6 +19,7 @@ from tests.session.driver import (
     acks,
     refusal,
     ticker,
+    trades,
     words,
 )
 
@@ -230,6 +231,19 @@ def test_who_comes_back_while_it_is_left_waits_for_the_new_subscription() -> Non
     assert client.state() is ConnectionState.SUBSCRIBED
 
 
+def test_who_comes_back_while_it_is_left_misses_nothing_of_before() -> None:
+    client = Client()
+    client.follow("one", Trades(BTC))
+    client.receive(trades(1, 2))
+    client.remove("one")
+    client.add("two", Trades(BTC))
+    client.accept()
+    (asked,) = client.requests()
+    assert asked["params"]["snapshot"] is False
+    client.receive(*acks(asked), trades(10))
+    assert client.kinds("two") == ["Trade"]
+
+
 def test_who_comes_and_goes_while_it_is_left_leaves_nothing_behind() -> None:
     client = Client()
     client.follow("one", Ticker(BTC))
@@ -266,6 +280,7 @@ def test_a_pause_ends_with_the_wish() -> None:
             client.accept()
             client.receive(market.snapshot())
     client.remove("feed")  # it was to be left, and to be asked for again after a pause
+    client.advance(3, heartbeat=1)
     client.receive(*acks(leaving))
     client.advance(100, heartbeat=1)
     assert client.requests() == []

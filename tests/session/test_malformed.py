@@ -140,8 +140,10 @@ def test_too_many_in_a_row_end_the_connection() -> None:
     assert client.drops == [Cause.PROTOCOL]
     client.lose(Cause.PROTOCOL)
     assert client.kinds("feed")[-2:] == ["TickerUpdate", "Gap protocol"]
-    client.reconnect()
-    client.receive(NONSENSE, NONSENSE)
+    for _ in range(3):
+        client.reconnect()
+        client.receive(NONSENSE, NONSENSE)
+        client.lose()
     assert client.drops == [Cause.PROTOCOL]
 
 

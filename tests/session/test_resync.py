@@ -130,6 +130,18 @@ def test_a_resync_gets_over_a_refused_subscribe(client: Client, market: Market, 
     assert client.state() is ConnectionState.SUBSCRIBED
 
 
+def test_each_resync_has_its_own_pauses_for_rate_limits(client: Client, market: Market) -> None:
+    for _ in range(3):
+        client.advance(31, heartbeat=1)
+        client.receive(market.tick("7.00", spoil=1))
+        client.accept()
+        client.receive(refusal(RATE_LIMIT, client.request(), BTC))
+        client.advance(1.1)
+        client.accept()
+        client.receive(market.snapshot())
+        assert client.state() is ConnectionState.SUBSCRIBED
+
+
 def test_a_symbol_that_vanishes_meanwhile_is_told(client: Client, market: Market) -> None:
     client.receive(market.tick("7.00", spoil=1))
     client.accept()
@@ -264,6 +276,8 @@ def test_a_crossed_book_is_made_anew_once(client: Client, market: Market) -> Non
     client.receive(market.update(bids=CROSSING))
     assert client.kinds("feed") == ["Gap crossed"]
     assert client.changes[-1].cause is Cause.CROSSED
+    (sub,) = client.session.subscriptions
+    assert sub.follower.start(Book(BTC)) == ()
     client.accept()
     client.accept()
     market.change(bids=[("101.5", "0")])
@@ -313,6 +327,22 @@ def test_a_first_snapshot_that_is_crossed_is_doubted_once(market: Market) -> Non
     client.accept()
     client.receive(market.snapshot())
     assert client.kinds("feed") == ["BookSnapshot"]
+
+
+def test_a_crossed_book_is_doubted_anew_after_it_was_good(client: Client, market: Market) -> None:
+    client.receive(market.update(bids=CROSSING))
+    client.accept()
+    client.accept()
+    market.change(bids=[("101.5", "0")])
+    client.receive(market.snapshot())
+    client.lose()
+    client.reconnect()
+    client.accept()
+    client.events("feed")
+    market.change(bids=CROSSING)
+    client.receive(market.snapshot())
+    assert client.events("feed") == []  # the loss has been told
+    assert words(client.requests()) == UNSUBSCRIBE
 
 
 def test_a_locked_book_is_crossed(client: Client, market: Market) -> None:
