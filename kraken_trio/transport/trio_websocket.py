@@ -13,7 +13,7 @@ trio-websocket runs a reader task that we do not control: it may die, or wait fo
 from __future__ import annotations
 
 import logging
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING, cast
 
 import trio
@@ -22,18 +22,17 @@ from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection, w
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.errors import ConnectError, printable
 from kraken_trio.transport import Connect, ConnectionLost, Limits, Transport
-from kraken_trio.transport.address import Address, parse_address
-from kraken_trio.transport.dial import OpenStream, check_tls, reach, secure
+from kraken_trio.transport.line import RECEIVE_BYTES, Line, OneLine, closed_by_peer, connecting_by
 from kraken_trio.transport.upgrade import read_acceptance
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
+
+    from kraken_trio.transport.address import Address
+    from kraken_trio.transport.dial import OpenStream
 
 __all__ = ["connect", "connecting_with"]
-
-RECEIVE_BYTES = 64 * 1024
-"""The most that is read from the stream at once."""
 
 _CLOSE_FRAME = 0x88  # the first byte of a WebSocket CLOSE (RFC 6455, section 5.2: FIN, opcode 8)
 
@@ -44,43 +43,19 @@ def connect(url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits) -> 
     ``ssl_context`` is for ``wss`` and must verify certificate and host name, or be None for Python's default
     (else :class:`ValueError`).
     """
-    return _connect(url, ssl_context=ssl_context, limits=limits, open_stream=trio.open_tcp_stream)
+    return connecting_with(trio.open_tcp_stream)(url, ssl_context=ssl_context, limits=limits)
 
 
 def connecting_with(open_stream: OpenStream) -> Connect:
     """A :func:`connect` over another network than this machine's: ``open_stream(host, port)`` gives the stream."""
-
-    def connect(
-        url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits
-    ) -> AbstractAsyncContextManager[Transport]:
-        return _connect(url, ssl_context=ssl_context, limits=limits, open_stream=open_stream)
-
-    return connect
+    return connecting_by(_Line, open_stream)
 
 
-@asynccontextmanager
-async def _connect(
-    url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits, open_stream: OpenStream
-) -> AsyncIterator[Transport]:
-    address = parse_address(url)
-    context = check_tls(address, ssl_context)
-    async with open_hidden_nursery() as nursery:
-        line = _Line(address, limits)
-        try:
-            await line.open(nursery, context, open_stream)
-            yield line
-        finally:
-            await line.leave()
-
-
-class _Line:
-    """One connection, from dialling to hanging up. It is a :class:`~kraken_trio.transport.Transport`."""
+class _Line(Line):
+    """A trio-websocket connection."""
 
     def __init__(self, address: Address, limits: Limits) -> None:
-        self._address = address
-        self._limits = limits
-        self._phase = ""
-        self._stream: trio.abc.Stream | None = None  # the outermost layer that is open
+        super().__init__(address, limits)
         self._guard: _Guard | None = None
         self._websocket: WebSocketConnection | None = None
         self._reader = trio.CancelScope()
@@ -92,23 +67,11 @@ class _Line:
 
     # -- opening --------------------------------------------------------------------------------------------------
 
-    async def open(self, nursery: trio.Nursery, context: ssl.SSLContext | None, open_stream: OpenStream) -> None:
-        """Dial, within ``connect_timeout``. What was opened when this raises is closed by :meth:`leave`."""
-        address, limits = self._address, self._limits
-        with trio.move_on_after(limits.connect_timeout) as scope:
-            self._phase = "looking up the name, or connecting by TCP"
-            self._stream = await reach(address, open_stream)
-            if context is not None:
-                self._phase = "in TLS's handshake"
-                self._stream = await secure(self._stream, address, context)
-            self._phase = "waiting for the answer to the WebSocket request"
-            await nursery.start(self._read, self._stream)
-        if scope.cancelled_caught:
-            msg = (
-                f"no connection to {address} within {limits.connect_timeout:g} s (while {self._phase}); "
-                "check the address, the network, and any firewall or proxy on the way"
-            )
-            raise ConnectError(msg)
+    async def _upgrade(self, nursery: trio.Nursery, stream: trio.abc.Stream) -> None:
+        await nursery.start(self._read, stream)
+        # From here on the connection ends by leave() only, which needs the reader until the last moment. (Not before:
+        # if cancelled right now, start() keeps the task and waits for its end, which a shield would put off for ever.)
+        self._reader.shield = True
 
     async def _read(self, stream: trio.abc.Stream, *, task_status: trio.TaskStatus[None]) -> None:
         """Hold the nursery of trio-websocket's reader task, and turn whatever that dies of into state."""
@@ -125,8 +88,6 @@ class _Line:
                         max_message_size=self._limits.max_frame_bytes,
                         receive_buffer_size=RECEIVE_BYTES,
                     )
-                    # From here on the connection ends by leave() only, which needs the reader until the last moment.
-                    self._reader.shield = True
                     task_status.started()
         except ConnectError:
             raise
@@ -177,15 +138,11 @@ class _Line:
             return ConnectionLost(f"the peer broke the WebSocket protocol{said}")
         if reason.code == 1009 and said.startswith(": Exceeded maximum message size"):
             return ConnectionLost(f"the peer sent a message of more than {self._limits.max_frame_bytes} bytes")
-        if reason.code == 1005:
-            return ConnectionLost("the peer closed the connection, without a code")
-        code = int(reason.code)
-        return ConnectionLost(f"the peer closed the connection: {code} {reason.name}{said}", code=code)
+        return closed_by_peer(int(reason.code), reason.reason or "")
 
     # -- leaving --------------------------------------------------------------------------------------------------
 
     async def leave(self) -> None:
-        """Close within ``close_timeout``, whatever happened before, even when cancelled. Raises nothing of its own."""
         # Nested, because a second Ctrl-C breaks through every shield.
         try:
             if self._websocket is not None:
@@ -226,9 +183,9 @@ class _Guard(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if not self._accepted:
-            answer = await read_acceptance(self._stream, self._address)
+            acceptance, behind_it = await read_acceptance(self._stream, self._address)
             self._accepted = True
-            return answer
+            return acceptance + behind_it
         try:
             data = await self._stream.receive_some(max_bytes)
         except trio.BrokenResourceError as exc:
@@ -264,12 +221,4 @@ class _Guard(trio.abc.Stream):
         await self._stream.aclose()
 
 
-class _OneLine(logging.Filter):
-    """trio-websocket logs peers' texts as they are (at level DEBUG): make each record one printable line."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = printable(record.getMessage(), 500), ()
-        return True
-
-
-logging.getLogger("trio-websocket").addFilter(_OneLine())
+logging.getLogger("trio-websocket").addFilter(OneLine())

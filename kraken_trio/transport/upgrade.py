@@ -41,8 +41,8 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9][0-9])(?: ([^\r\n]*))?\r?\n
 _HOPELESS = frozenset({400, 401, 404})
 
 
-async def read_acceptance(stream: trio.abc.ReceiveStream, address: Address) -> bytes:
-    """Read until the peer has answered, and return all bytes read if the answer is 101, "Switching Protocols".
+async def read_acceptance(stream: trio.abc.ReceiveStream, address: Address) -> tuple[bytes, bytes]:
+    """Read until the peer has answered. If that is 101, "Switching Protocols": the answer, and what came behind it.
 
     Everything else is a :class:`~kraken_trio.ConnectError`: another status, what is not HTTP or too long, the end.
     """
@@ -69,7 +69,7 @@ async def read_acceptance(stream: trio.abc.ReceiveStream, address: Address) -> b
         msg = f"{answered} something that is not HTTP: {_words(head)}"
         raise ConnectError(msg)
     if status_line[1] == b"101":
-        return bytes(head)
+        return bytes(head[: end.end()]), bytes(head[end.end() :])
     headers = _headers(bytes(head[status_line.end() : end.end()]))
     body = await _some_body(stream, bytes(head[end.end() :]), headers)
     raise _refusal(address, int(status_line[1]), bytes(status_line[2] or b""), headers, body)
@@ -84,7 +84,7 @@ def _headers(block: bytes) -> dict[str, str]:
 async def _some_body(stream: trio.abc.ReceiveStream, body: bytes, headers: Mapping[str, str]) -> bytes:
     length = headers.get("content-length", "")
     wanted = min(int(length), MAX_BODY_BYTES) if re.fullmatch("[0-9]{1,18}", length) else MAX_BODY_BYTES
-    with trio.move_on_after(BODY_WAIT):
+    with trio.move_on_after(BODY_WAIT):  # noqa: ASYNC912 (it need not wait when all is there)
         while len(body) < wanted:
             try:
                 chunk = await stream.receive_some(MAX_BODY_BYTES)
