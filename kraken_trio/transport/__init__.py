@@ -10,7 +10,10 @@ A transport promises the actor four things, whatever the peer does:
    call raises :class:`ConnectionLost`.
 4. *Leaving ends*: within ``limits.close_timeout``, with the stream closed and no task left behind.
 
-The library's own exceptions stop at the module that imports it.
+While nobody receives, the peer's PINGs are answered and its CLOSE is seen, as long as what came before them fits into
+what a transport may hold (``limits.queue_frames``). Sending does not wait for receiving.
+
+A library's own exceptions stop at the module that imports it.
 """
 
 from __future__ import annotations
@@ -65,7 +68,8 @@ class Connect(Protocol):
     """How a transport is opened.
 
     The result's ``__aenter__`` raises :class:`~kraken_trio.ConnectError`; its ``__aexit__`` closes the connection
-    within ``limits.close_timeout`` even when it is cancelled, and never raises an error of its own in place of the body's.
+    within ``limits.close_timeout`` even when it is cancelled, and never raises an error of its own in place of
+    the body's.
     """
 
     def __call__(

@@ -20,12 +20,15 @@ import pytest
 import trio
 import trio.testing
 
-from kraken_trio.transport import Connect, Limits, Transport, trio_websocket
+from kraken_trio.transport import Connect, Limits, Transport, sans_io, trio_websocket
 
 if TYPE_CHECKING:
     import ssl
+    from types import ModuleType
 
-TRANSPORTS = {"trio-websocket": trio_websocket.connecting_with}
+    from kraken_trio.transport.dial import OpenStream
+
+TRANSPORTS: dict[str, ModuleType] = {"websockets": sans_io, "trio-websocket": trio_websocket}
 
 TEXT, CLOSE = 1, 8  # opcodes
 
@@ -132,6 +135,17 @@ class Network:
         self.opened.append(watched := Watched(stream))
         return watched
 
+    @staticmethod
+    async def take(transport: Transport, count: int) -> list[str | bytes]:
+        """Receive so many messages, in however many batches."""
+        messages: list[str | bytes] = []
+        while len(messages) < count:
+            batch = await transport.receive()
+            assert batch, "at least one"
+            messages += batch
+        assert len(messages) == count
+        return messages
+
     @asynccontextmanager
     async def serve(self, script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Connect]:
         """Give a ``connect`` of which every URL leads to a peer that follows the script."""
@@ -165,10 +179,11 @@ class Network:
                     await trio.lowlevel.checkpoint()
                     return self._watch(ours)
 
-            yield TRANSPORTS[self.transport](open_stream)
+            connect: Connect = TRANSPORTS[self.transport].connecting_with(open_stream)
+            yield connect
             # The script must come to its end by itself, which is mostly: when the client has closed its stream.
             with trio.fail_after(3):
-                while len(nursery.child_tasks) > 0:
+                while len(nursery.child_tasks) > 0:  # noqa: ASYNC110 (Trio has no event for that)
                     await trio.sleep(0.002)
 
     async def visit(
@@ -200,7 +215,7 @@ class Network:
                                     await body(transport)
                             finally:
                                 visit.leaving = -time.perf_counter()
-                except BaseException as exc:  # noqa: BLE001 (raised again below)
+                except BaseException as exc:  # noqa: ASYNC103, BLE001 (raised again below)
                     visit.raised = exc
                 visit.leaving += time.perf_counter()
                 visit.whole = time.perf_counter() - started
@@ -264,3 +279,16 @@ def loopback(transport_name: str) -> Network:
 @pytest.fixture
 def memory(transport_name: str) -> Network:
     return Network(transport_name, "memory")
+
+
+@pytest.fixture
+def connect(transport_name: str) -> Connect:
+    """Over this machine's own network."""
+    chosen: Connect = TRANSPORTS[transport_name].connect
+    return chosen
+
+
+@pytest.fixture
+def connecting_with(transport_name: str) -> Callable[[OpenStream], Connect]:
+    chosen: Callable[[OpenStream], Connect] = TRANSPORTS[transport_name].connecting_with
+    return chosen

@@ -17,13 +17,17 @@ import trustme
 
 from kraken_trio.errors import ConnectError
 from kraken_trio.transport import Limits, upgrade
-from kraken_trio.transport.trio_websocket import connect, connecting_with
+from tests.transport.conftest import Peer, Watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
-    from kraken_trio.transport import Transport
-    from tests.transport.conftest import Network, Peer, Script
+    from kraken_trio.transport import Connect, Transport
+    from kraken_trio.transport.dial import OpenStream
+    from tests.transport.conftest import Network, Script
+
+    ConnectingWith: TypeAlias = Callable[[OpenStream], Connect]
 
 URL = "ws://exchange.test/v2"
 
@@ -77,7 +81,7 @@ async def test_request(memory: Network, url: str, target: str, host: str) -> Non
 # -- name and TCP -----------------------------------------------------------------------------------------------------
 
 
-async def test_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_name_that_does_not_exist(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     class NoNames(trio.abc.HostnameResolver):
         async def getaddrinfo(self, *args: object, **kwargs: object) -> list[tuple[object]]:  # type: ignore[override]
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -92,7 +96,7 @@ async def test_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None
     assert info.value.retryable
 
 
-async def test_port_where_nobody_listens() -> None:
+async def test_port_where_nobody_listens(connect: Connect) -> None:
     async with (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0] as listener:
         port = listener.socket.getsockname()[1]
     with pytest.raises(
@@ -103,7 +107,7 @@ async def test_port_where_nobody_listens() -> None:
     assert info.value.retryable
 
 
-async def test_connect_over_the_machines_own_network(loopback: Network) -> None:
+async def test_connect_over_the_machines_own_network(loopback: Network, connect: Connect) -> None:
     async def serve() -> None:
         async with await listener.accept() as stream:
             await stream.receive_some()
@@ -133,7 +137,9 @@ async def test_connect_over_the_machines_own_network(loopback: Network) -> None:
         ),
     ],
 )
-async def test_every_attempt_is_told_once(cause: BaseException | None, said: str) -> None:
+async def test_every_attempt_is_told_once(
+    connecting_with: ConnectingWith, cause: BaseException | None, said: str
+) -> None:
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
         raise OSError("all attempts failed") from cause
 
@@ -142,7 +148,7 @@ async def test_every_attempt_is_told_once(cause: BaseException | None, said: str
             pass
 
 
-async def test_no_answer_to_tcp(autojump_clock: trio.testing.MockClock) -> None:
+async def test_no_answer_to_tcp(connecting_with: ConnectingWith, autojump_clock: trio.testing.MockClock) -> None:
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
         await trio.sleep_forever()
         raise AssertionError
@@ -303,7 +309,7 @@ async def test_no_answer_to_the_upgrade(network: Network, so_far: bytes) -> None
     assert "within 0.2 s (while waiting for the answer to the WebSocket request)" in str(error)
 
 
-async def test_a_peer_that_does_not_read_our_request() -> None:
+async def test_a_peer_that_does_not_read_our_request(connecting_with: ConnectingWith) -> None:
     ours, _theirs = trio.testing.lockstep_stream_pair()
 
     async def open_stream(host: str, port: int) -> trio.abc.Stream:
@@ -318,6 +324,37 @@ async def test_cancelled_while_connecting(network: Network) -> None:
     scope = trio.CancelScope(deadline=trio.current_time() + 0.1)
     await network.visit(lambda peer: peer.gone(), scope=scope)
     assert scope.cancelled_caught
+
+
+async def test_cancelled_just_when_the_peer_has_accepted(connecting_with: ConnectingWith) -> None:
+    """When the WebSocket is there, but not yet its block."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    reads = 0
+
+    class Cancelling(Watched):
+        async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+            nonlocal reads
+            reads += 1
+            if reads == 2:
+                scope.cancel()
+            return await super().receive_some(max_bytes)
+
+    async def open_stream(host: str, port: int) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        return Cancelling(ours)
+
+    async def serve() -> None:
+        peer = Peer(theirs)
+        await peer.accept()
+        await peer.gone()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        with trio.fail_after(2), trio.CancelScope() as scope:
+            async with connecting_with(open_stream)(URL, ssl_context=None, limits=Limits(close_timeout=0.1)):
+                await trio.sleep_forever()
+        assert scope.cancelled_caught
+    assert reads >= 2
 
 
 HTML = b"<html><head><title>503 Service\r\n Unavailable</title></head><body>Maintenance \x1b[2J</body></html>"
@@ -431,16 +468,36 @@ async def test_headers_without_end(network: Network) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ((b"Sec-WebSocket-Accept: ", b"Sec-WebSocket-Accept: x"), "Bad accept token"),
-        ((b"Upgrade: websocket", b"Upgrade: h2c"), "Upgrade: websocket"),
-        ((b"Connection: Upgrade\r\n", b""), "Connection: Upgrade"),
-        ((b"Connection: Upgrade", b"Connection: \xff"), ""),
-        ((b"\r\n\r\n", b"\r\nSec-WebSocket-Protocol: \x1b[2J\r\n\r\n"), ""),
-        ((b"\r\n\r\n", b"\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"), "unrecognized extension"),
-        ((b"\r\n\r\n", b"\r\nnot a header\r\n\r\n"), "illegal header line"),
+        (
+            (b"Sec-WebSocket-Accept: ", b"Sec-WebSocket-Accept: x"),
+            {"trio-websocket": "Bad accept token", "websockets": "invalid Sec-WebSocket-Accept header"},
+        ),
+        (
+            (b"Upgrade: websocket", b"Upgrade: h2c"),
+            {"trio-websocket": "Upgrade: websocket", "websockets": "invalid Upgrade header: h2c"},
+        ),
+        (
+            (b"Connection: Upgrade\r\n", b""),
+            {"trio-websocket": "Connection: Upgrade", "websockets": "missing Connection header"},
+        ),
+        ((b"Connection: Upgrade", b"Connection: \xff"), {"trio-websocket": "", "websockets": "Connection header"}),
+        (
+            (b"\r\n\r\n", b"\r\nSec-WebSocket-Protocol: \x1b[2J\r\n\r\n"),
+            {"trio-websocket": "", "websockets": "invalid HTTP header value"},
+        ),
+        (
+            (b"\r\n\r\n", b"\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
+            {"trio-websocket": "unrecognized extension", "websockets": "no extensions supported"},
+        ),
+        (
+            (b"\r\n\r\n", b"\r\nnot a header\r\n\r\n"),
+            {"trio-websocket": "illegal header line", "websockets": "invalid HTTP header line"},
+        ),
     ],
 )
-async def test_breaks_the_rules_of_the_upgrade(network: Network, change: tuple[bytes, bytes], why: str) -> None:
+async def test_breaks_the_rules_of_the_upgrade(
+    network: Network, change: tuple[bytes, bytes], why: dict[str, str]
+) -> None:
     async def script(peer: Peer) -> None:
         await peer.send(peer.acceptance(await peer.request()).replace(*change))
         await peer.gone()
@@ -448,7 +505,7 @@ async def test_breaks_the_rules_of_the_upgrade(network: Network, change: tuple[b
     error = await refused(network, script)
     assert error.retryable
     assert "exchange.test:80 broke the rules of the WebSocket upgrade: " in str(error)
-    assert why in str(error)
+    assert why[network.transport] in str(error)
 
 
 @pytest.mark.parametrize("at_once", [False, True])
@@ -459,12 +516,11 @@ async def test_an_acceptance_in_single_bytes_and_with_long_frames_behind_it(netw
         answer = peer.acceptance(await peer.request()) + peer.text("hello", long, long, long)
         for part in [answer] if at_once else [answer[i : i + 1] for i in range(200)] + [answer[200:]]:
             await peer.send(part)
-            await trio.sleep(0)
+            await trio.lowlevel.checkpoint()
         await peer.gone()
 
     async def body(transport: Transport) -> None:
-        messages = [await transport.receive() for _ in range(4)]
-        assert messages == [["hello"], [long], [long], [long]]
+        assert await network.take(transport, 4) == ["hello", long, long, long]
 
     await network.visit(script, body)
 
