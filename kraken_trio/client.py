@@ -16,7 +16,7 @@ from kraken_trio.feed import Feed, Overflow
 from kraken_trio.requests import Request
 from kraken_trio.session import Session
 from kraken_trio.settings import Settings
-from kraken_trio.transport import trio_websocket
+from kraken_trio.transport.choice import TransportName, choose
 
 if TYPE_CHECKING:
     import ssl
@@ -131,7 +131,7 @@ async def open_client(
     *,
     settings: Settings = _DEFAULTS,
     ssl_context: ssl.SSLContext | None = None,
-    transport: Connect = trio_websocket.connect,
+    transport: TransportName | Connect = "auto",
 ) -> AsyncIterator[Client]:
     """Connect to the exchange for the time of a block, and stay connected.
 
@@ -143,10 +143,17 @@ async def open_client(
     What the body raises comes out unchanged.
 
     ``ssl_context`` replaces Python's default for ``wss``; it must verify certificates and host names.
-    ``transport`` is how a WebSocket is opened: :class:`kraken_trio.transport.Connect`.
+    ``transport`` is how a WebSocket is opened. ``"websockets"`` is fast, and needs
+    ``pip install 'kraken-trio[fast]'`` (else :class:`ImportError`); ``"trio-websocket"`` is always there; ``"auto"`` takes
+    the fast one if it is installed. It may also be a :class:`kraken_trio.transport.Connect` of your own.
     """
     async with open_with(
-        url, settings=settings, ssl_context=ssl_context, connect=transport, wall_ns=time.time_ns, jitter=random.random
+        url,
+        settings=settings,
+        ssl_context=ssl_context,
+        connect=choose(transport),
+        wall_ns=time.time_ns,
+        jitter=random.random,
     ) as client:
         yield client
 
@@ -163,9 +170,7 @@ async def open_with(
 ) -> AsyncIterator[Client]:
     """:func:`open_client` with everything that is not deterministic as a parameter."""
     session = Session(settings, jitter)
-    actor = Actor(
-        url, session=session, settings=settings, connect=connect, ssl_context=ssl_context, wall_ns=wall_ns
-    )
+    actor = Actor(url, session=session, settings=settings, connect=connect, ssl_context=ssl_context, wall_ns=wall_ns)
     async with open_hidden_nursery() as nursery:
         await nursery.start(actor.run, nursery)
         try:
@@ -173,5 +178,3 @@ async def open_with(
         finally:
             actor.close()
             nursery.cancel_scope.cancel()
-
-

@@ -1,0 +1,61 @@
+"""Which transport a program gets."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+import kraken_trio as kt
+from kraken_trio.transport import sans_io, trio_websocket
+from kraken_trio.transport.choice import choose
+
+
+@pytest.fixture
+def without_websockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "kraken_trio.transport.sans_io")
+    monkeypatch.delattr("kraken_trio.transport.sans_io")
+    monkeypatch.setitem(sys.modules, "websockets.client", None)
+
+
+def test_each_by_its_name() -> None:
+    assert choose("websockets") is sans_io.connect
+    assert choose("trio-websocket") is trio_websocket.connect
+
+
+def test_the_fast_one_by_default_if_it_is_there() -> None:
+    assert choose() is choose("auto") is sans_io.connect
+
+
+def test_the_other_one_by_default_if_it_is_not(without_websockets: None) -> None:
+    assert choose() is choose("auto") is trio_websocket.connect
+
+
+def test_a_transport_that_is_not_installed(without_websockets: None) -> None:
+    with pytest.raises(ImportError, match=r"transport='websockets' needs .*pip install 'kraken-trio\[fast\]'"):
+        choose("websockets")
+
+
+def test_a_name_that_is_none() -> None:
+    with pytest.raises(ValueError, match=r"transport='websocket': one of 'auto', 'websockets' \(pip install"):
+        choose("websocket")  # type: ignore[arg-type]
+
+
+def test_a_connect_is_its_own_answer() -> None:
+    assert choose(trio_websocket.connect) is trio_websocket.connect
+
+
+async def test_open_client_takes_names(without_websockets: None) -> None:
+    with pytest.raises(ImportError, match=r"kraken-trio\[fast\]"):
+        async with kt.open_client(transport="websockets"):
+            pass
+    for name in ("auto", "trio-websocket"):
+        with pytest.raises(kt.ConnectError, match="port 0"):
+            async with kt.open_client("ws://exchange.test:0", transport=name):
+                pass
+
+
+async def test_open_client_takes_the_fast_one() -> None:
+    with pytest.raises(kt.ConnectError, match="port 0"):
+        async with kt.open_client("ws://exchange.test:0", transport="websockets"):
+            pass
