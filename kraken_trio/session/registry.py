@@ -240,16 +240,17 @@ class Registry:
         if method is Method.UNSUBSCRIBE:
             assert sub.on_wire is not None  # only what was asked for is left
             return sub.on_wire
-        if isinstance(sub.request, Trades):
-            # After a loss the latest trades fill the hole, as far as they reach.
-            wished = any(isinstance(wish, Trades) and wish.snapshot for wish in sub.wanted_by.values())
-            return attrs.evolve(sub.request, snapshot=wished or sub.confirmed_once)
-        return sub.request
+        return (
+            attrs.evolve(sub.request, snapshot=_with_history(sub)) if isinstance(sub.request, Trades) else sub.request
+        )
 
     def _kind(self, key: Key, method: Method) -> tuple[object, ...]:
         """What two requests must agree in to share a frame."""
-        request = self._spoken(self.subscriptions[key], method)
-        return (key[0], request.variant, isinstance(request, Trades) and request.snapshot)
+        sub = self.subscriptions[key]
+        if method is Method.UNSUBSCRIBE:
+            assert sub.on_wire is not None  # only what was asked for is left
+            return (key[0], sub.on_wire.variant)
+        return (key[0], sub.request.variant, _with_history(sub))
 
     def next_req_id(self) -> int:
         """A number that no request of this client had before."""
@@ -553,6 +554,13 @@ class Registry:
                 if feed not in sub.audience:
                     sub.audience += (feed,)
             self._listener.answered(feed, {})
+
+
+def _with_history(sub: Subscription) -> bool:
+    """Are the latest trades wanted first? After a loss they fill the hole, as far as they reach."""
+    if not isinstance(sub.request, Trades):
+        return False
+    return sub.confirmed_once or any(isinstance(wish, Trades) and wish.snapshot for wish in sub.wanted_by.values())
 
 
 def _joined(before: Request | None, request: Request) -> Request:

@@ -230,13 +230,15 @@ def test_what_is_not_wanted_any_more_before_it_was_asked_for_is_never_asked_for(
 
 def test_unsubscribing_names_what_was_asked_for() -> None:
     client = Client()
-    client.follow("feed", Book(BTC, depth=25), Candles(ETH, interval=60), Instruments(), Trades(SOL, snapshot=True))
+    client.follow("feed", Book(BTC, depth=25), Candles(ETH, interval=60), Instruments())
+    client.follow("trades", Trades(SOL, snapshot=True), Trades(BTC))
+    client.remove("trades")
     client.remove("feed")
     assert [asked["params"] for asked in client.requests()] == [
+        {"channel": "trade", "symbol": [SOL, BTC]},
         {"channel": "book", "symbol": [BTC], "depth": 25},
         {"channel": "ohlc", "symbol": [ETH], "interval": 60},
         {"channel": "instrument"},
-        {"channel": "trade", "symbol": [SOL]},
     ]
 
 

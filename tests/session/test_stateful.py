@@ -116,7 +116,7 @@ class AgainstTheExchange(RuleBasedStateMachine):
         self.exchange = Exchange()
         self.client = Client(
             jitter=0.5,
-            attempts=4,
+            attempts=2,
             attempt_delay_max=8.0,
             request_rate=5.0,
             request_burst=4,
@@ -211,8 +211,9 @@ class AgainstTheExchange(RuleBasedStateMachine):
 
     @rule(symbol=symbols, price=st.integers(97, 102), qty=st.integers(0, 9), spoilt=st.booleans())
     def damage(self, symbol: str, price: int, qty: int, spoilt: bool) -> None:
-        """An update is lost, or its checksum is."""
+        """An update is lost, or its checksum is. The next one is good."""
         self.exchange.move(symbol, price, qty, lost=not spoilt, spoilt=spoilt)
+        self.exchange.move(symbol, price, 10 + qty)
 
     @rule()
     def list_or_delist(self) -> None:
