@@ -16,9 +16,13 @@ nox.options.error_on_missing_interpreters = False
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
-CODE = ("kraken_trio", "tests", "docs", "conftest.py", "noxfile.py")
+BENCHMARKS = ("matplotlib>=3.9",)
+"""What the benchmarks need on top; each peer is installed in an environment of its own."""
+PEERS_SIDES = "benchmarks/sides/(cryptofeed|kraken_sdk|ccxt|nautilus)"
+CODE = ("kraken_trio", "tests", "benchmarks", "docs", "conftest.py", "noxfile.py")
 PURE_FLOORS = (
     "kraken_trio/session/*",
+    "kraken_trio/recordings.py",
     "kraken_trio/wire/*",
     "kraken_trio/book/*",
     "kraken_trio/settings.py",
@@ -109,8 +113,9 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types: the code's (mypy --strict), and those that users see (pyright --verifytypes)."""
-    session.install(".[dev]", *tools("types"))
+    session.install(".[dev]", *tools("types"), *BENCHMARKS)
     session.run("mypy")
+    session.run("mypy", "benchmarks", f"--exclude={PEERS_SIDES}")  # what peers' libraries look like is theirs
     # From elsewhere, so that it sees the package as it is installed.
     with session.chdir(session.create_tmp()):
         session.run("pyright", "--verifytypes", "kraken_trio", "--ignoreexternal")
@@ -128,3 +133,10 @@ def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build/html; every warning is an error."""
     session.install(".[cli,testing]", *tools("docs"))
     session.run("sphinx-build", "-W", "-n", "--keep-going", "-q", "-E", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session(default=False)
+def benchmarks(session: nox.Session) -> None:
+    """Measure the speed, beside the peers; `-- --quick`, or `-- --publish` for the documentation's figures."""
+    session.install("-e", ".[dev]", *BENCHMARKS)
+    session.run("python", "-m", "benchmarks", *session.posargs)

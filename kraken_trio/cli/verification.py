@@ -19,16 +19,16 @@ import attrs
 import msgspec
 
 from kraken_trio.book import OrderBook
-from kraken_trio.cli.recordings import RecordingError
 from kraken_trio.cli.words import counted
 from kraken_trio.errors import ChecksumMismatch, ProtocolError, printable
 from kraken_trio.events import BookSnapshot, BookUpdate
+from kraken_trio.recordings import RecordingError
 from kraken_trio.requests import DEPTHS
 from kraken_trio.wire import v2
 from kraken_trio.wire.messages import Ack, Data, Heartbeat, Method, Unknown
 
 if TYPE_CHECKING:
-    from kraken_trio.cli.recordings import RecordedFrame
+    from kraken_trio.recordings import RecordedFrame
 
 __all__ = ["MAX_FAILURES", "Failure", "SymbolReport", "Verification"]
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from kraken_trio.cli.recordings import RecordingError, read_frames
 from kraken_trio.cli.verification import Verification
 from kraken_trio.cli.words import counted
 from kraken_trio.errors import printable
+from kraken_trio.recordings import RecordingError, read_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -1,25 +1,25 @@
 """A recording: real (or made-up) v2 frames, to be served by the fake exchange in place of a market.
 
-Three forms are read: a list of frames; a file with one frame per line (lines that are no JSON object are skipped, and
-a leading ``<unix time>: `` is taken off); and ``.cbcap``, which is a line ``CBCAP1 <venue> <symbol> <unix ns>`` and
-then, per frame, ``<unix ns> <byte length>``, a newline, the frame, and a newline.
+It is a list of frames, or a file in a form that :mod:`kraken_trio.recordings` reads.
 """
 
 from __future__ import annotations
 
 import json
-import re
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from kraken_trio import recordings
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["RecordedFrame", "Recording", "read_frames"]
 
-_TIME = re.compile(r"^\d+(\.\d+)?: ")
+_CHUNK_BYTES: Final = 256 * 1024
 _VARIANTS = {"book": "depth", "ohlc": "interval", "ticker": "event_trigger"}
 _NOT_DATA = (None, "status", "heartbeat")
 
@@ -35,26 +35,37 @@ class RecordedFrame:
 
 
 def read_frames(path: str | Path) -> list[str]:
-    """The frames of a file, in order. Raises :class:`OSError`, and :class:`ValueError` for a torn ``.cbcap``."""
-    data = Path(path).read_bytes()
-    if not data.startswith(b"CBCAP1 "):
-        lines = (_TIME.sub("", line.strip()) for line in data.decode().splitlines())
-        return [line for line in lines if line.startswith("{")]
-    frames: list[str] = []
-    position = data.index(b"\n") + 1
-    while position < len(data):
-        end = data.find(b"\n", position)
-        header = data[position:end].split()
-        if end < 0 or len(header) != 2 or not header[1].isdigit():
-            msg = f"{path}: no frame header at byte {position}"
-            raise ValueError(msg)
-        start, size = end + 1, int(header[1])
-        if start + size > len(data):
-            msg = f"{path}: the last frame is cut off"
-            raise ValueError(msg)
-        frames.append(data[start : start + size].decode())
-        position = start + size + 1
-    return frames
+    """The frames of a recording, in order.
+
+    It is a ``.cbcap``, which is a line ``CBCAP1 <venue> <symbol> <unix ns>`` and then, per frame, ``<unix ns> <byte
+    length>``, a newline, the frame, and a newline; or it has one frame per line (lines that are no JSON object are
+    skipped, and a leading ``<unix seconds>: `` is taken off).
+
+    Raises :class:`OSError`, and :class:`ValueError`, which says what is wrong and where, for a file that is damaged,
+    compressed or empty.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return list(_texts(iter(partial(file.read, _CHUNK_BYTES), b"")))
+    except recordings.RecordingError as error:
+        msg = f"{path}: {error}"
+        raise ValueError(msg) from None
+
+
+def _texts(chunks: Iterable[bytes]) -> Iterator[str]:
+    for frame in recordings.read_frames(chunks):
+        try:
+            text = frame.data.decode()
+        except UnicodeDecodeError:
+            msg = f"{frame.where} is no text (UTF-8)"
+            raise recordings.RecordingError(msg) from None
+        if frame.line is None:
+            yield text
+        elif text.startswith("{"):  # people write their notes between the lines
+            if not text.endswith("}"):
+                msg = f"{frame.where} is cut off: its line begins with '{{', and does not end with '}}'"
+                raise recordings.RecordingError(msg)
+            yield text
 
 
 class Recording:

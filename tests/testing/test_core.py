@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from kraken_trio.testing import (
     Recording,
     ReferenceBook,
     Subscribed,
+    read_frames,
 )
 from kraken_trio.testing.actions import End, Send
 from kraken_trio.testing.strategies import frames as any_frames
@@ -365,6 +367,48 @@ def test_recordings_are_read_from_files(tmp_path: Path) -> None:
         capture.write_text(torn)
         with pytest.raises(ValueError, match=r"frames\.cbcap"):
             Recording.load(capture)
+
+
+@pytest.mark.parametrize("frames", [RECORDED, ["7", '[1,"x"]', "{", ""]])
+def test_all_frames_of_a_cbcap_are_read(tmp_path: Path, frames: list[str]) -> None:
+    path = tmp_path / "frames"
+    path.write_text("CBCAP1 kraken A/B 1\n" + "".join(f"1 {len(frame)}\n{frame}\n" for frame in frames))
+    assert read_frames(path) == frames
+
+
+@pytest.mark.parametrize("time", ["", "1700000000.5: ", "  1700000000: "])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
+@pytest.mark.parametrize(
+    "between", ["", "# a note, für später", '[0,{"as":[]}]', "ws://x <- 1700000000.5: {}", "7"]
+)
+def test_the_objects_on_lines_are_read(tmp_path: Path, time: str, end: str, between: str) -> None:
+    path = tmp_path / "frames"
+    path.write_bytes("".join(f"{between}{end}{time}{frame}{end}" for frame in RECORDED).encode())
+    assert read_frames(str(path)) == RECORDED
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "it is empty"),
+        (b"\x1f\x8b\x08\x00", "it is compressed (gzip): decompress it first"),
+        (b"CBCAP1 kraken A/B 1\n1 30\n{}\n", "it is cut off in frame 1 (byte 20)"),
+        (b"CBCAP1 kraken A/B 1\n1 2\n{}", "it is cut off in frame 1 (byte 20)"),
+        (b"CBCAP1 kraken A/B 1\n1 1\n\xff\n", "frame 1 (byte 24) is no text (UTF-8)"),
+        (b"{}\n\x00\xff\n", "frame 2 (line 2, byte 3) is no text (UTF-8)"),
+        (b'{}\n1: {"channel":"bo', "frame 2 (line 2, byte 6) is cut off: its line begins with '{'"),
+    ],
+)
+def test_a_damaged_file_is_no_recording(tmp_path: Path, data: bytes, words: str) -> None:
+    path = tmp_path / "damaged"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=re.escape(f"{path}: {words}")):
+        read_frames(path)
+
+
+def test_a_file_that_is_not_there_is_no_recording(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_frames(tmp_path / "nowhere")
 
 
 def test_what_is_no_frame_is_left_out_of_a_recording() -> None:

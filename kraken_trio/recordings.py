@@ -42,7 +42,7 @@ _LONGEST_MAGIC: Final = 6
 
 _FILE_HEADER = re.compile(rb"CBCAP1 \S+ \S+ [0-9]{1,20}")
 _FRAME_HEADER = re.compile(rb"[0-9]{1,20} ([0-9]{1,20})")
-_TIME = re.compile(rb"[0-9]{1,20}(\.[0-9]{1,20})?: ")
+_TIME = re.compile(rb"\s*[0-9]{1,20}(\.[0-9]{1,20})?: ")
 _NO_FRAME = re.compile(rb"[^\s{\[]\S* (<->|<-|->) |configuration:")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from kraken_trio.cli.recordings import RecordedFrame, RecordingError, read_frames
+from kraken_trio.recordings import RecordedFrame, RecordingError, read_frames
 from kraken_trio.wire.v2 import MAX_FRAME_BYTES
 
 HEADER = b"CBCAP1 kraken BTC/USD 1785644622178672600\n"
@@ -37,7 +37,7 @@ json_lines = st.binary(max_size=30).map(lambda text: b"{" + text.replace(b"\n", 
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from([b"", b"1618678132.83: ", b"  ", b"12: "]), json_lines), min_size=1),
+    st.lists(st.tuples(st.sampled_from([b"", b"1618678132.83: ", b"  ", b"12: ", b" 12:  "]), json_lines), min_size=1),
     st.integers(1, 50),
 )
 def test_frames_on_lines_come_back_however_they_are_chopped(lines: list[tuple[bytes, bytes]], size: int) -> None:
