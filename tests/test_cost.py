@@ -1,0 +1,227 @@
+"""What a book update costs, counted and not timed: a slow-down is caught on any machine, however busy.
+
+Each bound is what was counted when it was set, and a little more for other Pythons. A count that has become smaller is
+good news: lower the bound (``pytest tests/test_cost.py -rP`` prints what is counted). One that must become larger wants
+a reason in the commit that raises it, and a look at ``nox -s benchmarks``.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from collections import Counter
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+import kraken_trio as kt
+from kraken_trio.session import Session
+from kraken_trio.testing import DEFAULT_MARKETS, ExchangeCore, Market
+from kraken_trio.testing.actions import Send
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Iterator
+
+    from kraken_trio.transport import Limits
+
+# The bounds
+
+CALLS_PER_UPDATE = 56
+"""Function calls, Python's and C's together, from a frame's text to its delivery, depth 10, 16 frames a batch."""
+DEPTH_FACTOR = 1.25
+"""So many times the calls, at most, at depth 1000."""
+SYMBOLS_FACTOR = 1.05
+"""So many times the calls, at most, with 300 symbols on the connection, one frame a batch."""
+BLOCKS_HANDED = 14.5
+"""Memory blocks that an update consists of when the user has it: the event, its levels, their numbers, its time."""
+BLOCKS_KEPT = 0.01
+"""Memory blocks that stay after it is dropped."""
+STEPS_PER_BATCH = 3
+"""Task steps from a socket read to the consumer's having all of it by ``receive_many``, however many frames it has."""
+STEPS_PER_EVENT = 1.1
+"""Task steps per event with ``receive``: its checkpoint, and nothing more."""
+
+UPDATES = 2000
+BATCH = 16
+
+SETTINGS = kt.Settings(request_rate=1e6, request_burst=1000)
+
+
+def frames(depth: int, updates: int = UPDATES, symbols: int = 1) -> tuple[list[str], list[str], list[str]]:
+    """Symbols, their snapshots, and updates: the same ones every time."""
+    names = ["BTC/USD"] if symbols == 1 else [f"A{number:03}/USD" for number in range(symbols)]
+    levels = 1500 if symbols == 1 else 30
+    specs = [attrs.evolve(DEFAULT_MARKETS[0], symbol=name, levels=levels) for name in names]
+    core = ExchangeCore(Market(specs, seed=3, rate=0), now=0.0, epoch_ns=0, journal_limit=1)
+    number, _ = core.connect(0.0)
+    found: list[str] = []
+    for name in names:
+        params = {"channel": "book", "symbol": [name], "depth": depth, "snapshot": True}
+        found += books(core.receive(number, json.dumps({"method": "subscribe", "params": params}), 0.0))
+    snapshots = list(found)
+    now = 0.0
+    while len(found) < updates + len(snapshots):
+        now += 0.001
+        found += books(core.publish(1, now, names[int(now * 1000) % symbols]))
+    return names, snapshots, found[len(snapshots) :][:updates]
+
+
+def show(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def books(actions: list[Any]) -> Iterator[str]:
+    return (action.text for action in actions if isinstance(action, Send) and '"channel":"book"' in action.text[:20])
+
+
+def ready(depth: int, names: list[str], snapshots: list[str]) -> Session:
+    session = Session(SETTINGS, lambda: 0.0)
+    session.open(0.0)
+    session.connected(0.0)
+    session.add("feed", [kt.Book(name, depth) for name in names], 0.0)
+    session.receive(snapshots, 1, 0.0)
+    assert session.state is kt.ConnectionState.SUBSCRIBED
+    return session
+
+
+def run(session: Session, updates: list[str], batch: int = BATCH) -> None:
+    for start in range(0, len(updates), batch):
+        session.receive(updates[start : start + batch], 1, 0.0)
+
+
+def calls(depth: int, *, symbols: int = 1, batch: int = BATCH) -> float:
+    names, snapshots, updates = frames(depth, symbols=symbols)
+    session = ready(depth, names, snapshots)
+    counted: Counter[str] = Counter()
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        counted[event] += 1
+
+    sys.setprofile(count)
+    try:
+        run(session, updates, batch)
+    finally:
+        sys.setprofile(None)
+    seen = session.statistics()
+    assert seen.checksums_verified == len(updates) + len(names)
+    assert seen.events == seen.checksums_verified
+    per_update = (counted["call"] + counted["c_call"]) / len(updates)
+    show(f"depth {depth}, {symbols} symbols, {batch} a batch: {per_update:.2f} calls per update")
+    return per_update
+
+
+# Another tool that profiles or traces (a debugger, coverage on some Pythons) would be counted.
+pytestmark = pytest.mark.skipif(sys.getprofile() is not None, reason="something else profiles this run")
+
+
+def test_calls_per_update_and_not_more_in_a_deep_book() -> None:
+    shallow = calls(10)
+    assert shallow <= CALLS_PER_UPDATE
+    assert calls(1000) <= shallow * DEPTH_FACTOR
+
+
+def test_the_number_of_symbols_costs_nothing() -> None:
+    assert calls(10, symbols=300, batch=1) <= calls(10, batch=1) * SYMBOLS_FACTOR
+
+
+def test_memory_is_what_the_user_is_given_and_nothing_else() -> None:
+    names, snapshots, updates = frames(10)
+    session = ready(10, names, snapshots)
+    run(session, updates)  # caches are filled
+    session.receive(snapshots, 1, 0.0)  # the same way once more
+    held: list[Any] = [None] * len(updates)
+    gc.collect()
+    gc.disable()
+    try:
+        before = sys.getallocatedblocks()
+        at = 0
+        for start in range(0, len(updates), BATCH):
+            events = session.receive(updates[start : start + BATCH], 1, 0.0).deliver["feed"]
+            held[at : at + len(events)] = events
+            at += len(events)
+            del events
+        handed = (sys.getallocatedblocks() - before) / len(updates)
+        assert at == len(updates)
+        held.clear()
+        cyclic = gc.collect()
+        kept = (sys.getallocatedblocks() - before) / len(updates)
+    finally:
+        gc.enable()
+    show(f"{handed:.2f} blocks handed to the user per update, {kept:.4f} kept, {cyclic} objects in cycles")
+    assert handed <= BLOCKS_HANDED
+    assert kept <= BLOCKS_KEPT
+    assert cyclic == 0
+
+
+class Steps(trio.abc.Instrument):
+    """Counts what the scheduler runs."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.count += 1
+
+
+class Scripted:
+    """A transport whose socket reads are what the test says."""
+
+    def __init__(self, answer: list[str | bytes]) -> None:
+        self._answer = answer
+        self.to_client, self._reads = trio.open_memory_channel[list[str | bytes]](10)
+
+    @asynccontextmanager
+    async def connect(self, url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits) -> AsyncIterator[Scripted]:
+        yield self
+
+    async def receive(self) -> list[str | bytes]:
+        return await self._reads.receive()
+
+    async def send(self, _text: str) -> None:
+        await self.to_client.send(self._answer)  # data is an answer as well
+
+
+async def steps(updates: int, *, many: bool) -> int:
+    """Task steps from a socket read with so many updates until its consumer has them all."""
+    names, snapshots, texts = frames(10, updates)
+    scripted = Scripted([*snapshots])
+    instrument = Steps()
+    done = trio.Event()
+
+    async def consume(feed: kt.Feed) -> None:
+        received = 0
+        while received < updates:
+            received += len(await feed.receive_many(updates)) if many else bool(await feed.receive())
+        trio.lowlevel.remove_instrument(instrument)
+        done.set()
+
+    with trio.fail_after(60):
+        async with (
+            kt.open_client("ws://localhost/", settings=SETTINGS, transport=scripted.connect) as client,
+            client.subscribe(kt.Book(names[0]), capacity=updates) as feed,
+            trio.open_nursery() as nursery,
+        ):
+            assert isinstance(await feed.receive(), kt.BookSnapshot)
+            nursery.start_soon(consume, feed)
+            await trio.testing.wait_all_tasks_blocked()
+            trio.lowlevel.add_instrument(instrument)
+            scripted.to_client.send_nowait([*texts])
+            await done.wait()
+    show(f"{updates} updates in one read, receive{'_many' if many else ''}: {instrument.count} task steps")
+    return instrument.count
+
+
+async def test_a_batch_costs_as_many_task_steps_as_one_frame() -> None:
+    few, lots = await steps(1, many=True), await steps(500, many=True)
+    assert few == lots
+    assert lots <= STEPS_PER_BATCH
+
+
+async def test_receive_costs_one_task_step_per_event() -> None:
+    assert await steps(500, many=False) <= 500 * STEPS_PER_EVENT + STEPS_PER_BATCH
