@@ -1,0 +1,91 @@
+"""Our processing without a socket: the decoder, the decoder and an order book, and the whole session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kraken_trio import Book, OrderBook, Settings
+from kraken_trio.session import Session
+from kraken_trio.wire import v2
+from kraken_trio.wire.messages import Data
+
+from benchmarks.sides import common
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SETTINGS = Settings(request_rate=10_000.0, request_burst=1000)
+"""Kraken's limits on requests are not what is measured."""
+BATCH = 16
+"""Frames that the session is given at once, as one socket read brings them."""
+
+
+def decode() -> Callable[[list[bytes]], object]:
+    handle = v2.Decoder().decode
+
+    def run(frames: list[bytes]) -> None:
+        for frame in frames:
+            handle(frame, epoch=1, received_ns=1)
+
+    return run
+
+
+def book(snapshots: list[bytes], depth: int) -> Callable[[list[bytes]], object]:
+    """Decode, apply and verify, with the two public pieces."""
+    handle = v2.Decoder().decode
+    order_book = OrderBook(depth)
+    apply = order_book.apply
+
+    def run(frames: list[bytes]) -> None:
+        for frame in frames:
+            message = handle(frame, epoch=1, received_ns=1)
+            assert type(message) is Data
+            for event in message.events:
+                apply(event)  # type: ignore[arg-type]  # a book frame has only these
+
+    run(snapshots)
+    return run
+
+
+def session(snapshots: list[bytes], depth: int) -> tuple[Callable[[list[bytes]], object], Session]:
+    """Decode, route, apply, verify, and sort into feeds: all that happens between two socket reads."""
+    ours = Session(SETTINGS, lambda: 0.0)
+    ours.open(0.0)
+    ours.connected(0.0)
+    for symbol in [frame.split(b'"symbol":"', 1)[1].split(b'"', 1)[0].decode() for frame in snapshots]:
+        ours.add(symbol, [Book(symbol, depth)], 0.0)
+    ours.receive(snapshots, 1, 0.0)
+    receive = ours.receive
+
+    def run(frames: list[bytes]) -> None:
+        for start in range(0, len(frames), BATCH):
+            receive(frames[start : start + BATCH], 1, 0.0)
+
+    return run, ours
+
+
+def main() -> None:
+    task: dict[str, Any] = common.job()
+    snapshots, updates = common.load(task["frames"])
+    passes = common.Passes(task)
+    stage = task["stage"]
+    last: list[Session] = []
+
+    def begin() -> Callable[[list[bytes]], object]:
+        if stage == "decode":
+            return decode()
+        if stage == "book":
+            return book(snapshots, task["depth"])
+        run, ours = session(snapshots, task["depth"])
+        last[:] = [ours]
+        return run
+
+    passes.run(begin, common.chunks(updates))
+    for ours in last:
+        seen = ours.statistics()
+        assert seen.checksum_failures == seen.malformed == seen.late == 0
+        assert seen.checksums_verified == passes.messages + len(snapshots)
+    common.done(samples_ns=passes.samples, messages=passes.messages)
+
+
+main()
