@@ -16,7 +16,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import attrs
-import msgspec
 
 from kraken_trio.book import OrderBook
 from kraken_trio.cli.words import counted
@@ -75,20 +74,6 @@ class Failure:
     hint: str = ""
 
 
-@attrs.define
-class _AckResult:
-    symbol: str
-    depth: int
-
-
-@attrs.define
-class _AckFrame:
-    result: _AckResult
-
-
-_decode_ack = msgspec.json.Decoder(_AckFrame).decode
-
-
 class Verification:
     """One file's frames, checked as they come."""
 
@@ -144,7 +129,7 @@ class Verification:
         elif isinstance(message, Ack):
             self._other("control frames")
             if message.method is Method.SUBSCRIBE and message.channel == "book":
-                self._subscribed(frame.data)
+                self._subscribed(message)
         elif isinstance(message, Heartbeat):
             self._other("heartbeats")
         elif isinstance(message, Unknown):
@@ -165,16 +150,15 @@ class Verification:
             problem = f"there is nothing to verify: no checksum of a book in {counted(self.frames, 'frame')} ({found})"
             self._fail(Failure(where="", problem=problem))
 
-    def _subscribed(self, data: bytes) -> None:
-        try:
-            result = _decode_ack(data).result
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            return  # an answer without the depth
-        if result.depth in DEPTHS and (result.symbol in self._acked or len(self._acked) < MAX_SYMBOLS):
-            self._acked[result.symbol] = result.depth
-            report = self.symbols.get(result.symbol)
+    def _subscribed(self, ack: Ack) -> None:
+        symbol, depth = ack.symbol, ack.depth
+        if symbol is None or depth not in DEPTHS:
+            return
+        if symbol in self._acked or len(self._acked) < MAX_SYMBOLS:
+            self._acked[symbol] = depth
+            report = self.symbols.get(symbol)
             if report is not None and report.depth_inferred:  # the answer came after the snapshot
-                self._books[result.symbol].depth = report.depth = result.depth
+                self._books[symbol].depth = report.depth = depth
                 report.depth_inferred = False
 
     def _check(self, event: BookSnapshot | BookUpdate, frame: RecordedFrame) -> None:

@@ -84,6 +84,10 @@ class Ack:
     channel: str
     symbol: str | None
     req_id: int | None
+    depth: int | None = None
+    """Of a book, as the exchange says: any whole number."""
+    interval: int | None = None
+    """Of candles, likewise."""
     warnings: tuple[str, ...] = ()
 
 

@@ -361,7 +361,7 @@ class Decoder:
     def _answer(self, tree: dict[str, Any]) -> Message:
         method = tree["method"]
         if method == "pong":
-            return Pong(req_id=_req_id(tree))
+            return Pong(req_id=_whole(tree, "req_id"))
         result = tree.get("result")
         if tree.get("success") is True and isinstance(result, dict):
             if method not in ("subscribe", "unsubscribe"):
@@ -371,7 +371,9 @@ class Decoder:
                 method=Method(method),
                 channel=channel if isinstance(channel, str) else "",
                 symbol=symbol if isinstance(symbol, str) else None,
-                req_id=_req_id(tree),
+                req_id=_whole(tree, "req_id"),
+                depth=_whole(result, "depth"),
+                interval=_whole(result, "interval"),
                 warnings=_texts(warnings),
             )
         error = tree.get("error")
@@ -382,13 +384,12 @@ class Decoder:
         entry = data[-1] if isinstance(data, list) and data else data
         if not isinstance(entry, dict):
             return self._unknown("status without data")
-        number = entry.get("connection_id")
         notices = [*_items(entry.get("upcoming_maintenance")), *_items(entry.get("emergency"))]
         return Status(
             system=printable(entry.get("system", ""), 40),
             version=printable(entry.get("version", ""), 40),
             api_version=printable(entry.get("api_version", ""), 40),
-            connection_id=number if type(number) is int else None,
+            connection_id=_whole(entry, "connection_id"),
             notices=tuple(_text(notice)[:_MAX_TEXT] for notice in notices[:_MAX_WARNINGS]),
         )
 
@@ -421,7 +422,7 @@ class Decoder:
 
 
 def _check_book(event: BookSnapshot | BookUpdate) -> int:
-    """Raise if the checksum or the timestamp cannot be. Returns how many quotes a frame is short of for their absence."""
+    """Raise if the checksum or the timestamp cannot be. Returns how many quotes a frame lacks for their absence."""
     checksum, timestamp = event.checksum, event.timestamp
     if checksum is not None and not 0 <= checksum <= _U32:
         msg = "a checksum has 32 bits"
@@ -436,8 +437,8 @@ def _excerpt(frame: str | bytes) -> str:
     return printable(start if isinstance(start, str) else start.decode("utf-8", "replace"), 80)
 
 
-def _req_id(tree: dict[str, Any]) -> int | None:
-    value = tree.get("req_id")
+def _whole(tree: dict[str, Any], key: str) -> int | None:
+    value = tree.get(key)
     return value if type(value) is int else None
 
 
@@ -468,7 +469,7 @@ def _refusal(tree: dict[str, Any], error: str) -> Refusal:
         error=error[:_MAX_TEXT],
         kind=next((kind for start, kind in _KINDS if error.startswith(start)), RefusalKind.FINAL),
         symbol=symbol if isinstance(symbol, str) else None,
-        req_id=_req_id(tree),
+        req_id=_whole(tree, "req_id"),
         method=method if isinstance(method, str) else None,
     )
 

@@ -29,7 +29,38 @@ def test_ack(method: Method) -> None:
         '"symbol":"BTC/USD"},"success":true,"time_in":"2026-08-02T03:35:50.983359Z",'
         '"time_out":"2026-08-02T03:35:50.983398Z"}',
     )
-    assert message == Ack(method=method, channel="book", symbol="BTC/USD", req_id=17)
+    assert message == Ack(method=method, channel="book", symbol="BTC/USD", req_id=17, depth=25)
+
+
+def test_ack_of_candles() -> None:
+    message = decode(
+        '{"method":"subscribe","result":{"channel":"ohlc","interval":5,"snapshot":true,"symbol":"BTC/USDT",'
+        '"warnings":["timestamp is deprecated, use interval_begin"]},"success":true}',
+    )
+    assert message == Ack(
+        method=Method.SUBSCRIBE,
+        channel="ohlc",
+        symbol="BTC/USDT",
+        req_id=None,
+        interval=5,
+        warnings=("timestamp is deprecated, use interval_begin",),
+    )
+
+
+@pytest.mark.parametrize("value", [None, "25", 25.0, 25.5, True, [25], {"depth": 25}])
+@pytest.mark.parametrize("name", ["depth", "interval"])
+def test_the_depth_and_the_interval_are_whole_numbers(name: str, value: object) -> None:
+    message = decode_tree(method="subscribe", success=True, result={"channel": "book", name: value})
+    assert message == Ack(method=Method.SUBSCRIBE, channel="book", symbol=None, req_id=None)
+
+
+@pytest.mark.parametrize("value", [0, -10, 7, 10**30])
+def test_an_ack_says_what_the_exchange_said(value: int) -> None:
+    result = {"channel": "book", "depth": value, "interval": value}
+    message = decode_tree(method="subscribe", success=True, result=result)
+    assert message == Ack(
+        method=Method.SUBSCRIBE, channel="book", symbol=None, req_id=None, depth=value, interval=value
+    )
 
 
 def test_ack_of_a_channel_without_symbols() -> None:
