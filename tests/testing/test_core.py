@@ -378,9 +378,7 @@ def test_all_frames_of_a_cbcap_are_read(tmp_path: Path, frames: list[str]) -> No
 
 @pytest.mark.parametrize("time", ["", "1700000000.5: ", "  1700000000: "])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
-@pytest.mark.parametrize(
-    "between", ["", "# a note, für später", '[0,{"as":[]}]', "ws://x <- 1700000000.5: {}", "7"]
-)
+@pytest.mark.parametrize("between", ["", "# a note, für später", '[0,{"as":[]}]', "ws://x <- 1700000000.5: {}", "7"])
 def test_the_objects_on_lines_are_read(tmp_path: Path, time: str, end: str, between: str) -> None:
     path = tmp_path / "frames"
     path.write_bytes("".join(f"{between}{end}{time}{frame}{end}" for frame in RECORDED).encode())
