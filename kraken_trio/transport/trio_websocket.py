@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["connect", "connecting_with"]
 
+_LINGER = 0.05
+"""Seconds for which received messages wait for those behind them at most: a PONG that the peer does not take is in the way."""
 _CLOSE_FRAME = 0x88  # the first byte of a WebSocket CLOSE (RFC 6455, section 5.2: FIN, opcode 8)
 
 
@@ -60,6 +62,7 @@ class _Line(Line):
         self._websocket: WebSocketConnection | None = None
         self._reader = trio.CancelScope()
         self._goodbye = trio.CancelScope()
+        self._batch: list[str | bytes] = []  # received, and not yet returned
         self._over: str | None = None  # why nothing more may be done, if it is not the WebSocket itself that says so
 
     def __repr__(self) -> str:
@@ -104,11 +107,24 @@ class _Line(Line):
     # -- using ----------------------------------------------------------------------------------------------------
 
     async def receive(self) -> list[str | bytes]:
-        # One message at a time: trio-websocket has no public way to take what is there without waiting.
+        # trio-websocket has no public way to take what is there without waiting. But while its reader is at work on
+        # bytes that it has read, waiting is short; and when it wants more bytes, the guard ends the waiting.
+        websocket, guard, batch = self._open_websocket(), self._guard, self._batch
+        assert guard is not None  # it is as old as the WebSocket
         try:
-            return [await self._open_websocket().get_message()]
+            if batch:  # a receive that was cancelled has left it
+                await trio.lowlevel.checkpoint()
+            else:
+                batch.append(await websocket.get_message())
+            if guard.has_bytes:
+                with trio.move_on_after(_LINGER) as guard.until_empty:
+                    while len(batch) < self._limits.queue_frames:
+                        batch.append(await websocket.get_message())
         except ConnectionClosed as exc:
-            raise self._lost(exc.reason) from None
+            if not batch:
+                raise self._lost(exc.reason) from None
+        self._batch = []
+        return batch
 
     async def send(self, text: str) -> None:
         try:
@@ -176,6 +192,10 @@ class _Guard(trio.abc.Stream):
         self._on_torn = on_torn
         self._accepted = False
         self._is_torn = False
+        self.has_bytes = False
+        """Is the library at work on what it has read?"""
+        self.until_empty: trio.CancelScope | None = None
+        """To be cancelled when it has done with it."""
         self.close_sent = False
         """True once the library has begun to write a CLOSE, be it the first or the answer."""
         self.ended: str | None = None
@@ -186,6 +206,10 @@ class _Guard(trio.abc.Stream):
             acceptance, behind_it = await read_acceptance(self._stream, self._address)
             self._accepted = True
             return acceptance + behind_it
+        self.has_bytes = False
+        if self.until_empty is not None:
+            self.until_empty.cancel()
+            self.until_empty = None
         try:
             data = await self._stream.receive_some(max_bytes)
         except trio.BrokenResourceError as exc:
@@ -193,6 +217,7 @@ class _Guard(trio.abc.Stream):
             raise
         if not data:
             self.ended = self.ended or "the peer ended the stream without a WebSocket close"
+        self.has_bytes = True
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
