@@ -70,6 +70,7 @@ def test_everything_that_is_wrong_is_named() -> None:
         "request_burst": True,
         "require_first_connection": 1,
         "retry_delay": None,
+        "close_timeout": True,
         "park_time": 10**400,
     }
     with pytest.raises(ValueError, match="no such setting") as caught:
@@ -82,6 +83,7 @@ def test_everything_that_is_wrong_is_named() -> None:
         "expected int, got True @ settings.request_burst",
         "expected bool, got 1 @ settings.require_first_connection",
         "expected float, got None @ settings.retry_delay",
+        "expected float, got True @ settings.close_timeout",
         "int too large to convert to float @ settings.park_time",
     ):
         assert problem in text
