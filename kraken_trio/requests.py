@@ -67,7 +67,7 @@ def _symbol_field() -> Any:
 
 @attrs.frozen
 class Book:
-    """The order book of a symbol: a :class:`~kraken_trio.BookSnapshot`, then a :class:`~kraken_trio.BookUpdate` for every change.
+    """A symbol's order book: a :class:`~kraken_trio.BookSnapshot`, then a :class:`~kraken_trio.BookUpdate` per change.
 
     ``depth`` is in levels per side: 10, 25, 100, 500 or 1000. Kraken allows one depth per symbol and connection.
     """
