@@ -127,4 +127,5 @@ def test_sides_and_types_are_texts() -> None:
 
 def test_the_digits_of_a_level_are_kept() -> None:
     assert str(LEVEL.price) == "1.50"
+    assert str(LEVEL) == "0.10 @ 1.50"
     assert Level(Decimal("1.5"), Decimal("0.1")) == LEVEL

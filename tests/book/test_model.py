@@ -343,4 +343,4 @@ class Books(RuleBasedStateMachine):
 
 
 TestBooks = Books.TestCase
-TestBooks.settings = settings(stateful_step_count=30)
+TestBooks.settings = settings(stateful_step_count=15)
