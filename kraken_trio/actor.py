@@ -1,8 +1,8 @@
 """The one owner of the socket: reads, asks the session, does what it says.
 
 While there is a connection three tasks serve it. One reads, and while any feed is full it does not. One writes: nobody
-else does, because half a frame cannot be taken back. One wakes the session when its deadline has come. None of them ever raises what it
-can turn into a loss; a loss ends all three, and the connection is made again.
+else does, because half a frame cannot be taken back. One wakes the session when its deadline has come. None of them
+ever raises what it can turn into a loss; a loss ends all three, and the connection is made again.
 
 Beside them a task per full feed waits for its consumer.
 """

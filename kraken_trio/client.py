@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from copy import copy
 from typing import TYPE_CHECKING, get_args
 
-
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.actor import Actor
 from kraken_trio.errors import SubscriptionRejected
@@ -36,7 +35,7 @@ class Client:
     """A connection to the exchange that is kept, and what is wanted from it. Made by :func:`open_client`."""
 
     def __init__(self, actor: Actor) -> None:
-        """(not to be called by programs)"""
+        """(not to be called by programs)."""
         self._actor = actor
 
     @property
@@ -77,8 +76,8 @@ class Client:
         :func:`trio.fail_after` limits it), and raises :class:`~kraken_trio.SubscriptionRejected` if any is refused;
         then none is in force. From then on they are replayed after every reconnect until the block is left.
 
-        A request that another feed of this client has already shares its subscription on the wire, and starts with what is
-        known: for a book, a :class:`~kraken_trio.BookSnapshot` made from the verified local book.
+        A request that another feed of this client has already shares its subscription on the wire, and starts with
+        what is known: for a book, a :class:`~kraken_trio.BookSnapshot` made from the verified local book.
 
         ``capacity`` is how many events may wait for the program, at least 1; ``overflow`` says what happens then.
 
@@ -139,13 +138,13 @@ async def open_client(
     ``settings.require_first_connection`` is False). Later losses are recovered in the background: feeds tell of them by
     :class:`~kraken_trio.Gap`.
 
-    Leaving always ends, within ``settings.close_timeout`` and a moment, whatever the peer does; nothing is left running.
-    What the body raises comes out unchanged.
+    Leaving always ends, within ``settings.close_timeout`` and a moment, whatever the peer does; nothing is left
+    running. What the body raises comes out unchanged.
 
     ``ssl_context`` replaces Python's default for ``wss``; it must verify certificates and host names.
     ``transport`` is how a WebSocket is opened. ``"websockets"`` is fast, and needs
-    ``pip install 'kraken-trio[fast]'`` (else :class:`ImportError`); ``"trio-websocket"`` is always there; ``"auto"`` takes
-    the fast one if it is installed. It may also be a :class:`kraken_trio.transport.Connect` of your own.
+    ``pip install 'kraken-trio[fast]'`` (else :class:`ImportError`); ``"trio-websocket"`` is always there; ``"auto"``
+    takes the fast one if it is installed. It may also be a :class:`kraken_trio.transport.Connect` of your own.
     """
     async with open_with(
         url,

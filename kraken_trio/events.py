@@ -351,8 +351,8 @@ class Gap:
     """Here events are missing, or may be. It stands exactly where they would have stood.
 
     After a gap with ``channel="book"`` and a symbol, nothing of that book comes before its next :class:`BookSnapshot`,
-    and the book cannot be read until then. Where the symbol or the channel is not known, books stay readable: if one of them was
-    meant, its next checksum will tell.
+    and the book cannot be read until then. Where the symbol or the channel is not known, books stay readable: if one
+    of them was meant, its next checksum will tell.
     """
 
     symbol: str | None
@@ -370,7 +370,5 @@ class Gap:
     received_ns: int = 0
 
 
-Event: TypeAlias = (
-    BookSnapshot | BookUpdate | Trade | TickerUpdate | Candle | InstrumentUpdate | StateChange | Gap
-)
+Event: TypeAlias = BookSnapshot | BookUpdate | Trade | TickerUpdate | Candle | InstrumentUpdate | StateChange | Gap
 """Anything that a feed may yield."""

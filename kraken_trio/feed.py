@@ -35,7 +35,8 @@ class Overflow(enum.Enum):
 
     BACKPRESSURE = "backpressure"
     """The client stops reading until there is room, so TCP slows the exchange, for all feeds of this client. Nothing
-    is lost. A feed that holds it up for longer than ``Settings.stall_limit`` gets :class:`~kraken_trio.ConsumerTooSlow`."""
+    is lost. A feed that holds it up for longer than ``Settings.stall_limit`` gets
+    :class:`~kraken_trio.ConsumerTooSlow`."""
     FAIL = "fail"
     """The feed gets :class:`~kraken_trio.ConsumerTooSlow` at once; no other feed notices."""
 
@@ -59,15 +60,15 @@ class FeedStatistics:
 class Feed(trio.abc.ReceiveChannel[Event]):
     """The events of one ``subscribe``, in the order in which the exchange sent them.
 
-    ``async for event in feed`` ends when the client's block is left. After a failure (:class:`~kraken_trio.ConsumerTooSlow`,
-    or :class:`~kraken_trio.ConnectError` when the exchange refuses us for good) the events before it are still
-    yielded; then it is raised, by this and every later call.
+    ``async for event in feed`` ends when the client's block is left. After a failure
+    (:class:`~kraken_trio.ConsumerTooSlow`, or :class:`~kraken_trio.ConnectError` when the exchange refuses us for good)
+    the events before it are still yielded; then it is raised, by this and every later call.
 
     One task receives at a time, so that ``book`` is exact; a second one gets :class:`trio.BusyResourceError`.
     """
 
     def __init__(self, requests: Sequence[Request], capacity: int, overflow: Overflow) -> None:
-        """(not to be called by programs: ``Client.subscribe`` makes feeds)"""
+        """(not to be called by programs: ``Client.subscribe`` makes feeds)."""
         self.requests: tuple[Request, ...] = tuple(requests)
         """What it was opened with."""
         self.overflow: Overflow = overflow
@@ -130,7 +131,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         return events
 
     async def aclose(self) -> None:
-        """Stop: nothing more is wanted, and events that wait are dropped. Leaving the ``subscribe`` block does it too."""
+        """Stop: nothing more is wanted, events that wait are dropped. Leaving the ``subscribe`` block does it, too."""
         self._close()
         await trio.lowlevel.checkpoint()
 
@@ -185,7 +186,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         if isinstance(event, BookUpdate | BookSnapshot):
             self._books[event.symbol].follow(event)
         elif isinstance(event, Gap) and event.channel == "book" and event.symbol is not None:
-            self._books[event.symbol].follow(event)
+            self._books[event.symbol].follow(event)  # which makes it unavailable
 
     @property
     def _buffered(self) -> int:
@@ -224,7 +225,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
                 return False
         return True
 
-    async def _drain(self) -> None:
+    async def _drain(self) -> None:  # noqa: ASYNC910 (it is called when there is a backlog)
         """Wait until the backlog is in the channel, or the feed has ended."""
         started = trio.current_time()
         try:

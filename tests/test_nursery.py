@@ -139,11 +139,10 @@ async def test_a_background_task_with_a_nursery_of_its_own_is_only_cancelled() -
             inner.start_soon(trio.sleep_forever)
 
     mine = ValueError("mine")
-    with trio.CancelScope() as outer:
-        with pytest.raises(ValueError, match="mine") as caught:
-            async with open_hidden_nursery() as nursery:
-                nursery.start_soon(background)
-                await trio.lowlevel.checkpoint()
-                outer.cancel()
-                raise mine
+    with trio.CancelScope() as outer, pytest.raises(ValueError, match="mine") as caught:
+        async with open_hidden_nursery() as nursery:
+            nursery.start_soon(background)
+            await trio.lowlevel.checkpoint()
+            outer.cancel()
+            raise mine
     assert caught.value is mine

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["connect", "connecting_with"]
 
 _LINGER = 0.05
-"""Seconds for which received messages wait for those behind them at most: a PONG that the peer does not take is in the way."""
+"""Seconds for which received messages wait for those behind them, at most: a PONG that the peer does not take may be in
+the way."""
 _CLOSE_FRAME = 0x88  # the first byte of a WebSocket CLOSE (RFC 6455, section 5.2: FIN, opcode 8)
 
 

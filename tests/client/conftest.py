@@ -1,7 +1,7 @@
 """The client on virtual time: against the exchange's pure core, without sockets.
 
-``exchange`` is an :class:`InMemoryExchange`; ``open_client(exchange.url, transport=exchange.connect)`` reaches it. A test
-that uses it must name ``autojump_clock`` as well: pytest-trio looks for a clock in a test's own arguments only.
+``exchange`` is an :class:`InMemoryExchange`; ``open_client(exchange.url, transport=exchange.connect)`` reaches it.
+A test that uses it must name ``autojump_clock`` as well: pytest-trio looks for a clock in a test's own arguments only.
 """
 
 from __future__ import annotations

@@ -297,7 +297,7 @@ async def test_a_subscription_refused_on_replay_is_a_gap(autojump_clock: MockClo
         await until(feed, kt.BookSnapshot)
         exchange.inject(Refuse(error="Currency pair not supported BTC/USD", symbol="BTC/USD"))
         exchange.inject(Drop())
-        gaps = []
+        gaps: list[tuple[str | None, kt.Cause]] = []
         while len(gaps) < 3:
             event = (await until(feed, kt.Gap))[-1]
             assert isinstance(event, kt.Gap)
@@ -332,7 +332,7 @@ async def test_a_slow_consumer_gets_everything_and_is_not_taken_for_a_dead_peer(
             while True:
                 ours = feed.book("BTC/USD")
                 if all(
-                    [(level.price.scaleb(1), level.qty.scaleb(8)) for level in mine] == side.top(10)
+                    [(int(level.price.scaleb(1)), int(level.qty.scaleb(8))) for level in mine] == side.top(10)
                     for mine, side in ((ours.bids, theirs.bids), (ours.asks, theirs.asks))
                 ):
                     break
@@ -371,7 +371,7 @@ async def test_only_the_consumer_that_holds_up_for_too_long_fails(
         ):
             await trio.sleep(60)
             events = []
-            with pytest.raises(kt.ConsumerTooSlow, match="3 events.*7 s"):
+            with pytest.raises(kt.ConsumerTooSlow, match=r"3 events.*7 s"):
                 while True:
                     events.append(await slow.receive())
             assert [type(event) for event in events] == [kt.BookSnapshot, kt.BookUpdate, kt.BookUpdate]
