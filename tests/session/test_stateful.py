@@ -66,11 +66,14 @@ class Viewer:
         """The latest number of each numbered channel; none after a gap, as then anything may follow."""
         self.highest: dict[tuple[str, str], int] = {}
         self.state: ConnectionState | None = None
+        self.is_late: bool = False
+        """Have answers come after their time? Then what they began may still be heard while it is begun anew."""
 
     def see(self, event: Event) -> None:
         match event:
             case BookSnapshot(symbol=symbol):
                 assert ("book", symbol) in self.wants
+                assert self.is_late or not self.books[symbol].available, "a new snapshot without a gap before it"
                 self.books[symbol].apply(event)
             case BookUpdate(symbol=symbol):
                 assert ("book", symbol) in self.wants
@@ -93,8 +96,8 @@ class Viewer:
     def _count(self, topic: tuple[str, str], number: int, *, again: bool = False) -> None:
         assert topic in self.wants
         assert number > self.highest.get(topic, -1) - again, "twice, or out of order"
-        if topic in self.last and not again:
-            assert number == self.last[topic] + 1, "something is missing without a gap"
+        if topic in self.last:
+            assert number in (self.last[topic] + 1, self.last[topic] + (not again)), "missing without a gap"
         self.last[topic] = self.highest[topic] = number
 
     def _gap(self, gap: Gap) -> None:
@@ -124,7 +127,6 @@ class AgainstTheExchange(RuleBasedStateMachine):
             malformed_limit=4,
         )
         self.viewers: dict[int, Viewer] = {}
-        self.gone: set[int] = set()
         self.feeds = 0
         self.is_held = False
 
@@ -159,7 +161,6 @@ class AgainstTheExchange(RuleBasedStateMachine):
     def remove(self, data: st.DataObject) -> None:
         feed = data.draw(st.sampled_from(sorted(self.viewers)))
         del self.viewers[feed]
-        self.gone.add(feed)
         self.client.remove(feed)
 
     @precondition(lambda self: self.client.session.is_connected)
@@ -249,7 +250,9 @@ class AgainstTheExchange(RuleBasedStateMachine):
 
     def _drop(self) -> None:
         if self.client.drops:
-            self._lose(self.client.drops.pop())
+            cause = self.client.drops.pop()
+            assert cause is Cause.PROTOCOL or not self.is_held, "judged while it could not be heard"
+            self._lose(cause)
 
     def _lose(self, cause: Cause) -> None:
         self.client.lose(cause)
@@ -278,12 +281,12 @@ class AgainstTheExchange(RuleBasedStateMachine):
         for feed, reasons in client.answers.items():
             if reasons and feed in self.viewers:
                 del self.viewers[feed]
-                self.gone.add(feed)
         for feed, events in client.seen.items():
             assert client.answers.get(feed) == {}, "events before the answer"
-            if feed in self.viewers:
-                for event in events:
-                    self.viewers[feed].see(event)
+            assert feed in self.viewers, "events after the end"
+            self.viewers[feed].is_late = client.count("unmatched_answers") > 0
+            for event in events:
+                self.viewers[feed].see(event)
         client.seen.clear()
 
     def _calm(self) -> bool:
