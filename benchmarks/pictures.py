@@ -91,6 +91,9 @@ def _throughput(report: Report) -> Any:
         return None
     axes.set(xscale="log", yscale="log", xlabel="depth of the book", ylabel="messages a second, one core")
     axes.set_xticks(depths, [str(depth) for depth in depths])
+    low, high = axes.get_ylim()
+    powers = [10**power for power in range(8) if low <= 10**power <= high]
+    axes.set_yticks(powers, [f"{power:,}".replace(",", " ") for power in powers])
     axes.minorticks_off()
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
@@ -114,7 +117,8 @@ def _latency(report: Report) -> Any:
                     where, part = _survival(kept)
                     style = "-" if title.startswith("kraken") else "--"
                     axes.plot(where, part, label=title, color=colours[title], linestyle=style, drawstyle="steps-post")
-        axes.set(xscale="log", yscale="log", xlabel="µs", title=f"{rate:,} a second".replace(",", " "))
+        axes.set(xscale="log", yscale="log", title=f"{rate:,} a second".replace(",", " "))
+        axes.set_xticks([10, 1e3, 1e5, 1e7], ["10 µs", "1 ms", "0.1 s", "10 s"])
         axes.set_yticks([1, 0.1, 0.01, 0.001], ["all", "10 %", "1 %", "0.1 %"])
         axes.set_ylim(0.0005, 1.2)
     panels[0][0].set_ylabel("messages that take longer")
@@ -140,7 +144,7 @@ def _memory(report: Report) -> Any:
         return None
     figure, axes = plt.subplots(figsize=(7.5, 3))
     x = [point["messages"] / 1e6 for point in points]
-    axes.plot(x, [point["rss_kib"] / 1024 for point in points], color=_OURS[0], marker="o", label="resident memory")
-    axes.set(xlabel="million messages", ylabel="MiB", ylim=(0, None))
-    axes.legend()
+    axes.plot(x, [point["rss_kib"] / 1024 for point in points], color=_OURS[0], marker="o")
+    axes.set(xlabel="million messages", ylabel="MiB, resident")
+    axes.set_ylim(0, 1.2 * max(point["rss_kib"] for point in points) / 1024)
     return figure

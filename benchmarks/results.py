@@ -131,7 +131,11 @@ class Verdict:
 
     @property
     def measured(self) -> str:
-        return "not measured" if self.value is None else f"{self.value:.2f}{self.target.unit}"
+        return (
+            "not measured"
+            if self.value is None
+            else f"{self.value:.{0 if self.value >= 100 else 2}f}{self.target.unit}"
+        )
 
     @property
     def word(self) -> str:

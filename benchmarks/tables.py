@@ -26,6 +26,13 @@ def _spread(row: Row) -> str:
     return f"{_number(row.median)} ({_number(row.low)} … {_number(row.high)})"
 
 
+def _cell(row: Row) -> str:
+    """The median, and below it the spread, which does not break."""
+    if len(row.samples) == 1 or row.low == row.high:
+        return _number(row.median)
+    return f"{_number(row.median)}<br>{_number(row.low)}\u00a0…\u00a0{_number(row.high)}"
+
+
 def as_text(report: Report) -> str:
     """Everything, for whoever ran it."""
     width = max((len(row.id) for row in report.rows.values()), default=0)
@@ -92,7 +99,7 @@ def _pivot(
         if row.id.startswith(prefix):
             place = key(row.id)
             if place is not None and place[1] in columns:
-                cells.setdefault(row.title, {})[place[1]] = _spread(row)
+                cells.setdefault(row.title, {})[place[1]] = _cell(row)
     return [[title, *(found.get(column, "-") for column in columns)] for title, found in cells.items()]
 
 
@@ -123,14 +130,16 @@ def _latency(report: Report) -> list[str]:
     lines = []
     for id, kept in report.latencies.items():  # noqa: A001
         rows = [report.rows.get(f"latency/{id}/{name}") for name in names]
-        cells = [_spread(row) if row is not None else "-" for row in rows]
+        cells = [_cell(row) if row is not None else "-" for row in rows]
         lines.append([kept["title"], f"{kept['rate']:,}".replace(",", " "), *cells])
     return _table(("µs", "messages a second", *names), lines)
 
 
 def _list(report: Report, groups: tuple[str, ...]) -> list[str]:
     rows = [row for row in report.rows.values() if row.id.partition("/")[0] in groups]
-    return _table(("", "figure", "unit"), ((_named(row), _spread(row), row.unit) for row in rows))
+    return _table(
+        ("", "figure", "unit"), ((_named(row), _spread(row).replace(" ", "\u00a0"), row.unit) for row in rows)
+    )
 
 
 def _named(row: Row) -> str:
@@ -145,7 +154,8 @@ def _packages(found: dict[str, str]) -> str:
 def _setting(report: Report) -> list[str]:
     machine, rounds = report.machine, report.options["rounds"]
     where = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"
-    lines = [f"{where}; {rounds} rounds; median (lowest … highest sample).", ""]
+    run = f"{rounds} rounds ({report.options['plan']} plan), begun at a load of {machine['load_before']}"
+    lines = [f"{where}; {run}. Median, and lowest … highest sample.", ""]
     lines += _table(
         ("", "Python", "packages"),
         (

@@ -14,7 +14,7 @@ from benchmarks.sides import common
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SETTINGS = Settings(request_rate=10_000.0, request_burst=1000)
+SETTINGS = Settings(request_rate=10_000.0, request_burst=5000)
 """Kraken's limits on requests are not what is measured."""
 BATCH = 16
 """Frames that the session is given at once, as one socket read brings them."""
