@@ -61,7 +61,8 @@ class Actor:
         wall_ns: Callable[[], int],
     ) -> None:
         self.url = url
-        self.name = url.partition("?")[0]  # for logs: a query may hold a secret
+        self.name: str = url.partition("?")[0]
+        """For logs: a query may hold a secret."""
         self.session = session
         self.ended: Exception | None = None
         """Why nothing more will come."""

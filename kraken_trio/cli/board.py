@@ -109,7 +109,7 @@ class Board:
 
     def __init__(self, title: str, where: str, requests: Sequence[Request], *, limit: float | None = None) -> None:
         self.title = title
-        self.where = printable(where.partition("?")[0], 60)
+        self.where: str = printable(where.partition("?")[0], 60)
         """The address, without a query, which may hold a secret."""
         self.limit = limit
         """Seconds after which it ends by itself."""

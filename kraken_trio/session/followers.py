@@ -38,7 +38,7 @@ class BookFollower:
     """The verified book."""
 
     def __init__(self, request: Book) -> None:
-        self.book = OrderBook(request.depth)
+        self.book: OrderBook = OrderBook(request.depth)
         self.crossed_accepted: bool = False
         """A fresh snapshot was crossed as well: it is the exchange's own state, until it is over."""
 

@@ -84,7 +84,7 @@ class StateMachine:
     """A state, and the table."""
 
     def __init__(self) -> None:
-        self.state = ConnectionState.DISCONNECTED
+        self.state: ConnectionState = ConnectionState.DISCONNECTED
 
     def advance(self, cause: Cause) -> ConnectionState | None:
         """Follow ``cause``. Returns the state that was left, or None if the state stays."""

@@ -334,7 +334,8 @@ async def open_exchange(
     url = f"{'ws' if ssl_context is None else 'wss'}://{shown}:{bound}/v2"
     shell = _Shell(core, ssl_context, queue_limit)
     async with open_hidden_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, shell.serve, listeners)
+        # They listen already: nobody has to wait until these two run.
+        nursery.start_soon(trio.serve_listeners, shell.serve, listeners)  # noqa: ASYNC113
         nursery.start_soon(shell.keep_time)
         try:
             yield Exchange(shell, url)

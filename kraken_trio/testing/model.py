@@ -37,7 +37,7 @@ def parse_frame(frame: str | bytes) -> Any:
     return json.loads(frame, parse_float=str, parse_int=str)
 
 
-class ReferenceBook:
+class ReferenceBook:  # noqa: PLW1641 (it changes, so it has no hash)
     """One symbol's book, as plain as possible. Prices and quantities are texts: ``("64525.0", "0.53807066")``.
 
     ``depth`` is the subscribed depth; None keeps every level.
@@ -132,8 +132,6 @@ class ReferenceBook:
         if not isinstance(other, ReferenceBook):
             return NotImplemented
         return self._bids == other._bids and self._asks == other._asks
-
-    __hash__ = None  # type: ignore[assignment]  # it changes
 
     def __repr__(self) -> str:
         return f"<ReferenceBook depth={self.depth} bids={self.bids[:3]}… asks={self.asks[:3]}…>"

@@ -73,7 +73,7 @@ class ServerSide:
     __slots__ = ("_emitted", "_pushed_out", "keys", "qty", "sign")
 
     def __init__(self, sign: int) -> None:
-        self.sign = sign
+        self.sign: int = sign
         """1 for asks, -1 for bids."""
         self.keys: list[int] = []
         """Best first: the lowest."""
@@ -148,8 +148,8 @@ class ServerBook:
 
     def __init__(self, bids: dict[int, int] | None = None, asks: dict[int, int] | None = None) -> None:
         """``bids`` and ``asks`` are quantities by price (both positive)."""
-        self.bids = ServerSide(-1)
-        self.asks = ServerSide(1)
+        self.bids: ServerSide = ServerSide(-1)
+        self.asks: ServerSide = ServerSide(1)
         self.bids.load({-price: qty for price, qty in (bids or {}).items()})
         self.asks.load(asks or {})
         self.watched: frozenset[int] = frozenset()

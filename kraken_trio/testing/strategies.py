@@ -15,9 +15,9 @@ import attrs
 
 try:
     from hypothesis import strategies as st
-except ImportError as error:  # pragma: no cover
-    msg = "kraken_trio.testing.strategies needs Hypothesis: pip install 'kraken-trio[testing]'"
-    raise ImportError(msg) from error
+except ImportError as _error:  # pragma: no cover
+    _msg = "kraken_trio.testing.strategies needs Hypothesis: pip install 'kraken-trio[testing]'"
+    raise ImportError(_msg) from _error
 
 from kraken_trio.events import BookSnapshot, BookUpdate, Level
 from kraken_trio.requests import DEPTHS, INTERVALS

@@ -118,7 +118,7 @@ class _Line(Line):
             else:
                 batch.append(await websocket.get_message())
             if guard.has_bytes:
-                with trio.move_on_after(_LINGER) as guard.until_empty:
+                with trio.move_on_after(_LINGER) as guard.until_empty:  # noqa: ASYNC912 (there is room for one more)
                     while len(batch) < self._limits.queue_frames:
                         batch.append(await websocket.get_message())
         except ConnectionClosed as exc:

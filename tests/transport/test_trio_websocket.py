@@ -51,7 +51,7 @@ async def test_a_receive_that_is_cancelled_within_a_batch_loses_nothing(network:
         await peer.accept()
         for start in range(0, len(texts), 100):
             await peer.send(peer.text(*texts[start : start + 100]))
-            await trio.sleep(0)
+            await trio.lowlevel.checkpoint()
         await peer.gone()
 
     async def body(transport: Transport) -> None:
@@ -65,7 +65,7 @@ async def test_a_receive_that_is_cancelled_within_a_batch_loses_nothing(network:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(receive)
                     for _ in range(chance.randrange(30)):
-                        await trio.sleep(0)
+                        await trio.lowlevel.checkpoint()
                     if chance.random() < 0.7:
                         scope.cancel()
         assert received == texts
