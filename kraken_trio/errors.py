@@ -19,8 +19,9 @@ Peers' texts inside messages are escaped and cut, so that printing an error is a
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,6 +96,9 @@ class SubscriptionRejected(KrakenTrioError):
             parts.append(f"and {len(self.reasons) - _REASONS_SHOWN} more")
         super().__init__("; ".join(parts))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.reasons,))
+
 
 class ConsumerTooSlow(KrakenTrioError):
     """This feed's consumer left its channel full for too long, and the feed was ended.
@@ -135,3 +139,7 @@ class ChecksumMismatch(ProtocolError):
         """The checksum of the local book."""
         self.hashed: str = hashed
         """The string that was hashed: asks, then bids, ten levels each, price and quantity digits."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        again = partial(type(self), expected=self.expected, computed=self.computed, hashed=self.hashed)
+        return (again, (self.event,))

@@ -186,7 +186,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         if isinstance(event, BookUpdate | BookSnapshot):
             self._books[event.symbol].follow(event)
         elif isinstance(event, Gap) and event.channel == "book" and event.symbol is not None:
-            self._books[event.symbol].follow(event)  # which makes it unavailable
+            self._books[event.symbol].follow(event)  # which makes it unavailable; no other gap does
 
     @property
     def _buffered(self) -> int:

@@ -85,7 +85,8 @@ class Book:
 class Trades:
     """The trades of a symbol, one :class:`~kraken_trio.Trade` each.
 
-    With ``snapshot=True`` the latest trades from before the subscription come first (Kraken sends 50).
+    With ``snapshot=True`` the latest trades from before the subscription come first: the 50 that Kraken sends or, where
+    the subscription is shared with another feed, as many of the last 50 as the client has seen.
     """
 
     channel: ClassVar[str] = "trade"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -22,6 +26,9 @@ from kraken_trio import (
     errors,
 )
 from kraken_trio.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HOSTILE = "\x1b]0;owned\x07\r\n\u202e\u2028\ud800" + "x" * 100_000
 
@@ -108,3 +115,19 @@ def test_checksum_mismatch(kind: type[BookSnapshot | BookUpdate]) -> None:
     assert str(error).isprintable()
     assert len(str(error)) < 200
     assert f"after this {kind.__name__} the book's checksum is 8, the exchange says 7" in str(error)
+
+
+@pytest.mark.parametrize("again", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_every_error_can_be_copied_and_sent_to_another_process(
+    again: Callable[[KrakenTrioError], KrakenTrioError],
+) -> None:
+    """Regression: a copy of the two that take more than a message raised TypeError."""
+    event = BookUpdate(symbol="BTC/USD", bids=(), asks=(), checksum=1)
+    mismatch = ChecksumMismatch(event, expected=1, computed=2, hashed="12")
+    rejected = SubscriptionRejected({Book("BTC/USD"): "no"})
+    refused = ConnectError("no", status=429, retry_after=7.0, retryable=False)
+    for error in (mismatch, rejected, refused, ConsumerTooSlow("slow"), BookUnavailable("not yet")):
+        other = again(error)
+        assert type(other) is type(error)
+        assert str(other) == str(error)
+        assert vars(other) == vars(error)

@@ -90,9 +90,13 @@ class OrderBook:
     def apply(self, event: BookSnapshot | BookUpdate | Gap) -> None:
         """Let the book be what it is after ``event``, and verify it.
 
-        A :class:`~kraken_trio.Gap` makes the book unavailable. So does an event that fails its check; that raises
-        :class:`~kraken_trio.ChecksumMismatch` with the evidence, or :class:`~kraken_trio.ProtocolError` for a level
-        that is no price and quantity. An update to an unavailable book raises :class:`~kraken_trio.BookUnavailable`
+        An event that fails its check makes the book unavailable, and raises :class:`~kraken_trio.ChecksumMismatch` with
+        the evidence, or :class:`~kraken_trio.ProtocolError` for a level that is no price and quantity.
+
+        A :class:`~kraken_trio.Gap` of this book makes it unavailable, too. One of another channel, or of nobody knows
+        which symbol, changes nothing: if this book was meant, its next checksum will tell.
+
+        An update to an unavailable book raises :class:`~kraken_trio.BookUnavailable`
         and changes nothing. An event of another symbol is a :class:`ValueError` and changes nothing.
 
         An event without a checksum is taken as it is.
@@ -140,7 +144,9 @@ class OrderBook:
         if kind is not BookSnapshot and kind is not Gap:
             msg = f"a book follows BookSnapshot, BookUpdate and Gap, not {kind.__name__}"
             raise TypeError(msg)
-        if event.symbol != self.symbol and not (self.symbol is None or (kind is Gap and event.symbol is None)):
+        if isinstance(event, Gap) and (event.symbol is None or event.channel not in (None, "book")):
+            return
+        if event.symbol != self.symbol and self.symbol is not None:
             raise self._wrong_symbol(event)
         if isinstance(event, Gap):
             self.invalidate(f"events are missing ({event.cause.value}); its next snapshot has not come yet")

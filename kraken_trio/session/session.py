@@ -351,17 +351,17 @@ class Session:
             for sub in self.subscriptions
             if sub.takes_data and channel in (None, sub.key[0]) and (symbol is None or sub.key[1] in (None, symbol))
         ]
-        if channel is None or symbol is None:
+        if symbol is None:
             # It may have been for any of these. A book will notice by its next checksum; the others are told.
             feeds = dict.fromkeys(feed for sub in subs for feed in sub.audience)
-            self._announce_gap(feeds, symbol, channel, Cause.MALFORMED, str(error), None)
+            self._announce_gap(feeds, None, channel, Cause.MALFORMED, str(error), None)
             return
         for sub in subs:
             if sub.is_book:
                 self._registry.fail(sub, Cause.MALFORMED, str(error), self._now)
                 self._advance(Cause.MALFORMED, symbol)
             else:
-                self._announce_gap(sub.audience, sub.key[1], channel, Cause.MALFORMED, str(error), None)
+                self._announce_gap(sub.audience, sub.key[1], sub.key[0], Cause.MALFORMED, str(error), None)
 
     # Data
 

@@ -37,9 +37,9 @@ class RecordedFrame:
 def read_frames(path: str | Path) -> list[str]:
     """The frames of a recording, in order.
 
-    It is a ``.cbcap``, which is a line ``CBCAP1 <venue> <symbol> <unix ns>`` and then, per frame, ``<unix ns> <byte
-    length>``, a newline, the frame, and a newline; or it has one frame per line (lines that are no JSON object are
-    skipped, and a leading ``<unix seconds>: `` is taken off).
+    It is a ``.cbcap``, which is a line ``CBCAP1 <venue> <symbol> <unix ns>`` and then, per frame,
+    ``<unix ns> <byte length>``, a newline, the frame, and a newline; or it has one frame per line (lines that are no
+    JSON object are skipped, and a leading time, ``<unix seconds>:``, is taken off).
 
     Raises :class:`OSError`, and :class:`ValueError`, which says what is wrong and where, for a file that is damaged,
     compressed or empty.

@@ -284,10 +284,28 @@ def test_after_a_failed_check_only_a_verified_snapshot_helps(good: BookSnapshot)
     assert book.bids == levels("5x1")
 
 
-@pytest.mark.parametrize("symbol", ["BTC/USD", None])
-def test_a_gap_makes_the_book_unavailable(symbol: str | None) -> None:
+@pytest.mark.parametrize("verb", [OrderBook.apply, OrderBook.follow])
+@pytest.mark.parametrize(
+    "other",
+    [
+        Gap(symbol=None, cause=Cause.MALFORMED),
+        Gap(symbol=None, channel="book", cause=Cause.MALFORMED),
+        Gap(symbol="BTC/USD", channel="trade", cause=Cause.MISSED),
+        Gap(symbol="ETH/USD", channel="trade", cause=Cause.MISSED),
+    ],
+)
+def test_a_gap_of_something_else_changes_nothing(verb: Any, other: Gap) -> None:
+    """Regression: no snapshot follows such a gap, so a user's book stayed unreadable."""
     book = loaded("5x1")
-    book.apply(Gap(symbol=symbol, cause=Cause.SILENCE))
+    verb(book, other)
+    assert book.available
+    book.apply(update("5x2"))
+
+
+@pytest.mark.parametrize("channel", ["book", None])
+def test_a_gap_makes_the_book_unavailable(channel: str | None) -> None:
+    book = loaded("5x1")
+    book.apply(Gap(symbol="BTC/USD", channel=channel, cause=Cause.SILENCE))
     assert_unavailable(book, r"events are missing \(silence\); its next snapshot has not come yet")
     with pytest.raises(BookUnavailable):
         book.apply(update("5x1"))

@@ -54,7 +54,16 @@ def test_a_frame_of_a_symbol_concerns_its_feeds_and_reference_data() -> None:
         client.follow(request, request)
     client.receive('{"symbol":"ETH/USD"')
     assert gaps(client, Ticker(BTC)) == []
-    assert gaps(client, Trades(ETH)) == gaps(client, Instruments()) == [(None, ETH, Cause.MALFORMED)]
+    assert gaps(client, Trades(ETH)) == [("trade", ETH, Cause.MALFORMED)]
+    assert gaps(client, Instruments()) == [("instrument", None, Cause.MALFORMED)]
+
+
+def test_a_frame_of_a_symbol_may_have_been_its_book() -> None:
+    client, market = Client(), Market()
+    client.follow_book("book", market)
+    client.receive(f'{{"symbol":"{market.symbol}"')
+    assert gaps(client, "book") == [("book", market.symbol, Cause.MALFORMED)]
+    assert client.state() is ConnectionState.RESYNCING
 
 
 def test_a_frame_of_a_channel_concerns_its_feeds() -> None:
