@@ -309,10 +309,11 @@ class Books(RuleBasedStateMachine):
             self.book.apply(event)
         self.available = False
 
-    @rule(cause=st.sampled_from(Cause), named=st.booleans())
-    def gap(self, cause: Cause, *, named: bool) -> None:
-        self.book.apply(Gap(symbol=self.book.symbol if named else None, cause=cause))
-        self.available = False
+    @rule(cause=st.sampled_from(Cause), ours=st.booleans())
+    def gap(self, cause: Cause, *, ours: bool) -> None:
+        self.book.apply(Gap(symbol=self.book.symbol if ours else None, cause=cause))
+        if ours:
+            self.available = False
 
     @precondition(lambda self: self.available)
     @rule()
