@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.errors import ConnectError
 from kraken_trio.events import Cause, ConnectionState, StateChange
 from kraken_trio.feed import Feed, Overflow
@@ -117,7 +118,7 @@ class Actor:
     async def _serve(self, transport: Transport) -> None:
         """Serve a connection until it is lost, and tell the session."""
         self._loss = None
-        async with trio.open_nursery() as nursery:
+        async with open_hidden_nursery() as nursery:
             self._serving = nursery.cancel_scope
             nursery.start_soon(self._read, transport)
             nursery.start_soon(self._write, transport)
@@ -135,10 +136,12 @@ class Actor:
     async def _read(self, transport: Transport) -> None:
         try:
             while True:
-                frames = await transport.receive()
-                self._do(self.session.receive(frames, self._wall_ns(), trio.current_time()))
                 while self._stalled:
                     await self._unstalled.wait()
+                frames = await transport.receive()
+                if self.ended is not None:
+                    return  # they came while the program left: nobody is there to get them
+                self._do(self.session.receive(frames, self._wall_ns(), trio.current_time()))
         except ConnectionLost as lost:
             self._lose(Cause.DISCONNECTED, lost.reason, lost.code)
 
@@ -146,7 +149,11 @@ class Actor:
         try:
             while True:
                 while self._outbox:
-                    await transport.send(self._outbox.popleft())
+                    with trio.move_on_after(self._settings.send_timeout) as scope:
+                        await transport.send(self._outbox.popleft())
+                    if scope.cancelled_caught:
+                        limit = self._settings.send_timeout
+                        self._lose(Cause.DISCONNECTED, f"the peer took nothing for {limit:g} s")
                 self._outbox_filled = trio.Event()
                 await self._outbox_filled.wait()
         except ConnectionLost as lost:
@@ -165,10 +172,16 @@ class Actor:
     # Doing what the session says
 
     def _do(self, effects: Effects) -> None:
+        too_slow: list[Feed] = []
         for feed, events in effects.deliver.items():
             assert isinstance(feed, Feed)  # the session knows feeds as keys only
-            if not feed._offer(events):  # noqa: SLF001 (the actor's side of a feed)
-                self._overflow(feed)
+            if feed._offer(events):  # noqa: SLF001 (the actor's side of a feed)
+                continue
+            if feed.overflow is Overflow.FAIL:
+                feed._fail_too_slow(None)  # noqa: SLF001
+                too_slow.append(feed)
+            else:
+                self._wait_for(feed)
         for feed, reasons in effects.answers:
             assert isinstance(feed, Feed)
             waiter = self._feeds.get(feed)
@@ -192,6 +205,8 @@ class Actor:
             self._end(effects.end)
         if effects.rearm and self.session.deadline < self._timer_at:
             self._timer_changed.set()
+        for feed in too_slow:  # last, because it has effects of its own, which come after these
+            self.drop_feed(feed)
 
     def _changed(self, change: StateChange) -> None:
         _log.info(
@@ -207,11 +222,8 @@ class Actor:
                 waiter.reached = change.current
                 waiter.done.set()
 
-    def _overflow(self, feed: Feed) -> None:
-        if feed.overflow is Overflow.FAIL:
-            feed._fail_too_slow(None)  # noqa: SLF001
-            self.drop_feed(feed)
-        elif feed not in self._stalled:
+    def _wait_for(self, feed: Feed) -> None:
+        if feed not in self._stalled:
             assert self._nursery is not None  # feeds are offered events by the running actor only
             self._stalled.add(feed)
             self.session.hold(trio.current_time())

@@ -15,7 +15,9 @@ from kraken_trio.feed import Feed, Overflow
 from kraken_trio.requests import Request
 from kraken_trio.session import Session
 from kraken_trio.settings import Settings
+from kraken_trio.transport.address import parse_address
 from kraken_trio.transport.choice import TransportName, choose
+from kraken_trio.transport.dial import check_tls
 
 if TYPE_CHECKING:
     import ssl
@@ -79,7 +81,9 @@ class Client:
         A request that another feed of this client has already shares its subscription on the wire, and starts with
         what is known: for a book, a :class:`~kraken_trio.BookSnapshot` made from the verified local book.
 
-        ``capacity`` is how many events may wait for the program, at least 1; ``overflow`` says what happens then.
+        ``capacity`` is how many events may wait for the program, at least 1; ``overflow`` says what happens then. With
+        ``Overflow.BACKPRESSURE`` a task that is to take events from two feeds in turn can wait for one while the other
+        is full, and so for nothing: give one ``subscribe`` all requests, or each feed a task.
 
         Raises :class:`~kraken_trio.ConnectError` when the exchange has refused us for good, and
         :class:`trio.ClosedResourceError` after the client's block was left.
@@ -101,8 +105,8 @@ class Client:
 
     def __repr__(self) -> str:
         session = self._actor.session
-        feeds = len(session.statistics().subscriptions)
-        return f"<Client of {self._actor.name}: {session.state.value}, epoch {session.epoch}, {feeds} subscriptions>"
+        count = sum(1 for _ in session.subscriptions)
+        return f"<Client of {self._actor.name}: {session.state.value}, epoch {session.epoch}, {count} subscriptions>"
 
 
 def _check(requests: tuple[Request, ...], capacity: int, overflow: Overflow) -> None:
@@ -146,6 +150,8 @@ async def open_client(
     ``pip install 'kraken-trio[fast]'`` (else :class:`ImportError`); ``"trio-websocket"`` is always there; ``"auto"``
     takes the fast one if it is installed. It may also be a :class:`kraken_trio.transport.Connect` of your own.
     """
+    if isinstance(transport, str):
+        check_tls(parse_address(url), ssl_context)  # what is wrong with these is said here, whatever the settings
     async with open_with(
         url,
         settings=settings,

@@ -1,8 +1,8 @@
 """One consumer's bounded channel: events in the order of the exchange, and its own copy of each book.
 
-The actor offers events; what the channel has no room for waits in a backlog, at most one batch of frames long,
-because the actor reads nothing more until the backlog is gone (``Overflow.BACKPRESSURE``) or the feed has failed
-(``Overflow.FAIL``).
+The actor offers events; what the channel has no room for waits in a backlog: the rest of one batch of frames, and what
+a loss, a start or a state adds, because the actor reads nothing more until the backlog is gone
+(``Overflow.BACKPRESSURE``) or the feed has failed (``Overflow.FAIL``).
 
 A consumer may be many events behind the client. So a feed has order books of its own, which follow the events as
 they are *received*: ``feed.book(symbol)`` is the book as of the last received event, not as of now.
@@ -79,6 +79,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         self._books = {r.symbol: OrderBook(r.depth) for r in self.requests if isinstance(r, Book)}
         self._error: Exception | None = None
         self._is_closed = False
+        self._is_ended = False  # nothing more is offered
         self._is_receiving = False
         self._offered = 0
         self._delivered = 0
@@ -98,7 +99,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         try:
             event = await self._receive.receive()
         except trio.EndOfChannel:
-            raise self._end() from None
+            event = self._rest()
         finally:
             self._is_receiving = False
         self._follow(event)
@@ -117,7 +118,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         try:
             events = [await self._receive.receive()]
         except trio.EndOfChannel:
-            raise self._end() from None
+            events = [self._rest()]
         finally:
             self._is_receiving = False
         receive_nowait = self._receive.receive_nowait
@@ -178,8 +179,11 @@ class Feed(trio.abc.ReceiveChannel[Event]):
             raise trio.BusyResourceError(msg)
         self._is_receiving = True
 
-    def _end(self) -> Exception:
-        return copy(self._error) or trio.EndOfChannel()  # a copy: each raise gives an exception its own traceback
+    def _rest(self) -> Event:
+        """After the end: what the channel had no room for. Then raise why nothing more comes."""
+        if self._backlog:
+            return self._backlog.popleft()
+        raise copy(self._error) or trio.EndOfChannel() from None  # a copy: each raise gets a traceback of its own
 
     def _follow(self, event: Event) -> None:
         self._delivered += 1
@@ -194,7 +198,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
 
     def _close(self) -> None:
         if not self._is_closed:
-            self._is_closed = True
+            self._is_closed = self._is_ended = True
             self._drop_backlog()
             self._offered = self._delivered
             self._receive.close()
@@ -207,7 +211,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
 
     def _offer(self, events: Sequence[Event]) -> bool:
         """Take ``events``, in order. False if some of them had to go to the backlog."""
-        if self._is_closed or self._error is not None:
+        if self._is_ended:
             return True
         self._offered += len(events)
         self._high_water = max(self._high_water, self._offered - self._delivered)
@@ -234,16 +238,16 @@ class Feed(trio.abc.ReceiveChannel[Event]):
                 if self._backlog:  # it may have been closed just now
                     self._backlog.popleft()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._drop_backlog()
+            pass  # it has ended; if its program is still there, it takes the backlog itself
         finally:
             self._held_seconds += trio.current_time() - started
 
     def _fail(self, error: Exception | None) -> None:
-        """Nothing more comes: after what is in the channel, ``error``, or the end."""
-        if self._error is None:
+        """Nothing more comes: after what is here, ``error``, or the end."""
+        if not self._is_ended:
+            self._is_ended = True
             self._error = error
-        self._drop_backlog()
-        self._send.close()
+            self._send.close()
 
     def _drop_backlog(self) -> None:
         self._offered -= len(self._backlog)
@@ -251,4 +255,5 @@ class Feed(trio.abc.ReceiveChannel[Event]):
 
     def _fail_too_slow(self, limit: float | None) -> None:
         waited = "and its policy is to fail" if limit is None else f"and held up reading for more than {limit:g} s"
+        self._drop_backlog()
         self._fail(ConsumerTooSlow(f"the feed's channel ({self._capacity} events) was full, {waited}"))

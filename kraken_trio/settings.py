@@ -56,6 +56,9 @@ class Settings:
     silence_limit: float = _seconds(10.0)
     """After so long without a frame, counted only while we listen, the connection is given up."""
 
+    send_timeout: float = _seconds(10.0)
+    """For handing one frame to the network; a peer that takes nothing for so long is given up."""
+
     # Reconnecting. Kraken: at once a handful of times, then not faster than every 5 s; 150 connects in 10 min at most.
     quick_retries: int = _count(2)
     """How many attempts after a loss come quickly."""

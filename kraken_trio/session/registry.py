@@ -302,23 +302,24 @@ class Registry:
 
     def _refused(self, sub: Subscription, method: Method, kind: RefusalKind, text: str, now: float) -> None:
         if method is Method.UNSUBSCRIBE:
-            if kind is RefusalKind.RATE_LIMITED or kind is RefusalKind.LATER:
+            if kind is RefusalKind.RATE_LIMITED:
                 self._pacer.pause(now + _RATE_LIMIT_PAUSE)
                 self._todo[sub.key] = Method.UNSUBSCRIBE
+            elif kind is RefusalKind.LATER:
+                self._pacer.pause(now + _RATE_LIMIT_PAUSE)
+                self._leave_again(sub)
             else:
                 self._left(sub)
         elif kind is RefusalKind.RATE_LIMITED:
             self._throttle(sub, now)
         elif kind is RefusalKind.LATER:
             self._retry(sub, text, now)
-        elif kind is not RefusalKind.ALREADY:
+        elif kind is RefusalKind.ALREADY:
+            self._again(sub, text, now)  # no snapshot follows, so it is of no use: it has to be left first
+        else:
             sub.on_wire = None
             self._go(sub, Step.REFUSED)
             self._denied(sub, Cause.REFUSED, text)
-        elif sub.is_book:
-            self._again(sub, text, now)  # no snapshot follows, so it is of no use: it has to be left first
-        else:
-            self.confirm(sub, now)
 
     def _doubt_all(self, now: float) -> None:
         """One of the requests in flight was refused, and there is no saying which: soon those without answer are it."""
@@ -437,6 +438,8 @@ class Registry:
                 continue
             if flight.method is Method.UNSUBSCRIBE and flight.throttled:
                 self._todo[key] = Method.UNSUBSCRIBE
+            elif flight.method is Method.UNSUBSCRIBE and sub.then is Step.GONE:
+                self._leave_again(sub)  # else nobody would ever take it off the exchange's hands
             elif flight.method is Method.UNSUBSCRIBE:
                 self._left(sub)  # answers come in order: whatever is asked next is asked after it
             elif flight.throttled:
@@ -501,8 +504,17 @@ class Registry:
     def _leave(self, sub: Subscription, then: Step) -> None:
         self._go(sub, Step.LEAVING)
         sub.then = then
+        sub.departures = 0
         self._patience.clear(sub.key)
         self._todo[sub.key] = Method.UNSUBSCRIBE
+
+    def _leave_again(self, sub: Subscription) -> None:
+        """The exchange did not let it go: once more, unless it was the last time. Then what comes of it is late."""
+        sub.departures += 1
+        if sub.departures < self._settings.attempts:
+            self._todo[sub.key] = Method.UNSUBSCRIBE
+        else:
+            self._left(sub)
 
     def _left(self, sub: Subscription) -> None:
         sub.on_wire = None

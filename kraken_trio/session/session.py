@@ -288,6 +288,8 @@ class Session:
     def receive(self, frames: Iterable[str | bytes], received_ns: int, now: float) -> Effects:
         """These frames came, in this order."""
         self._now = now
+        if not self.is_connected:
+            return self._done()  # it came while the program left
         self._received_ns = received_ns
         self._last_frame = self._clock.at(now)
         counters, decode, epoch = self._counters, self._decoder.decode, self.epoch
@@ -351,16 +353,18 @@ class Session:
             for sub in self.subscriptions
             if sub.takes_data and channel in (None, sub.key[0]) and (symbol is None or sub.key[1] in (None, symbol))
         ]
-        if symbol is None:
+        if symbol is None and channel != "instrument":
             # It may have been for any of these. A book will notice by its next checksum; the others are told.
             feeds = dict.fromkeys(feed for sub in subs for feed in sub.audience)
             self._announce_gap(feeds, None, channel, Cause.MALFORMED, str(error), None)
             return
         for sub in subs:
-            if sub.is_book:
+            if sub.is_book or sub.key[0] == "instrument":  # what is remembered is a sum of all that came
                 self._registry.fail(sub, Cause.MALFORMED, str(error), self._now)
-                self._advance(Cause.MALFORMED, symbol)
+                self._advance(Cause.MALFORMED, symbol or "")
             else:
+                if not isinstance(sub.follower, TradeFollower):
+                    sub.follower.reset()
                 self._announce_gap(sub.audience, sub.key[1], sub.key[0], Cause.MALFORMED, str(error), None)
 
     # Data

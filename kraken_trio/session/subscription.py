@@ -98,6 +98,7 @@ class Subscription:
         "audience",
         "cause",
         "confirmed_once",
+        "departures",
         "follower",
         "gapped",
         "is_book",
@@ -134,6 +135,8 @@ class Subscription:
         self.follower: AnyFollower = follower_of(request)
         self.attempts: int = 0
         """Failures in a row."""
+        self.departures: int = 0
+        """Unsubscribes in a row that had no effect."""
         self.throttled: int = 0
         """Rate-limit refusals in a row."""
         self.live_since: float = 0.0

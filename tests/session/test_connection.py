@@ -558,3 +558,13 @@ def test_a_subscription_makes_no_move_that_is_not_in_its_table() -> None:
     with pytest.raises(AssertionError, match="there is no way"):
         sub.go(Step.PAUSED)
     assert sub.step is Step.CONFIRMED
+
+
+def test_frames_after_the_end_are_nobodys() -> None:
+    client, market = Client(), Market()
+    client.follow_book("feed", market)
+    before = client.count("frames")
+    client.session.close(client.now)
+    client.receive(market.tick("7.00"), market.tick("8.00").replace('"checksum":', '"checksum":1'))
+    assert client.events("feed") == []
+    assert client.count("frames") == before

@@ -93,6 +93,29 @@ def test_reference_data_has_symbols_in_it_but_is_nobodys_in_particular() -> None
     assert gaps(client, "feed") == [("instrument", None, Cause.MALFORMED)]
 
 
+@pytest.mark.parametrize("frame", [broken(instruments([], [pair(BTC)])), '{"channel":"instrument","type":"update"'])
+def test_damaged_reference_data_is_fetched_anew(frame: str) -> None:
+    """Regression: a feed that came later was told the state before the damage, and not that it was old."""
+    client = Client()
+    client.follow("feed", Instruments())
+    client.receive(instruments([], [pair(BTC)], kind="snapshot"), frame)
+    client.add("later", Instruments())
+    assert client.events("later") == []
+    assert words(client.accept() + client.accept()) == ["unsubscribe instrument", "subscribe instrument"]
+    client.receive(instruments([], [pair(ETH)], kind="snapshot"))
+    assert client.kinds("later") == ["InstrumentUpdate"]
+
+
+def test_after_a_damaged_frame_a_latecomer_is_not_told_the_state_before_it() -> None:
+    client = Client()
+    client.follow("feed", Ticker(BTC))
+    client.receive(ticker(1), broken(ticker(2)))
+    client.follow("later", Ticker(BTC))
+    assert client.events("later") == []
+    client.receive(ticker(3))
+    assert client.kinds("later") == ["TickerUpdate"]
+
+
 def test_a_book_whose_frame_was_damaged_is_made_anew() -> None:
     client, market, other = Client(), Market(), Market(ETH)
     client.follow_book("feed", market)
