@@ -99,6 +99,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         try:
             event = await self._receive.receive()
         except trio.EndOfChannel:
+            await trio.lowlevel.checkpoint()
             event = self._rest()
         finally:
             self._is_receiving = False
@@ -118,6 +119,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         try:
             events = [await self._receive.receive()]
         except trio.EndOfChannel:
+            await trio.lowlevel.checkpoint()
             events = [self._rest()]
         finally:
             self._is_receiving = False
