@@ -24,7 +24,7 @@ _FOLDER: Final = ROOT / ".nox" / "benchmarks-peers"
 _MINUTES: Final = 15
 
 
-class Unavailable(Exception):  # noqa: N818
+class Unavailable(Exception):  # noqa: N818 (named by what happened)
     """This peer cannot be run here."""
 
 

@@ -67,7 +67,7 @@ def symbol_of(line: bytes) -> str:
     return line.split(b'"symbol":"', 1)[1].split(b'"', 1)[0].decode()
 
 
-class Gone(Exception):  # noqa: N818
+class Gone(Exception):  # noqa: N818 (named by what happened)
     """The client has left."""
 
 

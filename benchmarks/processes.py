@@ -28,7 +28,7 @@ _MEMORY_SECONDS: Final = 1800
 """The same for millions of messages."""
 
 
-class Failed(Exception):  # noqa: N818
+class Failed(Exception):  # noqa: N818 (named by what happened)
     """A side did not finish."""
 
 

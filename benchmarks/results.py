@@ -62,7 +62,7 @@ class Report:
     def row(self, id: str, title: str, unit: str) -> Row:  # noqa: A002 (it is the row's)
         return self.rows.setdefault(id, Row(id=id, title=title, unit=unit))
 
-    def median(self, id: str) -> float | None:  # noqa: A002
+    def median(self, id: str) -> float | None:  # noqa: A002 (the id of a row, as in the JSON)
         row = self.rows.get(id)
         return row.median if row is not None and row.samples else None
 

@@ -195,7 +195,7 @@ def processing(bench: Bench) -> None:
     bench.interleave(measures, bench.plan.rounds)
 
 
-def _passes(bench: Bench, id: str, title: str, side: Side, frames: Frames) -> Measure:  # noqa: A002
+def _passes(bench: Bench, id: str, title: str, side: Side, frames: Frames) -> Measure:  # noqa: A002 (the id of a row, as in the JSON)
     plan = bench.plan
 
     def take() -> None:
@@ -289,7 +289,7 @@ def _peers(bench: Bench) -> Iterator[tuple[str, str, Side]]:
 
 def _stream(
     bench: Bench,
-    id: str,  # noqa: A002
+    id: str,  # noqa: A002 (the id of a row, as in the JSON)
     title: str,
     side: Side,
     frames: Frames,
@@ -362,7 +362,7 @@ def latency(bench: Bench) -> None:
 
 def _latency(
     bench: Bench,
-    id: str,  # noqa: A002
+    id: str,  # noqa: A002 (the id of a row, as in the JSON)
     title: str,
     side: Side,
     frames: Frames,

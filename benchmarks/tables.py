@@ -107,7 +107,7 @@ def _processing(report: Report) -> list[str]:
     columns = ["10", "100", "1000", "v2_book25_ethusd", "v2_book25_xrpusd"]
     titles = ["depth 10", "depth 100", "depth 1000", "recording ETH/USD, 25", "recording XRP/USD, 25"]
 
-    def key(id: str) -> tuple[str, str]:  # noqa: A002
+    def key(id: str) -> tuple[str, str]:  # noqa: A002 (the id of a row, as in the JSON)
         _, side, column = id.split("/", 2)
         return side, column
 
@@ -117,7 +117,7 @@ def _processing(report: Report) -> list[str]:
 def _socket(report: Report) -> list[str]:
     columns = ["plain 10", "plain 1000", "tls 10", "tls 1000"]
 
-    def key(id: str) -> tuple[str, str]:  # noqa: A002
+    def key(id: str) -> tuple[str, str]:  # noqa: A002 (the id of a row, as in the JSON)
         parts = id.split("/")
         return parts[1], f"{parts[2]} {parts[-1]}"
 
@@ -128,7 +128,7 @@ def _socket(report: Report) -> list[str]:
 def _latency(report: Report) -> list[str]:
     names = ("p50", "p99", "p99.9")
     lines = []
-    for id, kept in report.latencies.items():  # noqa: A001
+    for id, kept in report.latencies.items():  # noqa: A001 (the id of a row, as in the JSON)
         rows = [report.rows.get(f"latency/{id}/{name}") for name in names]
         cells = [_cell(row) if row is not None else "-" for row in rows]
         lines.append([kept["title"], f"{kept['rate']:,}".replace(",", " "), *cells])

@@ -258,4 +258,5 @@ class Feed(trio.abc.ReceiveChannel[Event]):
     def _fail_too_slow(self, limit: float | None) -> None:
         waited = "and its policy is to fail" if limit is None else f"and held up reading for more than {limit:g} s"
         self._drop_backlog()
-        self._fail(ConsumerTooSlow(f"the feed's channel ({self._capacity} events) was full, {waited}"))
+        what = f"the feed's channel ({self._capacity} events) was full, {waited}"
+        self._fail(ConsumerTooSlow(f"{what}: read faster (receive_many), or raise capacity"))

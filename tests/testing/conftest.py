@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kraken_trio.testing import Exchange
 
 
-class Gone(Exception):  # noqa: N818
+class Gone(Exception):  # noqa: N818 (named by what happened)
     """The connection has ended: how, and with which close code."""
 
     def __init__(self, how: str, code: int | None = None) -> None:
@@ -42,7 +42,7 @@ class Gone(Exception):  # noqa: N818
         self.code = code
 
 
-class Rejected(Exception):  # noqa: N818
+class Rejected(Exception):  # noqa: N818 (named by what happened)
     def __init__(self, event: Any) -> None:
         super().__init__(event.status_code)
         self.status = event.status_code
