@@ -28,16 +28,17 @@ def clock(seconds: float) -> str:
 def short(qty: Decimal) -> str:
     """A quantity in at most seven characters."""
     value = float(qty)
+    if value >= 1e18 or 0 < value < 1e-5:
+        return f"{value:.1e}"
     for limit, unit, name in ((1e12, 1e12, "T"), (1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e5, 1e3, "K")):
         if value >= limit:
             return _fitted(value / unit, SHORT_QTY - 1) + name
-    if 0 < value < 1e-5:
-        return f"{value:.1e}"
     return _fitted(value, SHORT_QTY)
 
 
 def _fitted(value: float, width: int) -> str:
-    if value >= 10 ** (width - 1):
-        return f"{value:.0e}"[:width]
     decimals = max(width - 1 - len(str(int(value))), 0)
-    return f"{value:.{min(decimals, 5)}f}"[:width].rstrip(".")
+    text = f"{value:.{min(decimals, 5)}f}"
+    if len(text.partition(".")[0]) > width:
+        return f"{value:.0e}"  # it was rounded up to a digit more than there is room for: a power of ten
+    return text[:width].rstrip(".")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 from rich.console import Console
 
 from kraken_trio.cli.board import Board, Kind, Ladder
@@ -226,6 +226,11 @@ def test_ascii_needs_no_blocks() -> None:
 
 
 @given(st.decimals(min_value=0, max_value=10**18, places=8))
+@example(Decimal("101010101010101010.10101011"))  # regression: it was shown as 1e+05T
+@example(Decimal("999999999999999999.9"))
+@example(Decimal(999999700000000000))
+@example(Decimal("999999.99"))
+@example(Decimal("99999.995"))
 def test_a_short_quantity_is_short_and_near(qty: Decimal) -> None:
     text = short(qty)
     assert len(text) <= SHORT_QTY
