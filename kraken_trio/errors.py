@@ -79,7 +79,7 @@ class ConnectError(KrakenTrioError):
         self.retry_after: float | None = retry_after
         """Seconds to wait before the next attempt, if the peer said so (HTTP's ``Retry-After``)."""
         self.retryable: bool = retryable
-        """False when trying again cannot help: a wrong address, a refused certificate, HTTP 400, 401, 403 or 404."""
+        """False when trying again cannot help: a wrong address, a refused certificate, HTTP 3xx, 400, 401 or 404."""
 
 
 class SubscriptionRejected(KrakenTrioError):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import cattrs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["Settings"]
+__all__ = ["MAX_FRAME_BYTES", "Settings"]
+
+MAX_FRAME_BYTES: Final = 8 * 1024 * 1024
+"""No longer frame is decoded."""
 
 
 def _positive(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -25,6 +28,16 @@ def _whole(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> No
         raise ValueError(msg)
 
 
+def _at_most(limit: int, why: str) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    def check(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        _whole(instance, attribute, value)
+        if value > limit:
+            msg = f"Settings.{attribute.name} must be at most {limit}, not {value!r}: {why}"
+            raise ValueError(msg)
+
+    return check
+
+
 def _seconds(default: float) -> float:
     field: float = attrs.field(default=default, validator=_positive)
     return field
@@ -35,11 +48,16 @@ def _count(default: int) -> int:
     return field
 
 
+def _bounded(limit: int, why: str) -> int:
+    field: int = attrs.field(default=limit, validator=_at_most(limit, why))
+    return field
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
     """How a client behaves at its limits. The defaults follow Kraken's documentation; change one with a reason.
 
-    Raises :class:`ValueError` for a value that cannot be meant.
+    Raises :class:`ValueError` for a value that cannot be meant, and for two that contradict each other.
     """
 
     # The first connection, and the last
@@ -68,8 +86,19 @@ class Settings:
     """The shortest wait before any later attempt; doubled each time."""
     retry_delay_max: float = _seconds(60.0)
     """The longest wait before an attempt (jitter comes on top: up to a quarter)."""
+    unavailable_delay: float = _seconds(15.0)
+    """The shortest wait after HTTP 5xx: the exchange is down or overloaded, for minutes rather than for seconds.
+    Doubled for each refusal in a row."""
+    ban_delay: float = _seconds(60.0)
+    """The shortest wait after HTTP 429 or 403: perhaps a ban for too many connects, which lasts about 600 s.
+    Doubled for each refusal in a row."""
+    refused_delay_max: float = _seconds(600.0)
+    """The longest of these two waits: as long as a ban lasts."""
+    retry_after_max: float = _seconds(3600.0)
+    """The exchange's ``Retry-After`` is obeyed up to here, so that a wrong one cannot keep the client away for ever."""
     stable_after: float = _seconds(30.0)
-    """A connection that carried data for so long makes the next loss count as the first again; so does a book."""
+    """A connection that carried verified data for so long makes the next loss count as the first again; so does a
+    book."""
 
     # Asking the exchange
     request_rate: float = _seconds(10.0)
@@ -92,7 +121,7 @@ class Settings:
     """How long a parked subscription rests before it is tried again."""
 
     # Bounds on what a peer can do to us
-    max_frame_bytes: int = _count(8 * 1024 * 1024)
+    max_frame_bytes: int = _bounded(MAX_FRAME_BYTES, "longer frames are not decoded")
     """The largest message that is taken. Kraken's largest public one, reference data, is about 0.5 MB."""
     malformed_limit: int = _count(20)
     """So many frames in a row that make no sense end the connection."""
@@ -102,6 +131,17 @@ class Settings:
     """With ``Overflow.BACKPRESSURE``: how long a full feed may hold up reading before it gets ``ConsumerTooSlow``."""
     max_subscriptions: int = _count(5000)
     """Channels and symbols that one client may want at a time. All of Kraken's symbols are about 1500."""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse values that contradict each other."""
+        problems = [
+            f"Settings.{less}={getattr(self, less)!r} must {'be less than' if strict else 'not exceed'} "
+            f"Settings.{more}={getattr(self, more)!r}: {why}; set both"
+            for less, more, strict, why in _ORDER
+            if getattr(self, less) > getattr(self, more) or (strict and getattr(self, less) == getattr(self, more))
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
@@ -122,6 +162,17 @@ class Settings:
         if problems:
             raise ValueError("; ".join(problems))
         return settings
+
+
+_ORDER: Final = (
+    ("ping_after", "silence_limit", True, "a peer is asked before it is given up"),
+    ("quick_delay", "retry_delay", False, "quick attempts are the quicker ones"),
+    ("retry_delay", "retry_delay_max", False, "the shortest wait is not longer than the longest"),
+    ("unavailable_delay", "refused_delay_max", False, "the shortest wait is not longer than the longest"),
+    ("ban_delay", "refused_delay_max", False, "the shortest wait is not longer than the longest"),
+    ("attempt_delay", "attempt_delay_max", False, "the shortest wait is not longer than the longest"),
+)
+"""What must not exceed what (or be equal to it, where it says True), and why."""
 
 
 def _words(error: BaseException, _kind: type | None) -> str:

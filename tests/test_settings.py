@@ -9,6 +9,8 @@ import attrs
 import pytest
 
 from kraken_trio import Settings
+from kraken_trio.settings import MAX_FRAME_BYTES
+from kraken_trio.wire import v2
 
 FIELDS = attrs.fields(Settings)
 NUMBERS = [field.name for field in FIELDS if isinstance(field.default, float)]
@@ -99,3 +101,48 @@ def test_everything_that_is_wrong_is_named() -> None:
 def test_a_value_out_of_its_range_is_named_with_the_reason(values: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=re.escape(says)):
         Settings.from_mapping(values)
+
+
+CONTRADICTIONS = [
+    ({"ping_after": 10.0}, "ping_after=10.0 must be less than Settings.silence_limit=10.0"),
+    ({"silence_limit": 4.0}, "ping_after=5.0 must be less than Settings.silence_limit=4.0"),
+    ({"quick_delay": 5.5}, "quick_delay=5.5 must not exceed Settings.retry_delay=5.0"),
+    ({"retry_delay_max": 4.0}, "retry_delay=5.0 must not exceed Settings.retry_delay_max=4.0"),
+    ({"unavailable_delay": 601.0}, "unavailable_delay=601.0 must not exceed Settings.refused_delay_max=600.0"),
+    ({"ban_delay": 601.0}, "ban_delay=601.0 must not exceed Settings.refused_delay_max=600.0"),
+    ({"attempt_delay_max": 0.25}, "attempt_delay=0.5 must not exceed Settings.attempt_delay_max=0.25"),
+    ({"max_frame_bytes": 8 * 1024 * 1024 + 1}, "max_frame_bytes must be at most 8388608, not 8388609"),
+]
+
+
+@pytest.mark.parametrize(("values", "says"), CONTRADICTIONS)
+def test_contradictions_are_refused(values: dict[str, Any], says: str) -> None:
+    for make in (Settings.from_mapping, lambda values: Settings(**values)):
+        with pytest.raises(ValueError, match=re.escape(f"Settings.{says}")):
+            make(values)
+
+
+def test_every_contradiction_is_named() -> None:
+    with pytest.raises(ValueError, match=r"ping_after=20\.0.*; set both; .*ban_delay=700\.0.*; set both$"):
+        Settings(ping_after=20.0, ban_delay=700.0)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"ping_after": 2.0, "silence_limit": 2.5},
+        {"quick_delay": 5.0},
+        {"retry_delay": 60.0},
+        {"unavailable_delay": 600.0, "ban_delay": 600.0},
+        {"attempt_delay": 30.0},
+        {"max_frame_bytes": MAX_FRAME_BYTES},
+    ],
+)
+def test_what_only_nearly_contradicts_is_taken(values: dict[str, Any]) -> None:
+    settings = Settings(**values)
+    assert {name: getattr(settings, name) for name in values} == values
+    assert Settings.from_mapping(values) == settings
+
+
+def test_no_longer_frame_is_taken_than_is_decoded() -> None:
+    assert Settings().max_frame_bytes == MAX_FRAME_BYTES == v2.MAX_FRAME_BYTES

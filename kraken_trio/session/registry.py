@@ -104,6 +104,8 @@ class Registry:
         self._alarms: Timers[Key] = Timers()  # our own pauses
         self._pacer = Pacer(settings.request_rate, settings.request_burst)
         self._is_online: bool = False
+        self.live_since: float | None = None
+        """When the first subscription of this connection, or of the last one, got verified data."""
         self._last_req_id: int = 0
 
     # Wishes
@@ -184,6 +186,7 @@ class Registry:
     def online(self) -> None:
         """There is a new connection: everything wanted is to be asked for."""
         self._is_online = True
+        self.live_since = None
         for sub in self.subscriptions.values():
             self._ask(sub)
 
@@ -383,6 +386,8 @@ class Registry:
         if sub.step is not Step.LIVE:
             self._go(sub, Step.LIVE)
             sub.live_since = now
+            if self.live_since is None:
+                self.live_since = now
         self._patience.clear(sub.key)
         sub.gapped = False
         sub.cause = None

@@ -99,8 +99,6 @@ class Session:
         """The current or last connection's number."""
         self.reconnect_at: float = inf
         """When to call :meth:`retry`; never while there is a connection, or after the end."""
-        self._connected_at: float = 0.0
-        self._has_data: bool = False  # has this connection carried market data?
         self._last_frame: float = 0.0  # on the listening clock
         self._malformed_in_row: int = 0
         self._ping: tuple[int, float] | None = None  # the awaited one, and when it was sent
@@ -188,7 +186,10 @@ class Session:
             self._end(error)
         else:
             self._advance(Cause.CONNECT_FAILED, str(error))
-            self.reconnect_at = now + max(self._backoff.next_delay(), error.retry_after or 0.0)
+            asked = error.retry_after or 0.0  # anything, from a transport of the program's own
+            asked = min(asked, self._settings.retry_after_max) if asked > 0.0 else 0.0
+            pause = self._backoff.pause_after(error.status)
+            self.reconnect_at = now + self._backoff.next_delay(max(pause, asked))
         return self._done()
 
     def connected(self, now: float) -> Effects:
@@ -196,8 +197,6 @@ class Session:
         self._now = now
         self._counters.connects += 1
         self.epoch += 1
-        self._connected_at = now
-        self._has_data = False
         self._last_frame = self._clock.at(now)
         self._malformed_in_row = 0
         self._ping = None
@@ -209,7 +208,8 @@ class Session:
         """The connection is over. ``code`` is the peer's close code, if there was one."""
         self._now = now
         self._counters.losses += 1
-        if self._has_data and now - self._connected_at >= self._settings.stable_after:
+        live_since = self._registry.live_since
+        if live_since is not None and now - live_since >= self._settings.stable_after:
             self._backoff.reset()
         if code == _POLICY_VIOLATION:
             self._end(ConnectError(f"the exchange closed the connection for good: {detail}", retryable=False))
@@ -370,7 +370,6 @@ class Session:
     # Data
 
     def _data(self, message: Data) -> None:
-        self._has_data = True
         subs = self._registry.by_channel[message.channel]
         if message.channel == "trade":
             self._trades(message.events, subs)

@@ -29,16 +29,14 @@ MAX_BODY_BYTES = 1024
 """How much of a refusal's body is read, for its words."""
 BODY_WAIT = 0.5
 """Seconds to wait for that body: the refusal is known without it."""
-MAX_RETRY_AFTER = 3600.0
-"""Seconds. A peer cannot keep us away for longer by its ``Retry-After``; Cloudflare's ban lasts 600."""
-BAN_PAUSE = 60.0
-"""Seconds to stay away after a 403 without ``Retry-After``: it may be Cloudflare's ban for too many connects (150 in
-600 seconds), which passes, so it is worth trying again, but not soon."""
+MAX_RETRY_AFTER = 86_400.0
+"""Seconds. A longer ``Retry-After`` is taken for this. How much of it a client obeys is a matter of its settings."""
 
 _START = b"HTTP/1."
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
 _HOPELESS = frozenset({400, 401, 404})
+_BANNED = frozenset({403, 429})
 
 
 async def read_acceptance(stream: trio.abc.ReceiveStream, address: Address) -> tuple[bytes, bytes]:
@@ -109,12 +107,12 @@ def _refusal(address: Address, status: int, phrase: bytes, headers: Mapping[str,
             retry_after=retry_after,
             retryable=False,
         )
-    if status == 403 and retry_after is None:
-        retry_after = BAN_PAUSE
     if words := _words(body):
         message += f": {words}"
     if retry_after is not None:
         message += f" (try again in {retry_after:.0f} s)"
+    elif status in _BANNED:  # without SNI as well, but we always send it
+        message += " (perhaps a ban for too many connection attempts from this address: it lasts about 600 s)"
     return ConnectError(message, status=status, retry_after=retry_after, retryable=status not in _HOPELESS)
 
 

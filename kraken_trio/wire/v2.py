@@ -40,6 +40,7 @@ from kraken_trio.events import (
     TickerUpdate,
     Trade,
 )
+from kraken_trio.settings import MAX_FRAME_BYTES
 from kraken_trio.wire.messages import (
     Ack,
     Data,
@@ -61,8 +62,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CHANNELS", "MAX_FRAME_BYTES", "Channel", "Decoder", "ping", "request", "salvage"]
 
-MAX_FRAME_BYTES: Final = 8 * 1024 * 1024
-"""The longest frame that is looked at."""
 _MAX_UNKNOWN_NAMES: Final = 256  # a peer chooses them
 _MAX_TEXT: Final = 500
 _MAX_WARNINGS: Final = 16

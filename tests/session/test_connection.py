@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, nan
 
 import pytest
 
@@ -445,6 +445,76 @@ def test_an_exchange_that_says_when_is_believed() -> None:
     client.retry()
     client.connect_failed(ConnectError("429", status=429, retry_after=0.0))
     assert client.session.reconnect_at > client.now
+
+
+@pytest.mark.parametrize(
+    ("asked", "wait"), [(inf, 3600.0), (1e300, 3600.0), (3601.0, 3600.0), (3599.0, 3599.0), (-5.0, 0.25), (nan, 0.25)]
+)
+def test_an_absurd_wish_to_wait_is_cut(asked: float, wait: float) -> None:
+    client = Client(connect=False)
+    client.connect_failed(ConnectError("busy", retry_after=asked))
+    assert client.session.reconnect_at == client.now + wait
+
+
+def test_how_long_a_wish_is_obeyed_is_a_setting() -> None:
+    client = Client(connect=False, retry_after_max=86_400.0)
+    client.connect_failed(ConnectError("busy", status=503, retry_after=50_000.0))
+    assert client.session.reconnect_at == client.now + 50_000
+
+
+@pytest.mark.parametrize(
+    ("status", "first"), [(429, 60.0), (403, 60.0), (500, 15.0), (502, 15.0), (503, 15.0), (418, 0.25)]
+)
+def test_after_a_refusal_the_pause_is_long_and_grows(status: int, first: float) -> None:
+    client = Client()
+    client.lose()
+    waits = []
+    for _ in range(7):
+        client.retry()
+        client.connect_failed(ConnectError("not now", status=status))
+        waits.append(client.session.reconnect_at - client.now)
+    assert waits[0] == pytest.approx(first if first > 1 else 0.5)  # the second attempt after the loss
+    assert waits == sorted(waits)
+    assert waits[-1] == pytest.approx(600.0 if first > 1 else 60.0)
+
+
+def test_a_refusal_may_ask_for_more_than_the_pause_and_not_for_less() -> None:
+    client = Client(connect=False)
+    client.connect_failed(ConnectError("429", status=429, retry_after=7.0))
+    assert client.session.reconnect_at == client.now + 60
+    client.retry()
+    client.connect_failed(ConnectError("429", status=429, retry_after=700.0))
+    assert client.session.reconnect_at == client.now + 700
+
+
+def test_only_a_stable_connection_ends_the_row_of_refusals() -> None:
+    client = Client(stable_after=30)
+    client.follow("feed", Ticker(BTC))
+    for stays, pause in ((0, 60.0), (29, 120.0), (30, 60.0)):
+        client.receive(ticker(1))
+        client.advance(stays, heartbeat=1)
+        client.lose()
+        client.retry()
+        client.connect_failed(ConnectError("429", status=429))
+        assert client.session.reconnect_at - client.now == pytest.approx(pause)
+        client.reconnect()
+        client.accept()
+
+
+def test_a_connection_whose_data_never_verifies_is_not_stable() -> None:
+    client, market = Client(stable_after=30), Market()
+    client.follow_book("feed", market)
+    waits = []
+    for _ in range(5):
+        client.lose()
+        waits.append(client.session.reconnect_at - client.now)
+        client.reconnect()
+        client.accept()
+        for _ in range(60):
+            client.receive(market.snapshot(spoil=1))
+            client.accept()
+            client.advance(1, heartbeat=1)
+    assert waits == pytest.approx([0.25, 0.5, 5.0, 10.0, 20.0])
 
 
 # The end

@@ -43,20 +43,48 @@ def test_backoff_is_quick_first_then_slow_then_slower(jitter: float, delays: lis
     st.builds(
         Settings,
         quick_retries=st.integers(1, 5),
-        quick_delay=st.floats(0.01, 20),
-        retry_delay=st.floats(0.1, 10),
+        quick_delay=st.floats(0.01, 5),
+        retry_delay=st.floats(5, 10),
         retry_delay_max=st.floats(10, 100),
     ),
-    st.lists(jitters, min_size=1, max_size=20),
+    st.lists(st.tuples(jitters, st.just(0.0) | st.floats(0, 1000)), min_size=1, max_size=20),
 )
-def test_backoff_stays_within_its_bounds(settings: Settings, draws: list[float]) -> None:
-    backoff = Backoff(settings, iter(draws).__next__)
-    delays = [backoff.next_delay() for _ in draws]
-    for nth, delay in enumerate(delays, 1):
+def test_backoff_stays_within_its_bounds(settings: Settings, draws: list[tuple[float, float]]) -> None:
+    backoff = Backoff(settings, iter([jitter for jitter, _ in draws]).__next__)
+    for nth, (_, at_least) in enumerate(draws, 1):
+        delay = backoff.next_delay(at_least)
         if nth <= settings.quick_retries:
-            assert 0 < delay <= min(settings.retry_delay, settings.quick_delay * 2 ** (nth - 1))
+            low, high = 0.0, min(settings.retry_delay, settings.quick_delay * 2 ** (nth - 1))
         else:
-            assert settings.retry_delay <= delay <= settings.retry_delay_max * 1.25
+            low, high = settings.retry_delay, settings.retry_delay_max * 1.25
+        assert delay > 0
+        assert max(low, at_least) <= delay <= max(high, at_least * 1.25)
+
+
+@pytest.mark.parametrize(
+    ("status", "pauses"),
+    [
+        (429, [60.0, 120.0, 240.0, 480.0, 600.0, 600.0]),
+        (403, [60.0, 120.0, 240.0, 480.0, 600.0, 600.0]),
+        (500, [15.0, 30.0, 60.0, 120.0, 240.0, 480.0, 600.0]),
+        (503, [15.0, 30.0, 60.0, 120.0, 240.0, 480.0, 600.0]),
+        (599, [15.0, 30.0]),
+        (600, [0.0, 0.0]),
+        (499, [0.0, 0.0]),
+        (200, [0.0, 0.0]),
+        (None, [0.0, 0.0]),
+    ],
+)
+def test_a_door_that_says_not_now_is_left_alone_for_ever_longer(status: int | None, pauses: list[float]) -> None:
+    backoff = Backoff(Settings(), lambda: 0.0)
+    assert [backoff.pause_after(status) for _ in pauses] == pauses
+    backoff.reset()
+    assert backoff.pause_after(status) == pauses[0]
+
+
+def test_refusals_grow_together_whatever_their_status_and_whatever_came_between() -> None:
+    backoff = Backoff(Settings(), lambda: 0.0)
+    assert [backoff.pause_after(status) for status in (503, None, 429, 502)] == [15.0, 0.0, 120.0, 60.0]
 
 
 @given(st.data())
@@ -70,6 +98,13 @@ def test_jitter_spreads_every_delay_and_never_changes_its_rank(data: st.DataObje
         least, most = low.next_delay(), high.next_delay()
         assert least < most
         assert least <= one.next_delay() <= most
+
+
+@given(jitters, jitters)
+def test_jitter_spreads_a_wait_that_was_asked_for_as_well(one: float, other: float) -> None:
+    first, second = Backoff(Settings(), lambda: one), Backoff(Settings(), lambda: other)
+    apart = second.next_delay(100.0) - first.next_delay(100.0)
+    assert apart == pytest.approx(25.0 * (other - one))
 
 
 # Pacer

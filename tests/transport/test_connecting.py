@@ -364,8 +364,13 @@ HTML = b"<html><head><title>503 Service\r\n Unavailable</title></head><body>Main
     ("head", "body", "expected", "says"),
     [
         ("429 Too Many Requests\r\nRetry-After: 7", b"slow down", (429, 7.0, True), "HTTP 429 Too Many Requests: slow"),
-        ("429 Too Many Requests", b"", (429, None, True), "HTTP 429 Too Many Requests"),
-        ("403 Forbidden", b"error code: 1015", (403, upgrade.BAN_PAUSE, True), "1015 (try again in 60 s)"),
+        ("429 Too Many Requests", b"", (429, None, True), "HTTP 429 Too Many Requests (perhaps a ban for too many"),
+        (
+            "403 Forbidden",
+            b"error code: 1015",
+            (403, None, True),
+            "1015 (perhaps a ban for too many connection attempts",
+        ),
         ("403 Forbidden\r\nRetry-After: 600", b"", (403, 600.0, True), "(try again in 600 s)"),
         ("503 Service Unavailable", HTML, (503, None, True), "503 Service Unavailable Maintenance \\x1b[2J"),
         ("502", b"", (502, None, True), "HTTP 502"),
