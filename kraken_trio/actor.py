@@ -64,6 +64,7 @@ class Actor:
         self.url = url
         self.name: str = url.partition("?")[0]
         """For logs: a query may hold a secret."""
+        self.max_capacity: int = settings.max_capacity
         self.session = session
         self.ended: Exception | None = None
         """Why nothing more will come."""
@@ -209,14 +210,6 @@ class Actor:
             self.drop_feed(feed)
 
     def _changed(self, change: StateChange) -> None:
-        _log.info(
-            "%s: %s → %s (%s%s)",
-            self.name,
-            change.previous.value,
-            change.current.value,
-            change.cause.value,
-            f": {change.detail}" if change.detail else "",
-        )
         for waiter in self._waiters:
             if waiter.reached is None and change.current in waiter.states:
                 waiter.reached = change.current

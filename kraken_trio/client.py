@@ -81,15 +81,16 @@ class Client:
         A request that another feed of this client has already shares its subscription on the wire, and starts with
         what is known: for a book, a :class:`~kraken_trio.BookSnapshot` made from the verified local book.
 
-        ``capacity`` is how many events may wait for the program, at least 1; ``overflow`` says what happens then. With
+        ``capacity`` is how many events may wait for the program, at least 1 and at most ``Settings.max_capacity``;
+        ``overflow`` says what happens then. With
         ``Overflow.BACKPRESSURE`` a task that is to take events from two feeds in turn can wait for one while the other
         is full, and so for nothing: give one ``subscribe`` all requests, or each feed a task.
 
         Raises :class:`~kraken_trio.ConnectError` when the exchange has refused us for good, and
         :class:`trio.ClosedResourceError` after the client's block was left.
         """
-        _check(requests, capacity, overflow)
         actor = self._actor
+        _check(requests, capacity, overflow, actor.max_capacity)
         feed = Feed(requests, capacity, overflow)
         feed._on_close = lambda: actor.drop_feed(feed)  # noqa: SLF001 (feeds are made here)
         waiter = actor.add_feed(feed)
@@ -109,7 +110,7 @@ class Client:
         return f"<Client of {self._actor.name}: {session.state.value}, epoch {session.epoch}, {count} subscriptions>"
 
 
-def _check(requests: tuple[Request, ...], capacity: int, overflow: Overflow) -> None:
+def _check(requests: tuple[Request, ...], capacity: int, overflow: Overflow, max_capacity: int) -> None:
     if not requests:
         msg = "subscribe needs at least one request, such as Book('BTC/USD')"
         raise ValueError(msg)
@@ -119,6 +120,9 @@ def _check(requests: tuple[Request, ...], capacity: int, overflow: Overflow) -> 
             raise TypeError(msg)
     if type(capacity) is not int or capacity < 1:
         msg = f"capacity={capacity!r}: a whole number of events, at least 1"
+        raise ValueError(msg)
+    if capacity > max_capacity:
+        msg = f"capacity={capacity}: at most {max_capacity} events (Settings.max_capacity)"
         raise ValueError(msg)
     if not isinstance(overflow, Overflow):
         msg = f"overflow={overflow!r}: one of {', '.join(map(str, Overflow))}"

@@ -107,6 +107,8 @@ class Settings:
     """Requests that may be sent at once."""
     symbols_per_request: int = _count(50)
     """Symbols that are put into one request at most."""
+    requests_in_flight: int = _count(100)
+    """Requests that may await their answer at a time; further ones wait. As many as the rate sends in a timeout."""
     answer_timeout: float = _seconds(10.0)
     """For the exchange's answer to a request; then it is asked again."""
     snapshot_timeout: float = _seconds(10.0)
@@ -125,12 +127,21 @@ class Settings:
     """The largest message that is taken. Kraken's largest public one, reference data, is about 0.5 MB."""
     malformed_limit: int = _count(20)
     """So many frames in a row that make no sense end the connection."""
+    log_rate: float = _seconds(2.0)
+    """Log lines per second, in the long run, of each level: a peer that errs ever so often fills no disk."""
+    log_burst: int = _count(50)
+    """Log lines of a level that may come at once."""
 
     # Consumers
     stall_limit: float = _seconds(10.0)
     """With ``Overflow.BACKPRESSURE``: how long a full feed may hold up reading before it gets ``ConsumerTooSlow``."""
     max_subscriptions: int = _count(5000)
-    """Channels and symbols that one client may want at a time. All of Kraken's symbols are about 1500."""
+    """Channels and symbols that one client may have at a time, those that are just being left included. All of
+    Kraken's symbols are about 1500."""
+    max_feeds: int = _count(1000)
+    """``subscribe`` blocks that may be open at a time."""
+    max_capacity: int = _count(1_000_000)
+    """The largest ``capacity`` of a feed, in events. Of book updates of usual size that is about a gigabyte."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse values that contradict each other."""

@@ -36,6 +36,8 @@ _EXACT = Context(prec=100)  # the program's own decimal context must not round a
 _HALF = Decimal("0.5")
 _ONE_BY_ONE = 1000
 """Updates with more levels a side are sorted as a whole: inserted one by one, a hostile million would take minutes."""
+MAX_LEVELS = 10_000
+"""The most levels of a side in one message: ten times those of the deepest book."""
 
 
 class OrderBook:
@@ -91,7 +93,8 @@ class OrderBook:
         """Let the book be what it is after ``event``, and verify it.
 
         An event that fails its check makes the book unavailable, and raises :class:`~kraken_trio.ChecksumMismatch` with
-        the evidence, or :class:`~kraken_trio.ProtocolError` for a level that is no price and quantity.
+        the evidence, or :class:`~kraken_trio.ProtocolError` for a level that is no price and quantity, or for more
+        than 10,000 levels of one side.
 
         A :class:`~kraken_trio.Gap` of this book makes it unavailable, too. One of another channel, or of nobody knows
         which symbol, changes nothing: if this book was meant, its next checksum will tell.
@@ -191,6 +194,9 @@ class OrderBook:
 
     def _fill(self, side: Side, levels: Sequence[Level], sign: int) -> None:
         """Apply many levels at once: the same as one by one, but sorted only at the end."""
+        if len(levels) > MAX_LEVELS:
+            msg = f"a message with {len(levels)} levels of one side: at most {MAX_LEVELS}"
+            raise ProtocolError(msg)
         rows = dict(zip(side.keys, zip(side.tokens, side.levels, strict=True), strict=True))
         before = self._decimals
         for level in levels:

@@ -162,16 +162,22 @@ class Registry:
     def _objections(self, entry: FeedEntry) -> dict[Request, str]:
         """What the client itself refuses, as Kraken would."""
         reasons: dict[Request, str] = {}
+        if len(self.feeds) >= self._settings.max_feeds:
+            text = f"this client has its {self._settings.max_feeds} feeds (Settings.max_feeds): open another client"
+            return dict.fromkeys(entry.requests, text)
         wanted: dict[Key, Request] = {key: sub.request for key, sub in self.subscriptions.items() if sub.wanted_by}
+        count = len(self.subscriptions)  # those that are just being left as well: they are as much to remember
         for key, request in entry.keys:
             known = wanted.get(key)
-            if known is None and len(wanted) >= self._settings.max_subscriptions:
+            is_new = known is None and key not in self.subscriptions
+            if is_new and count >= self._settings.max_subscriptions:
                 reasons[request] = (
                     f"this client has its {self._settings.max_subscriptions} subscriptions "
                     f"(Settings.max_subscriptions): open another client"
                 )
             elif known is None:
                 wanted[key] = request
+                count += is_new
             elif known.variant != request.variant:
                 assert known.variant is not None  # a channel has a variant or it has not
                 name, value = known.variant
@@ -214,9 +220,13 @@ class Registry:
     def flush(self, now: float) -> list[str]:
         """The frames that may be sent now."""
         frames: list[str] = []
-        while self._todo and self._pacer.take(now):
+        while self._may_ask and self._pacer.take(now):
             frames.append(self._next_request(now))
         return frames
+
+    @property
+    def _may_ask(self) -> bool:
+        return bool(self._todo) and len(self._flights) < self._settings.requests_in_flight
 
     def _next_request(self, now: float) -> str:
         first, method = next(iter(self._todo.items()))
@@ -427,7 +437,7 @@ class Registry:
 
     def deadline(self, now: float) -> float:
         """When :meth:`tick` or :meth:`flush` is wanted next."""
-        paced = self._pacer.ready_at(now) if self._todo else float("inf")
+        paced = self._pacer.ready_at(now) if self._may_ask else float("inf")
         return min(self._clock.when(self._patience.earliest()), self._alarms.earliest(), paced)
 
     @property

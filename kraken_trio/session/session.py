@@ -39,7 +39,7 @@ from kraken_trio.session.lifecycle import StateMachine
 from kraken_trio.session.registry import Registry
 from kraken_trio.session.statistics import ClientStatistics, Counters
 from kraken_trio.session.subscription import Step, Subscription
-from kraken_trio.session.timing import Backoff, ListeningClock
+from kraken_trio.session.timing import Backoff, LineLimit, ListeningClock
 from kraken_trio.wire import v2
 from kraken_trio.wire.messages import Ack, Data, Heartbeat, Message, Pong, Refusal, Status
 
@@ -72,9 +72,9 @@ class Effects:
     changes: list[StateChange] = attrs.Factory(list)
     """The states that were gone through, in order, for whoever waits for one."""
     notes: list[str] = attrs.Factory(list)
-    """What an operator may want to know; printable."""
+    """What an operator may want to know; printable, and not more than ``Settings.log_rate``."""
     warnings: list[str] = attrs.Factory(list)
-    """What an operator should know; printable."""
+    """What an operator should know; printable, and not more than ``Settings.log_rate``."""
     rearm: bool = True
     """May :attr:`Session.deadline` be earlier than it was? It never is after frames that hold nothing but live data."""
 
@@ -106,6 +106,8 @@ class Session:
         self._ping_seconds: float | None = None
         self._system_status: str | None = None
         self._warnings: dict[str, None] = {}
+        self._notes_limit = LineLimit(settings.log_rate, settings.log_burst)
+        self._warnings_limit = LineLimit(settings.log_rate, settings.log_burst)  # a flood of these hides none of those
         self._last_mismatch: ChecksumMismatch | None = None
 
     # What a user may ask
@@ -326,10 +328,10 @@ class Session:
             for warning in message.warnings:
                 if warning not in self._warnings and len(self._warnings) < _MAX_WARNINGS:
                     self._warnings[warning] = None
-                    self._out.notes.append(f"the exchange warns: {warning}")
+                    self._note(f"the exchange warns: {warning}")
         elif isinstance(message, Refusal):
             what = "a request" if message.symbol is None else printable(message.symbol, 40)
-            self._out.warnings.append(f"the exchange refused {what}: {printable(message.error)}")
+            self._warn(f"the exchange refused {what}: {printable(message.error)}")
             self._registry.refusal(message, now)
         elif isinstance(message, Pong):
             if self._ping is not None and message.req_id in (None, self._ping[0]):
@@ -337,13 +339,13 @@ class Session:
                 self._ping = None
         elif isinstance(message, Status):
             if message.system != self._system_status:
-                self._out.notes.append(f"the exchange's status is {message.system}")
+                self._note(f"the exchange's status is {message.system}")
             self._system_status = message.system
 
     def _malformed(self, frame: str | bytes, error: ProtocolError) -> None:
         self._counters.malformed += 1
         self._malformed_in_row += 1
-        self._out.warnings.append(f"a frame made no sense: {error}")
+        self._warn(f"a frame made no sense: {error}")
         if self._malformed_in_row >= self._settings.malformed_limit:
             self._out.drop = Cause.PROTOCOL
             return
@@ -436,7 +438,7 @@ class Session:
 
     def _resync(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumMismatch | None = None) -> None:
         self._stirred = True
-        self._out.warnings.append(f"{sub.request}: resync, {cause.value}: {detail}")
+        self._warn(f"{sub.request}: resync, {cause.value}: {detail}")
         self._registry.fail(sub, cause, detail, self._now, evidence)
         self._advance(cause, sub.key[1] or "")
 
@@ -536,6 +538,8 @@ class Session:
             received_ns=self._received_ns,
         )
         self._out.changes.append(change)
+        why = f"{cause.value}: {change.detail}" if change.detail else cause.value
+        self._note(f"{previous.value} → {change.current.value} ({why})")
         self._deliver(
             [
                 feed
@@ -544,6 +548,19 @@ class Session:
             ],
             change,
         )
+
+    def _note(self, line: str) -> None:
+        self._say(self._out.notes, self._notes_limit, line)
+
+    def _warn(self, line: str) -> None:
+        self._say(self._out.warnings, self._warnings_limit, line)
+
+    def _say(self, lines: list[str], limit: LineLimit, line: str) -> None:
+        admitted = limit.admit(line, self._now)
+        if admitted is None:
+            self._counters.log_lines_left_out += 1
+        else:
+            lines.append(admitted)
 
     def _done(self) -> Effects:
         """Settle the state, send what may be sent, and hand out the effects."""

@@ -41,6 +41,7 @@ class Counters:
     gaps: int = 0
     trades_missed: int = 0
     pings_sent: int = 0
+    log_lines_left_out: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -102,3 +103,5 @@ class ClientStatistics:
     """Trades that the exchange numbered and we never got."""
     pings_sent: int
     """Application pings."""
+    log_lines_left_out: int
+    """Log lines beyond ``Settings.log_rate``."""

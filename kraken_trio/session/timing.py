@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.settings import Settings
 
-__all__ = ["Backoff", "ListeningClock", "Pacer", "Timers", "growing"]
+__all__ = ["Backoff", "LineLimit", "ListeningClock", "Pacer", "Timers", "growing"]
 
 _K = TypeVar("_K", bound="Hashable")
 
@@ -135,6 +135,27 @@ class Pacer:
     def pause(self, until: float) -> None:
         """Send nothing before ``until``."""
         self._paused_until = max(self._paused_until, until)
+
+
+class LineLimit:
+    """Log lines, but not more than fit into a :class:`Pacer`: how often something happens may be a peer's choice.
+
+    The first line after those that were left out tells how many they were.
+    """
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self._pacer = Pacer(rate, burst)
+        self._left_out = 0
+
+    def admit(self, line: str, now: float) -> str | None:
+        """The line, to be logged; or None."""
+        if not self._pacer.take(now):
+            self._left_out += 1
+            return None
+        if self._left_out:
+            line = f"{line} (before this, {self._left_out} lines were left out)"
+            self._left_out = 0
+        return line
 
 
 class Timers(Generic[_K]):

@@ -47,6 +47,25 @@ def check_tls(address: Address, context: ssl.SSLContext | None) -> ssl.SSLContex
     return context
 
 
+_CLOCK = "check this machine's clock; if that is right, the other side has to renew its certificate"
+_NAME = "check the host name in the URL, and any proxy on the way"
+_AUTHORITY = (
+    "check this machine's root certificates, and any proxy that opens TLS; to trust a private authority, give an "
+    "ssl_context of ssl.create_default_context(cafile=...)"
+)
+_REMEDIES = {
+    9: _CLOCK,  # not yet valid
+    10: _CLOCK,  # expired
+    18: _AUTHORITY,  # self-signed
+    19: _AUTHORITY,  # self-signed in its chain
+    20: _AUTHORITY,  # unknown issuer
+    21: _AUTHORITY,  # no issuer could be checked
+    62: _NAME,
+    64: _NAME,  # an IP address
+}
+"""What to do about OpenSSL's verification errors (``X509_V_ERR_*``)."""
+
+
 async def reach(address: Address, open_stream: OpenStream) -> trio.abc.Stream:
     """Look the name up and connect."""
     try:
@@ -85,10 +104,8 @@ async def secure(stream: trio.abc.Stream, address: Address, context: ssl.SSLCont
     except trio.BrokenResourceError as exc:
         cause = exc.__cause__
         if isinstance(cause, ssl.SSLCertVerificationError):
-            msg = (
-                f"the certificate of {address} was refused: {printable(cause.verify_message)}; "
-                "check the host name, this machine's clock and its root certificates, and any proxy that opens TLS"
-            )
+            what_to_do = _REMEDIES.get(cause.verify_code, "check the host name, this machine's clock and its proxies")
+            msg = f"the certificate of {address} was refused: {printable(cause.verify_message)}; {what_to_do}"
             raise ConnectError(msg, retryable=False) from exc
         why = cause.reason if isinstance(cause, ssl.SSLError) and cause.reason else cause or exc
         msg = (

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
     from kraken_trio.transport import Connect, Limits, Transport
 
-__all__ = ["RECEIVE_BYTES", "Line", "OneLine", "closed_by_peer", "connecting_by"]
+__all__ = ["READ_AHEAD_BYTES", "RECEIVE_BYTES", "Line", "OneLine", "closed_by_peer", "connecting_by"]
 
 RECEIVE_BYTES = 64 * 1024
 """The most that is read from the stream at once."""
+READ_AHEAD_BYTES = 1024 * 1024
+"""While nobody receives, reading stops when so many bytes of messages wait; one read more may have come. Book frames
+have about 300 bytes, so ``queue_frames`` stops it first: this is for long ones, of which 512 could be gigabytes."""
 
 
 class Line(ABC):
@@ -122,5 +125,9 @@ class OneLine(logging.Filter):
     """WebSocket libraries log peers' texts as they are (at level DEBUG): make each record one printable line."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = printable(record.getMessage(), 500), ()
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            text = f"{text}: {record.exc_info[1]!r}"  # a traceback would repeat the error's words as they are
+        record.exc_info = record.exc_text = record.stack_info = None
+        record.msg, record.args = printable(text, 500), ()
         return True

@@ -13,7 +13,7 @@ the same; other text ends the connection, as RFC 6455 demands.
   another costs 10 to 30 µs, as much as reading it when messages come one by one. Only when nobody has received for
   :data:`STAND_IN_AFTER` seconds, a *stand-in* task reads ahead, so that a PING is answered and a CLOSE is seen while
   consumers hold up reading. It stops, and TCP slows the peer, when ``limits.queue_frames`` messages or
-  :data:`READ_AHEAD_BYTES` wait.
+  :data:`~kraken_trio.transport.line.READ_AHEAD_BYTES` wait.
 * A lock lets one writer at a time, first come, first served. Answers to the peer are written by a task of
   their own, so a peer that does not read does not hold up reading. At most :data:`MAX_ANSWERS` wait.
 * What the background tasks die of becomes the reason of a :class:`ConnectionLost`. They are shielded from the
@@ -38,7 +38,14 @@ from websockets.uri import WebSocketURI
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.errors import ConnectError, printable
 from kraken_trio.transport import Connect, ConnectionLost, Limits, Transport
-from kraken_trio.transport.line import RECEIVE_BYTES, Line, OneLine, closed_by_peer, connecting_by
+from kraken_trio.transport.line import (
+    READ_AHEAD_BYTES,
+    RECEIVE_BYTES,
+    Line,
+    OneLine,
+    closed_by_peer,
+    connecting_by,
+)
 from kraken_trio.transport.upgrade import read_acceptance
 
 if TYPE_CHECKING:
@@ -51,9 +58,6 @@ __all__ = ["connect", "connecting_with"]
 
 STAND_IN_AFTER = 0.1
 """Seconds. A peer waits up to twice as long for its PONG while nobody receives; peers' patience is many seconds."""
-READ_AHEAD_BYTES = 1024 * 1024
-"""The stand-in stops when the messages that wait are this long together; one read more may have come. Book frames have
-about 300 bytes, so ``queue_frames`` stops it first: this is for long ones, of which 512 could be gigabytes."""
 MAX_ANSWERS = 16
 """How many answers may wait for a peer that does not read. The oldest PONG is dropped then: the newest says
 all (RFC 6455, section 5.5.3). A CLOSE is always the newest."""
@@ -131,7 +135,7 @@ class _Line(Line):
         if core.handshake_exc is not None:
             error = core.handshake_exc.__cause__ or core.handshake_exc
             msg = f"{address} broke the rules of the WebSocket upgrade: {printable(error)}"
-            raise ConnectError(msg) from error
+            raise ConnectError(msg) from None  # a traceback would repeat the peer's words as they are
         nursery.start_soon(self._run)
         self._take(behind_it)
 

@@ -5,6 +5,8 @@ trio-websocket runs a reader task that we do not control: it may die, or wait fo
 * the stream is opened here and owned here; leaving always closes it, whatever the library thinks of its state;
 * the library sees the stream through :class:`_Guard`, which judges the peer's answer to the upgrade, remembers how the
   stream ended, and lets nothing be written after a write that was cancelled half-way;
+* the library's queue is bounded in messages only, so the stream is not read on while nobody receives and
+  :data:`~kraken_trio.transport.line.READ_AHEAD_BYTES` wait;
 * the reader runs in a task of its own. What kills it becomes the reason of a :class:`ConnectionLost`, and never
   cancels the body of the block. It is shielded from the user's cancellation, so that the goodbye still has a reader;
 * leaving is: a shielded and bounded goodbye, then the stream is closed by force, then the reader is cancelled.
@@ -22,7 +24,14 @@ from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection, w
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.errors import ConnectError, printable
 from kraken_trio.transport import Connect, ConnectionLost, Limits, Transport
-from kraken_trio.transport.line import RECEIVE_BYTES, Line, OneLine, closed_by_peer, connecting_by
+from kraken_trio.transport.line import (
+    READ_AHEAD_BYTES,
+    RECEIVE_BYTES,
+    Line,
+    OneLine,
+    closed_by_peer,
+    connecting_by,
+)
 from kraken_trio.transport.upgrade import read_acceptance
 
 if TYPE_CHECKING:
@@ -95,12 +104,12 @@ class _Line(Line):
                     task_status.started()
         except ConnectError:
             raise
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 (said again, in our words)
             # Not ours: h11's, wsproto's, or a bug there. All mean that the peer's bytes made no sense at this point.
             why = printable(_root(exc))
             if self._websocket is None:
                 msg = f"{self._address} broke the rules of the WebSocket upgrade: {why}"
-                raise ConnectError(msg) from exc
+                raise ConnectError(msg) from None  # a traceback would repeat the peer's words as they are
             self._over = f"the WebSocket reader failed: {why}"
         finally:
             self._goodbye.cancel()  # nobody is left who could read the peer's goodbye
@@ -112,6 +121,7 @@ class _Line(Line):
         # bytes that it has read, waiting is short; and when it wants more bytes, the guard ends the waiting.
         websocket, guard, batch = self._open_websocket(), self._guard, self._batch
         assert guard is not None  # it is as old as the WebSocket
+        guard.attend()
         try:
             if batch:  # a receive that was cancelled has left it
                 await trio.lowlevel.checkpoint()
@@ -124,7 +134,10 @@ class _Line(Line):
         except ConnectionClosed as exc:
             if not batch:
                 raise self._lost(exc.reason) from None
+        finally:
+            guard.is_attended = False
         self._batch = []
+        guard.taken(batch)
         return batch
 
     async def send(self, text: str) -> None:
@@ -184,6 +197,12 @@ def _root(exc: BaseException) -> BaseException:
     return exc
 
 
+def _frame_bytes(message: str | bytes) -> int:
+    """As long as it was on the wire, in one frame."""
+    size = len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode())
+    return size + (2 if size < 126 else 4 if size < 1 << 16 else 10)
+
+
 class _Guard(trio.abc.Stream):
     """The stream as the library sees it."""
 
@@ -201,16 +220,35 @@ class _Guard(trio.abc.Stream):
         """True once the library has begun to write a CLOSE, be it the first or the answer."""
         self.ended: str | None = None
         """How the stream ended, if it did: what was seen first, in either direction."""
+        self.is_attended = False
+        """Does somebody receive?"""
+        self._calls = 0  # of receive()
+        self._bytes_ahead = 0  # read, and not yet taken by receive()
+        self._is_closing = False  # a CLOSE was written: the library throws away what comes before the answer
+        self._to_read_on = trio.Event()
+
+    def attend(self) -> None:
+        """Somebody receives."""
+        self.is_attended = True
+        self._calls += 1
+        self._to_read_on.set()
+
+    def taken(self, messages: list[str | bytes]) -> None:
+        """These do not wait any more."""
+        self._bytes_ahead = max(0, self._bytes_ahead - sum(map(_frame_bytes, messages)))
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if not self._accepted:
             acceptance, behind_it = await read_acceptance(self._stream, self._address)
             self._accepted = True
+            self._bytes_ahead = len(behind_it)
             return acceptance + behind_it
         self.has_bytes = False
         if self.until_empty is not None:
             self.until_empty.cancel()
             self.until_empty = None
+        if self._bytes_ahead >= READ_AHEAD_BYTES:
+            await self._hold_up()
         try:
             data = await self._stream.receive_some(max_bytes)
         except trio.BrokenResourceError as exc:
@@ -219,7 +257,20 @@ class _Guard(trio.abc.Stream):
         if not data:
             self.ended = self.ended or "the peer ended the stream without a WebSocket close"
         self.has_bytes = True
+        self._bytes_ahead += len(data)
         return data
+
+    async def _hold_up(self) -> None:
+        """Enough waits: read on when somebody receives, and there is not even one whole message for him."""
+        while self._bytes_ahead >= READ_AHEAD_BYTES and not self._is_closing:
+            if self.is_attended:
+                calls = self._calls
+                await trio.lowlevel.checkpoint()  # whoever finds a message has it by then
+                if self.is_attended and self._calls == calls:
+                    return
+            else:
+                self._to_read_on = trio.Event()
+                await self._to_read_on.wait()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         if self._is_torn:
@@ -236,6 +287,9 @@ class _Guard(trio.abc.Stream):
             self._is_torn = True
             self._on_torn()
             raise
+        if self.close_sent:
+            self._is_closing = True
+            self._to_read_on.set()
 
     def _ended_by(self, exc: trio.BrokenResourceError) -> None:
         self.ended = self.ended or f"the connection broke: {printable(exc)}"

@@ -60,10 +60,13 @@ if TYPE_CHECKING:
 
     from kraken_trio.requests import Request
 
-__all__ = ["CHANNELS", "MAX_FRAME_BYTES", "Channel", "Decoder", "ping", "request", "salvage"]
+__all__ = ["CHANNELS", "MAX_ENTRIES", "MAX_FRAME_BYTES", "Channel", "Decoder", "ping", "request", "salvage"]
 
+MAX_ENTRIES: Final = 20_000
+"""The most entries of one frame, other than books: reference data of all of Kraken has about 1500."""
 _MAX_UNKNOWN_NAMES: Final = 256  # a peer chooses them
 _MAX_TEXT: Final = 500
+_MAX_NAME: Final = 100
 _MAX_WARNINGS: Final = 16
 _U32: Final = 0xFFFF_FFFF
 
@@ -119,8 +122,16 @@ def _check_zone(timestamp: datetime) -> None:
         raise ProtocolError(msg)
 
 
+def _check_count(entries: list[Any]) -> None:
+    if len(entries) > MAX_ENTRIES:
+        msg = f"a frame with {len(entries)} entries: at most {MAX_ENTRIES}"
+        raise ProtocolError(msg)
+
+
 def _reader(kind: type[Any]) -> Callable[[Any, bool], tuple[DataEvent, ...]]:
     def read(data: Any, snapshot: bool) -> tuple[DataEvent, ...]:  # noqa: FBT001 (the signature of a row)
+        if isinstance(data, list):
+            _check_count(data)
         return tuple(_values_checked(attrs.evolve(entry, snapshot=snapshot)) for entry in _entries(data, kind))
 
     return read
@@ -142,6 +153,7 @@ def _structured(data: Mapping[str, Any], name: str, kind: type[_E]) -> tuple[_E,
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         msg = f"the {name} of an instrument frame are a list of objects"
         raise ProtocolError(msg)
+    _check_count(entries)
     structured = []
     for index, entry in enumerate(entries):
         try:
@@ -167,9 +179,16 @@ def _as_it_is(value: Any, kind: type[Any]) -> Any:
     return value
 
 
+def _name(value: Any, kind: type[str]) -> str:
+    """Names of reference data are for people, too: whatever stands there, a program may print it."""
+    text: str = _as_it_is(value, kind)
+    return text if len(text) <= _MAX_NAME and text.isprintable() else printable(text, _MAX_NAME)
+
+
 _reference = cattrs.Converter()
 _reference.register_structure_hook(Decimal, _number)
-for _plain in (str, int, bool):
+_reference.register_structure_hook(str, _name)
+for _plain in (int, bool):
     _reference.register_structure_hook(_plain, _as_it_is)
 
 
@@ -389,7 +408,7 @@ class Decoder:
             version=printable(entry.get("version", ""), 40),
             api_version=printable(entry.get("api_version", ""), 40),
             connection_id=_whole(entry, "connection_id"),
-            notices=tuple(_text(notice)[:_MAX_TEXT] for notice in notices[:_MAX_WARNINGS]),
+            notices=tuple(printable(_text(notice), _MAX_TEXT) for notice in notices[:_MAX_WARNINGS]),
         )
 
     # What is not known
@@ -465,7 +484,7 @@ _KINDS: Final = (
 def _refusal(tree: dict[str, Any], error: str) -> Refusal:
     symbol, method = tree.get("symbol"), tree.get("method")
     return Refusal(
-        error=error[:_MAX_TEXT],
+        error=printable(error, _MAX_TEXT),
         kind=next((kind for start, kind in _KINDS if error.startswith(start)), RefusalKind.FINAL),
         symbol=symbol if isinstance(symbol, str) else None,
         req_id=_whole(tree, "req_id"),

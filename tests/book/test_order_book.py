@@ -211,6 +211,26 @@ def test_a_giant_update_is_not_inserted_level_by_level(monkeypatch: pytest.Monke
     assert book.checksum() == expected.checksum()
 
 
+@pytest.mark.parametrize("sides", [("many", ""), ("", "many")])
+def test_the_levels_of_a_message_are_bounded(sides: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exchange that sends more than any book has, or than was asked for, cannot fill the memory."""
+    limit = 2_000
+    monkeypatch.setattr("kraken_trio.book.book.MAX_LEVELS", limit)
+    most = " ".join(f"{price}x1" for price in range(1, limit + 1))
+    for text, is_taken in ((most, True), (f"{most} {limit + 1}x1", False)):
+        bids, asks = (text if side == "many" else "" for side in sides)
+        for apply in (OrderBook.apply, OrderBook.follow):
+            for event in (snapshot(bids, asks), update(bids, asks)):
+                book = loaded(depth=10)
+                if is_taken:
+                    apply(book, event)
+                    assert len(book.bids + book.asks) == 10
+                else:
+                    with pytest.raises(ProtocolError, match=f"with {limit + 1} levels of one side: at most {limit}"):
+                        apply(book, event)
+                    assert not book.available
+
+
 # Crossed books
 
 

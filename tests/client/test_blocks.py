@@ -214,6 +214,7 @@ async def test_one_task_receives_at_a_time(
         (lambda c: c.subscribe("BTC/USD"), TypeError, "not 'BTC/USD'"),
         (lambda c: c.subscribe(kt.Book("BTC/USD"), capacity=0), ValueError, "capacity=0"),
         (lambda c: c.subscribe(kt.Book("BTC/USD"), capacity=1.5), ValueError, "capacity=1.5"),
+        (lambda c: c.subscribe(kt.Book("BTC/USD"), capacity=1_000_001), ValueError, "at most 1000000 events"),
         (lambda c: c.subscribe(kt.Book("BTC/USD"), overflow="fail"), TypeError, "overflow='fail'"),
     ],
 )

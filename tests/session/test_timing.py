@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from kraken_trio.session.timing import Backoff, ListeningClock, Pacer, Timers, growing
+from kraken_trio.session.timing import Backoff, LineLimit, ListeningClock, Pacer, Timers, growing
 from kraken_trio.settings import Settings
 
 seconds = st.floats(0, 1000)
@@ -132,6 +132,24 @@ def test_no_window_has_more_than_the_burst_and_the_rate(rate: float, burst: int,
     sent = [now for now in itertools.accumulate(waits) if pacer.take(now)]
     for first, last in itertools.combinations(range(len(sent)), 2):
         assert last - first + 1 <= burst + rate * (sent[last] - sent[first]) + 1e-6
+
+
+@given(st.floats(0.1, 100), st.integers(1, 20), st.lists(st.floats(0, 2), max_size=100))
+def test_lines_are_admitted_at_a_rate_and_none_is_left_out_uncounted(
+    rate: float, burst: int, waits: list[float]
+) -> None:
+    limit, pacer = LineLimit(rate, burst), Pacer(rate, burst)
+    left_out = 0
+    for now in itertools.accumulate(waits):
+        line = limit.admit("a line", now)
+        if not pacer.take(now):
+            assert line is None
+            left_out += 1
+        elif left_out:
+            assert line == f"a line (before this, {left_out} lines were left out)"
+            left_out = 0
+        else:
+            assert line == "a line"
 
 
 @given(

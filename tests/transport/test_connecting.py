@@ -6,6 +6,7 @@ import math
 import socket
 import ssl
 import time
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,11 @@ import pytest
 import trio
 import trio.testing
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from kraken_trio.errors import ConnectError
 from kraken_trio.transport import Limits, upgrade
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     ConnectingWith: TypeAlias = Callable[[OpenStream], Connect]
 
 URL = "ws://exchange.test/v2"
+DAY = timedelta(days=1)
 
 
 async def refused(network: Network, script: Script, *, url: str = URL, **more: Any) -> ConnectError:
@@ -168,9 +175,9 @@ class Authority:
     def __init__(self) -> None:
         self.ca = trustme.CA()
 
-    def server(self, *names: str) -> ssl.SSLContext:
+    def server(self, *names: str, **validity: datetime) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.ca.issue_cert(*names).configure_cert(context)
+        self.ca.issue_cert(*names, **validity).configure_cert(context)
         return context
 
     def client(self) -> ssl.SSLContext:
@@ -200,25 +207,100 @@ async def test_trusted_certificate_and_sni(network: Network, authority: Authorit
     assert names == ["exchange.test"]
 
 
-async def test_untrusted_certificate(network: Network, authority: Authority) -> None:
+TODAY = datetime.now(tz=UTC)
+
+
+def self_signed(names: list[str]) -> ssl.SSLContext:
+    """A certificate that nobody but itself vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), TODAY, TODAY + DAY)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    with trustme.Blob(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + certificate.public_bytes(Encoding.PEM)
+    ).tempfile() as path:
+        context.load_cert_chain(path)
+    return context
+
+
+CERTIFICATES: dict[str, tuple[Callable[[Authority], ssl.SSLContext], bool, str, str]] = {
+    # how the peer is equipped; do we know its authority; what is wrong; what to do
+    "unknown authority": (
+        lambda ca: ca.server("exchange.test"),
+        False,
+        "unable to get local issuer certificate",
+        "to trust a private authority, give an ssl_context",
+    ),
+    "self-signed": (
+        lambda _: self_signed(["exchange.test"]),
+        True,
+        "self-signed certificate",
+        "to trust a private authority, give an ssl_context",
+    ),
+    "wrong name": (
+        lambda ca: ca.server("other.test"),
+        True,
+        "Hostname mismatch, certificate is not valid for 'exchange.test'",
+        "check the host name in the URL",
+    ),
+    "expired": (
+        lambda ca: ca.server("exchange.test", not_before=TODAY - 2 * DAY, not_after=TODAY - DAY),
+        True,
+        "certificate has expired",
+        "check this machine's clock",
+    ),
+    "not yet valid": (
+        lambda ca: ca.server("exchange.test", not_before=TODAY + DAY, not_after=TODAY + 2 * DAY),
+        True,
+        "certificate is not yet valid",
+        "check this machine's clock",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CERTIFICATES)
+async def test_a_bad_certificate_is_refused_and_what_to_do_is_said(
+    network: Network, authority: Authority, case: str
+) -> None:
+    equip, is_known, wrong, to_do = CERTIFICATES[case]
+    context = authority.client() if is_known else None
     error = await refused(
-        network, lambda peer: peer.gone(), url="wss://exchange.test/v2", tls=authority.server("exchange.test")
+        network, lambda peer: peer.gone(), url="wss://exchange.test/v2", ssl_context=context, tls=equip(authority)
     )
     assert not error.retryable
-    assert "the certificate of exchange.test:443 was refused: " in str(error)
-    assert "unable to get local issuer certificate" in str(error) or "self" in str(error)
+    assert f"the certificate of exchange.test:443 was refused: {wrong}" in str(error).replace("self signed", "self-signed")
+    assert to_do in str(error)
 
 
-async def test_certificate_for_another_name(network: Network, authority: Authority) -> None:
+async def test_a_certificate_for_another_address(network: Network, authority: Authority) -> None:
+    error = await refused(
+        network,
+        lambda peer: peer.gone(),
+        url="wss://127.0.0.1/v2",
+        ssl_context=authority.client(),
+        tls=authority.server("127.0.0.2"),
+    )
+    assert "check the host name in the URL" in str(error)
+
+
+async def test_a_bad_certificate_of_another_sort_is_refused_as_well(network: Network, authority: Authority) -> None:
+    """Such as one that may be used by clients only; or, here, one that a stricter context does not like."""
+    context = authority.client()
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF  # and there is no list of revoked ones
     error = await refused(
         network,
         lambda peer: peer.gone(),
         url="wss://exchange.test/v2",
-        ssl_context=authority.client(),
-        tls=authority.server("other.test"),
+        ssl_context=context,
+        tls=authority.server("exchange.test"),
     )
     assert not error.retryable
-    assert "Hostname mismatch, certificate is not valid for 'exchange.test'" in str(error)
+    assert "unable to get certificate CRL; check the host name, this machine's clock" in str(error)
 
 
 async def test_tls_to_a_port_that_does_not_speak_it(network: Network) -> None:

@@ -234,6 +234,13 @@ def test_the_text_of_a_refusal_is_bounded() -> None:
     assert len(message.error) == 500
 
 
+def test_the_text_of_a_refusal_is_printable() -> None:
+    message = decode_tree(method="subscribe", success=False, error="Exceeded msg rate\x1b[2J\u202e")
+    assert isinstance(message, Refusal)
+    assert message.error == r"Exceeded msg rate\x1b[2J\u202e"
+    assert message.kind is RefusalKind.RATE_LIMITED
+
+
 # Pongs
 
 
@@ -298,7 +305,7 @@ def test_notices_are_texts_of_what_came() -> None:
 
 
 def test_a_status_is_bounded() -> None:
-    many = ["x" * 10_000] * 100
+    many = ["\u202e\x9b" + "x" * 10_000] * 100
     message = decode_tree(
         channel="status",
         data=[{"system": "\x07" * 1000, "version": many, "upcoming_maintenance": many, "emergency": many}],
@@ -308,7 +315,7 @@ def test_a_status_is_bounded() -> None:
     assert len(message.system) <= 40
     assert len(message.version) <= 40
     assert len(message.notices) == 16
-    assert all(len(notice) <= 500 for notice in message.notices)
+    assert all(len(notice) <= 500 and notice.isprintable() for notice in message.notices)
 
 
 @pytest.mark.parametrize("notices", ["none", 5, None, {"a": 1}])

@@ -236,6 +236,8 @@ def test_a_frame_full_of_entries() -> None:
     message = survive(FRAMES[4].replace(entry, ",".join([entry] * 10_000)))
     assert isinstance(message, Data)
     assert len(message.events) == 10_000
+    with pytest.raises(ProtocolError, match="at most 20000"):
+        Decoder().decode(FRAMES[4].replace(entry, ",".join([entry] * 20_001)))
     # One bad one among them refuses the whole frame.
     assert survive(FRAMES[4].replace(entry, ",".join([entry] * 10_000 + ["{}"]))) is None
 

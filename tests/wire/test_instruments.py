@@ -11,7 +11,7 @@ import pytest
 
 from kraken_trio import Asset, InstrumentUpdate, Pair, ProtocolError
 from kraken_trio.wire.messages import Data
-from kraken_trio.wire.v2 import Decoder
+from kraken_trio.wire.v2 import MAX_ENTRIES, Decoder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,6 +152,26 @@ def test_only_the_first_bad_entry_is_looked_at(monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(group, cattrs.BaseValidationError)
     assert len(group.exceptions) == len(("id", "status", "precision", "precision_display"))
     assert "required field missing @ assets[0].id" in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "entry"), [("assets", ASSET), ("pairs", PAIR)])
+def test_the_number_of_entries_is_bounded(name: str, entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kraken_trio.wire.v2.MAX_ENTRIES", 100)
+    assert len(getattr(decoded(f'{{"{name}":[{",".join([entry] * 100)}]}}'), name)) == 100
+    with pytest.raises(ProtocolError, match="a frame with 101 entries: at most 100"):
+        decoded(f'{{"{name}":[{",".join([entry] * 101)}]}}')
+    assert MAX_ENTRIES > 10 * 1500  # of Kraken
+
+
+def test_names_are_printable_and_short() -> None:
+    """A program may print them."""
+    event = decoded(
+        f'{{"assets":[{ASSET.replace("USD", chr(0x202E) + "x" * 1000)}],'
+        f'"pairs":[{PAIR.replace("online", "[2J" + "x" * 1000)}]}}'
+    )
+    texts = (event.assets[0].id, event.pairs[0].status)
+    assert all(text.isprintable() and len(text) == 100 for text in texts)
+    assert event.pairs[0].symbol == "BTC/USD"
 
 
 def test_a_whole_recorded_snapshot(captures: Path) -> None:
