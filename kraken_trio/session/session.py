@@ -214,7 +214,8 @@ class Session:
         if live_since is not None and now - live_since >= self._settings.stable_after:
             self._backoff.reset()
         if code == _POLICY_VIOLATION:
-            self._end(ConnectError(f"the exchange closed the connection for good: {detail}", retryable=False))
+            why = f"the exchange closed the connection for good: {printable(detail)}"
+            self._end(ConnectError(why, retryable=False))
             cause = Cause.REFUSED
         else:
             self._advance(cause, detail)

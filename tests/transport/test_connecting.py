@@ -175,9 +175,11 @@ class Authority:
     def __init__(self) -> None:
         self.ca = trustme.CA()
 
-    def server(self, *names: str, **validity: datetime) -> ssl.SSLContext:
+    def server(
+        self, *names: str, not_before: datetime | None = None, not_after: datetime | None = None
+    ) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.ca.issue_cert(*names, **validity).configure_cert(context)
+        self.ca.issue_cert(*names, not_before=not_before, not_after=not_after).configure_cert(context)
         return context
 
     def client(self) -> ssl.SSLContext:
@@ -221,8 +223,7 @@ def self_signed(names: list[str]) -> ssl.SSLContext:
     )
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     with trustme.Blob(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        + certificate.public_bytes(Encoding.PEM)
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate.public_bytes(Encoding.PEM)
     ).tempfile() as path:
         context.load_cert_chain(path)
     return context
@@ -273,7 +274,9 @@ async def test_a_bad_certificate_is_refused_and_what_to_do_is_said(
         network, lambda peer: peer.gone(), url="wss://exchange.test/v2", ssl_context=context, tls=equip(authority)
     )
     assert not error.retryable
-    assert f"the certificate of exchange.test:443 was refused: {wrong}" in str(error).replace("self signed", "self-signed")
+    assert f"the certificate of exchange.test:443 was refused: {wrong}" in str(error).replace(
+        "self signed", "self-signed"
+    )
     assert to_do in str(error)
 
 
