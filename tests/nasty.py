@@ -48,7 +48,7 @@ def said(value: object) -> Iterator[str]:
     elif isinstance(value, Iterable):
         for one in value:
             yield from said(one)
-    elif attrs.has(type(value)):
+    elif isinstance(value, attrs.AttrsInstance):
         yield from said([getattr(value, field.name) for field in attrs.fields(type(value))])
         yield str(value)
         yield repr(value)
