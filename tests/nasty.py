@@ -48,8 +48,9 @@ def said(value: object) -> Iterator[str]:
     elif isinstance(value, Iterable):
         for one in value:
             yield from said(one)
-    elif isinstance(value, attrs.AttrsInstance):
-        yield from said([getattr(value, field.name) for field in attrs.fields(type(value))])
+    elif attrs.has(type(value)):
+        fields = attrs.fields(type(value))  # type: ignore[arg-type]  # mypy forgets what the line above says
+        yield from said([getattr(value, field.name) for field in fields])
         yield str(value)
         yield repr(value)
 
