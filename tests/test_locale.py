@@ -43,7 +43,7 @@ def test_a_book_is_the_same_in_every_locale(foreign: str) -> None:
         for event in message.events:
             book.apply(event)  # type: ignore[arg-type]  # a book's frames
             assert book.checksum() == exchange.checksum
-    assert f"{book.best_bid}" == "Level(price=Decimal('100.0'), qty=Decimal('1.00'))"
+    assert str(book.best_bid) == "1.00 @ 100.0"
 
 
 def test_nothing_asks_for_the_locale() -> None:
