@@ -17,12 +17,13 @@ Rules:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 
 from kraken_trio.events import Cause
 from kraken_trio.requests import Trades
+from kraken_trio.session.flights import Flight, Flights
 from kraken_trio.session.subscription import Key, Step, Subscription, key_of
 from kraken_trio.session.timing import Pacer, Timers, growing
 from kraken_trio.wire import v2
@@ -71,20 +72,6 @@ class FeedEntry:
         return [(key_of(request), request) for request in self.requests if request.channel is not None]
 
 
-@attrs.define
-class _Flight:
-    """A request that was sent, and the symbols whose answer is awaited."""
-
-    method: Method
-    keys: dict[Key, None]
-    throttled: bool = False
-    """The exchange complained about the rate, and did not say of which request."""
-
-
-_Due: TypeAlias = int | Key
-"""A request by its number, or a subscription by its key."""
-
-
 class Registry:
     """The wanted subscriptions of all feeds, and the exchange's answers to them."""
 
@@ -99,8 +86,8 @@ class Registry:
         self.unsettled: set[Key] = set()
         """What is not as wanted."""
         self._todo: dict[Key, Method] = {}
-        self._flights: dict[int, _Flight] = {}
-        self._patience: Timers[_Due] = Timers()  # waits for the exchange, on the listening clock
+        self._flights = Flights(clock)
+        self._patience: Timers[Key] = Timers()  # waits for a first message, on the listening clock
         self._alarms: Timers[Key] = Timers()  # our own pauses
         self._pacer = Pacer(settings.request_rate, settings.request_burst)
         self._is_online: bool = False
@@ -243,8 +230,7 @@ class Registry:
             if method is Method.SUBSCRIBE:
                 sub.on_wire = requests[-1]
                 self._go(sub, Step.ASKED)
-        self._flights[number] = _Flight(method, dict.fromkeys(keys))
-        self._patience.set(number, self._clock.at(now) + self._settings.answer_timeout)
+        self._flights.take_off(number, Flight(method, dict.fromkeys(keys)), now, self._settings.answer_timeout)
         self._counters.requests_sent += 1
         return v2.request(method, requests, number)
 
@@ -274,9 +260,9 @@ class Registry:
 
     def ack(self, message: Ack, now: float) -> None:
         """A request was accepted, for one symbol."""
-        number = self._flight_of(message.req_id, message.symbol, message.channel, message.method)
+        number = self._flights.find(message.req_id, message.symbol, message.channel, message.method)
         flight = None if number is None else self._flights[number]
-        key = None if number is None else self._take(number, message.symbol)
+        key = None if number is None else self._flights.land(number, message.symbol)
         if number is None or flight is None or key is None:
             self._counters.unmatched_answers += 1
             return
@@ -293,17 +279,17 @@ class Registry:
         if message.kind is RefusalKind.RATE_LIMITED:
             self._counters.rate_limited += 1
             self._pacer.pause(now + _RATE_LIMIT_PAUSE)
-        number = self._flight_of(message.req_id, message.symbol, None, None)
+        number = self._flights.find(message.req_id, message.symbol, None, None)
         if number is None:
             if message.kind is RefusalKind.RATE_LIMITED and message.req_id is None:
-                self._doubt_all(now)
+                self._flights.doubt_all(now, _RATE_LIMIT_PAUSE)
             else:
                 self._counters.unmatched_answers += 1
             return
         flight = self._flights[number]
-        keys = list(flight.keys) if message.symbol is None else [self._take(number, message.symbol)]
+        keys = list(flight.keys) if message.symbol is None else [self._flights.land(number, message.symbol)]
         if message.symbol is None:
-            self._close(number)
+            self._flights.forget(number)
         for key in keys:
             if key is None:
                 self._counters.unmatched_answers += 1
@@ -334,47 +320,11 @@ class Registry:
             self._go(sub, Step.REFUSED)
             self._denied(sub, Cause.REFUSED, text)
 
-    def _doubt_all(self, now: float) -> None:
-        """One of the requests in flight was refused, and there is no saying which: soon those without answer are it."""
-        soon = self._clock.at(now) + _RATE_LIMIT_PAUSE
-        for number, flight in self._flights.items():
-            flight.throttled = True
-            self._patience.set(number, min(soon, self._patience.get(number) or soon))
-
-    def _flight_of(
-        self, req_id: int | None, symbol: str | None, channel: str | None, method: Method | None
-    ) -> int | None:
-        """The number of the request that is answered; without a number in the answer, the oldest that fits."""
-        if req_id is not None:
-            return req_id if req_id in self._flights else None
-        if symbol is None and channel is None:
-            return None  # that fits anything
-        for number, flight in self._flights.items():
-            if method in (None, flight.method) and any(
-                _same(key[1], symbol) and channel in (None, key[0]) for key in flight.keys
-            ):
-                return number
-        return None
-
-    def _awaiting(self, number: int, flight: _Flight, key: Key) -> Subscription | None:
+    def _awaiting(self, number: int, flight: Flight, key: Key) -> Subscription | None:
         """The subscription, if it still awaits this answer: nothing else has been asked since, or is to be asked."""
         sub = self.subscriptions.get(key)
         step = Step.ASKED if flight.method is Method.SUBSCRIBE else Step.LEAVING
         return sub if sub is not None and sub.step is step and sub.req_id == number else None
-
-    def _take(self, number: int, symbol: str | None) -> Key | None:
-        """The awaited key with this symbol, which is not awaited any more."""
-        flight = self._flights[number]
-        key = next((key for key in flight.keys if _same(key[1], symbol)), None)
-        if key is not None:
-            del flight.keys[key]
-            if not flight.keys:
-                self._close(number)
-        return key
-
-    def _close(self, number: int) -> None:
-        del self._flights[number]
-        self._patience.clear(number)
 
     # Steps of a subscription
 
@@ -422,11 +372,10 @@ class Registry:
 
     def tick(self, now: float) -> None:
         """Do what is due."""
-        for due in self._patience.pop_due(lambda reading: self._clock.when(reading) <= now):
-            if isinstance(due, int):
-                self._unanswered(due, now)
-            else:
-                self.fail(self.subscriptions[due], Cause.RESUBSCRIBED, "its snapshot never came", now)
+        for number, flight in self._flights.overdue(now):
+            self._unanswered(number, flight, now)
+        for key in self._patience.pop_due(lambda reading: self._clock.when(reading) <= now):
+            self.fail(self.subscriptions[key], Cause.RESUBSCRIBED, "its snapshot never came", now)
         for key in self._alarms.pop_due(lambda at: at <= now):
             sub = self.subscriptions[key]
             if sub.step is Step.LEAVING:
@@ -438,15 +387,15 @@ class Registry:
     def deadline(self, now: float) -> float:
         """When :meth:`tick` or :meth:`flush` is wanted next."""
         paced = self._pacer.ready_at(now) if self._may_ask else float("inf")
-        return min(self._clock.when(self._patience.earliest()), self._alarms.earliest(), paced)
+        patience = min(self._patience.earliest(), self._flights.earliest())
+        return min(self._clock.when(patience), self._alarms.earliest(), paced)
 
     @property
     def idle(self) -> bool:
         """Nothing is left to send, and no answer is awaited."""
         return not self._todo and not self._flights
 
-    def _unanswered(self, number: int, now: float) -> None:
-        flight = self._flights.pop(number)
+    def _unanswered(self, number: int, flight: Flight, now: float) -> None:
         for key in flight.keys:
             sub = self._awaiting(number, flight, key)
             if sub is None:
@@ -595,7 +544,3 @@ def _joined(before: Request | None, request: Request) -> Request:
     if isinstance(before, Trades) and isinstance(request, Trades):
         return attrs.evolve(request, snapshot=before.snapshot or request.snapshot)
     return request
-
-
-def _same(ours: str | None, theirs: str | None) -> bool:
-    return ours == theirs or (ours is not None and theirs is not None and ours.upper() == theirs.upper())
