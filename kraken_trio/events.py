@@ -364,6 +364,12 @@ class Gap:
     """More about the cause, for people."""
     missed: int | None = None
     """How many events are missing, where that is known."""
+    after_id: int | None = None
+    """For ``Cause.MISSED``: the ``trade_id`` of the last trade before the hole."""
+    before_id: int | None = None
+    """For ``Cause.MISSED``: the ``trade_id`` of the first trade after the hole, which is the next one that comes. So
+    ``missed`` is their difference minus one; and None where ``before_id`` is not the larger one: there the exchange
+    began to number its trades anew, and nobody knows how many are missing."""
     evidence: ChecksumMismatch | None = attrs.field(default=None, eq=False)
     """For ``Cause.CHECKSUM``: both checksums, the string that was hashed, and the message."""
     epoch: int = 0

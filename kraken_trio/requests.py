@@ -85,8 +85,8 @@ class Book:
 class Trades:
     """The trades of a symbol, one :class:`~kraken_trio.Trade` each.
 
-    With ``snapshot=True`` the latest trades from before the subscription come first: the 50 that Kraken sends or, where
-    the subscription is shared with another feed, as many of the last 50 as the client has seen.
+    With ``snapshot=True`` the latest trades from before the subscription come first: as many of the last 50 as there
+    are without a hole. After a lost connection the missed ones come, as many as the exchange still has: the last 50.
     """
 
     channel: ClassVar[str] = "trade"

@@ -7,6 +7,8 @@ One follower per subscription. Each has ``start(request)``: what a feed that ask
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
@@ -31,6 +33,8 @@ __all__ = ["BookFollower", "InstrumentFollower", "LatestFollower", "TradeFollowe
 
 _TRADES_KEPT: Final = 50  # as many as Kraken's own trade snapshot
 _CANDLES_KEPT: Final = 1000
+_Identity: TypeAlias = tuple[int, Decimal, Decimal, datetime]
+"""Of a trade. Its number alone is not enough: the exchange may begin to number anew."""
 _REFERENCE_KEPT: Final = 20_000  # assets or pairs; Kraken has about 1500
 
 
@@ -51,48 +55,50 @@ class BookFollower:
 
 
 class TradeFollower:
-    """The last trades: by their numbers a repeated one is known, and a missing one is noticed."""
+    """The last trades: by their numbers a missing one is noticed, and by all they say a repeated one is known."""
 
     def __init__(self) -> None:
-        self._recent: deque[Trade] = deque(maxlen=_TRADES_KEPT)
-
-    @property
-    def begun(self) -> bool:
-        """Has there been any trade?"""
-        return bool(self._recent)
+        self._recent: OrderedDict[_Identity, Trade] = OrderedDict()
 
     def news(self, trades: Sequence[Trade]) -> list[tuple[int | None, Trade]]:
-        """The trades that were not seen before, each with how many are missing right before it.
+        """The trades that were not seen before, each with the number of the one before the hole that it ends.
 
-        None instead of a number: the exchange's numbering began anew there, and nobody knows. The first trade of all
-        has nothing missing before it.
+        None: there is no hole right before it, nor before the first trade of all. A number that is not smaller than
+        the trade's own: the exchange began to number anew there, and nobody knows how many are missing.
+
+        All ``trades`` are history, or none is. History repeats what is known, and what was before: that is no news.
         """
+        recent = self._recent
+        if recent and trades[0].snapshot:
+            trades = self._since_the_last(trades)
+        last = recent[next(reversed(recent))].trade_id if recent else trades[0].trade_id - 1
         found: list[tuple[int | None, Trade]] = []
-        history = bool(trades) and trades[0].snapshot
         for trade in trades:
-            last = self._recent[-1].trade_id if self._recent else None
-            missing: int | None = 0 if last is None else trade.trade_id - last - 1
-            if missing is not None and missing < 0:
-                # History repeats what we know, and what was before we came. Anything else under an old number is new.
-                if self._knows(trade) or (history and last is not None and trades[-1].trade_id >= last):
-                    continue
-                missing = None
-            self._recent.append(trade)
-            found.append((missing, trade))
+            number, identity = trade.trade_id, _identity(trade)
+            if identity in recent:
+                continue
+            recent[identity] = trade
+            if len(recent) > _TRADES_KEPT:
+                recent.popitem(last=False)
+            found.append((None if number == last + 1 else last, trade))
+            last = number
         return found
 
-    def _knows(self, trade: Trade) -> bool:
-        return any(
-            (old.trade_id, old.price, old.qty, old.timestamp)
-            == (trade.trade_id, trade.price, trade.qty, trade.timestamp)
-            for old in self._recent
-        )
+    def _since_the_last(self, history: Sequence[Trade]) -> Sequence[Trade]:
+        """What of ``history`` comes after the last trade that we know."""
+        known = [index for index, trade in enumerate(history) if _identity(trade) in self._recent]
+        if known:
+            return history[known[-1] + 1 :]
+        last = self._recent[next(reversed(self._recent))].trade_id
+        if history[-1].trade_id < last or any(trade.trade_id == last for trade in history):
+            return history  # another trade has this number by now: it began anew while we were away
+        return [trade for trade in history if trade.trade_id > last]
 
     def start(self, request: Request) -> Sequence[DataEvent]:
         if not (isinstance(request, Trades) and request.snapshot):
             return ()
         unbroken: deque[Trade] = deque()
-        for trade in reversed(self._recent):
+        for trade in reversed(self._recent.values()):
             if unbroken and trade.trade_id != unbroken[0].trade_id - 1:
                 break
             unbroken.appendleft(attrs.evolve(trade, snapshot=True))
@@ -100,6 +106,10 @@ class TradeFollower:
 
     def reset(self) -> None:
         """The numbers go on across connections; so does the memory."""
+
+
+def _identity(trade: Trade) -> _Identity:
+    return (trade.trade_id, trade.price, trade.qty, trade.timestamp)
 
 
 _Latest: TypeAlias = TickerUpdate | Candle

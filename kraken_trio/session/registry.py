@@ -136,6 +136,7 @@ class Registry:
             if sub is None or sub.wanted_by.pop(feed, None) is None:
                 continue
             sub.audience = tuple(other for other in sub.audience if other != feed)
+            sub.newcomers = tuple(other for other in sub.newcomers if other != feed)
             if not sub.wanted_by:
                 self._alarms.clear(key)
                 if sub.step is Step.LEAVING:
@@ -226,30 +227,21 @@ class Registry:
             del self._todo[key]
             sub = self.subscriptions[key]
             sub.req_id = number
-            requests.append(self._spoken(sub, method))
             if method is Method.SUBSCRIBE:
-                sub.on_wire = requests[-1]
+                sub.on_wire = sub.request
                 self._go(sub, Step.ASKED)
+            assert sub.on_wire is not None  # only what was asked for is left
+            requests.append(sub.on_wire)
         self._flights.take_off(number, Flight(method, dict.fromkeys(keys)), now, self._settings.answer_timeout)
         self._counters.requests_sent += 1
         return v2.request(method, requests, number)
 
-    def _spoken(self, sub: Subscription, method: Method) -> Request:
-        """The request as the exchange is to hear it."""
-        if method is Method.UNSUBSCRIBE:
-            assert sub.on_wire is not None  # only what was asked for is left
-            return sub.on_wire
-        return (
-            attrs.evolve(sub.request, snapshot=_with_history(sub)) if isinstance(sub.request, Trades) else sub.request
-        )
-
     def _kind(self, key: Key, method: Method) -> tuple[object, ...]:
         """What two requests must agree in to share a frame."""
         sub = self.subscriptions[key]
-        if method is Method.UNSUBSCRIBE:
-            assert sub.on_wire is not None  # only what was asked for is left
-            return (key[0], sub.on_wire.variant)
-        return (key[0], sub.request.variant, _with_history(sub))
+        request = sub.request if method is Method.SUBSCRIBE else sub.on_wire
+        assert request is not None  # only what was asked for is left
+        return (key[0], request.variant)
 
     def next_req_id(self) -> int:
         """A number that no request of this client had before."""
@@ -295,7 +287,7 @@ class Registry:
                 self._counters.unmatched_answers += 1
                 continue
             self._counters.refusals += 1
-            sub = self._awaiting(number, flight, key)
+            sub = self._awaiting(number, flight, key) or self._mistaken(number, flight, key, message)
             if sub is not None:
                 self._refused(sub, flight.method, message.kind, message.error, now)
 
@@ -325,6 +317,23 @@ class Registry:
         sub = self.subscriptions.get(key)
         step = Step.ASKED if flight.method is Method.SUBSCRIBE else Step.LEAVING
         return sub if sub is not None and sub.step is step and sub.req_id == number else None
+
+    def _mistaken(self, number: int, flight: Flight, key: Key, message: Refusal) -> Subscription | None:
+        """The subscription, if this refusal is the answer that data seemed to have overtaken: it was older data."""
+        sub = self.subscriptions.get(key)
+        if (
+            sub is None
+            or sub.step is not Step.LIVE
+            or sub.req_id != number
+            or flight.method is not Method.SUBSCRIBE
+            or message.kind is RefusalKind.ALREADY
+        ):
+            return None
+        sub.follower.reset()
+        if message.kind is not RefusalKind.FINAL:  # else they are told that it is refused
+            self.gap(sub, Cause.RESUBSCRIBED, message.error)
+        self._go(sub, Step.ASKED)
+        return sub
 
     # Steps of a subscription
 
@@ -530,13 +539,6 @@ class Registry:
                 if feed not in sub.audience:
                     sub.audience += (feed,)
             self._listener.answered(feed, {})
-
-
-def _with_history(sub: Subscription) -> bool:
-    """Are the latest trades wanted first? After a loss they fill the hole, as far as they reach."""
-    if not isinstance(sub.request, Trades):
-        return False
-    return sub.confirmed_once or any(isinstance(wish, Trades) and wish.snapshot for wish in sub.wanted_by.values())
 
 
 def _joined(before: Request | None, request: Request) -> Request:

@@ -33,7 +33,7 @@ from kraken_trio.events import (
     StateChange,
     Trade,
 )
-from kraken_trio.requests import Lifecycle, Trades
+from kraken_trio.requests import Lifecycle
 from kraken_trio.session.followers import BookFollower, InstrumentFollower, LatestFollower, TradeFollower
 from kraken_trio.session.lifecycle import StateMachine
 from kraken_trio.session.registry import Registry
@@ -359,7 +359,7 @@ class Session:
         if symbol is None and channel != "instrument":
             # It may have been for any of these. A book will notice by its next checksum; the others are told.
             feeds = dict.fromkeys(feed for sub in subs for feed in sub.audience)
-            self._announce_gap(feeds, None, channel, Cause.MALFORMED, str(error), None)
+            self._announce(feeds, self._gap(None, channel, Cause.MALFORMED, str(error)))
             return
         for sub in subs:
             if sub.is_book or sub.key[0] == "instrument":  # what is remembered is a sum of all that came
@@ -368,7 +368,7 @@ class Session:
             else:
                 if not isinstance(sub.follower, TradeFollower):
                     sub.follower.reset()
-                self._announce_gap(sub.audience, sub.key[1], sub.key[0], Cause.MALFORMED, str(error), None)
+                self.gap(sub, Cause.MALFORMED, str(error), None)
 
     # Data
 
@@ -447,7 +447,7 @@ class Session:
         by_symbol: dict[str, list[Trade]] = {}
         for trade in events:
             by_symbol.setdefault(trade.symbol, []).append(trade)
-        news: dict[int, tuple[Subscription, tuple[Hashable, ...], int | None]] = {}
+        news: dict[int, tuple[tuple[Hashable, ...], int | None]] = {}
         for symbol, trades in by_symbol.items():
             sub = subs.get(symbol)
             if sub is None or not (sub.step is Step.LIVE or self._takes(sub, trades[0])):
@@ -455,28 +455,41 @@ class Session:
                 continue
             follower = sub.follower
             assert isinstance(follower, TradeFollower)
-            audience = sub.audience
-            if trades[0].snapshot and not follower.begun:
-                # From before the subscription: only for those who asked for it.
-                audience = tuple(feed for feed in audience if _wants_history(sub.wanted_by[feed]))
-            for missing, trade in follower.news(trades):
-                news[id(trade)] = (sub, audience, missing)
+            audience, newcomers = sub.audience, sub.newcomers
+            sub.newcomers = ()
+            if newcomers and trades[0].snapshot:
+                # It is from before they came, so they start with it, as far as they want to; for others it is news.
+                audience = tuple(feed for feed in audience if feed not in newcomers)
+                news |= {id(trade): (audience, after) for after, trade in follower.news(trades)}
+                self._start(newcomers, sub)
+            else:
+                self._start(newcomers, sub)
+                news |= {id(trade): (audience, after) for after, trade in follower.news(trades)}
             if sub.step is not Step.LIVE:
                 self._registry.live(sub, self._now)
         for trade in events:  # in the order of the wire
             if id(trade) in news:
-                sub, audience, missing = news[id(trade)]
-                if missing != 0:
-                    self._trades_missing(sub, trade, missing)
+                audience, after = news[id(trade)]
+                if after is not None:
+                    self._trades_missing(audience, after, trade)
                 self._deliver(audience, trade)
 
-    def _trades_missing(self, sub: Subscription, trade: Trade, missing: int | None) -> None:
-        self._counters.trades_missed += missing or 0
-        if missing is None:
-            detail = f"the exchange began to number its trades anew, with {trade.trade_id}"
+    def _trades_missing(self, audience: Iterable[Hashable], after: int, trade: Trade) -> None:
+        before = trade.trade_id
+        missed = before - after - 1 if before > after else None
+        self._counters.trades_missed += missed or 0
+        if missed is None:
+            detail = f"after trade {after} the exchange began to number its trades anew, with {before}"
         else:
-            detail = f"trades {trade.trade_id - missing} to {trade.trade_id - 1} never came"
-        self._announce_gap(sub.audience, trade.symbol, "trade", Cause.MISSED, detail, missing)
+            detail = f"trades {after + 1} to {before - 1} never came"
+        gap = self._gap(trade.symbol, "trade", Cause.MISSED, detail)
+        self._announce(audience, attrs.evolve(gap, missed=missed, after_id=after, before_id=before))
+
+    def _start(self, feeds: Iterable[Hashable], sub: Subscription) -> None:
+        """What is known is where these feeds start."""
+        for feed in feeds:
+            for event in sub.follower.start(sub.wanted_by[feed]):
+                self._deliver((feed,), event)
 
     # Telling the feeds
 
@@ -486,26 +499,17 @@ class Session:
             deliver[feed].append(event)
             self._counters.events += 1
 
-    def _announce_gap(
-        self,
-        audience: Iterable[Hashable],
-        symbol: str | None,
-        channel: str | None,
-        cause: Cause,
-        detail: str,
-        missed: int | None,
-        evidence: ChecksumMismatch | None = None,
-    ) -> None:
-        gap = Gap(
+    def _gap(self, symbol: str | None, channel: str | None, cause: Cause, detail: str) -> Gap:
+        return Gap(
             symbol=symbol,
             cause=cause,
             channel=channel,
             detail=printable(detail),
-            missed=missed,
-            evidence=evidence,
             epoch=self.epoch,
             received_ns=self._received_ns,
         )
+
+    def _announce(self, audience: Iterable[Hashable], gap: Gap) -> None:
         for feed in audience:
             self._counters.gaps += 1
             self._deliver((feed,), gap)
@@ -513,18 +517,19 @@ class Session:
     def gap(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumMismatch | None) -> None:
         """(for the registry) The feeds of ``sub`` miss events from here on."""
         channel, symbol = sub.key
-        self._announce_gap(sub.audience, symbol, channel, cause, detail, None, evidence)
+        self._announce(sub.audience, attrs.evolve(self._gap(symbol, channel, cause, detail), evidence=evidence))
 
     def answered(self, feed: Hashable, reasons: dict[Request, str]) -> None:
         """(for the registry) A ``subscribe`` has its answer; if it is in force, it starts with what is known."""
         self._out.answers.append((feed, reasons))
         if reasons:
             return
-        for key, request in self._registry.feeds[feed].keys:
+        for key in dict(self._registry.feeds[feed].keys):
             sub = self._registry.subscriptions[key]
             if sub.step is Step.LIVE:
-                for event in sub.follower.start(request):
-                    self._deliver((feed,), event)
+                self._start((feed,), sub)
+            elif isinstance(sub.follower, TradeFollower):
+                sub.newcomers += (feed,)
 
     def _advance(self, cause: Cause, detail: str = "") -> None:
         previous = self._machine.advance(cause)
@@ -570,7 +575,3 @@ class Session:
             self._advance(Cause.SUBSCRIBING if self._registry.unsettled else Cause.SETTLED)
         effects, self._out = self._out, Effects()
         return effects
-
-
-def _wants_history(request: Request) -> bool:
-    return isinstance(request, Trades) and request.snapshot

@@ -10,7 +10,8 @@
        REFUSED, GONE ◂───┘
 
 Only data that arrives while a subscription is ``CONFIRMED`` or ``LIVE`` is its data, and data that overtakes the answer
-is the answer. In ``LEAVING`` it belongs to a past that is over.
+is the answer, until that comes and says no: then it was older, and the subscription is ``ASKED`` once more. In
+``LEAVING`` it belongs to a past that is over.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ MOVES: Final[Mapping[Step, frozenset[Step]]] = {
     Step.WAITING: frozenset({Step.ASKED, Step.LEAVING, Step.WAITING, Step.GONE}),
     Step.ASKED: frozenset({Step.CONFIRMED, Step.LEAVING, Step.PAUSED, Step.REFUSED, Step.WAITING}),
     Step.CONFIRMED: frozenset({Step.LIVE, Step.LEAVING, Step.WAITING}),
-    Step.LIVE: frozenset({Step.LEAVING, Step.WAITING}),
+    Step.LIVE: frozenset({Step.LEAVING, Step.WAITING, Step.ASKED}),
     Step.LEAVING: frozenset({Step.WAITING, Step.PAUSED, Step.PARKED, Step.GONE}),
     Step.PAUSED: frozenset({Step.LEAVING, Step.WAITING, Step.GONE}),
     Step.PARKED: frozenset({Step.WAITING, Step.GONE}),
@@ -104,6 +105,7 @@ class Subscription:
         "is_book",
         "key",
         "live_since",
+        "newcomers",
         "on_wire",
         "req_id",
         "request",
@@ -131,6 +133,8 @@ class Subscription:
         """The feeds that want it, in the order in which they came, and their own words."""
         self.audience: tuple[Hashable, ...] = ()
         """Those of them whose ``subscribe`` has been answered: they get the events."""
+        self.newcomers: tuple[Hashable, ...] = ()
+        """(trades) Those of the audience for whom nothing was there to start with: what comes first may be old."""
         self.is_book: bool = request.channel == "book"
         self.follower: AnyFollower = follower_of(request)
         self.attempts: int = 0

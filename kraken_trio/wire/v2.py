@@ -221,7 +221,7 @@ CHANNELS: Final[Mapping[str, Channel]] = {
             name="trade",
             request=requests.Trades,
             identity=_nothing,
-            extras=lambda request: {"snapshot": request.snapshot},
+            extras=_snapshot,  # whether a program wants it or not: numbering has to begin somewhere
             read=_reader(Trade),
             fields=_names(Trade),
         ),

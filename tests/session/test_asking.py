@@ -183,12 +183,11 @@ def test_what_is_asked_in_one_go_shares_a_frame_per_kind() -> None:
     )
     assert [asked["params"] for asked in client.requests()] == [
         {"channel": "book", "symbol": [BTC, ETH], "depth": 10, "snapshot": True},
-        {"channel": "trade", "symbol": [BTC, SOL], "snapshot": False},
+        {"channel": "trade", "symbol": [BTC, ETH, SOL], "snapshot": True},
         {"channel": "book", "symbol": [SOL], "depth": 25, "snapshot": True},
         {"channel": "ticker", "symbol": [BTC], "event_trigger": "bbo", "snapshot": True},
         {"channel": "ticker", "symbol": [ETH], "event_trigger": "trades", "snapshot": True},
         {"channel": "ohlc", "symbol": [BTC], "interval": 5, "snapshot": True},
-        {"channel": "trade", "symbol": [ETH], "snapshot": True},
         {"channel": "instrument", "snapshot": True},
     ]
 

@@ -15,8 +15,11 @@ from kraken_trio.events import (
     Trade,
 )
 from kraken_trio.requests import Book, Candles, Instruments, Request, Ticker, Trades
+from kraken_trio.session.subscription import SubscriptionState
 from tests.session.driver import (
+    ALREADY,
     BTC,
+    BUSY,
     ETH,
     UNKNOWN_PAIR,
     Client,
@@ -64,6 +67,61 @@ def test_a_book_update_overtakes_no_answer() -> None:
     client.receive(market.tick("7.00"))
     assert client.answers == {}
     assert client.count("late") == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "old"),
+    [(Book(BTC), Market().snapshot()), (Ticker(BTC), ticker(1)), (Trades(BTC), trades(1, 2, history=True))],
+    ids=str,
+)
+def test_data_that_seemed_to_overtake_its_answer_is_none_if_that_says_no(request_: Request, old: str) -> None:
+    client = Client()
+    client.add("feed", request_)
+    asked = client.request()
+    client.receive(old, refusal(UNKNOWN_PAIR, asked, BTC))
+    assert client.answers == {"feed": {}}
+    assert client.kinds("feed")[-1] == "Gap refused"
+    assert client.session.statistics().subscriptions == {request_: SubscriptionState.REFUSED}
+    client.add("other", request_)
+    client.receive(old, refusal(BUSY, client.request(), BTC))
+    assert client.kinds("other")[-1] == "Gap resubscribed"
+    assert client.state() is ConnectionState.RESYNCING
+    client.advance(1, heartbeat=1)
+    client.receive(*acks(client.request()), old)
+    assert client.state() is ConnectionState.SUBSCRIBED
+
+
+def test_what_was_known_before_such_a_no_is_not_known_any_more() -> None:
+    client = Client()
+    client.add("feed", Candles(BTC))
+    client.receive(candle(1), refusal(BUSY, client.request(), BTC))
+    client.advance(1, heartbeat=1)
+    client.accept()
+    client.receive(candle(2))
+    client.add("late", Candles(BTC))
+    assert [event.interval_begin.minute for event in client.events("late") if isinstance(event, Candle)] == [2]
+
+
+def test_a_no_to_an_older_request_changes_nothing() -> None:
+    client = Client()
+    client.add("one", Ticker(BTC))
+    older = client.request()
+    client.remove("one")
+    client.add("two", Ticker(BTC))
+    client.accept()
+    client.receive(*acks(client.request()), ticker(1), refusal(UNKNOWN_PAIR, older, BTC))
+    assert client.kinds("two") == ["TickerUpdate"]
+    assert client.session.statistics().subscriptions == {Ticker(BTC): SubscriptionState.LIVE}
+
+
+def test_what_overtook_its_answer_stays_if_that_says_that_it_was_there_already() -> None:
+    client = Client()
+    client.add("feed", Ticker(BTC))
+    asked = client.request()
+    client.receive(ticker(1), refusal(ALREADY, asked, BTC))
+    assert client.kinds("feed") == ["TickerUpdate"]
+    assert client.requests() == []
+    assert client.count("unmatched_answers") == 0
 
 
 def test_data_that_overtakes_its_answer_comes_too_late_for_a_feed_that_is_refused() -> None:

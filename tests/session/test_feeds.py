@@ -239,8 +239,7 @@ def test_who_comes_back_while_it_is_left_misses_nothing_of_before() -> None:
     client.add("two", Trades(BTC))
     client.accept()
     (asked,) = client.requests()
-    assert asked["params"]["snapshot"] is False
-    client.receive(*acks(asked), trades(10))
+    client.receive(*acks(asked), trades(8, 9, history=True), trades(10))
     assert client.kinds("two") == ["Trade"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -49,9 +50,15 @@ def trade(number: int, *, history: bool = False, qty: str = "1.0") -> Trade:
 
 
 def news(follower: TradeFollower, *numbers: int, history: bool = False) -> list[tuple[int | None, int]]:
-    """How many are missing, and the number of the trade."""
+    """How many are missing, None for nobody knows, and the number of the trade."""
     found = follower.news([trade(number, history=history) for number in numbers])
-    return [(missing, one.trade_id) for missing, one in found]
+    return [(_missing(after, one.trade_id), one.trade_id) for after, one in found]
+
+
+def _missing(after: int | None, number: int) -> int | None:
+    if after is None:
+        return 0
+    return None if after >= number else number - after - 1
 
 
 @pytest.mark.parametrize(
@@ -90,9 +97,7 @@ def test_a_book_starts_with_its_snapshot_until_events_are_missing() -> None:
 
 def test_the_first_trade_of_all_has_nothing_missing_before_it() -> None:
     follower = TradeFollower()
-    assert not follower.begun
     assert news(follower, 70, 71) == [(0, 70), (0, 71)]
-    assert follower.begun
 
 
 def test_a_repeated_trade_is_no_news() -> None:
@@ -136,7 +141,39 @@ def test_a_numbering_that_begins_anew_is_noticed_once(history: bool) -> None:
 def test_the_same_number_with_another_content_is_another_trade() -> None:
     follower = TradeFollower()
     news(follower, 1, 2)
-    assert follower.news([trade(2, qty="7.0")]) == [(None, trade(2, qty="7.0"))]
+    assert follower.news([trade(2, qty="7.0")]) == [(2, trade(2, qty="7.0"))]
+    assert follower.news([trade(2, qty="7.0"), trade(3)]) == [(None, trade(3))]
+
+
+def test_a_hole_has_the_numbers_of_both_its_sides() -> None:
+    follower = TradeFollower()
+    assert follower.news([trade(7), trade(8), trade(12)]) == [(None, trade(7)), (None, trade(8)), (8, trade(12))]
+
+
+@pytest.mark.parametrize("known", [(95, 96, 97), (70, 71, 100)])
+@pytest.mark.parametrize("length", [1, 5, 50])
+def test_numbers_that_began_anew_while_we_were_away_are_known_by_their_trades(
+    known: tuple[int, ...], length: int
+) -> None:
+    """Even where the new numbers have come as far as the old ones."""
+    follower = TradeFollower()
+    news(follower, *known)
+    last = known[-1]
+    anew = [trade(number, history=True, qty="7.0") for number in range(last, last + length)]
+    assert follower.news(anew) == [(last, anew[0])] + [(None, one) for one in anew[1:]]
+    assert follower.start(HISTORY) == deque(anew)  # and the old ones are no history of theirs
+
+
+def test_history_with_a_hole_where_our_last_trade_was_goes_on() -> None:
+    follower = TradeFollower()
+    news(follower, 10)
+    assert news(follower, 8, 9, 11, 12, history=True) == [(0, 11), (0, 12)]
+
+
+def test_history_that_is_older_than_what_we_know_is_no_news() -> None:
+    follower = TradeFollower()
+    news(follower, *range(1, 11))
+    assert news(follower, 3, 4, 5, history=True) == []
 
 
 def test_the_memory_of_trades_outlives_a_loss() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     [
         ([Book("BTC/USD"), Book("ETH/USD")], {"depth": 10}, {"snapshot": True}),
         ([Book("BTC/USD", depth=1000)], {"depth": 1000}, {"snapshot": True}),
-        ([Trades("BTC/USD"), Trades("ETH/USD"), Trades("A/B")], {}, {"snapshot": False}),
+        ([Trades("BTC/USD"), Trades("ETH/USD"), Trades("A/B")], {}, {"snapshot": True}),
         ([Trades("BTC/USD", snapshot=True)], {}, {"snapshot": True}),
         ([Ticker("BTC/USD")], {"event_trigger": "trades"}, {"snapshot": True}),
         ([Ticker("BTC/USD", trigger="bbo")], {"event_trigger": "bbo"}, {"snapshot": True}),
