@@ -10,18 +10,40 @@ before anything is converted.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
 
 from kraken_trio.errors import ProtocolError, printable
 
-if TYPE_CHECKING:
-    from decimal import Decimal
-
-__all__ = ["MAX_DIGITS", "checked", "wire_digits"]
+__all__ = ["MAX_DIGITS", "checked", "number", "wire_digits"]
 
 MAX_DIGITS = 40
 """The most digits of a number, and the most places before or after its point. Kraken's longest are below 20."""
 _MAX_TEXT = MAX_DIGITS + 10  # sign, point, a zero before the point, exponent
+_GIANT: Final = 10**MAX_DIGITS
+
+
+def number(value: Any) -> Decimal:
+    """The number that a level holds, with its digits.
+
+    That is ``bytes`` as they stood in the frame if it had a point or an exponent there, an :class:`int` if it had
+    neither, a text if it stood in quotes, or a Decimal that a program made. Raises :class:`ProtocolError` if it is no
+    number.
+    """
+    kind = type(value)
+    if kind is Decimal:
+        return value  # type: ignore[no-any-return]  # just asked
+    if kind is bytes:
+        return Decimal(value.decode())
+    if kind is int and -_GIANT < value < _GIANT:
+        return Decimal(value)
+    if kind is str and len(value) <= _MAX_TEXT:
+        with suppress(InvalidOperation):
+            return Decimal(value)
+    shown = "an integer of too many digits" if kind is int else printable(value, 40)
+    msg = f"not a price or quantity: {shown}"
+    raise ProtocolError(msg)
 
 
 def checked(value: Decimal) -> Decimal:

@@ -18,11 +18,13 @@ from __future__ import annotations
 import enum
 from datetime import datetime
 from decimal import Decimal
-from typing import Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias, get_type_hints
 
 import attrs
+import msgspec
 
-from kraken_trio.errors import ChecksumMismatch
+from kraken_trio._digits import number as _number
+from kraken_trio.errors import ChecksumMismatch, ProtocolError
 
 __all__ = [
     "Asset",
@@ -125,27 +127,74 @@ class OrderType(enum.StrEnum):
 
 
 class _Noted:
-    """A place where an order book notes the digits of a level, so that the next book need not find them out again."""
+    """What is noted in a level after it was made: what an order book found out about it, and the numbers once read."""
 
-    __slots__ = ("_row",)
-    _row: tuple[int, int, str]
+    __slots__ = ("_price_read", "_qty_read", "_row")
+    _row: tuple[int, int, bytes]
 
 
-@attrs.frozen
-class Level(_Noted):
-    """One price of one side of a book."""
+class Level(_Noted, msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unknown_fields=True):
+    """One price of one side of a book.
 
-    price: Decimal
-    """In the quote currency."""
-    qty: Decimal
-    """The whole visible quantity at this price, in the base currency. In an update, zero removes the price."""
+    It holds the digits of the wire; the :class:`~decimal.Decimal` is made from them when it is first read. (In a
+    level that no book has checked they may be no number: reading it then raises :class:`~kraken_trio.ProtocolError`.)
+    """
+
+    if TYPE_CHECKING:
+        price: Decimal
+        """In the quote currency."""
+        qty: Decimal
+        """The whole visible quantity at this price, in the base currency. In an update, zero removes the price."""
+    else:
+        price: Any
+        qty: Any
+
+        def __getattr__(self, name: str) -> Decimal:
+            """``price`` or ``qty``, the first time."""
+            if name == "price":
+                value = _number(self._price)
+                _keep_price(self, value)
+            elif name == "qty":
+                value = _number(self._qty)
+                _keep_qty(self, value)
+            else:
+                msg = f"'Level' object has no attribute {name!r}"
+                raise AttributeError(msg)
+            return value
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not Level:
+            return NotImplemented
+        return self.price == other.price and self.qty == other.qty
+
+    def __hash__(self) -> int:
+        return hash((self.price, self.qty))
+
+    def __repr__(self) -> str:
+        try:
+            return f"Level(price={self.price!r}, qty={self.qty!r})"
+        except ProtocolError as error:
+            return f"<Level: {error}>"
 
     def __str__(self) -> str:
         return f"{self.qty} @ {self.price}"
 
 
-@attrs.frozen(kw_only=True)
-class BookSnapshot:
+# The slots that the constructor and the decoder fill are called `_price` and `_qty`; `price` and `qty` are those for
+# what has been read, and while such a one is empty, Python asks __getattr__.
+_keep_price = vars(_Noted)["_price_read"].__set__
+_keep_qty = vars(_Noted)["_qty_read"].__set__
+for _name in ("price", "qty"):
+    setattr(Level, f"_{_name}", vars(Level)[_name])
+    setattr(Level, _name, vars(_Noted)[f"_{_name}_read"])
+
+Checksum: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
+"""32 bits, unsigned."""
+Timestamp: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
+"""With its time zone: a naive one would raise TypeError in the first program that subtracts it from the time of day."""
+
+
+class BookSnapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
     """A whole, verified book. Whatever you held of this symbol before is obsolete."""
 
     symbol: str
@@ -153,15 +202,14 @@ class BookSnapshot:
     """Best (highest) first; at most ``depth`` of the request."""
     asks: tuple[Level, ...]
     """Best (lowest) first; at most ``depth`` of the request."""
-    checksum: int | None = None
+    checksum: Checksum | None = None
     """The exchange's CRC32 of the ten best levels of each side (32 bits, unsigned)."""
-    timestamp: datetime | None = None
+    timestamp: Timestamp | None = None
     epoch: int = 0
     received_ns: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class BookUpdate:
+class BookUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
     """A change of a book, verified: after it the book had the exchange's checksum.
 
     The levels stand in the order in which they happened, not in price order; the same price may occur
@@ -173,11 +221,26 @@ class BookUpdate:
     """The changed bids, in the order of their changes; empty if none changed."""
     asks: tuple[Level, ...]
     """The changed asks, in the order of their changes; empty if none changed."""
-    checksum: int | None = None
+    checksum: Checksum | None = None
     """The exchange's CRC32 of the book after this update."""
-    timestamp: datetime | None = None
+    timestamp: Timestamp | None = None
     epoch: int = 0
     received_ns: int = 0
+
+
+def _attrs_understand(struct: type[msgspec.Struct]) -> None:
+    """Let ``attrs.fields``, ``attrs.evolve`` and ``attrs.asdict`` take a struct as they take the other events."""
+    hints = {name: hint for name, hint in get_type_hints(struct).items() if name in struct.__struct_fields__}
+    defaults = {field.name: field.default for field in msgspec.structs.fields(struct) if not field.required}
+    fields = {
+        name: attrs.field(type=hints[name], kw_only=struct is not Level, default=defaults.get(name, attrs.NOTHING))
+        for name in struct.__struct_fields__
+    }
+    struct.__attrs_attrs__ = attrs.make_class(struct.__name__, fields).__attrs_attrs__  # type: ignore[attr-defined]
+
+
+for _struct in (Level, BookSnapshot, BookUpdate):
+    _attrs_understand(_struct)
 
 
 @attrs.frozen(kw_only=True)

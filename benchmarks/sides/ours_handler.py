@@ -39,7 +39,7 @@ def book(snapshots: list[bytes], depth: int) -> Callable[[list[bytes]], object]:
     def run(frames: list[bytes]) -> None:
         for frame in frames:
             message = handle(frame, epoch=1, received_ns=1)
-            assert type(message) is Data
+            assert isinstance(message, Data)
             for event in message.events:
                 apply(event)  # type: ignore[arg-type]  # a book frame has only these
 

@@ -5,6 +5,6 @@
 * :mod:`~kraken_trio.book.book`: :class:`OrderBook`: both sides, the rules of an update, the verification.
 """
 
-from kraken_trio.book.book import CHECKED_LEVELS, OrderBook
+from kraken_trio.book.book import CHECKED_LEVELS, LeadingBook, OrderBook
 
-__all__ = ["CHECKED_LEVELS", "OrderBook"]
+__all__ = ["CHECKED_LEVELS", "LeadingBook", "OrderBook"]

@@ -15,21 +15,22 @@ nothing of it can be read. Only a snapshot that verifies makes it available.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 from zlib import crc32
 
-from kraken_trio._digits import wire_digits
-from kraken_trio.book.row import Row, known_row, row_of
+from kraken_trio._digits import MAX_DIGITS, wire_digits
+from kraken_trio.book.row import known_row, note, price_of, price_row, quantity, row_of
 from kraken_trio.book.side import CHECKED_LEVELS, Side
 from kraken_trio.errors import BookUnavailable, ChecksumMismatch, ProtocolError, printable
 from kraken_trio.events import BookSnapshot, BookUpdate, Gap, Level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
-__all__ = ["CHECKED_LEVELS", "OrderBook"]
+__all__ = ["CHECKED_LEVELS", "LeadingBook", "OrderBook"]
 
 _E = TypeVar("_E", bound=ProtocolError)
 _EXACT = Context(prec=100)  # the program's own decimal context must not round a spread
@@ -52,6 +53,8 @@ class OrderBook:
 
     Not safe to share between threads; nothing in it waits.
     """
+
+    _notes: ClassVar[bool] = False
 
     __slots__ = (
         "_asks",
@@ -105,17 +108,14 @@ class OrderBook:
         An event without a checksum is taken as it is.
         """
         if isinstance(event, BookUpdate):
-            self._update(event, row_of)
-            expected = event.checksum
-            if expected is not None and self._crc() != expected:
-                self._doubt(event, expected)
+            self._update(event, known=False)
         else:
             self._change(event, verify=True)
 
     def follow(self, event: BookSnapshot | BookUpdate | Gap) -> None:
         """Like :meth:`apply`, for an event that another book has verified already: it is not verified again."""
         if isinstance(event, BookUpdate):
-            self._update(event, known_row)
+            self._update(event, known=True)
         else:
             self._change(event, verify=False)
 
@@ -124,23 +124,25 @@ class OrderBook:
         self._unavailable = why
         self._bids_view = self._asks_view = None
 
-    def _update(self, event: BookUpdate, row_of: Callable[[Level], Row]) -> None:
+    def _update(self, event: BookUpdate, *, known: bool) -> None:
         if self._unavailable is not None:
             raise self._refusal()
         if event.symbol != self.symbol:
             raise self._wrong_symbol(event)
-        bids, asks = event.bids, event.asks
+        asks, bids = self._asks, self._bids
         try:
-            if bids:
+            if event.bids:
                 self._bids_view = None
-                self._merge(self._bids, bids, -1, row_of)
-            if asks:
+                self._merge(bids, event.bids, 1, known)
+            if event.asks:
                 self._asks_view = None
-                self._merge(self._asks, asks, 1, row_of)
+                self._merge(asks, event.asks, -1, known)
         except ProtocolError as error:
             raise self._failed(error) from None
         self._last = event
-        self._told = event.checksum
+        self._told = expected = event.checksum
+        if not known and expected is not None and self._crc() != expected:
+            self._doubt(event, expected)
 
     def _change(self, event: BookSnapshot | Gap, *, verify: bool) -> None:
         kind = type(event)
@@ -155,7 +157,7 @@ class OrderBook:
             self.invalidate(f"events are missing ({event.cause.value}); its next snapshot has not come yet")
             return
         try:
-            self._load(event)
+            self._load(event, known=not verify)
         except ProtocolError as error:
             raise self._failed(error) from None
         self._last = event
@@ -171,47 +173,83 @@ class OrderBook:
     def _wrong_symbol(self, event: BookSnapshot | BookUpdate | Gap) -> ValueError:
         return ValueError(f"this is the book of {_name(self.symbol)}, not of {_name(event.symbol)}")
 
-    def _load(self, event: BookSnapshot) -> None:
+    def _load(self, event: BookSnapshot, *, known: bool) -> None:
         self._bids_view = self._asks_view = None
-        self._bids.load({})
-        self._asks.load({})
+        self._bids.load([], [], [])
+        self._asks.load([], [], [])
         self._decimals = 0
-        self._fill(self._bids, event.bids, -1)
-        self._fill(self._asks, event.asks, 1)
+        self._fill(self._bids, event.bids, 1, known)
+        self._fill(self._asks, event.asks, -1, known)
         self.symbol = event.symbol
 
-    def _merge(self, side: Side, levels: Sequence[Level], sign: int, row_of: Callable[[Level], Row]) -> None:
+    def _merge(self, side: Side, levels: Sequence[Level], sign: int, known: bool) -> None:  # noqa: FBT001 (hot)
+        """Apply an update's levels to one side. ``known``: their rows are noted in them.
+
+        This is where an update's time goes, so it is one loop without a call of ours: the row of a level
+        (:func:`~kraken_trio.book.row.row_of` is the same in words), then its place in the side.
+        """
         if len(levels) > _ONE_BY_ONE:
-            self._fill(side, levels, sign)
+            self._fill(side, levels, sign, known)
             return
+        keys, tokens, held = side.keys, side.tokens, side.levels
+        notes = self._notes
         for level in levels:
-            key, decimals, token = row_of(level)
+            if known:
+                key, decimals, token = known_row(level)
+            else:
+                price, qty = level._price, level._qty  # type: ignore[attr-defined]  # noqa: SLF001 (what they hold)
+                key, decimals, token = price_row[price] if type(price) is bytes else price_of(price)
+                if type(qty) is bytes:
+                    amount = qty.replace(b".", b"").lstrip(b"0")
+                    if len(qty) > MAX_DIGITS or (amount and not amount.isdigit()):
+                        amount = quantity(qty)
+                else:
+                    amount = quantity(qty)
+                token = token + amount if amount else b""
+                if notes:
+                    note(level, (key, decimals, token))
             if decimals != self._decimals:
                 key *= self._widening(decimals)
-            side.put(sign * key, token, level)
-        if len(side.keys) > self.depth:
+                keys = side.keys
+            key *= sign
+            index = bisect_left(keys, key, side.start)
+            if index < len(keys) and keys[index] == key:
+                if len(keys) - index <= CHECKED_LEVELS:
+                    side.touched = True
+                if token:
+                    tokens[index] = token
+                    held[index] = level
+                else:
+                    del keys[index], tokens[index], held[index]
+            elif token:  # else: removing what is not there changes nothing
+                if len(keys) - index < CHECKED_LEVELS:
+                    side.touched = True
+                keys.insert(index, key)
+                tokens.insert(index, token)
+                held.insert(index, level)
+        if len(keys) - side.start > self.depth:
             side.truncate(self.depth)
 
-    def _fill(self, side: Side, levels: Sequence[Level], sign: int) -> None:
+    def _fill(self, side: Side, levels: Sequence[Level], sign: int, known: bool) -> None:  # noqa: FBT001
         """Apply many levels at once: the same as one by one, but sorted only at the end."""
         if len(levels) > MAX_LEVELS:
             msg = f"a message with {len(levels)} levels of one side: at most {MAX_LEVELS}"
             raise ProtocolError(msg)
-        rows = dict(zip(side.keys, zip(side.tokens, side.levels, strict=True), strict=True))
-        before = self._decimals
-        for level in levels:
-            key, decimals, token = known_row(level)
-            key *= self._widening(decimals)
-            if self._decimals != before:
-                # The scale was widened by this level: so must be the keys of those before it.
-                factor = 10 ** (self._decimals - before)
-                rows = {known * factor: row for known, row in rows.items()}
-                before = self._decimals
+        rows = [*map(known_row if known else row_of, levels)]
+        for decimals in {row[1] for row in rows}:
+            self._widening(decimals)
+        places = self._decimals
+        side.drop_the_cut()
+        merged = dict(zip(side.keys, zip(side.tokens, side.levels, strict=True), strict=True))
+        for level, (key, decimals, token) in zip(levels, rows, strict=True):
+            place = sign * (key if decimals == places else key * 10 ** (places - decimals))
             if token:
-                rows[sign * key] = (token, level)
+                merged[place] = (token, level)
             else:
-                rows.pop(sign * key, None)
-        side.load(rows)
+                merged.pop(place, None)
+        keys = sorted(merged)
+        held = [merged[key] for key in keys]
+        side.load(keys, [token for token, _ in held], [level for _, level in held])
         side.truncate(self.depth)
 
     def _widening(self, decimals: int) -> int:
@@ -253,7 +291,7 @@ class OrderBook:
         """All bids, highest price first; at most ``depth``."""
         self._require()
         if self._bids_view is None:
-            self._bids_view = tuple(self._bids.levels)
+            self._bids_view = self._bids.best_first()
         return self._bids_view
 
     @property
@@ -261,20 +299,20 @@ class OrderBook:
         """All asks, lowest price first; at most ``depth``."""
         self._require()
         if self._asks_view is None:
-            self._asks_view = tuple(self._asks.levels)
+            self._asks_view = self._asks.best_first()
         return self._asks_view
 
     @property
     def best_bid(self) -> Level | None:
         """The highest bid; None when there are no bids."""
         self._require()
-        return self._bids.levels[0] if self._bids.levels else None
+        return self._bids.best()
 
     @property
     def best_ask(self) -> Level | None:
         """The lowest ask; None when there are no asks."""
         self._require()
-        return self._asks.levels[0] if self._asks.levels else None
+        return self._asks.best()
 
     @property
     def spread(self) -> Decimal | None:
@@ -292,8 +330,8 @@ class OrderBook:
     def crossed(self) -> bool:
         """Is the best bid not below the best ask? Then this is the exchange's own state: its checksum is right."""
         self._require()
-        bids, asks = self._bids.keys, self._asks.keys
-        return bool(bids and asks) and -bids[0] >= asks[0]
+        bids, asks = self._bids, self._asks
+        return len(bids) > 0 and len(asks) > 0 and bids.keys[-1] >= -asks.keys[-1]
 
     @property
     def timestamp(self) -> datetime | None:
@@ -337,6 +375,13 @@ class OrderBook:
         return f"<{name} {sides}{' crossed' if self.crossed else ''}>"
 
 
+class LeadingBook(OrderBook):
+    """A book that others :meth:`~OrderBook.follow`: it notes in each level what it found out about it."""
+
+    __slots__ = ()
+    _notes = True
+
+
 def _name(symbol: str | None) -> str:
     """A symbol for people: peers choose them."""
     return printable(symbol, 40)
@@ -344,7 +389,7 @@ def _name(symbol: str | None) -> str:
 
 def _padded(asks: Side, bids: Side) -> str:
     """The string to hash when every number is written with as many decimals as the longest of its kind."""
-    levels = asks.levels[:CHECKED_LEVELS] + bids.levels[:CHECKED_LEVELS]
+    levels = asks.best_first(CHECKED_LEVELS) + bids.best_first(CHECKED_LEVELS)
     prices = [wire_digits(level.price) for level in levels]
     quantities = [wire_digits(level.qty) for level in levels]
     places = [max((decimals for _, decimals in column), default=0) for column in (prices, quantities)]

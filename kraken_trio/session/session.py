@@ -306,7 +306,7 @@ class Session:
                 self._malformed(frame, error)
                 continue
             self._malformed_in_row = 0
-            if type(message) is Data:
+            if isinstance(message, Data):
                 self._data(message)
             else:
                 self._stirred = True

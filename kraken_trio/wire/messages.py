@@ -6,6 +6,7 @@ import enum
 from typing import TypeAlias
 
 import attrs
+import msgspec
 
 from kraken_trio.events import BookSnapshot, BookUpdate, Candle, InstrumentUpdate, TickerUpdate, Trade
 
@@ -49,12 +50,21 @@ class RefusalKind(enum.Enum):
     """Asking again cannot help."""
 
 
-@attrs.define
-class Data:
+class Data(msgspec.Struct, gc=False, eq=False):
     """Market data of one channel, in the order of the wire."""
 
     channel: str
-    events: tuple[DataEvent, ...]
+    events: tuple[DataEvent, ...] = msgspec.field(name="data")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Data):  # the decoder has structs of its own for books
+            return NotImplemented
+        return (self.channel, self.events) == (other.channel, other.events)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Data({self.channel!r}, {self.events!r})"
 
 
 @attrs.frozen

@@ -8,9 +8,9 @@ Rules of reading (PROTOCOL, section 2):
 * What Kraken adds without notice (channels, fields, enumeration values) is counted in ``Decoder.unknown``, and passes.
 * Any bytes give a message or a :class:`~kraken_trio.ProtocolError`, in time linear in their length.
 
-Book updates are nine tenths of all frames: one that begins the way Kraken writes it is decoded straight into its
-event. Everything else is decoded into a tree first, looked at, and converted. Both ways give the same event. The
-digits of book levels are checked by the book, which has to read them anyway.
+Books are nine tenths of all frames: one that begins the way Kraken writes it, and holds nothing that is not known, is
+decoded straight into its event. Everything else is decoded into a tree first, looked at, and converted. Both ways give
+equal events. The digits of book levels are checked by the book, which has to read them anyway.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from kraken_trio.events import (
     BookUpdate,
     Candle,
     InstrumentUpdate,
+    Level,
     OrderType,
     Pair,
     Side,
@@ -68,7 +69,6 @@ _MAX_UNKNOWN_NAMES: Final = 256  # a peer chooses them
 _MAX_TEXT: Final = 500
 _MAX_NAME: Final = 100
 _MAX_WARNINGS: Final = 16
-_U32: Final = 0xFFFF_FFFF
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -102,7 +102,32 @@ def _entries(data: Any, kind: type[_E]) -> tuple[_E, ...]:
 
 
 def _read_book(data: Any, snapshot: bool) -> tuple[DataEvent, ...]:  # noqa: FBT001 (the signature of a row)
-    return _entries(data, BookSnapshot) if snapshot else _entries(data, BookUpdate)
+    return _entries(_known_of_books(data), BookSnapshot if snapshot else BookUpdate)
+
+
+def _known_of_books(data: Any) -> Any:
+    """The same without what this version does not know: the events refuse that."""
+    if not isinstance(data, list):
+        return data
+    return [
+        {
+            key: _known_of_levels(value) if key in ("bids", "asks") else value
+            for key, value in entry.items()
+            if key in _BOOK_FIELDS
+        }
+        if isinstance(entry, dict)
+        else entry
+        for entry in data
+    ]
+
+
+def _known_of_levels(levels: Any) -> Any:
+    if not isinstance(levels, list):
+        return levels
+    return [
+        {key: value for key, value in level.items() if key in _LEVEL_FIELDS} if isinstance(level, dict) else level
+        for level in levels
+    ]
 
 
 def _values_checked(event: _E) -> _E:
@@ -110,16 +135,11 @@ def _values_checked(event: _E) -> _E:
         value = getattr(event, field.name)
         if isinstance(value, Decimal):
             checked(value)
-        elif isinstance(value, datetime):
-            _check_zone(value)
+        elif isinstance(value, datetime) and value.tzinfo is None:
+            # It would raise TypeError in the first program that subtracts it from the time of day.
+            msg = "a timestamp without a time zone"
+            raise ProtocolError(msg)
     return event
-
-
-def _check_zone(timestamp: datetime) -> None:
-    """A naive one would raise TypeError in the first program that subtracts it from the time of day."""
-    if timestamp.tzinfo is None:
-        msg = "a timestamp without a time zone"
-        raise ProtocolError(msg)
 
 
 def _check_count(entries: list[Any]) -> None:
@@ -192,9 +212,16 @@ for _plain in (int, bool):
     _reference.register_structure_hook(_plain, _as_it_is)
 
 
+_OURS: Final = frozenset({"epoch", "received_ns", "snapshot"})
+"""Fields of events that do not come from the exchange."""
+
+
 def _names(*kinds: type[Any], also: Iterable[str] = ()) -> frozenset[str]:
-    ours = {"epoch", "received_ns", "snapshot"}
-    return frozenset({field.name for kind in kinds for field in attrs.fields(kind)} - ours | set(also))
+    return frozenset({field.name for kind in kinds for field in attrs.fields(kind)} - _OURS | set(also))
+
+
+_BOOK_FIELDS: Final = _names(BookSnapshot)
+_LEVEL_FIELDS: Final = _names(Level)
 
 
 def _nothing(_request: object) -> dict[str, object]:
@@ -214,7 +241,7 @@ CHANNELS: Final[Mapping[str, Channel]] = {
             identity=lambda request: {"depth": request.depth},
             extras=_snapshot,
             read=_read_book,
-            fields=_names(BookSnapshot),
+            fields=_BOOK_FIELDS | {"epoch", "received_ns"},  # they are set after decoding, whatever a frame says
             book=True,
         ),
         Channel(
@@ -291,16 +318,26 @@ def _text(value: object) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-class _UpdateFrame(msgspec.Struct, gc=False):
+class _Updates(Data, gc=False, forbid_unknown_fields=True):
     channel: Literal["book"]
+    events: tuple[BookUpdate, ...] = msgspec.field(name="data")
     type: Literal["update"]
-    data: tuple[BookUpdate, ...]
+
+
+class _Snapshots(Data, gc=False, forbid_unknown_fields=True):
+    channel: Literal["book"]
+    events: tuple[BookSnapshot, ...] = msgspec.field(name="data")
+    type: Literal["snapshot"]
 
 
 _UPDATE_STARTS: Final = '{"channel":"book","type":"update",'
+_SNAPSHOT_STARTS: Final = '{"channel":"book","type":"snapshot",'
 _UPDATE_STARTS_BYTES: Final = _UPDATE_STARTS.encode()
+_SNAPSHOT_STARTS_BYTES: Final = _SNAPSHOT_STARTS.encode()
 
-_decode_update = msgspec.json.Decoder(_UpdateFrame).decode
+# Numbers of levels stay the bytes that they are on the wire. Other types would not tell them from JSON's strings.
+_decode_update = msgspec.json.Decoder(_Updates, float_hook=str.encode).decode
+_decode_snapshot = msgspec.json.Decoder(_Snapshots, float_hook=str.encode).decode
 _decode_tree = msgspec.json.Decoder(float_hook=Decimal).decode
 # What a peer's bytes can make msgspec raise. RecursionError: deep nesting; UnicodeDecodeError is a ValueError.
 _REFUSED: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
@@ -308,6 +345,8 @@ _REFUSED: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionE
 # The events are frozen, and made by the decoder without these two: this is how they get them.
 _set_update_epoch = BookUpdate.epoch.__set__  # type: ignore[attr-defined]  # a slot's descriptor
 _set_update_received = BookUpdate.received_ns.__set__  # type: ignore[attr-defined]  # a slot's descriptor
+_set_snapshot_epoch = BookSnapshot.epoch.__set__  # type: ignore[attr-defined]
+_set_snapshot_received = BookSnapshot.received_ns.__set__  # type: ignore[attr-defined]
 
 
 class Decoder:
@@ -323,33 +362,38 @@ class Decoder:
         if len(frame) > MAX_FRAME_BYTES:
             msg = f"a frame of {len(frame)} bytes is longer than {MAX_FRAME_BYTES}"
             raise ProtocolError(msg)
+        begins: object = None
         try:
-            if frame.startswith(_UPDATE_STARTS if isinstance(frame, str) else _UPDATE_STARTS_BYTES):  # type: ignore[arg-type]
-                return self._update(frame, epoch, received_ns)
+            if frame.startswith(_UPDATE_STARTS if type(frame) is str else _UPDATE_STARTS_BYTES):  # type: ignore[arg-type]
+                begins = "update"
+                updates = _decode_update(frame)
+                for update in updates.events:
+                    _set_update_epoch(update, epoch)
+                    _set_update_received(update, received_ns)
+                return updates
+            if frame.startswith(_SNAPSHOT_STARTS if type(frame) is str else _SNAPSHOT_STARTS_BYTES):  # type: ignore[arg-type]
+                begins = "snapshot"
+                snapshots = _decode_snapshot(frame)
+                for snapshot in snapshots.events:
+                    _set_snapshot_epoch(snapshot, epoch)
+                    _set_snapshot_received(snapshot, received_ns)
+                return snapshots
+        except _REFUSED:
+            pass  # it holds something that is not known, or is not right: the other way finds out what
+        try:
             tree = _decode_tree(frame)
             if isinstance(tree, dict):
-                return self._message(tree, epoch, received_ns)
-            problem = "not an object"
+                if begins is None or (tree["channel"], tree["type"]) == ("book", begins):
+                    return self._message(tree, epoch, received_ns)
+                problem = "a key stands twice"
+            else:
+                problem = "not an object"
         except ProtocolError as error:
             problem = str(error)
         except _REFUSED as error:
             problem = printable(error)
         msg = f"{problem}; the frame begins {_excerpt(frame)}"
         raise ProtocolError(msg)
-
-    def _update(self, frame: str | bytes, epoch: int, received_ns: int) -> Message:
-        events = _decode_update(frame).data
-        quotes = 10  # as many as there are if each key is known: two per key and per text
-        for event in events:
-            _set_update_epoch(event, epoch)
-            _set_update_received(event, received_ns)
-            quotes += 14 + 4 * (len(event.bids) + len(event.asks))
-            checksum, timestamp = event.checksum, event.timestamp
-            if checksum is None or timestamp is None or timestamp.tzinfo is None or not 0 <= checksum <= _U32:
-                quotes -= _check_book(event)
-        if (frame.count('"') if isinstance(frame, str) else frame.count(b'"')) != quotes:
-            self._count_unknown_fields(_decode_tree(frame), CHANNELS["book"])
-        return Data("book", events)
 
     def _message(self, tree: dict[str, Any], epoch: int, received_ns: int) -> Message:
         if "method" in tree:
@@ -370,7 +414,7 @@ class Decoder:
             self._count_unknown_fields(tree, row)
             for event in events:
                 self._look_at(event)
-            return Data(channel, tuple(attrs.evolve(event, epoch=epoch, received_ns=received_ns) for event in events))
+            return Data(channel, tuple(_stamped(event, epoch, received_ns) for event in events))
         for key in ("Error", "error", "errorMessage"):
             if isinstance(tree.get(key), str):
                 return _refusal(tree, tree[key])
@@ -428,26 +472,23 @@ class Decoder:
         for entry in data if isinstance(data, list) else [data]:
             for key in entry.keys() - row.fields:
                 self._count(f"field {row.name}.{printable(key, 40)}")
+            if row.book:
+                for level in (*entry["bids"], *entry["asks"]):
+                    for key in level.keys() - _LEVEL_FIELDS:
+                        self._count(f"field {row.name}.level.{printable(key, 40)}")
 
     def _look_at(self, event: DataEvent) -> None:
-        if isinstance(event, BookSnapshot | BookUpdate):
-            _check_book(event)
-        elif isinstance(event, Trade):
+        if isinstance(event, Trade):
             if event.side is Side.UNKNOWN:
                 self._count("value trade.side")
             if event.ord_type is OrderType.UNKNOWN:
                 self._count("value trade.ord_type")
 
 
-def _check_book(event: BookSnapshot | BookUpdate) -> int:
-    """Raise if the checksum or the timestamp cannot be. Returns how many quotes a frame lacks for their absence."""
-    checksum, timestamp = event.checksum, event.timestamp
-    if checksum is not None and not 0 <= checksum <= _U32:
-        msg = "a checksum has 32 bits"
-        raise ProtocolError(msg)
-    if timestamp is not None:
-        _check_zone(timestamp)
-    return (2 if checksum is None else 0) + (4 if timestamp is None else 0)
+def _stamped(event: DataEvent, epoch: int, received_ns: int) -> DataEvent:
+    if isinstance(event, BookSnapshot | BookUpdate):
+        return msgspec.structs.replace(event, epoch=epoch, received_ns=received_ns)
+    return attrs.evolve(event, epoch=epoch, received_ns=received_ns)
 
 
 def _excerpt(frame: str | bytes) -> str:

@@ -23,7 +23,7 @@ from kraken_trio import (
     Side,
     Trade,
 )
-from kraken_trio.book import CHECKED_LEVELS, side as side_module
+from kraken_trio.book import CHECKED_LEVELS, book as book_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,7 +203,7 @@ def test_a_giant_update_is_not_inserted_level_by_level(monkeypatch: pytest.Monke
     giant = levels("2500.25x0 1.5x1 7.50x0 " + " ".join(f"{price}x{price % 7}" for price in range(1, 2500)))
     for level in giant:
         expected.apply(BookUpdate(symbol="BTC/USD", bids=(level,), asks=()))
-    monkeypatch.setattr(side_module.Side, "put", None)
+    monkeypatch.setattr(book_module, "bisect_left", None)
     book = loaded("7.5x1 3x9", depth=1000)
     book.apply(BookUpdate(symbol="BTC/USD", bids=giant, asks=(), checksum=expected.checksum()))
     assert book.bids == expected.bids

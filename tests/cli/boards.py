@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import attrs
+import msgspec
 
 from kraken_trio.book import OrderBook
 from kraken_trio.cli.board import Board
@@ -39,7 +39,7 @@ def levels(*pairs: tuple[str, str]) -> tuple[Level, ...]:
 def snapshot(symbol: str = "BTC/USD", depth: int = 10, **changes: Any) -> BookSnapshot:
     bids = levels(*((f"{64525 - n}.0", f"{n + 1}.12345678") for n in range(depth)))
     asks = levels(*((f"{64526 + n}.5", f"{n + 1}.87654321") for n in range(depth)))
-    return attrs.evolve(BookSnapshot(symbol=symbol, bids=bids, asks=asks, epoch=1), **changes)
+    return msgspec.structs.replace(BookSnapshot(symbol=symbol, bids=bids, asks=asks, epoch=1), **changes)
 
 
 def trade(symbol: str = "BTC/USD", side: Side = Side.BUY, qty: str = "0.01000000", number: int = 1) -> Trade:

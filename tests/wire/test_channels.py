@@ -64,9 +64,10 @@ def events(frame: str | bytes) -> tuple[Any, ...]:
     message, unknown = decoded(frame)
     assert isinstance(message, Data)
     assert not unknown
-    for event in message.events:
+    found: tuple[Any, ...] = message.events
+    for event in found:
         assert (event.epoch, event.received_ns) == (4, 1_700_000_000_000_000_000)
-    return tuple(attrs.evolve(event, epoch=0, received_ns=0) for event in message.events)
+    return tuple(attrs.evolve(event, epoch=0, received_ns=0) for event in found)
 
 
 # Each channel
@@ -236,7 +237,7 @@ def test_an_absurd_number_is_none(frame: str, number: str) -> None:
 
 @pytest.mark.parametrize("frame", EVERY_CHANNEL)
 def test_a_timestamp_has_a_time_zone(frame: str) -> None:
-    with pytest.raises(ProtocolError, match="time zone"):
+    with pytest.raises(ProtocolError, match=r"time ?zone"):
         decoded(frame.replace('Z"', '"'))
 
 
@@ -260,7 +261,7 @@ def test_data_may_be_empty(channel: str) -> None:
 
 
 def test_a_snapshot_of_a_book_has_a_checksum_of_32_bits_too() -> None:
-    with pytest.raises(ProtocolError, match="32 bits"):
+    with pytest.raises(ProtocolError, match="4294967295"):
         decoded(BOOK_SNAPSHOT.replace("2175437505", "4294967296"))
 
 
