@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 # The bounds
 
-CALLS_PER_UPDATE = 56
+CALLS_PER_UPDATE = 44
 """Function calls, Python's and C's together, from a frame's text to its delivery, depth 10, 16 frames a batch."""
 DEPTH_FACTOR = 1.25
 """So many times the calls, at most, at depth 1000."""
 SYMBOLS_FACTOR = 1.05
 """So many times the calls, at most, with 300 symbols on the connection, one frame a batch."""
-BLOCKS_HANDED = 14.5
+BLOCKS_HANDED = 14
 """Memory blocks that an update consists of when the user has it: the event, its levels, their numbers, its time."""
-BLOCKS_KEPT = 0.01
-"""Memory blocks that stay after it is dropped."""
+BLOCKS_KEPT = 0.1
+"""Memory blocks that stay after it is dropped: a few levels that were cut off a book wait to be taken out together."""
 STEPS_PER_BATCH = 3
 """Task steps from a socket read to the consumer's having all of it by ``receive_many``, however many frames it has."""
 STEPS_PER_EVENT = 1.1

@@ -64,7 +64,9 @@ class OrderBook:
         "_bids_view",
         "_checksum",
         "_decimals",
-        "_last",
+        "_epoch",
+        "_received_ns",
+        "_timestamp",
         "_told",
         "_unavailable",
         "depth",
@@ -85,7 +87,10 @@ class OrderBook:
         self._asks_crc = 0  # of the asks' top ten alone
         self._checksum = 0  # of both sides' top ten, unless one is touched
         self._told: int | None = None  # by the last event, and found or known to be right
-        self._last: BookSnapshot | BookUpdate | None = None
+        # Of the last event; not the event, which would keep alive what its reader is done with.
+        self._timestamp: datetime | None = None
+        self._epoch: int = 0
+        self._received_ns: int = 0
         self._unavailable: str | None = "it has had no snapshot yet"
         self._bids_view: tuple[Level, ...] | None = None
         self._asks_view: tuple[Level, ...] | None = None
@@ -139,7 +144,7 @@ class OrderBook:
                 self._merge(asks, event.asks, -1, known)
         except ProtocolError as error:
             raise self._failed(error) from None
-        self._last = event
+        self._timestamp, self._epoch, self._received_ns = event.timestamp, event.epoch, event.received_ns
         self._told = expected = event.checksum
         if not known and expected is not None and self._crc() != expected:
             self._doubt(event, expected)
@@ -160,7 +165,7 @@ class OrderBook:
             self._load(event, known=not verify)
         except ProtocolError as error:
             raise self._failed(error) from None
-        self._last = event
+        self._timestamp, self._epoch, self._received_ns = event.timestamp, event.epoch, event.received_ns
         self._told = expected = event.checksum
         self._unavailable = None
         if verify and expected is not None and self._crc() != expected:
@@ -330,13 +335,18 @@ class OrderBook:
     def crossed(self) -> bool:
         """Is the best bid not below the best ask? Then this is the exchange's own state: its checksum is right."""
         self._require()
+        return self._is_crossed()
+
+    def _is_crossed(self) -> bool:
         bids, asks = self._bids, self._asks
-        return len(bids) > 0 and len(asks) > 0 and bids.keys[-1] >= -asks.keys[-1]
+        is_two_sided = len(bids.keys) > bids.start and len(asks.keys) > asks.start
+        return is_two_sided and bids.keys[-1] >= -asks.keys[-1]
 
     @property
     def timestamp(self) -> datetime | None:
         """The exchange's time of the last message, if it carried one."""
-        return self.snapshot().timestamp
+        self._require()
+        return self._timestamp
 
     def checksum(self) -> int:
         """The CRC32 of the ten best levels of each side, as Kraken defines it (32 bits, unsigned)."""
@@ -346,16 +356,15 @@ class OrderBook:
     def snapshot(self) -> BookSnapshot:
         """The book as one event: with the checksum, and the timestamp, epoch and receive time of its last message."""
         self._require()
-        last = self._last
-        assert last is not None  # an available book has had a message
+        assert self.symbol is not None  # an available book has had a snapshot
         return BookSnapshot(
-            symbol=last.symbol,
+            symbol=self.symbol,
             bids=self.bids,
             asks=self.asks,
             checksum=self.checksum(),
-            timestamp=last.timestamp,
-            epoch=last.epoch,
-            received_ns=last.received_ns,
+            timestamp=self._timestamp,
+            epoch=self._epoch,
+            received_ns=self._received_ns,
         )
 
     def _require(self) -> None:
@@ -380,6 +389,14 @@ class LeadingBook(OrderBook):
 
     __slots__ = ()
     _notes = True
+
+    def lead(self, event: BookSnapshot | BookUpdate) -> bool:
+        """Like :meth:`apply`. Is the book crossed now?"""
+        if isinstance(event, BookUpdate):
+            self._update(event, known=False)
+        else:
+            self._change(event, verify=True)
+        return self._is_crossed()
 
 
 def _name(symbol: str | None) -> str:

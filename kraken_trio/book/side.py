@@ -20,7 +20,7 @@ __all__ = ["CHECKED_LEVELS", "Side"]
 
 CHECKED_LEVELS: Final = 10
 """How many of the best levels of a side the exchange's checksum covers, whatever the depth."""
-_CUT_TOGETHER: Final = 100
+_CUT_TOGETHER: Final = 64
 
 
 class Side:
@@ -37,9 +37,6 @@ class Side:
         self.touched: bool = False
         """May one of the checked levels have changed since :meth:`top` was last called?"""
         self._top: bytes = b""
-
-    def __len__(self) -> int:
-        return len(self.keys) - self.start
 
     def top(self) -> bytes:
         """The tokens of the checked levels, best first: what is hashed."""
@@ -70,7 +67,7 @@ class Side:
         start = len(self.keys) - depth
         if start > self.start:
             self.start = start
-            if start >= _CUT_TOGETHER:
+            if start >= min(depth, _CUT_TOGETHER):
                 self.drop_the_cut()
             if depth < CHECKED_LEVELS:
                 self.touched = True

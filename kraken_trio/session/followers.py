@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
-from kraken_trio.book import LeadingBook, OrderBook
+from kraken_trio.book import LeadingBook
 from kraken_trio.events import (
     Asset,
     Candle,
@@ -42,7 +42,7 @@ class BookFollower:
     """The verified book."""
 
     def __init__(self, request: Book) -> None:
-        self.book: OrderBook = LeadingBook(request.depth)
+        self.book: LeadingBook = LeadingBook(request.depth)
         self.crossed_accepted: bool = False
         """A fresh snapshot was crossed as well: it is the exchange's own state, until it is over."""
 

@@ -20,17 +20,20 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+import msgspec
 
 from kraken_trio.errors import ChecksumMismatch, ConnectError, ProtocolError, printable
 from kraken_trio.events import (
     BookSnapshot,
     BookUpdate,
+    Candle,
     Cause,
     ConnectionState,
     Event,
     Gap,
     InstrumentUpdate,
     StateChange,
+    TickerUpdate,
     Trade,
 )
 from kraken_trio.requests import Lifecycle
@@ -53,27 +56,31 @@ __all__ = ["Effects", "Session"]
 
 _POLICY_VIOLATION: Final = 1008  # the WebSocket close code by which a server says: do not come back
 _MAX_WARNINGS: Final = 64
+_LIVE: Final = Step.LIVE
 
 
-@attrs.define
-class Effects:
+def _no_events() -> dict[Hashable, list[Event]]:
+    return defaultdict(list)
+
+
+class Effects(msgspec.Struct):
     """What a shell has to do."""
 
-    deliver: dict[Hashable, list[Event]] = attrs.Factory(lambda: defaultdict(list))
+    deliver: dict[Hashable, list[Event]] = msgspec.field(default_factory=_no_events)
     """Events per feed, in order."""
-    answers: list[tuple[Hashable, dict[Request, str]]] = attrs.Factory(list)
+    answers: list[tuple[Hashable, dict[Request, str]]] = []  # a new one each time: msgspec
     """Feeds whose ``subscribe`` has its answer: no reasons, it is in force; else it is refused, and forgotten."""
-    send: list[str] = attrs.Factory(list)
+    send: list[str] = []
     """Frames, in order."""
     drop: Cause | None = None
     """Close the connection, and report :meth:`Session.disconnected` with this cause."""
     end: ConnectError | None = None
     """The exchange refuses us for good: nothing more will come."""
-    changes: list[StateChange] = attrs.Factory(list)
+    changes: list[StateChange] = []
     """The states that were gone through, in order, for whoever waits for one."""
-    notes: list[str] = attrs.Factory(list)
+    notes: list[str] = []
     """What an operator may want to know; printable, and not more than ``Settings.log_rate``."""
-    warnings: list[str] = attrs.Factory(list)
+    warnings: list[str] = []
     """What an operator should know; printable, and not more than ``Settings.log_rate``."""
     rearm: bool = True
     """May :attr:`Session.deadline` be earlier than it was? It never is after frames that hold nothing but live data."""
@@ -120,7 +127,8 @@ class Session:
     @property
     def is_connected(self) -> bool:
         """Is there a connection?"""
-        return self.state in (ConnectionState.SUBSCRIBED, ConnectionState.RESYNCING)
+        state = self._machine.state
+        return state is ConnectionState.SUBSCRIBED or state is ConnectionState.RESYNCING
 
     @property
     def flushed(self) -> bool:
@@ -288,26 +296,29 @@ class Session:
 
     # Frames
 
-    def receive(self, frames: Iterable[str | bytes], received_ns: int, now: float) -> Effects:
+    def receive(self, frames: Sequence[str | bytes], received_ns: int, now: float) -> Effects:
         """These frames came, in this order."""
         self._now = now
         if not self.is_connected:
             return self._done()  # it came while the program left
         self._received_ns = received_ns
         self._last_frame = self._clock.at(now)
-        counters, decode, epoch = self._counters, self._decoder.decode, self.epoch
+        decode, epoch = self._decoder.decode, self.epoch
         self._stirred = False
+        self._counters.frames += len(frames)
         for frame in frames:
-            counters.frames += 1
             try:
-                message = decode(frame, epoch=epoch, received_ns=received_ns)
+                message = decode(frame, epoch, received_ns)
             except ProtocolError as error:
                 self._stirred = True
                 self._malformed(frame, error)
                 continue
             self._malformed_in_row = 0
             if isinstance(message, Data):
-                self._data(message)
+                if message.channel == "book":
+                    self._books(message.events)  # type: ignore[arg-type]  # that channel has these
+                else:
+                    self._data(message)
             else:
                 self._stirred = True
                 self._control(message)
@@ -317,7 +328,7 @@ class Session:
         if self._stirred:
             return self._done()
         effects = Effects(self._out.deliver, rearm=False)
-        self._out.deliver = defaultdict(list)
+        self._out.deliver = _no_events()
         return effects
 
     def _control(self, message: Message) -> None:
@@ -381,20 +392,18 @@ class Session:
             sub = subs.get(None if isinstance(event, InstrumentUpdate) else event.symbol)
             if sub is None or not (sub.step is Step.LIVE or self._takes(sub, event)):
                 self._counters.late += 1
-            elif isinstance(event, BookUpdate | BookSnapshot):
-                self._book(sub, event)
+                continue
+            follower = sub.follower
+            if isinstance(event, InstrumentUpdate):
+                assert isinstance(follower, InstrumentFollower)
+                follower.see(event)
             else:
-                follower = sub.follower
-                if isinstance(event, InstrumentUpdate):
-                    assert isinstance(follower, InstrumentFollower)
-                    follower.see(event)
-                else:
-                    assert isinstance(follower, LatestFollower)
-                    assert not isinstance(event, Trade)  # those went another way
-                    follower.see(event)
-                if sub.step is not Step.LIVE:
-                    self._registry.live(sub, self._now)
-                self._deliver(sub.audience, event)
+                assert isinstance(follower, LatestFollower)
+                assert isinstance(event, TickerUpdate | Candle)  # the others went another way
+                follower.see(event)
+            if sub.step is not Step.LIVE:
+                self._registry.live(sub, self._now)
+            self._deliver(sub.audience, event)
 
     def _takes(self, sub: Subscription, event: Event) -> bool:
         """Is ``event`` for ``sub``, which is not live? What overtakes the answer is the answer, to its feeds."""
@@ -403,39 +412,52 @@ class Session:
             self._registry.confirm(sub, self._now)
         return sub.takes_data
 
-    def _book(self, sub: Subscription, event: BookSnapshot | BookUpdate) -> None:
-        follower = sub.follower
-        assert isinstance(follower, BookFollower)
-        book = follower.book
-        fresh = type(event) is BookSnapshot
-        if not fresh and sub.step is not Step.LIVE:
-            self._counters.late += 1
-            return
-        try:
-            book.apply(event)
-        except ChecksumMismatch as error:
+    def _books(self, events: Sequence[BookSnapshot | BookUpdate]) -> None:
+        """Nine tenths of all frames come this way: what is in order passes straight through."""
+        self._has_data = True
+        subs, counters, deliver = self._registry.by_channel["book"], self._counters, self._out.deliver
+        for event in events:
+            sub = subs.get(event.symbol)
+            if sub is None or not (sub.step is _LIVE or self._takes(sub, event)):
+                counters.late += 1
+                continue
+            fresh = type(event) is BookSnapshot
+            if not fresh and sub.step is not _LIVE:
+                counters.late += 1
+                continue
+            follower = sub.follower
+            assert type(follower) is BookFollower
+            try:
+                is_crossed = follower.book.lead(event)
+            except ProtocolError as error:
+                self._book_failed(sub, error)
+                continue
+            if event.checksum is not None:
+                counters.checksums_verified += 1
+            if is_crossed:
+                if not follower.crossed_accepted:
+                    counters.crossed += 1
+                    if not (fresh and sub.cause is Cause.CROSSED):
+                        self._resync(sub, Cause.CROSSED, "the best bid is not below the best ask")
+                        continue
+                    follower.crossed_accepted = True
+            elif follower.crossed_accepted:
+                follower.crossed_accepted = False
+            if fresh:
+                self._registry.live(sub, self._now)
+            audience = sub.audience
+            for feed in audience:
+                deliver[feed].append(event)
+            counters.events += len(audience)
+
+    def _book_failed(self, sub: Subscription, error: ProtocolError) -> None:
+        if isinstance(error, ChecksumMismatch):
             self._counters.checksum_failures += 1
             self._last_mismatch = error
             self._resync(sub, Cause.CHECKSUM, str(error), error)
-            return
-        except ProtocolError as error:
+        else:
             self._counters.malformed += 1
             self._resync(sub, Cause.MALFORMED, str(error))
-            return
-        if event.checksum is not None:
-            self._counters.checksums_verified += 1
-        if book.crossed:
-            if not follower.crossed_accepted:
-                self._counters.crossed += 1
-                if not (fresh and sub.cause is Cause.CROSSED):
-                    self._resync(sub, Cause.CROSSED, "the best bid is not below the best ask")
-                    return
-                follower.crossed_accepted = True
-        elif follower.crossed_accepted:
-            follower.crossed_accepted = False
-        if fresh:
-            self._registry.live(sub, self._now)
-        self._deliver(sub.audience, event)
 
     def _resync(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumMismatch | None = None) -> None:
         self._stirred = True

@@ -357,7 +357,7 @@ class Decoder:
         """How often something was met that this version does not know: ``"channel foo"``, ``"field book.foo"``,
         ``"value trade.side"``. At most 256 names; the rest is ``"more"``."""
 
-    def decode(self, frame: str | bytes, *, epoch: int = 0, received_ns: int = 0) -> Message:
+    def decode(self, frame: str | bytes, epoch: int = 0, received_ns: int = 0) -> Message:
         """The message of one frame. Raises :class:`~kraken_trio.ProtocolError`, and nothing else."""
         if len(frame) > MAX_FRAME_BYTES:
             msg = f"a frame of {len(frame)} bytes is longer than {MAX_FRAME_BYTES}"
