@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 
 import attrs
+import msgspec
 from hypothesis import strategies as st
 
 NASTY = (
@@ -48,6 +49,10 @@ def said(value: object) -> Iterator[str]:
     elif isinstance(value, Iterable):
         for one in value:
             yield from said(one)
+    elif isinstance(value, msgspec.Struct):
+        yield from said([getattr(value, name) for name in value.__struct_fields__])
+        yield str(value)
+        yield repr(value)
     elif attrs.has(type(value)):
         fields = attrs.fields(type(value))  # type: ignore[arg-type]  # mypy forgets what the line above says
         yield from said([getattr(value, field.name) for field in fields])
