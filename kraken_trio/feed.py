@@ -103,6 +103,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
             event = self._rest()
         finally:
             self._is_receiving = False
+        self._delivered += 1
         self._follow(event)
         return event
 
@@ -129,8 +130,13 @@ class Feed(trio.abc.ReceiveChannel[Event]):
                 events.append(receive_nowait())
         except (trio.WouldBlock, trio.EndOfChannel):
             pass
+        self._delivered += len(events)
+        books = self._books
         for event in events:
-            self._follow(event)
+            if type(event) is BookUpdate:
+                books[event.symbol].follow(event)
+            else:
+                self._follow(event)
         return events
 
     async def aclose(self) -> None:
@@ -188,7 +194,6 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         raise copy(self._error) or trio.EndOfChannel() from None  # a copy: each raise gets a traceback of its own
 
     def _follow(self, event: Event) -> None:
-        self._delivered += 1
         if isinstance(event, BookUpdate | BookSnapshot):
             self._books[event.symbol].follow(event)
         elif isinstance(event, Gap) and event.channel == "book" and event.symbol is not None:

@@ -200,7 +200,10 @@ class OrderBook:
         notes = self._notes
         for level in levels:
             if known:
-                key, decimals, token = known_row(level)
+                try:
+                    key, decimals, token = level._row  # noqa: SLF001 (this is what it is for)
+                except AttributeError:
+                    key, decimals, token = row_of(level)
             else:
                 price, qty = level._price, level._qty  # type: ignore[attr-defined]  # noqa: SLF001 (what they hold)
                 key, decimals, token = price_row[price] if type(price) is bytes else price_of(price)
