@@ -12,6 +12,7 @@ import json
 import os
 import re
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from kraken_trio.testing.actions import Action
     from kraken_trio.testing.serverbook import SideName
 
-__all__ = ["Frames", "market_frames", "recorded_frames"]
+__all__ = ["Frames", "in_runs", "market_frames", "recorded_frames"]
 
 SEED = 7
 _START_NS = 1_780_000_000 * 10**9
@@ -70,6 +71,21 @@ class _PlainMarket(SymbolMarket):
 def market_frames(depth: int, updates: int, *, symbols: int = 1, levels: int = 1500) -> Frames:
     """``updates`` updates of books of ``depth``, over so many symbols with so many levels a side."""
     return _cached(f"market-{symbols}x{depth}", (depth, updates, symbols, levels), depth)
+
+
+def in_runs(frames: Frames, length: int) -> Frames:
+    """The same frames, ``length`` of one symbol in a row: what is in the processor's caches is then used again."""
+    lines = Path(frames.path).read_bytes().splitlines()
+    by_symbol: dict[bytes, list[bytes]] = defaultdict(list)
+    for line in lines[frames.symbols :]:
+        by_symbol[line.split(b'"symbol":"', 1)[1].split(b'"', 1)[0]].append(line)
+    ordered = lines[: frames.symbols]
+    for start in range(0, max(map(len, by_symbol.values())), length):
+        for updates in by_symbol.values():
+            ordered += updates[start : start + length]
+    path = Path(frames.path).with_suffix(f".runs{length}.jsonl")
+    _write(path, [line.decode() for line in ordered])
+    return _described(f"{frames.name} in runs of {length}", path, frames.depth)
 
 
 def recorded_frames(folder: Path) -> list[Frames]:

@@ -13,7 +13,7 @@ import trustme
 
 from benchmarks import processes
 from benchmarks.environments import PEERS, Environment, Unavailable, ours, prepare
-from benchmarks.inputs import Frames, market_frames, recorded_frames
+from benchmarks.inputs import Frames, in_runs, market_frames, recorded_frames
 from benchmarks.processes import Failed, Side, Socket
 from benchmarks.results import Report, quantile
 
@@ -65,7 +65,7 @@ class Plan:
         return cls(
             rounds=2, passes=2, pass_seconds=1.0, updates=10_000, slow_updates=600,
             latency_seconds=2.0, latency_rates=(1_000, 5_000, 20_000),
-            memory_at=(20_000, 50_000, 100_000, 200_000), traced_at=(20_000, 50_000, 100_000), resyncs=10,
+            memory_at=(100_000, 500_000, 1_000_000, 5_000_000), traced_at=(20_000, 50_000, 100_000), resyncs=10,
         )  # fmt: skip
 
 
@@ -315,12 +315,37 @@ def symbols(bench: Bench) -> None:
     for count in bench.plan.symbols:
         frames = bench.market(10, symbols=count, levels=60)
         plural = "symbol" if count == 1 else "symbols"
+        if count == max(bench.plan.symbols):
+            measures.append(
+                _passes(bench, f"symbols/session/{count}/in-runs", f"{count} symbols, 16 updates of each in a row",
+                        bench.our_side("ours_handler", stage="session"), bench.know(in_runs(frames, 16)))
+            )  # fmt: skip
         measures += [
             _stream(bench, f"symbols/{count}", f"{count} {plural}, from the socket",
                     bench.our_socket(FAST, "receive_many"), frames, bench.plain),
             _passes(bench, f"symbols/session/{count}", f"{count} {plural}, the session alone",
                     bench.our_side("ours_handler", stage="session"), frames),
         ]  # fmt: skip
+    bench.interleave(measures, bench.plan.rounds)
+
+
+def stages(bench: Bench) -> None:
+    """Where the time goes, depth 10: each row does what the one before it does, and one thing more."""
+    frames = bench.market(10)
+    measures = [
+        _stream(bench, "stages/transport", "read the socket, cut the frames",
+                bench.our_side("bare_socket", library="ours"), frames, bench.plain),
+    ]  # fmt: skip
+    for stage, title in (
+        ("decode", "decode"),
+        ("book", "decode, apply, verify"),
+        ("session", "the session: that, and find the subscription, count, sort into feeds"),
+        ("feed", "the session, and a feed whose consumer receives each batch and reads the best price"),
+    ):
+        side = bench.our_side("ours_handler", stage=stage)
+        measures.append(_passes(bench, f"stages/{stage}", title, side, frames))
+    whole = bench.our_socket(FAST, "receive_many")
+    measures.append(_stream(bench, "stages/whole", "the whole client, from the socket", whole, frames, bench.plain))
     bench.interleave(measures, bench.plan.rounds)
 
 
@@ -440,6 +465,7 @@ SUITES: Final[dict[str, Callable[[Bench], None]]] = {
     "processing": processing,
     "allocations": allocations,
     "socket": socket,
+    "stages": stages,
     "symbols": symbols,
     "fan-out": fan_out,
     "latency": latency,

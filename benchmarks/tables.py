@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import statistics
+from typing import TYPE_CHECKING, Final
 
 from benchmarks.results import Report, Row, judge
 
@@ -61,6 +62,7 @@ def write(report: Report, folder: Path) -> list[Path]:
         "targets": _targets(report),
         "processing": _processing(report),
         "socket": _socket(report),
+        "profile": _profile(report),
         "scale": _list(report, ("symbols", "fan-out", "resync")),
         "latency": _latency(report),
         "memory": _list(report, ("memory", "allocations")),
@@ -123,6 +125,31 @@ def _socket(report: Report) -> list[str]:
 
     titles = ("depth 10", "depth 1000", "TLS, depth 10", "TLS, depth 1000")
     return _table(("µs per message", *titles), _pivot(report, "socket/", columns, key))
+
+
+_PROFILE: Final = (
+    ("read the socket, cut the frames", "transport", None),
+    ("decode a frame into its event", "decode", None),
+    ("apply the event to the book, verify the checksum", "book", "decode"),
+    ("find the subscription, note digits for the feeds' books, count, sort into feeds", "session", "book"),
+    ("hand over to the consumer, whose own book follows; it reads the best price", "feed", "session"),
+)
+
+
+def _profile(report: Report) -> list[str]:
+    """The stages by themselves: a row of the suite, less the row that it builds on. In CPU time."""
+    spent = {
+        row.id.partition("/")[2]: statistics.median(row.cpu or row.samples)
+        for row in report.rows.values()
+        if row.id.startswith("stages/")
+    }
+    if not spent:
+        return ["(not measured)"]
+    parts = [(title, spent[stage] - (spent[base] if base else 0.0)) for title, stage, base in _PROFILE]
+    rest = spent["whole"] - sum(cost for _, cost in parts)
+    parts.append(("the event loop: wake the reader and the consumer, once per batch", rest))
+    cells = [(title, _number(cost), f"{cost / spent['whole']:.0%}") for title, cost in parts]
+    return _table(("stage", "µs of CPU per message", ""), [*cells, ("the whole client", _number(spent["whole"]), "")])
 
 
 def _latency(report: Report) -> list[str]:

@@ -1,4 +1,4 @@
-"""A WebSocket library alone: it receives the same frames, and nothing is done with them."""
+"""A WebSocket library, or our transport, alone: it receives the same frames, and nothing is done with them."""
 
 from __future__ import annotations
 
@@ -43,6 +43,25 @@ async def websockets_trio(task: dict[str, Any], arrivals: common.Arrivals) -> No
                 arrivals.finish()
 
 
+async def ours(task: dict[str, Any], arrivals: common.Arrivals) -> None:
+    """Our own transport on websockets' core, without a client above it."""
+    from kraken_trio import Settings  # noqa: PLC0415 (only the one that is measured)
+    from kraken_trio.transport import Limits, sans_io  # noqa: PLC0415
+
+    known = Settings()
+    limits = Limits(
+        connect_timeout=known.connect_timeout, close_timeout=known.close_timeout, max_frame_bytes=known.max_frame_bytes
+    )
+    async with sans_io.connect(task["url"], ssl_context=_context(task), limits=limits) as transport:
+        await transport.send(wanted(task))
+        first = 1 + 2 * len(task["symbols"])
+        count = 0
+        while True:
+            count += len(await transport.receive())
+            if count > first and arrivals.many(count - first - arrivals.count):
+                arrivals.finish()
+
+
 def _context(task: dict[str, Any]) -> ssl.SSLContext | None:
     return ssl.create_default_context(cafile=task["authority"]) if task.get("authority") else None
 
@@ -50,7 +69,9 @@ def _context(task: dict[str, Any]) -> ssl.SSLContext | None:
 def main() -> None:
     task = common.job()
     trio.run(
-        {"trio-websocket": trio_websocket, "websockets": websockets_trio}[task["library"]], task, common.Arrivals(task)
+        {"trio-websocket": trio_websocket, "websockets": websockets_trio, "ours": ours}[task["library"]],
+        task,
+        common.Arrivals(task),
     )
 
 

@@ -1,10 +1,11 @@
-"""Our processing without a socket: the decoder, the decoder and an order book, and the whole session."""
+"""Our processing without a socket: the decoder; that and an order book; the whole session; that and a feed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kraken_trio import Book, OrderBook, Settings
+import trio
+from kraken_trio import Book, Feed, OrderBook, Overflow, Settings
 from kraken_trio.session import Session
 from kraken_trio.wire import v2
 from kraken_trio.wire.messages import Data
@@ -12,7 +13,7 @@ from kraken_trio.wire.messages import Data
 from benchmarks.sides import common
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 SETTINGS = Settings(request_rate=10_000.0, request_burst=5000)
 """Kraken's limits on requests are not what is measured."""
@@ -52,8 +53,8 @@ def session(snapshots: list[bytes], depth: int) -> tuple[Callable[[list[bytes]],
     ours = Session(SETTINGS, lambda: 0.0)
     ours.open(0.0)
     ours.connected(0.0)
-    for symbol in [frame.split(b'"symbol":"', 1)[1].split(b'"', 1)[0].decode() for frame in snapshots]:
-        ours.add(symbol, [Book(symbol, depth)], 0.0)
+    if snapshots:
+        ours.add("feed", [Book(_symbol(frame), depth) for frame in snapshots], 0.0)
     ours.receive(snapshots, 1, 0.0)
     receive = ours.receive
 
@@ -62,6 +63,30 @@ def session(snapshots: list[bytes], depth: int) -> tuple[Callable[[list[bytes]],
             receive(frames[start : start + BATCH], 1, 0.0)
 
     return run, ours
+
+
+async def feed(snapshots: list[bytes], depth: int) -> Callable[[list[bytes]], Awaitable[object]]:
+    """The session, and a consumer that has received each batch and looked at the best price."""
+    _, ours = session([], depth)
+    request = Book(_symbol(snapshots[0]), depth)
+    consumer = Feed([request], 1024, Overflow.BACKPRESSURE)
+    ours.add(consumer, consumer.requests, 0.0)
+    handle, offer, take = ours.receive, consumer._offer, consumer.receive_many
+
+    async def run(frames: list[bytes]) -> None:
+        for start in range(0, len(frames), BATCH):
+            offer(handle(frames[start : start + BATCH], 1, 0.0).deliver[consumer])
+            await take()
+            best = consumer.book(request.symbol).best_bid
+            assert best is not None
+            best.price  # noqa: B018 (reading it is the work)
+
+    await run(snapshots)
+    return run
+
+
+def _symbol(snapshot: bytes) -> str:
+    return snapshot.split(b'"symbol":"', 1)[1].split(b'"', 1)[0].decode()
 
 
 def main() -> None:
@@ -80,7 +105,10 @@ def main() -> None:
         last[:] = [ours]
         return run
 
-    passes.run(begin, common.chunks(updates))
+    if stage == "feed":
+        trio.run(passes.run_async, lambda: feed(snapshots, task["depth"]), common.chunks(updates))
+    else:
+        passes.run(begin, common.chunks(updates))
     for ours in last:
         seen = ours.statistics()
         assert seen.checksum_failures == seen.malformed == seen.late == 0
