@@ -27,6 +27,7 @@ from kraken_trio import (
     ProtocolError,
 )
 from kraken_trio.testing.model import ReferenceBook
+from tests.book.levels import wire_level
 
 Texts: TypeAlias = list[tuple[str, str]]
 
@@ -60,7 +61,11 @@ def _text(scaled: int, precision: int) -> str:
 
 
 def _levels(texts: Texts) -> tuple[Level, ...]:
-    return tuple(Level(Decimal(price), Decimal(qty)) for price, qty in texts)
+    """One as it comes off the wire, one as a program makes it, and so on."""
+    return tuple(
+        Level(Decimal(price), Decimal(qty)) if index % 2 or qty[0] in "NI" else wire_level(price, qty)
+        for index, (price, qty) in enumerate(texts)
+    )
 
 
 scales = st.builds(Scale, st.integers(0, 10), st.integers(0, 10), st.integers(1, 10**6) | st.integers(1, 10**17))

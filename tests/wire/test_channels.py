@@ -388,3 +388,10 @@ def test_recorded_frames_of_all_channels(captures: Path) -> None:
         Heartbeat,
     ]
     assert decoder.unknown == {"channel level3": 1}
+
+
+def test_data_is_compared_by_content_however_it_was_decoded() -> None:
+    fast, slow = Decoder().decode(BOOK_UPDATE), Decoder().decode(" " + BOOK_UPDATE)
+    assert type(fast) is not type(slow)
+    assert fast == slow
+    assert fast != BOOK_UPDATE

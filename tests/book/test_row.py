@@ -1,0 +1,86 @@
+"""What a level holds may be a frame's bytes, an integer, a text or a Decimal: a book makes the same of them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import example, given, strategies as st
+
+from kraken_trio import BookSnapshot, BookUpdate, Level, OrderBook, ProtocolError
+from kraken_trio.book import LeadingBook, row
+from tests.book.levels import wire_level
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+digits = st.text("0123456789", min_size=1, max_size=24)
+numbers = st.one_of(
+    st.builds(lambda whole, part: f"{int(whole)}.{part}", digits, digits),
+    st.builds(lambda whole: str(int(whole)), digits),
+    st.builds(lambda part: f"0.{part}", digits),
+    st.builds(lambda whole, part, power: f"{int(whole)}.{part}e{power}", digits, digits, st.integers(-50, 50)),
+    st.sampled_from(["0", "-0", "-0.0", "0.00000000", "0e5", "0E-40", "-1.5", "1e999999999", "0e-999999999", "9" * 41]),
+    st.just(f"0.{'0' * 60}"),
+)
+"""As JSON writes them."""
+
+EMPTY = BookSnapshot(symbol="A/B", bids=(wire_level("5.25", "1.0"),), asks=())
+
+
+def outcome(book: OrderBook, event: BookUpdate | BookSnapshot) -> object:
+    try:
+        book.apply(event)
+    except ProtocolError as error:
+        return type(error)
+    return book.bids, [str(level) for level in book.bids], book.checksum()
+
+
+@given(price=numbers, qty=numbers)
+@example("5.25", "0.00000000")
+@example("5.250", f"0.{'0' * 60}")
+@example("5", "12")
+def test_a_book_makes_the_same_of_a_number_however_it_is_held(price: str, qty: str) -> None:
+    made = [wire_level(price, qty), Level(Decimal(price), Decimal(qty))]
+    if len(price) <= 50 and len(qty) <= 50:
+        made.append(Level(price, qty))  # type: ignore[arg-type]  # a number in quotes
+    for wrap in (
+        lambda level: BookUpdate(symbol="A/B", bids=(level,), asks=()),
+        lambda level: BookSnapshot(symbol="A/B", bids=(level,), asks=()),
+    ):
+        outcomes = []
+        for level in made:
+            book = LeadingBook(10)
+            book.apply(EMPTY)
+            event: Any = wrap(level)
+            found = outcome(book, event)
+            outcomes.append(found if not isinstance(found, tuple) else (found[0], found[2]))
+            if isinstance(found, tuple):
+                # One that follows, with the notes of the one that led, and without.
+                for followed in (event, wrap(Level(level.price, level.qty))):
+                    follower = OrderBook(10)
+                    follower.apply(EMPTY)
+                    follower.follow(followed)
+                    assert [str(held) for held in follower.bids] == found[1]
+        assert outcomes[1:] == outcomes[:1] * (len(outcomes) - 1)
+
+
+@pytest.mark.parametrize("junk", [None, True, [1.5], {"price": 1}, "abc", "", 1.5, 10**41])
+@pytest.mark.parametrize("place", ["price", "qty"])
+@pytest.mark.parametrize("kind", [BookSnapshot, BookUpdate])
+def test_what_is_no_number_is_refused(kind: Callable[..., Any], place: str, junk: Any) -> None:
+    book = OrderBook(10)
+    book.apply(EMPTY)
+    level = Level(**{"price": Decimal(1), "qty": Decimal(1), place: junk})
+    with pytest.raises(ProtocolError, match="not a price or quantity"):
+        book.apply(kind(symbol="A/B", bids=(level,), asks=()))
+    assert not book.available
+
+
+def test_the_prices_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row, "_PRICES_KEPT", 5)
+    remembered = row._PriceRows()
+    for price in range(1, 100):
+        assert remembered[f"{price}.50".encode()] == (price * 100 + 50, 2, f"{price}50".encode())
+        assert len(remembered) <= 5
