@@ -84,3 +84,10 @@ def test_the_prices_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPa
     for price in range(1, 100):
         assert remembered[f"{price}.50".encode()] == (price * 100 + 50, 2, f"{price}50".encode())
         assert len(remembered) <= 5
+
+
+def test_a_book_that_leads_says_whether_it_is_crossed() -> None:
+    book = LeadingBook(10)
+    assert not book.lead(EMPTY)
+    assert book.lead(BookUpdate(symbol="A/B", bids=(), asks=(wire_level("5.25", "2.0"),)))
+    assert not book.lead(BookUpdate(symbol="A/B", bids=(wire_level("5.25", "0.0"),), asks=()))
