@@ -375,6 +375,7 @@ def latency(bench: Bench) -> None:
     sides: list[tuple[str, str, Side]] = [
         (name, f"kraken_trio: {name}, receive", bench.our_socket(name, "receive")) for name in TRANSPORTS
     ]
+    sides.append((f"{FAST}-many", f"kraken_trio: {FAST}, receive_many", bench.our_socket(FAST, "receive_many")))
     sides += [one for one in _peers(bench) if one[0] in ("cryptofeed", "nautilus-node")]
     measures = []
     for rate in bench.plan.latency_rates:
