@@ -27,20 +27,17 @@ _GIANT: Final = 10**MAX_DIGITS
 def number(value: Any) -> Decimal:
     """The number that a level holds, with its digits.
 
-    That is ``bytes`` as they stood in the frame if it had a point or an exponent there, an :class:`int` if it had
-    neither, a text if it stood in quotes, or a Decimal that a program made. Raises :class:`ProtocolError` if it is no
-    number.
+    It holds the text of the frame if there was a point or an exponent in it (or quotes around it), an :class:`int` if
+    there was neither, or a Decimal that a program made. Raises :class:`ProtocolError` if it is no number.
     """
     kind = type(value)
     if kind is Decimal:
         return value  # type: ignore[no-any-return]  # just asked
-    if kind is bytes:
-        return Decimal(value.decode())
-    if kind is int and -_GIANT < value < _GIANT:
-        return Decimal(value)
-    if kind is str and len(value) <= _MAX_TEXT:
+    if kind is str:
         with suppress(InvalidOperation):
             return Decimal(value)
+    elif kind is int and -_GIANT < value < _GIANT:
+        return Decimal(value)
     shown = "an integer of too many digits" if kind is int else printable(value, 40)
     msg = f"not a price or quantity: {shown}"
     raise ProtocolError(msg)

@@ -130,7 +130,7 @@ class _Noted:
     """What is noted in a level after it was made: what an order book found out about it, and the numbers once read."""
 
     __slots__ = ("_price_read", "_qty_read", "_row")
-    _row: tuple[int, int, bytes]
+    _row: tuple[int, int, str]
 
 
 class Level(_Noted, msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unknown_fields=True):

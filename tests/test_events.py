@@ -25,6 +25,7 @@ from kraken_trio import (
     Gap,
     InstrumentUpdate,
     Level,
+    OrderBook,
     OrderType,
     Pair,
     ProtocolError,
@@ -147,7 +148,7 @@ def test_a_level_holds_the_digits_of_the_wire_and_makes_its_numbers_when_they_ar
     frame = '{"channel":"book","type":"update","data":[{"symbol":"A/B","bids":[{"price":1.50,"qty":3}],"asks":[]}]}'
     message: Any = Decoder().decode(frame)
     level = message.events[0].bids[0]
-    assert (level._price, level._qty) == (b"1.50", 3)
+    assert (level._price, level._qty) == ("1.50", 3)
     assert repr(level) == "Level(price=Decimal('1.50'), qty=Decimal('3'))"
     assert level.price is level.price
     assert str(level.price) == "1.50"
@@ -162,7 +163,7 @@ def test_a_level_holds_the_digits_of_the_wire_and_makes_its_numbers_when_they_ar
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda level: pickle.loads(pickle.dumps(level))])
 def test_a_level_may_be_copied_before_and_after_it_was_read(copied: Callable[[Level], Level]) -> None:
-    level = msgspec.json.Decoder(Level, float_hook=str.encode).decode('{"price":1.50,"qty":0.00100}')
+    level = msgspec.json.Decoder(Level, float_hook=str).decode('{"price":1.50,"qty":0.00100}')
     before = copied(level)
     assert str(level) == "0.00100 @ 1.50"
     assert copied(level) == before == level
@@ -171,7 +172,7 @@ def test_a_level_may_be_copied_before_and_after_it_was_read(copied: Callable[[Le
 
 @pytest.mark.parametrize("junk", ["null", "true", "[1.5]", '{"a":1}', '"abc"', '""', "9" * 41])
 def test_what_is_no_number_is_found_out_when_it_is_read(junk: str) -> None:
-    level = msgspec.json.Decoder(Level, float_hook=str.encode).decode(f'{{"price":{junk},"qty":1.0}}')
+    level = msgspec.json.Decoder(Level, float_hook=str).decode(f'{{"price":{junk},"qty":1.0}}')
     assert "not a price or quantity" in repr(level)
     with pytest.raises(ProtocolError, match="not a price or quantity"):
         level.price  # noqa: B018 (it raises)
@@ -185,3 +186,12 @@ def test_a_level_has_nothing_else() -> None:
 
 def test_books_are_nothing_to_the_garbage_collector() -> None:
     assert not any(map(gc.is_tracked, (LEVEL, BookSnapshot(symbol="A/B", bids=(), asks=()))))
+
+
+def test_what_others_make_of_a_level() -> None:
+    """Programs that write events down see numbers as texts, whether they were read or not."""
+    level = msgspec.json.Decoder(Level, float_hook=str).decode('{"price":1.50,"qty":3}')
+    OrderBook(10).apply(BookSnapshot(symbol="A/B", bids=(level,), asks=()))
+    for _ in range(2):
+        assert msgspec.json.encode(level) == b'{"price":"1.50","qty":"3"}'
+        assert attrs.asdict(level) == {"price": Decimal("1.50"), "qty": Decimal(3)}

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 from zlib import crc32
 
 from kraken_trio._digits import MAX_DIGITS, wire_digits
-from kraken_trio.book.row import known_row, note, price_of, price_row, quantity, row_of
+from kraken_trio.book.row import note, price_row, quantity, row_of, texts_of
 from kraken_trio.book.side import CHECKED_LEVELS, Side
 from kraken_trio.errors import BookUnavailable, ChecksumMismatch, ProtocolError, printable
 from kraken_trio.events import BookSnapshot, BookUpdate, Gap, Level
@@ -205,15 +205,14 @@ class OrderBook:
                 except AttributeError:
                     key, decimals, token = row_of(level)
             else:
-                price, qty = level._price, level._qty  # type: ignore[attr-defined]  # noqa: SLF001 (what they hold)
-                key, decimals, token = price_row[price] if type(price) is bytes else price_of(price)
-                if type(qty) is bytes:
-                    amount = qty.replace(b".", b"").lstrip(b"0")
-                    if len(qty) > MAX_DIGITS or (amount and not amount.isdigit()):
-                        amount = quantity(qty)
-                else:
+                price, qty = level._price, level._qty  # type: ignore[attr-defined]  # noqa: SLF001 (what it holds)
+                if type(price) is not str or type(qty) is not str:
+                    price, qty = texts_of(level)
+                key, decimals, token = price_row[price]
+                amount = qty.replace(".", "").lstrip("0")
+                if len(qty) > MAX_DIGITS or (amount and not amount.isdecimal()):
                     amount = quantity(qty)
-                token = token + amount if amount else b""
+                token = token + amount if amount else ""
                 if notes:
                     note(level, (key, decimals, token))
             if decimals != self._decimals:
@@ -243,7 +242,7 @@ class OrderBook:
         if len(levels) > MAX_LEVELS:
             msg = f"a message with {len(levels)} levels of one side: at most {MAX_LEVELS}"
             raise ProtocolError(msg)
-        rows = [*map(known_row if known else row_of, levels)]
+        rows = [level._row if known and hasattr(level, "_row") else row_of(level) for level in levels]  # noqa: SLF001
         for decimals in {row[1] for row in rows}:
             self._widening(decimals)
         places = self._decimals

@@ -30,7 +30,7 @@ class Side:
 
     def __init__(self) -> None:
         self.keys: list[int] = []
-        self.tokens: list[bytes] = []
+        self.tokens: list[str] = []
         self.levels: list[Level] = []
         self.start: int = 0
         """Where the worst level is. What stands before it has been cut off."""
@@ -43,7 +43,9 @@ class Side:
         if self.touched:
             tokens = self.tokens
             whole = len(tokens) - self.start >= CHECKED_LEVELS
-            self._top = b"".join(tokens[: -CHECKED_LEVELS - 1 : -1] if whole else reversed(tokens[self.start :]))
+            self._top = "".join(
+                tokens[: -CHECKED_LEVELS - 1 : -1] if whole else reversed(tokens[self.start :])
+            ).encode()
             self.touched = False
         return self._top
 
@@ -56,7 +58,7 @@ class Side:
         first = self.start if limit is None else max(self.start, len(self.levels) - limit)
         return tuple(reversed(self.levels[first:]))
 
-    def load(self, keys: list[int], tokens: list[bytes], levels: list[Level]) -> None:
+    def load(self, keys: list[int], tokens: list[str], levels: list[Level]) -> None:
         """Forget everything and hold these, sorted by key."""
         self.keys, self.tokens, self.levels = keys, tokens, levels
         self.start = 0

@@ -335,9 +335,9 @@ _SNAPSHOT_STARTS: Final = '{"channel":"book","type":"snapshot",'
 _UPDATE_STARTS_BYTES: Final = _UPDATE_STARTS.encode()
 _SNAPSHOT_STARTS_BYTES: Final = _SNAPSHOT_STARTS.encode()
 
-# Numbers of levels stay the bytes that they are on the wire. Other types would not tell them from JSON's strings.
-_decode_update = msgspec.json.Decoder(_Updates, float_hook=str.encode).decode
-_decode_snapshot = msgspec.json.Decoder(_Snapshots, float_hook=str.encode).decode
+# Numbers of levels stay the texts that they are on the wire.
+_decode_update = msgspec.json.Decoder(_Updates, float_hook=str).decode
+_decode_snapshot = msgspec.json.Decoder(_Snapshots, float_hook=str).decode
 _decode_tree = msgspec.json.Decoder(float_hook=Decimal).decode
 # What a peer's bytes can make msgspec raise. RecursionError: deep nesting; UnicodeDecodeError is a ValueError.
 _REFUSED: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)

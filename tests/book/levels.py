@@ -1,4 +1,4 @@
-"""Levels as they come off the wire: with the bytes that stood there, rather than with Decimals of a program."""
+"""Levels as they come off the wire: with the texts that stood there, rather than with Decimals of a program."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 from kraken_trio import Level
 
-_decode = msgspec.json.Decoder(Level, float_hook=str.encode).decode
+_decode = msgspec.json.Decoder(Level, float_hook=str).decode
 
 
 def wire_level(price: str, qty: str) -> Level:

@@ -1,4 +1,4 @@
-"""What a level holds may be a frame's bytes, an integer, a text or a Decimal: a book makes the same of them."""
+"""What a level holds may be a text, an integer or a Decimal: a book makes the same of them."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_prices_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(row, "_PRICES_KEPT", 5)
     remembered = row._PriceRows()
     for price in range(1, 100):
-        assert remembered[f"{price}.50".encode()] == (price * 100 + 50, 2, f"{price}50".encode())
+        assert remembered[f"{price}.50"] == (price * 100 + 50, 2, f"{price}50")
         assert len(remembered) <= 5
 
 
