@@ -18,7 +18,7 @@ from __future__ import annotations
 import enum
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias, get_type_hints
 
 import attrs
 import msgspec
@@ -140,6 +140,7 @@ class Level(_Noted, msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unkn
     level that no book has checked they may be no number: reading it then raises :class:`~kraken_trio.ProtocolError`.)
     """
 
+    __attrs_attrs__: ClassVar[Any]
     if TYPE_CHECKING:
         price: Decimal
         """In the quote currency."""
@@ -197,6 +198,7 @@ Timestamp: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 class BookSnapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
     """A whole, verified book. Whatever you held of this symbol before is obsolete."""
 
+    __attrs_attrs__: ClassVar[Any]
     symbol: str
     bids: tuple[Level, ...]
     """Best (highest) first; at most ``depth`` of the request."""
@@ -216,6 +218,7 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unk
     more than once, and the last one holds. An empty side is unchanged.
     """
 
+    __attrs_attrs__: ClassVar[Any]
     symbol: str
     bids: tuple[Level, ...]
     """The changed bids, in the order of their changes; empty if none changed."""
