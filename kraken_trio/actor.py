@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
 from kraken_trio._nursery import open_hidden_nursery
-from kraken_trio.errors import ConnectError
+from kraken_trio.budget import Wait
+from kraken_trio.errors import ConnectError, printable
 from kraken_trio.events import Cause, ConnectionState, StateChange
 from kraken_trio.feed import Feed, Overflow
 from kraken_trio.transport import ConnectionLost, Limits
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Sequence
 
+    from kraken_trio.budget import Admission
     from kraken_trio.requests import Request
     from kraken_trio.session import Effects, Session
     from kraken_trio.settings import Settings
@@ -60,6 +63,7 @@ class Actor:
         connect: Connect,
         ssl_context: ssl.SSLContext | None,
         wall_ns: Callable[[], int],
+        admission: Admission,
     ) -> None:
         self.url = url
         self.name: str = url.partition("?")[0]
@@ -72,6 +76,7 @@ class Actor:
         self._connect = connect
         self._ssl_context = ssl_context
         self._wall_ns = wall_ns
+        self._admission = admission
         self._nursery: trio.Nursery | None = None
         self._feeds: dict[Feed, Waiter] = {}
         self._waiters: list[Waiter] = []
@@ -98,8 +103,11 @@ class Actor:
             close_timeout=settings.close_timeout,
             max_frame_bytes=settings.max_frame_bytes,
         )
-        self._do(self.session.open(trio.current_time()))
+        begin = self.session.open
         while self.ended is None:
+            await self._be_admitted(inf if is_started else trio.current_time() + settings.connect_timeout)
+            self._do(begin(trio.current_time()))
+            begin = self.session.retry
             try:
                 async with self._connect(self.url, ssl_context=self._ssl_context, limits=limits) as transport:
                     self._outbox.clear()
@@ -114,7 +122,26 @@ class Actor:
                 self._do(self.session.connect_failed(error, trio.current_time()))
             if self.ended is None:
                 await trio.sleep_until(self.session.reconnect_at)
-                self._do(self.session.retry(trio.current_time()))
+
+    async def _be_admitted(self, deadline: float) -> None:
+        """Wait until the connect budget allows an attempt. Raises :class:`ConnectError` if not by ``deadline``."""
+        wait: Wait | None = None
+        told: set[str] = set()
+        with trio.move_on_at(deadline):
+            while (wait := await self._admission.take()) is not None:
+                if wait.why not in told:
+                    told.add(wait.why)
+                    why = f"the next attempt to connect has to wait for {wait.seconds:.0f} s or longer: {wait.why}"
+                    self._do(self.session.budget_spent(why, trio.current_time()))
+                if trio.current_time() + wait.seconds > deadline:
+                    break  # it is known now that there will be none
+                await trio.sleep(wait.seconds)
+            else:
+                return
+        if wait is None:
+            wait = Wait(self._settings.connect_timeout, "the budget file does not answer")
+        msg = f"no attempt was made to connect to {printable(self.name)}: {wait.why}; try again in {wait.seconds:.0f} s"
+        raise ConnectError(msg, retry_after=wait.seconds)
 
     async def _serve(self, transport: Transport) -> None:
         """Serve a connection until it is lost, and tell the session."""

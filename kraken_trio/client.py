@@ -8,8 +8,12 @@ from contextlib import asynccontextmanager
 from copy import copy
 from typing import TYPE_CHECKING, get_args
 
+import trio
+
+from kraken_trio import budget
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.actor import Actor
+from kraken_trio.budget_file import BudgetFile
 from kraken_trio.errors import SubscriptionRejected
 from kraken_trio.feed import Feed, Overflow
 from kraken_trio.requests import Request
@@ -20,6 +24,7 @@ from kraken_trio.transport.choice import TransportName, choose
 from kraken_trio.transport.dial import check_tls
 
 if TYPE_CHECKING:
+    import os
     import ssl
     from collections.abc import AsyncIterator, Callable
 
@@ -139,6 +144,7 @@ async def open_client(
     settings: Settings = _DEFAULTS,
     ssl_context: ssl.SSLContext | None = None,
     transport: TransportName | Connect = "auto",
+    budget_file: str | os.PathLike[str] | None = None,
 ) -> AsyncIterator[Client]:
     """Connect to the exchange for the time of a block, and stay connected.
 
@@ -153,6 +159,11 @@ async def open_client(
     ``transport`` is how a WebSocket is opened. ``"websockets"`` is fast, and needs
     ``pip install 'kraken-trio[fast]'`` (else :class:`ImportError`); ``"trio-websocket"`` is always there; ``"auto"``
     takes the fast one if it is installed. It may also be a :class:`kraken_trio.transport.Connect` of your own.
+
+    All clients of the process together make at most 120 connection attempts in any 600 s
+    (``settings.connect_budget``); who has to wait for longer than ``settings.connect_timeout`` for the first one gets a
+    :class:`~kraken_trio.ConnectError` that says how long. With ``budget_file``, all processes of this host that name
+    the same file count together as well. It is made if it is not there; while it cannot be used, nobody connects.
     """
     if isinstance(transport, str):
         check_tls(parse_address(url), ssl_context)  # what is wrong with these is said here, whatever the settings
@@ -163,6 +174,8 @@ async def open_client(
         connect=choose(transport),
         wall_ns=time.time_ns,
         jitter=random.random,
+        budgets=budget.PROCESS,
+        budget_file=None if budget_file is None else BudgetFile(budget_file),
     ) as client:
         yield client
 
@@ -176,10 +189,24 @@ async def open_with(
     connect: Connect,
     wall_ns: Callable[[], int],
     jitter: Callable[[], float],
+    budgets: budget.Budgets | None = None,
+    budget_file: BudgetFile | None = None,
 ) -> AsyncIterator[Client]:
-    """:func:`open_client` with everything that is not deterministic as a parameter."""
+    """:func:`open_client` with everything that is not deterministic as a parameter.
+
+    Without ``budgets`` the client has its own, on the clock of this run of Trio.
+    """
     session = Session(settings, jitter)
-    actor = Actor(url, session=session, settings=settings, connect=connect, ssl_context=ssl_context, wall_ns=wall_ns)
+    budgets = budgets or budget.Budgets(trio.current_time)
+    actor = Actor(
+        url,
+        session=session,
+        settings=settings,
+        connect=connect,
+        ssl_context=ssl_context,
+        wall_ns=wall_ns,
+        admission=budget.Admission(url, settings.connect_budget, budgets, budget_file),
+    )
     async with open_hidden_nursery() as nursery:
         await nursery.start(actor.run, nursery)
         try:

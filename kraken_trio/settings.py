@@ -10,8 +10,12 @@ import cattrs
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["MAX_FRAME_BYTES", "Settings"]
+__all__ = ["CONNECT_WINDOW", "MAX_CONNECT_BUDGET", "MAX_FRAME_BYTES", "Settings"]
 
+CONNECT_WINDOW: Final = 600.0
+"""Seconds. Kraken's front door counts connection attempts in any ten minutes (PROTOCOL, section 1)."""
+MAX_CONNECT_BUDGET: Final = 120
+"""Attempts in any :data:`CONNECT_WINDOW`. About 150 make it ban the address; Kraken's own clients stop at 120."""
 MAX_FRAME_BYTES: Final = 8 * 1024 * 1024
 """No longer frame is decoded."""
 
@@ -78,6 +82,9 @@ class Settings:
     """For handing one frame to the network; a peer that takes nothing for so long is given up."""
 
     # Reconnecting. Kraken: at once a handful of times, then not faster than every 5 s; 150 connects in 10 min at most.
+    connect_budget: int = _bounded(MAX_CONNECT_BUDGET, "Kraken bans an address that connects 150 times in 600 s")
+    """No attempt is made while so many were made within 600 s, by all clients of the process together. 120 is the most;
+    a client with a lower number leaves the rest to the others."""
     quick_retries: int = _count(2)
     """How many attempts after a loss come quickly."""
     quick_delay: float = _seconds(0.5)

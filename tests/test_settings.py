@@ -112,6 +112,7 @@ CONTRADICTIONS = [
     ({"ban_delay": 601.0}, "ban_delay=601.0 must not exceed Settings.refused_delay_max=600.0"),
     ({"attempt_delay_max": 0.25}, "attempt_delay=0.5 must not exceed Settings.attempt_delay_max=0.25"),
     ({"max_frame_bytes": 8 * 1024 * 1024 + 1}, "max_frame_bytes must be at most 8388608, not 8388609"),
+    ({"connect_budget": 121}, "connect_budget must be at most 120, not 121: Kraken bans"),
 ]
 
 
@@ -136,6 +137,7 @@ def test_every_contradiction_is_named() -> None:
         {"unavailable_delay": 600.0, "ban_delay": 600.0},
         {"attempt_delay": 30.0},
         {"max_frame_bytes": MAX_FRAME_BYTES},
+        {"connect_budget": 1},
     ],
 )
 def test_what_only_nearly_contradicts_is_taken(values: dict[str, Any]) -> None:

@@ -106,6 +106,7 @@ class Session:
         """The current or last connection's number."""
         self.reconnect_at: float = inf
         """When to call :meth:`retry`; never while there is a connection, or after the end."""
+        self._is_waiting: bool = False  # for the connect budget
         self._last_frame: float = 0.0  # on the listening clock
         self._malformed_in_row: int = 0
         self._ping: tuple[int, float] | None = None  # the awaited one, and when it was sent
@@ -173,6 +174,15 @@ class Session:
 
     # The connection
 
+    def budget_spent(self, why: str, now: float) -> Effects:
+        """The attempt that is due, the first one or a later, has to wait for a reason of this program's own."""
+        self._now = now
+        if not self._is_waiting:
+            self._is_waiting = True
+            self._counters.budget_waits += 1
+        self._out.warnings.append(why)
+        return self._done()
+
     def open(self, now: float) -> Effects:
         """The client begins; a first attempt to connect is made now."""
         return self._begin(Cause.OPENED, now)
@@ -184,6 +194,7 @@ class Session:
     def _begin(self, cause: Cause, now: float) -> Effects:
         self._now = now
         self.reconnect_at = inf
+        self._is_waiting = False
         self._counters.attempts += 1
         self._advance(cause)
         return self._done()

@@ -22,6 +22,7 @@ class Counters:
     """The running numbers."""
 
     attempts: int = 0
+    budget_waits: int = 0
     connects: int = 0
     losses: int = 0
     frames: int = 0
@@ -68,6 +69,8 @@ class ClientStatistics:
 
     attempts: int
     """Connection attempts."""
+    budget_waits: int
+    """Those that had to wait, because too many had been made (:attr:`Settings.connect_budget`)."""
     connects: int
     """Connections made."""
     losses: int

@@ -241,6 +241,9 @@ class Client:
         self.outbox.clear()
         return self._call("disconnected", cause, detail, self.now, code=code)
 
+    def budget_spent(self, why: str) -> Effects:
+        return self._call("budget_spent", why, self.now)
+
     def retry(self) -> Effects:
         """Wait as long as the session wants to, and try."""
         self.now = max(self.now, self.session.reconnect_at)

@@ -517,6 +517,21 @@ def test_a_connection_whose_data_never_verifies_is_not_stable() -> None:
     assert waits == pytest.approx([0.25, 0.5, 5.0, 10.0, 20.0])
 
 
+def test_an_attempt_that_waits_for_the_budget_is_counted_once_and_told_with_every_reason() -> None:
+    client = Client()
+    client.lose()
+    state, due = client.state(), client.session.reconnect_at
+    for why in ("too many", "no file"):
+        client.budget_spent(why)
+    assert client.warnings == ["too many", "no file"]
+    assert (client.count("budget_waits"), client.count("attempts")) == (1, 1)
+    assert (client.state(), client.session.reconnect_at) == (state, due)
+    client.retry()
+    client.connect_failed(ConnectError("no route"))
+    client.budget_spent("too many")
+    assert (client.count("budget_waits"), client.count("attempts")) == (2, 2)
+
+
 # The end
 
 
