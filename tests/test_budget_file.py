@@ -94,8 +94,8 @@ def test_a_process_that_is_killed_while_it_counts_spoils_nothing(tmp_path: Path,
     for _ in range(10):
         assert killed.stdout.readline() == "taken\n"
     killed.send_signal(signal.SIGKILL)
-    said = 10 + killed.communicate()[0].count("taken")
-    assert killed.returncode == -signal.SIGKILL
+    said = 10 + killed.stdout.read().count("taken")
+    assert killed.wait() == -signal.SIGKILL
     go(other)
     taken = other.communicate()[0].count("taken")
     assert attempts(path) == 120

@@ -425,7 +425,6 @@ class Session:
 
     def _books(self, events: Sequence[BookSnapshot | BookUpdate]) -> None:
         """Nine tenths of all frames come this way: what is in order passes straight through."""
-        self._has_data = True
         subs, counters, deliver = self._registry.by_channel["book"], self._counters, self._out.deliver
         for event in events:
             sub = subs.get(event.symbol)
