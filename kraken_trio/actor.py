@@ -1,8 +1,9 @@
 """The one owner of the socket: reads, asks the session, does what it says.
 
-While there is a connection three tasks serve it. One reads, and while any feed is full it does not. One writes: nobody
-else does, because half a frame cannot be taken back. One wakes the session when its deadline has come. None of them
-ever raises what it can turn into a loss; a loss ends all three, and the connection is made again.
+While there is a connection three tasks serve it. One reads, and while any feed is full that must not lose anything it
+does not. One writes: nobody else does, because half a frame cannot be taken back. One wakes the session when its
+deadline has come. None of them ever raises what it can turn into a loss; a loss ends all three, and the connection is
+made again.
 
 Beside them a task per full feed waits for its consumer.
 """
@@ -271,6 +272,7 @@ class Actor:
     def add_feed(self, feed: Feed) -> Waiter:
         """Ask for what the feed wants. The waiter is done when there is an answer."""
         waiter = self._feeds[feed] = Waiter(error=self.ended)
+        feed._use(self.session.total)  # noqa: SLF001 (the actor's side of a feed)
         if self.ended is not None:
             waiter.done.set()
         else:

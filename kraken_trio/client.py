@@ -15,8 +15,8 @@ from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.actor import Actor
 from kraken_trio.budget_file import BudgetFile
 from kraken_trio.errors import SubscriptionRejected
-from kraken_trio.feed import Feed, Overflow
-from kraken_trio.requests import Request
+from kraken_trio.feed import Feed, Overflow, make_feed
+from kraken_trio.requests import Request, Trades
 from kraken_trio.session import Session
 from kraken_trio.settings import Settings
 from kraken_trio.transport.address import parse_address
@@ -87,16 +87,17 @@ class Client:
         what is known: for a book, a :class:`~kraken_trio.BookSnapshot` made from the verified local book.
 
         ``capacity`` is how many events may wait for the program, at least 1 and at most ``Settings.max_capacity``;
-        ``overflow`` says what happens then. With
-        ``Overflow.BACKPRESSURE`` a task that is to take events from two feeds in turn can wait for one while the other
-        is full, and so for nothing: give one ``subscribe`` all requests, or each feed a task.
+        ``overflow`` says what happens then. ``Overflow.CONFLATE`` with :class:`~kraken_trio.Trades` is a
+        :class:`ValueError`. With ``Overflow.BACKPRESSURE`` a task that is to take events from two feeds in turn can
+        wait for one while the other is full, and so for nothing: give one ``subscribe`` all requests, or each feed a
+        task.
 
         Raises :class:`~kraken_trio.ConnectError` when the exchange has refused us for good, and
         :class:`trio.ClosedResourceError` after the client's block was left.
         """
         actor = self._actor
         _check(requests, capacity, overflow, actor.max_capacity)
-        feed = Feed(requests, capacity, overflow)
+        feed = make_feed(requests, capacity, overflow)
         feed._on_close = lambda: actor.drop_feed(feed)  # noqa: SLF001 (feeds are made here)
         waiter = actor.add_feed(feed)
         try:
@@ -132,6 +133,13 @@ def _check(requests: tuple[Request, ...], capacity: int, overflow: Overflow, max
     if not isinstance(overflow, Overflow):
         msg = f"overflow={overflow!r}: one of {', '.join(map(str, Overflow))}"
         raise TypeError(msg)
+    trades = next((request for request in requests if isinstance(request, Trades)), None)
+    if overflow is Overflow.CONFLATE and trades is not None:
+        msg = (
+            f"{trades} with Overflow.CONFLATE: it keeps the latest state, and a trade is no state; give trades "
+            f"a subscribe of their own, with Overflow.DROP_OLDEST or Overflow.BACKPRESSURE"
+        )
+        raise ValueError(msg)
 
 
 _DEFAULTS = Settings()

@@ -401,7 +401,11 @@ class InstrumentUpdate:
 
 @attrs.frozen(kw_only=True)
 class StateChange:
-    """The client went from one state to another. Yielded to :class:`~kraken_trio.Lifecycle` subscriptions."""
+    """The client went from one state to another. Yielded to :class:`~kraken_trio.Lifecycle` subscriptions.
+
+    Each one's ``previous`` is the ``current`` of the one before. Where a full feed has made several changes one
+    (see :class:`~kraken_trio.Overflow`), it is from before the first to after the last, and may be there and back.
+    """
 
     previous: ConnectionState
     current: ConnectionState
@@ -429,11 +433,11 @@ class Gap:
     detail: str = ""
     """More about the cause, for people."""
     missed: int | None = None
-    """How many events are missing, where that is known."""
+    """How many events are missing, where that is known; for ``Cause.OVERFLOW`` always."""
     after_id: int | None = None
-    """For ``Cause.MISSED``: the ``trade_id`` of the last trade before the hole."""
+    """For ``Cause.MISSED``, and where trades were dropped: the ``trade_id`` of the last trade before the hole."""
     before_id: int | None = None
-    """For ``Cause.MISSED``: the ``trade_id`` of the first trade after the hole, which is the next one that comes. So
+    """Likewise the ``trade_id`` of the first trade after the hole, which is the next one that comes. So
     ``missed`` is their difference minus one; and None where ``before_id`` is not the larger one: there the exchange
     began to number its trades anew, and nobody knows how many are missing."""
     evidence: ChecksumMismatch | None = attrs.field(default=None, eq=False)

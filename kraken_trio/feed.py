@@ -2,7 +2,8 @@
 
 The actor offers events; what the channel has no room for waits in a backlog: the rest of one batch of frames, and what
 a loss, a start or a state adds, because the actor reads nothing more until the backlog is gone
-(``Overflow.BACKPRESSURE``) or the feed has failed (``Overflow.FAIL``).
+(``Overflow.BACKPRESSURE``) or the feed has failed (``Overflow.FAIL``). With the other policies a :mod:`buffer
+<kraken_trio._buffer>` takes over when the channel is full, until the program has taken all: it always has room.
 
 A consumer may be many events behind the client. So a feed has order books of its own, which follow the events as
 they are *received*: ``feed.book(symbol)`` is the book as of the last received event, not as of now.
@@ -14,20 +15,21 @@ import enum
 from collections import deque
 from copy import copy
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import trio
 
+from kraken_trio._buffer import Buffer, ConflatingBuffer, DroppingBuffer, Key, Total
 from kraken_trio.book import OrderBook
 from kraken_trio.errors import ConsumerTooSlow
 from kraken_trio.events import BookSnapshot, BookUpdate, Event, Gap
-from kraken_trio.requests import Book, Request, canonical_symbol
+from kraken_trio.requests import Book, Instruments, Request, canonical_symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-__all__ = ["Feed", "FeedStatistics", "Overflow"]
+__all__ = ["Feed", "FeedStatistics", "Overflow", "make_feed"]
 
 
 class Overflow(enum.Enum):
@@ -37,6 +39,19 @@ class Overflow(enum.Enum):
     """The client stops reading until there is room, so TCP slows the exchange, for all feeds of this client. Nothing
     is lost. A feed that holds it up for longer than ``Settings.stall_limit`` gets
     :class:`~kraken_trio.ConsumerTooSlow`."""
+    CONFLATE = "conflate"
+    """Nobody waits, and nothing fails: of what there is no room for, the latest state is kept: of each symbol's book,
+    ticker and candles, of the reference data, and of the client. A book comes as one
+    :class:`~kraken_trio.BookSnapshot`, made when it is received from the client's verified book, without a request to
+    the exchange; if that is not verified just then, its :class:`~kraken_trio.Gap` comes, and the snapshot later. The
+    events of one symbol and channel stay in order, but those of two may change places. A candle can be passed over
+    though it is finished. Refused for :class:`~kraken_trio.Trades`: a trade is no state."""
+    DROP_OLDEST = "drop oldest"
+    """Nobody waits, and nothing fails: the oldest events are dropped, and where they stood comes, for each channel and
+    symbol, one :class:`~kraken_trio.Gap` with ``cause=OVERFLOW``, which says how many. If there was another gap among
+    them, it has that one's cause, detail and evidence, and counts what was missing there, too. A book goes on with a
+    :class:`~kraken_trio.BookSnapshot` made from the client's verified book, without a request to the exchange, and
+    reference data likewise. Changes of the client's state are not dropped, but made one."""
     FAIL = "fail"
     """The feed gets :class:`~kraken_trio.ConsumerTooSlow` at once; no other feed notices."""
 
@@ -46,15 +61,22 @@ class FeedStatistics:
     """A feed's numbers, at one moment."""
 
     buffered: int
-    """Events that wait to be received."""
+    """Events that wait to be received. More than ``capacity``: by one batch of frames with ``BACKPRESSURE``, by one for
+    each symbol and channel with ``CONFLATE`` and ``DROP_OLDEST``."""
     capacity: int
     """What it was opened with."""
     high_water: int
     """The most events that have ever waited."""
     delivered: int
     """Events received by the program."""
+    dropped: int
+    """Events that the program never gets: dropped by ``DROP_OLDEST`` (its gaps tell of them), or left out at the end by
+    :class:`~kraken_trio.ConsumerTooSlow`."""
+    conflated: int
+    """Events in whose place the program gets a later one, or one made of several: with ``CONFLATE`` any; with
+    ``DROP_OLDEST`` gaps and changes of state."""
     held_seconds: float
-    """How long this feed has held up reading, all in all."""
+    """How long this feed has held up reading, all in all, up to now. Only ``BACKPRESSURE`` does."""
 
 
 class Feed(trio.abc.ReceiveChannel[Event]):
@@ -84,7 +106,10 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         self._offered = 0
         self._delivered = 0
         self._high_water = 0
+        self._dropped = 0
+        self._conflated = 0
         self._held_seconds = 0.0
+        self._held_since: float | None = None  # it holds up reading now
         self._on_close: Callable[[], None] = lambda: None
 
     # The program's side
@@ -173,7 +198,10 @@ class Feed(trio.abc.ReceiveChannel[Event]):
             capacity=self._capacity,
             high_water=self._high_water,
             delivered=self._delivered,
-            held_seconds=self._held_seconds,
+            dropped=self._dropped,
+            conflated=self._conflated,
+            held_seconds=self._held_seconds
+            + (0.0 if self._held_since is None else trio.current_time() - self._held_since),
         )
 
     def __repr__(self) -> str:
@@ -216,6 +244,9 @@ class Feed(trio.abc.ReceiveChannel[Event]):
 
     # The actor's side
 
+    def _use(self, total: Total) -> None:
+        """Whom to ask for a verified book, or for reference data, as of the last event that was offered."""
+
     def _offer(self, events: Sequence[Event]) -> bool:
         """Take ``events``, in order. False if some of them had to go to the backlog."""
         if self._is_ended:
@@ -238,7 +269,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
 
     async def _drain(self) -> None:  # noqa: ASYNC910 (it is called when there is a backlog)
         """Wait until the backlog is in the channel, or the feed has ended."""
-        started = trio.current_time()
+        self._held_since = started = trio.current_time()
         try:
             while self._backlog:
                 await self._send.send(self._backlog[0])
@@ -247,6 +278,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # it has ended; if its program is still there, it takes the backlog itself
         finally:
+            self._held_since = None
             self._held_seconds += trio.current_time() - started
 
     def _fail(self, error: Exception | None) -> None:
@@ -262,6 +294,104 @@ class Feed(trio.abc.ReceiveChannel[Event]):
 
     def _fail_too_slow(self, limit: float | None) -> None:
         waited = "and its policy is to fail" if limit is None else f"and held up reading for more than {limit:g} s"
+        self._dropped += len(self._backlog)
         self._drop_backlog()
         what = f"the feed's channel ({self._capacity} events) was full, {waited}"
         self._fail(ConsumerTooSlow(f"{what}: read faster (receive_many), or raise capacity"))
+
+
+class _BufferedFeed(Feed):
+    """A feed that always has room: what its channel has none for goes to a buffer, as :class:`Overflow` promises.
+
+    Either the channel or the buffer is in use, the other is empty.
+    """
+
+    def __init__(self, requests: Sequence[Request], capacity: int, overflow: Overflow) -> None:
+        super().__init__(requests, capacity, overflow)
+        self._total: Total = lambda _key: None
+        self._buffer: Buffer = _BUFFERS[overflow](
+            capacity,
+            [(r.channel, r.symbol) for r in self.requests if isinstance(r, Book | Instruments)],
+            self._ask,
+        )
+
+    async def receive(self) -> Event:
+        if self._buffer:
+            return (await self.receive_many(1))[0]
+        return await super().receive()
+
+    async def receive_many(self, max_events: int = 256) -> list[Event]:
+        buffer = self._buffer
+        if not buffer or max_events < 1:  # the latter is an error, which is said there
+            return await super().receive_many(max_events)
+        self._begin()
+        try:
+            await trio.lowlevel.checkpoint()
+        finally:
+            self._is_receiving = False
+        if not buffer:  # closed just now
+            return await super().receive_many(max_events)
+        before = len(buffer)
+        events = [buffer.pop()]
+        while buffer and len(events) < max_events:
+            events.append(buffer.pop())
+        self._offered += len(buffer) + len(events) - before  # made by the buffer, or dropped to make room for that
+        self._delivered += len(events)
+        self._count()
+        for event in events:
+            self._follow(event)
+        return events
+
+    def _use(self, total: Total) -> None:
+        self._total = total
+
+    def _ask(self, key: Key) -> Event | None:
+        return self._total(key)
+
+    def _offer(self, events: Sequence[Event]) -> bool:
+        if self._is_ended:
+            return True
+        buffer = self._buffer
+        before = len(buffer)
+        waiting = iter(events)
+        if not buffer:
+            send = self._send.send_nowait
+            for event in waiting:
+                try:
+                    send(event)
+                except trio.WouldBlock:
+                    before = self._move_to_buffer()
+                    buffer.offer(event)
+                    break
+                self._offered += 1
+        for event in waiting:
+            buffer.offer(event)
+        self._offered += len(buffer) - before
+        self._count()
+        return True
+
+    def _move_to_buffer(self) -> int:
+        """The channel is full: from now on the buffer is used. Returns how many events it has now."""
+        receive_nowait = self._receive.receive_nowait
+        for _ in range(self._capacity):
+            self._buffer.offer(receive_nowait())
+        return len(self._buffer)
+
+    def _count(self) -> None:
+        self._dropped, self._conflated = self._buffer.dropped, self._buffer.conflated
+        self._high_water = max(self._high_water, self._offered - self._delivered)
+
+    def _close(self) -> None:
+        self._buffer.clear()
+        super()._close()
+
+
+_BUFFERS: Final[Mapping[Overflow, Callable[[int, Collection[Key], Total], Buffer]]] = {
+    Overflow.CONFLATE: ConflatingBuffer,
+    Overflow.DROP_OLDEST: DroppingBuffer,
+}
+
+
+def make_feed(requests: Sequence[Request], capacity: int, overflow: Overflow) -> Feed:
+    """A feed of the right kind for ``overflow``."""
+    return (_BufferedFeed if overflow in _BUFFERS else Feed)(requests, capacity, overflow)

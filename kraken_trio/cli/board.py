@@ -126,6 +126,7 @@ class Board:
         self.buffered: int = 0
         """Events that wait for us."""
         self._resyncing: set[str] = set()
+        self._verified: set[str] = set()
         self._samples: deque[tuple[float, int]] = deque(maxlen=100)
 
     @property
@@ -168,10 +169,7 @@ class Board:
 
     def _take(self, event: Event) -> None:
         if isinstance(event, BookSnapshot):
-            again = "again" if event.symbol in self._resyncing else "for the first time"
-            self._resyncing.discard(event.symbol)
-            sizes = f"{len(event.bids)} bids, {len(event.asks)} asks"
-            self.note(Kind.BOOK, f"{event.symbol} verified {again}: {sizes}, checksum {event.checksum}")
+            self._snapshot(event)
         elif isinstance(event, Trade):
             self.trade_count += 1
             self.trades.append(event)
@@ -185,6 +183,15 @@ class Board:
         elif isinstance(event, StateChange):
             why = f": {event.detail}" if event.detail else ""
             self.note(Kind.STATE, f"{event.previous.value} → {event.current.value} ({event.cause.value}{why})")
+
+    def _snapshot(self, event: BookSnapshot) -> None:
+        again = "again" if event.symbol in self._verified else "for the first time"
+        if again == "again" and event.symbol not in self._resyncing:
+            return  # we were slow, and its updates came as one snapshot
+        self._resyncing.discard(event.symbol)
+        self._verified.add(event.symbol)
+        sizes = f"{len(event.bids)} bids, {len(event.asks)} asks"
+        self.note(Kind.BOOK, f"{event.symbol} verified {again}: {sizes}, checksum {event.checksum}")
 
     def _gaps(self, gaps: Sequence[Gap]) -> None:
         names = ", ".join(" ".join(filter(None, (gap.symbol, gap.channel))) or "everything" for gap in gaps)

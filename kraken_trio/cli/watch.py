@@ -12,6 +12,7 @@ from kraken_trio.cli.live import display
 from kraken_trio.cli.words import counted
 from kraken_trio.client import open_client
 from kraken_trio.errors import KrakenTrioError
+from kraken_trio.feed import Overflow
 from kraken_trio.requests import Book, Candles, Lifecycle, Ticker, Trades, canonical_symbol
 
 if TYPE_CHECKING:
@@ -57,10 +58,15 @@ async def watch(requests: Sequence[Request], url: str, *, seconds: float | None,
     Raises :class:`~kraken_trio.KrakenTrioError` when it cannot begin, or cannot go on.
     """
     board = Board("watch", url, requests, limit=seconds)
+    # Whoever looks wants what is now: if this machine is too slow for everything, the view must not fall behind.
+    with_trades = any(isinstance(request, Trades) for request in requests)
+    overflow = Overflow.DROP_OLDEST if with_trades else Overflow.CONFLATE
     async with open_client(url) as client, AsyncExitStack() as stack:
         try:
             with trio.fail_after(ANSWER_LIMIT):
-                feed = await stack.enter_async_context(client.subscribe(*requests, Lifecycle(), capacity=_CAPACITY))
+                feed = await stack.enter_async_context(
+                    client.subscribe(*requests, Lifecycle(), capacity=_CAPACITY, overflow=overflow)
+                )
         except trio.TooSlowError:
             msg = f"the exchange has not answered within {ANSWER_LIMIT:g} s; try again later"
             raise KrakenTrioError(msg) from None
@@ -81,10 +87,12 @@ async def watch(requests: Sequence[Request], url: str, *, seconds: float | None,
 
 def summary(board: Board, client: Client, feed: Feed) -> str:
     """One line about how it went."""
-    now = client.statistics()
+    now, taken = client.statistics(), feed.statistics()
+    passed_over = taken.dropped + taken.conflated
     return ", ".join(
         (
-            f"{board.elapsed:.0f} s: {counted(feed.statistics().delivered, 'event')}",
+            f"{board.elapsed:.0f} s: {counted(taken.delivered, 'event')}",
+            *([f"{passed_over:,} more passed over, to keep up"] if passed_over else []),
             f"{counted(now.checksums_verified, 'checksum')} verified",
             counted(now.checksum_failures, "mismatch", "mismatches"),
             counted(now.gaps, "gap"),

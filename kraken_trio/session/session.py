@@ -158,6 +158,15 @@ class Session:
             **attrs.asdict(self._counters),
         )
 
+    def total(self, key: tuple[str | None, str | None]) -> Event | None:
+        """What all events of a book (or of the reference data) so far amount to, as one event that starts anew.
+
+        ``key`` is the channel and the symbol. None while it is not known: then its feeds have been told by a gap.
+        """
+        channel, symbol = key
+        sub = None if channel is None else self._registry.subscriptions.get((channel, symbol))
+        return next(iter(sub.follower.start(sub.request)), None) if sub is not None else None
+
     # Wishes
 
     def add(self, feed: Hashable, requests: Sequence[Request], now: float) -> Effects:

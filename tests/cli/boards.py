@@ -87,7 +87,9 @@ class StillFeed:
         return self.books.get(symbol) or OrderBook(10)
 
     def statistics(self) -> FeedStatistics:
-        return FeedStatistics(buffered=3, capacity=10, high_water=3, delivered=12, held_seconds=0.0)
+        return FeedStatistics(
+            buffered=3, capacity=10, high_water=3, delivered=12, dropped=0, conflated=0, held_seconds=0.0
+        )
 
 
 def filled(book: BookSnapshot, depth: int = 10) -> OrderBook:

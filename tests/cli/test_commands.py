@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +154,29 @@ async def test_watch_on_a_screen() -> None:
 async def test_watch_ends_by_itself() -> None:
     async with open_exchange(rate=0) as exchange:
         text = await watching(exchange, seconds=0.05)
+    assert text.endswith("0 mismatches, 0 gaps, 1 connection\n")
+
+
+@pytest.mark.parametrize("channels", [("book", "ticker"), ("book", "trades")])
+async def test_watch_keeps_up_with_more_than_it_can_show(
+    channels: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_CAPACITY", 1)
+    stream = io.StringIO()
+    wanted = watch.requests_for(["BTC/USD"], channels, depth=10, interval=1, history=False)
+    with trio.fail_after(60):
+        async with open_exchange(rate=0) as exchange, open_hidden_nursery() as nursery:
+            nursery.start_soon(partial(watch.watch, wanted, exchange.url, seconds=None, stream=stream, screen=False))
+            await exchange.wait_until(lambda e: sum(map(len, e.subscriptions.values())) == len(wanted))
+            await exchange.publish(300, "BTC/USD")
+            book = exchange.book("BTC/USD", 1)
+            while f"BTC/USD {book.bids[0][0]} / {book.asks[0][0]}; subscribed" not in stream.getvalue():  # noqa: ASYNC110
+                await trio.sleep(0.01)  # a thread writes the stream
+            nursery.cancel_scope.cancel()
+    text = stream.getvalue()
+    assert " more passed over, to keep up, " in text
+    assert ("(overflow" in text) == ("trades" in channels)
+    assert text.count("for the first time") == 1
     assert text.endswith("0 mismatches, 0 gaps, 1 connection\n")
 
 

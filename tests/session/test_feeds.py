@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kraken_trio.events import ConnectionState, Gap
-from kraken_trio.requests import Book, Candles, Lifecycle, Request, Ticker, Trades
+from kraken_trio.events import BookSnapshot, ConnectionState, Gap, InstrumentUpdate
+from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Request, Ticker, Trades
 from kraken_trio.session.subscription import SubscriptionState
 from tests.session.driver import (
     BTC,
@@ -17,6 +17,8 @@ from tests.session.driver import (
     Market,
     ack,
     acks,
+    asset,
+    instruments,
     refusal,
     ticker,
     trades,
@@ -297,3 +299,33 @@ def test_what_rests_between_two_attempts_can_be_left_and_wanted_again() -> None:
     assert client.answers == {"two": {}}
     client.advance(100, heartbeat=1)
     assert client.requests() == []
+
+
+def test_what_a_book_amounts_to_is_known_while_it_is_verified() -> None:
+    client, market = Client(), Market()
+    total = client.session.total
+    assert total(("book", BTC)) is None  # nobody wants it
+    client.follow_book("feed", market)
+    client.receive(market.tick("7.00"))
+    now = total(("book", BTC))
+    assert isinstance(now, BookSnapshot)
+    assert now.bids[-1].qty == 7
+    assert now.checksum == market.checksum
+    assert total((None, None)) is None
+    client.receive(market.tick("8.00", spoil=1))
+    assert total(("book", BTC)) is None
+    assert client.kinds("feed")[-1] == "Gap checksum"
+
+
+def test_what_reference_data_amounts_to_is_known_until_some_is_lost() -> None:
+    client = Client()
+    client.follow("feed", Instruments())
+    assert client.session.total(("instrument", None)) is None
+    client.receive(instruments([asset("BTC"), asset("ETH")], kind="snapshot"))
+    client.receive(instruments([asset("ETH", "disabled")]))
+    now = client.session.total(("instrument", None))
+    assert isinstance(now, InstrumentUpdate)
+    assert now.snapshot
+    assert [(one.id, one.status) for one in now.assets] == [("BTC", "enabled"), ("ETH", "disabled")]
+    client.lose()
+    assert client.session.total(("instrument", None)) is None

@@ -15,7 +15,7 @@ async def a_client() -> None:
         assert_type(client.state, kt.ConnectionState)
         assert_type(await client.wait_for(kt.ConnectionState.SUBSCRIBED), kt.ConnectionState)
         assert_type(client.statistics(), kt.ClientStatistics)
-        async with client.subscribe(kt.Book("BTC/USD"), overflow=kt.Overflow.FAIL) as feed:
+        async with client.subscribe(kt.Book("BTC/USD"), overflow=kt.Overflow.CONFLATE) as feed:
             assert_type(feed, kt.Feed)
             assert_type(await feed.receive(), kt.Event)
             assert_type(await feed.receive_many(10), list[kt.Event])

@@ -1,0 +1,360 @@
+"""What a feed does with events for which its channel has no room, when nobody may be held up. Pure.
+
+A buffer takes over what waits in the full channel, and all that comes after it, until the program has taken everything;
+then the channel is used again. There are two, one for each policy:
+
+:class:`ConflatingBuffer` (``Overflow.CONFLATE``)
+    keeps what there was room for, and behind it, for each key, the latest state.
+:class:`DroppingBuffer` (``Overflow.DROP_OLDEST``)
+    drops the oldest, and remembers for each key what was dropped: one :class:`~kraken_trio.Gap`.
+
+A *key* is a channel and a symbol. The keys of books and of reference data are *summed*: what the program has is a sum
+of all events, and no update can be left out. When some were, the sum itself is asked for, ``total(key)``: the verified
+local book as a ``BookSnapshot``, as of the last event that was offered. It is None only if that key's last event was a
+gap: then the exchange will send the sum.
+
+Both keep the order of the events of each key; both are bounded, whatever comes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+import attrs
+
+from kraken_trio.errors import printable
+from kraken_trio.events import (
+    BookSnapshot,
+    BookUpdate,
+    Candle,
+    Cause,
+    Event,
+    Gap,
+    InstrumentUpdate,
+    StateChange,
+    TickerUpdate,
+    Trade,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+__all__ = ["Buffer", "ConflatingBuffer", "DroppingBuffer", "Key", "Total", "key_of"]
+
+Key: TypeAlias = tuple[str | None, str | None]
+"""Channel and symbol; of what the client itself tells, the event's class and None."""
+
+_CHANNELS: Final[Mapping[type, str]] = {
+    BookSnapshot: "book",
+    BookUpdate: "book",
+    Trade: "trade",
+    TickerUpdate: "ticker",
+    Candle: "ohlc",
+    InstrumentUpdate: "instrument",
+}
+
+
+def key_of(event: Event) -> Key:
+    """What ``event`` is about. Two events of different keys know nothing of each other."""
+    if isinstance(event, Gap):
+        return event.channel, event.symbol
+    channel = _CHANNELS.get(type(event))
+    if channel is None:
+        return f"({type(event).__name__})", None
+    return channel, getattr(event, "symbol", None)
+
+
+class Total(Protocol):
+    """The sum of all events of a summed key, as of now; None while it is not known."""
+
+    def __call__(self, key: Key, /) -> Event | None: ...
+
+
+class Buffer(Protocol):
+    """What waits for a program that is too slow."""
+
+    dropped: int
+    """Events of the exchange that were dropped; each is told of by a gap."""
+    conflated: int
+    """Events in whose place a later one of the same key, or one made of several, is delivered."""
+
+    def offer(self, event: Event) -> None:
+        """It has just come."""
+        ...
+
+    def pop(self) -> Event:
+        """The program takes one. There is one: see ``len()``."""
+        ...
+
+    def clear(self) -> None:
+        """Nobody takes any more."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+def _merged(first: Event | None, later: Event) -> Event:
+    """Two events of what the client itself tells, as one: where it was before both, and where it is after them."""
+    if isinstance(first, StateChange) and isinstance(later, StateChange):
+        return attrs.evolve(later, previous=first.previous)
+    return later
+
+
+@attrs.define
+class _Pending:
+    """One key's latest event, and how many it stands for."""
+
+    event: Event
+    count: int = 1
+
+
+class ConflatingBuffer:
+    """For each key the latest state.
+
+    While the queue has room, and nothing is pending, events are queued as they are. Then they become pending: one entry
+    per key, in the order in which the keys came to be pending, which is fair to each. What is pending is delivered
+    after what is queued. A sum is asked for as late as possible, when it is delivered.
+
+    Never more than ``capacity`` and one for each key.
+    """
+
+    def __init__(self, capacity: int, summed: Collection[Key], total: Total) -> None:
+        self._capacity = capacity
+        self._summed = frozenset(summed)
+        self._total = total
+        self._queue: deque[Event] = deque()
+        self._pending: OrderedDict[Key, _Pending] = OrderedDict()
+        self.dropped: int = 0
+        self.conflated: int = 0
+
+    def __len__(self) -> int:
+        return len(self._queue) + len(self._pending)
+
+    def offer(self, event: Event) -> None:
+        if not self._pending and len(self._queue) < self._capacity:
+            self._queue.append(event)
+            return
+        key = key_of(event)
+        pending = self._pending.get(key)
+        if pending is None:
+            self._pending[key] = _Pending(event)
+        else:
+            pending.event = _merged(pending.event, event)
+            pending.count += 1
+            self.conflated += 1
+
+    def pop(self) -> Event:
+        if self._queue:
+            return self._queue.popleft()
+        key, pending = self._pending.popitem(last=False)
+        if pending.count == 1 or key not in self._summed:
+            return pending.event
+        total = self._total(key)
+        return pending.event if total is None else total  # a gap, if there is no sum
+
+    def clear(self) -> None:
+        self._queue.clear()
+        self._pending.clear()
+
+
+@attrs.define
+class _Hole:
+    """What was dropped of one key, one after the other. ``event`` is what tells the program of it."""
+
+    key: Key
+    count: int = 0
+    """Dropped events of the exchange."""
+    missed: int | None = 0
+    """Those, and what the dropped gaps told of; None when one of these did not know."""
+    gaps: int = 0
+    gap: Gap | None = None
+    """The last one among them."""
+    own: Event | None = None
+    """What the client itself told: it is not dropped, but made one."""
+    after_id: int | None = None
+    """The trade before the first of them, where that is known."""
+    before_id: int | None = None
+    """The trade after the last of them, where that is known."""
+    epoch: int = 0
+    received_ns: int = 0
+
+    def add(self, event: Event) -> None:
+        self.epoch, self.received_ns = event.epoch, event.received_ns
+        after, self.before_id = _neighbours(event)
+        if not self.count and not self.gaps:
+            self.after_id = after
+        if isinstance(event, Gap):
+            self.gaps += 1
+            self.gap = event
+            self.missed = None if self.missed is None or event.missed is None else self.missed + event.missed
+        elif type(event) in _CHANNELS:
+            self.count += 1
+            self.missed = None if self.missed is None else self.missed + 1
+        else:
+            self.own = _merged(self.own, event)
+
+    @property
+    def event(self) -> Event:
+        if self.own is not None:
+            return self.own
+        if self.gap is not None and self.gaps == 1 and not self.count:
+            return self.gap
+        cause, evidence = Cause.OVERFLOW, None
+        detail = f"the feed was full, and {self.count} of its events were dropped"
+        if self.gap is not None:
+            # That it was too slow the program can see anywhere; what the exchange or the line did it hears only here.
+            cause, evidence = self.gap.cause, self.gap.evidence
+            detail += f", and {self.gaps} gaps, the last: {self.gap.detail or cause.value}"
+        channel, symbol = self.key
+        return Gap(
+            symbol=symbol,
+            cause=cause,
+            channel=channel,
+            detail=printable(detail),
+            missed=self.missed,
+            after_id=self.after_id,
+            before_id=self.before_id,
+            evidence=evidence,
+            epoch=self.epoch,
+            received_ns=self.received_ns,
+        )
+
+
+class DroppingBuffer:
+    """The latest events, and for each key, where older ones stood, a hole: one gap that tells how many.
+
+    The program takes the holes first, then the queue. Whatever of a key comes after its hole comes after its gap.
+
+    A program that is slow for ever must not get gaps only. So the holes are told in rounds: when a round begins, the
+    first of the queue is put in front, where it is not dropped any more. The round tells each hole once; what is in
+    front comes after it. What is dropped meanwhile adds to a hole that this round has yet to tell, or makes one for the
+    next. (To the key of the event in front its hole is told first, so that nothing can be added that came after it.)
+
+    When an update of a summed key is dropped, so are its later ones, up to its next snapshot or gap: nobody could apply
+    them. If there is none, whatever comes of it adds to its hole. When the hole is told its sum is asked for, and
+    queued as the last: it is exactly as of then, and what comes after it is queued after it. Such a snapshot is not
+    dropped: when it has become the first of the queue it is put in front instead. So after its gap a book comes as a
+    snapshot, however slow the program is.
+
+    Never more than ``capacity``, or one for each summed key and one, whichever is more; and one for each key.
+    """
+
+    def __init__(self, capacity: int, summed: Collection[Key], total: Total) -> None:
+        self._capacity = capacity
+        self._total = total
+        self._holes: OrderedDict[Key, _Hole] = OrderedDict()
+        self._round = 0  # how many of the holes are still to be told before what is in front
+        self._front: deque[Event] = deque()
+        self._queue: OrderedDict[int, Event] = OrderedDict()
+        self._number = 0  # of the last that was queued
+        self._where: dict[Key, deque[int]] = {key: deque() for key in summed}  # each summed key's numbers in the queue
+        self._made: set[int] = set()  # the numbers of the sums that were queued
+        self._broken: set[Key] = set()  # summed keys that have a hole, and nothing in the queue
+        self.dropped: int = 0
+        self.conflated: int = 0
+
+    def __len__(self) -> int:
+        return len(self._holes) + len(self._front) + len(self._queue)
+
+    def offer(self, event: Event) -> None:
+        key = key_of(event)
+        if key in self._broken:
+            self._lose(key, event)
+            return
+        self._enqueue(key, event)
+        while self._queue and len(self._front) + len(self._queue) > self._capacity:
+            self._drop_first()
+
+    def pop(self) -> Event:
+        if not self._front and not self._round:
+            self._begin_round()
+        if self._round:
+            self._round -= 1
+            key, hole = self._holes.popitem(last=False)
+            if key in self._broken:
+                self._mend(key)
+            return hole.event
+        return self._front.popleft() if self._front else self._take_first()[1]
+
+    def clear(self) -> None:
+        self._round = 0
+        self._holes.clear()
+        self._front.clear()
+        self._queue.clear()
+        self._made.clear()
+        self._broken.clear()
+        for numbers in self._where.values():
+            numbers.clear()
+
+    def _begin_round(self) -> None:
+        self._round = len(self._holes)
+        if self._round and self._queue:
+            key, event, _ = self._take_first()
+            self._front.append(event)
+            if key in self._holes:
+                self._holes.move_to_end(key, last=False)
+
+    def _mend(self, key: Key) -> None:
+        self._broken.discard(key)
+        total = self._total(key)
+        if total is not None:  # else its last event was a gap, and the exchange will send it
+            self._enqueue(key, total)
+            self._made.add(self._number)
+
+    def _enqueue(self, key: Key, event: Event) -> None:
+        self._number += 1
+        self._queue[self._number] = event
+        if key in self._where:
+            self._where[key].append(self._number)
+
+    def _take_first(self) -> tuple[Key, Event, bool]:
+        """The first of the queue, its key, and whether it may not be dropped."""
+        number, event = self._queue.popitem(last=False)
+        key = key_of(event)
+        if key in self._where:
+            self._where[key].popleft()
+        is_made = number in self._made
+        self._made.discard(number)
+        return key, event, is_made
+
+    def _drop_first(self) -> None:
+        key, event, is_made = self._take_first()
+        if is_made:
+            self._front.append(event)
+        else:
+            self._lose(key, event)
+            if key in self._where:
+                self._lose_what_follows(key)
+
+    def _lose_what_follows(self, key: Key) -> None:
+        numbers = self._where[key]
+        while numbers:
+            event = self._queue[numbers[0]]
+            if not _is_update(event):
+                return
+            del self._queue[numbers.popleft()]
+            self._lose(key, event)
+        self._broken.add(key)
+
+    def _lose(self, key: Key, event: Event) -> None:
+        hole = self._holes.get(key)
+        if type(event) in _CHANNELS:
+            self.dropped += 1
+        elif hole is not None:
+            self.conflated += 1
+        if hole is None:
+            hole = self._holes[key] = _Hole(key)
+        hole.add(event)
+
+
+def _neighbours(event: Event) -> tuple[int | None, int | None]:
+    """The numbers of the trades before and after it. Trades are numbered one by one, or a gap says so."""
+    if isinstance(event, Trade):
+        return event.trade_id - 1, event.trade_id + 1
+    return (event.after_id, event.before_id) if isinstance(event, Gap) else (None, None)
+
+
+def _is_update(event: Event) -> bool:
+    """Does it make sense only with all that was before it?"""
+    return isinstance(event, BookUpdate) or (isinstance(event, InstrumentUpdate) and not event.snapshot)

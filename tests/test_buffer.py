@@ -1,0 +1,548 @@
+"""What waits for a slow program: the two policies that hold nobody up, against an oracle that sees both sides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+import pytest
+from hypothesis import example, given, settings, strategies as st
+
+from kraken_trio._buffer import Buffer, ConflatingBuffer, DroppingBuffer, Key, key_of
+from kraken_trio.book import OrderBook
+from kraken_trio.errors import ChecksumMismatch
+from kraken_trio.events import (
+    Asset,
+    BookSnapshot,
+    BookUpdate,
+    Candle,
+    Cause,
+    ConnectionState,
+    Event,
+    Gap,
+    InstrumentUpdate,
+    Level,
+    OrderType,
+    Side,
+    StateChange,
+    TickerUpdate,
+    Trade,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Channel = Literal["book", "trade", "ticker", "ohlc", "instrument", "state", "unknown"]
+
+SYMBOLS = ("A/USD", "B/USD", "C/USD")
+SUMMED: tuple[Key, ...] = (*(("book", symbol) for symbol in SYMBOLS), ("instrument", None))
+KEYS = len(SUMMED) + 3 * len(SYMBOLS) + 2
+"""Every key that a world may use: three channels more, the client's state, and gaps of nobody knows what."""
+STATES: tuple[Channel, ...] = ("book", "ticker", "ohlc", "instrument", "state", "unknown")
+"""What can be conflated."""
+DAY = datetime(2024, 1, 1, tzinfo=UTC)
+ONE = Decimal(1)
+
+
+class World:
+    """The exchange and the client before the buffer: what is offered, and what is true at each moment."""
+
+    def __init__(self) -> None:
+        self.now = 0  # counts the events; each bears its number as received_ns
+        self.offered: list[Event] = []
+        self.newest: dict[Key, int] = {}
+        self.books: dict[str, OrderBook] = {symbol: OrderBook(5) for symbol in SYMBOLS}
+        self.book_at: dict[int, tuple[Level, ...]] = {}
+        self.assets: dict[str, Asset] = {}
+        self.assets_last = 0
+        self.assets_known = False
+        self.assets_at: dict[int, dict[str, Asset]] = {}
+        self.trade_ids: Counter[str] = Counter()
+        self.state = ConnectionState.DISCONNECTED
+
+    def total(self, key: Key) -> Event | None:
+        channel, symbol = key
+        if channel == "instrument":
+            assets = tuple(self.assets.values())
+            return self.instruments(assets, snapshot=True, at=self.assets_last) if self.assets_known else None
+        assert symbol is not None
+        book = self.books[symbol]
+        return book.snapshot() if book.available else None
+
+    def happen(self, channel: Channel, symbol: str, number: int, *, lost: bool) -> Event:
+        self.now += 1
+        event = self._event(channel, symbol, number, lost=lost)
+        self.offered.append(event)
+        self.newest[key_of(event)] = self.now
+        return event
+
+    def _event(self, channel: Channel, symbol: str, number: int, *, lost: bool) -> Event:
+        now = self.now
+        if channel == "state":
+            previous, self.state = self.state, list(ConnectionState)[number % 4]
+            return StateChange(previous=previous, current=self.state, cause=Cause.RETRY, received_ns=now)
+        if channel == "unknown":
+            return Gap(symbol=None, cause=Cause.MALFORMED, received_ns=now)
+        if channel == "book":
+            return self._book(symbol, number, lost=lost)
+        if channel == "instrument":
+            return self._instrument(number, lost=lost)
+        if channel == "trade":
+            return self._trade(symbol, number, lost=lost)
+        if lost:
+            return Gap(symbol=symbol, channel=channel, cause=Cause.MALFORMED, missed=1, received_ns=now)
+        if channel == "ticker":
+            return TickerUpdate(symbol=symbol, bid=ONE, bid_qty=ONE, ask=ONE, ask_qty=ONE, received_ns=now)
+        begin = DAY + timedelta(minutes=number)
+        return Candle(
+            symbol=symbol,
+            interval=1,
+            interval_begin=begin,
+            open=ONE,
+            high=ONE,
+            low=ONE,
+            close=ONE,
+            vwap=ONE,
+            volume=ONE,
+            trades=now,
+            received_ns=now,
+        )
+
+    def _book(self, symbol: str, number: int, *, lost: bool) -> Event:
+        book = self.books[symbol]
+        level = Level(Decimal(number), Decimal(self.now % 4))  # zero removes it
+        event: BookSnapshot | BookUpdate | Gap
+        if lost and book.available:
+            event = Gap(symbol=symbol, channel="book", cause=Cause.CHECKSUM, received_ns=self.now)
+        elif book.available:
+            event = BookUpdate(symbol=symbol, bids=(level,), asks=(), received_ns=self.now)
+        else:
+            bids = (Level(Decimal(number), ONE),)
+            event = BookSnapshot(symbol=symbol, bids=bids, asks=(), received_ns=self.now)
+        book.apply(event)
+        if book.available:
+            self.book_at[self.now] = book.bids
+        return event
+
+    def _instrument(self, number: int, *, lost: bool) -> Event:
+        if lost and self.assets_known:
+            self.assets_known = False
+            return Gap(symbol=None, channel="instrument", cause=Cause.MALFORMED, received_ns=self.now)
+        asset = Asset(id=str(number), status=str(self.now), precision=0, precision_display=0)
+        snapshot = not self.assets_known
+        if snapshot:
+            self.assets.clear()
+        self.assets_known = True
+        self.assets[asset.id] = asset
+        self.assets_last = self.now
+        self.assets_at[self.now] = dict(self.assets)
+        return self.instruments((asset,), snapshot=snapshot, at=self.now)
+
+    @staticmethod
+    def instruments(assets: tuple[Asset, ...], *, snapshot: bool, at: int) -> InstrumentUpdate:
+        return InstrumentUpdate(assets=assets, pairs=(), snapshot=snapshot, received_ns=at)
+
+    def _trade(self, symbol: str, number: int, *, lost: bool) -> Event:
+        if lost:
+            before = self.trade_ids[symbol]
+            self.trade_ids[symbol] += number
+            return Gap(
+                symbol=symbol,
+                channel="trade",
+                cause=Cause.MISSED,
+                missed=number,
+                after_id=before,
+                before_id=before + number + 1,
+                received_ns=self.now,
+            )
+        self.trade_ids[symbol] += 1
+        return Trade(
+            symbol=symbol,
+            side=Side.BUY,
+            price=ONE,
+            qty=ONE,
+            ord_type=OrderType.LIMIT,
+            trade_id=self.trade_ids[symbol],
+            timestamp=DAY,
+            received_ns=self.now,
+        )
+
+
+class Program:
+    """Takes events, and trusts nothing."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.taken: list[Event] = []
+        self.books = {symbol: OrderBook(5) for symbol in SYMBOLS}
+        self.assets: dict[str, Asset] | None = None
+        self.trade_ids: Counter[str] = Counter()
+        self.state = ConnectionState.DISCONNECTED
+        self.latest: Counter[Key] = Counter()
+
+    def take(self, event: Event) -> None:
+        key = key_of(event)
+        is_new = event.received_ns > self.latest[key]
+        # A snapshot may be made again of a book that has not changed since, and a gap may stand for what came before.
+        assert is_new or isinstance(event, Gap | BookSnapshot | InstrumentUpdate)
+        self.latest[key] = max(event.received_ns, self.latest[key])
+        self.taken.append(event)
+        match event:
+            case BookSnapshot() | BookUpdate():
+                book = self.books[event.symbol]
+                book.follow(event)  # an update to a book that is not there raises
+                assert book.bids == self.world.book_at[event.received_ns]
+            case InstrumentUpdate():
+                assert event.snapshot or self.assets is not None
+                self.assets = {} if self.assets is None or event.snapshot else self.assets
+                self.assets |= {asset.id: asset for asset in event.assets}
+                assert self.assets == self.world.assets_at[event.received_ns]
+            case Gap(channel="book", symbol=str() as symbol):
+                self.books[symbol].follow(event)
+            case Gap(channel="instrument"):
+                self.assets = None
+            case Gap(channel="trade", symbol=str() as symbol):
+                assert event.missed
+                assert event.after_id == self.trade_ids[symbol]
+                self.trade_ids[symbol] += event.missed
+                assert event.before_id == self.trade_ids[symbol] + 1
+            case Trade():
+                self.trade_ids[event.symbol] += 1
+                assert event.trade_id == self.trade_ids[event.symbol]  # nothing is missing that was not told of
+            case StateChange():
+                assert event.previous is self.state
+                self.state = event.current
+            case _:
+                pass
+
+    def assert_up_to_date(self) -> None:
+        """It has all that there is."""
+        world = self.world
+        for symbol, theirs in world.books.items():
+            ours = self.books[symbol]
+            assert ours.available == theirs.available
+            assert not ours.available or ours.bids == theirs.bids
+        assert self.assets == (world.assets if world.assets_known else None)
+        assert self.state is world.state
+        assert self.trade_ids == world.trade_ids
+
+
+Step = tuple[Channel, int, int, bool] | int
+"""Something happens; or the program takes so many."""
+
+
+def steps(*channels: Channel) -> st.SearchStrategy[list[Step]]:
+    # Few losses: what is long without one is where updates wait.
+    lost = st.sampled_from([False] * 7 + [True])
+    event = st.tuples(st.sampled_from(channels), st.integers(0, len(SYMBOLS) - 1), st.integers(1, 4), lost)
+    burst = st.lists(event, min_size=1, max_size=12)
+    taken = st.integers(1, 6).map(lambda number: [number])
+    return st.lists(burst | taken, max_size=24).map(lambda parts: [step for part in parts for step in part])
+
+
+def run(
+    make: type[ConflatingBuffer | DroppingBuffer], capacity: int, todo: list[Step]
+) -> tuple[World, Program, Buffer]:
+    world = World()
+    program = Program(world)
+    buffer = make(capacity, SUMMED, world.total)
+    play(buffer, program, todo)
+    assert len(buffer) == 0
+    return world, program, buffer
+
+
+def play(buffer: ConflatingBuffer | DroppingBuffer, program: Program, todo: list[Step]) -> None:
+    """Do all of it; then the program takes what is left."""
+    for step in todo:
+        if isinstance(step, int):
+            for _ in range(min(step, len(buffer))):
+                take(buffer, program)
+        else:
+            channel, symbol, number, lost = step
+            buffer.offer(program.world.happen(channel, SYMBOLS[symbol], number, lost=lost))
+        assert len(buffer) <= max(buffer._capacity, len(SUMMED) + 1) + KEYS
+    while buffer:
+        take(buffer, program)
+
+
+def take(buffer: Buffer, program: Program) -> None:
+    is_latest = isinstance(buffer, ConflatingBuffer) and not buffer._queue
+    event = buffer.pop()
+    if is_latest:  # of a key's state, and nothing older
+        newest = program.world.newest[key_of(event)]
+        assert event.received_ns == newest
+    program.take(event)
+
+
+def data(events: Iterable[Event]) -> list[Event]:
+    return [event for event in events if not isinstance(event, Gap | StateChange)]
+
+
+# Conflating
+
+
+@given(st.integers(1, 8), steps(*STATES))
+@settings(max_examples=300)
+def test_conflating_gives_the_latest_state_of_everything(capacity: int, todo: list[Step]) -> None:
+    world, program, buffer = run(ConflatingBuffer, capacity, todo)
+    program.assert_up_to_date()
+    assert len(program.taken) + buffer.conflated == len(world.offered)
+    assert buffer.dropped == 0
+
+
+@given(st.integers(1, 8), steps(*STATES))
+def test_while_there_is_room_events_are_as_they_are(extra: int, todo: list[Step]) -> None:
+    for make in (ConflatingBuffer, DroppingBuffer):
+        world, program, buffer = run(make, len(todo) + extra, todo)
+        assert list(map(id, program.taken)) == list(map(id, world.offered))
+        assert (buffer.dropped, buffer.conflated) == (0, 0)
+
+
+@given(st.integers(1, 6), steps(*STATES))
+def test_conflating_keeps_one_for_each_key(capacity: int, todo: list[Step]) -> None:
+    world, buffer = World(), ConflatingBuffer(capacity, SUMMED, lambda _key: None)
+    for step in todo:
+        if not isinstance(step, int):
+            buffer.offer(world.happen(step[0], SYMBOLS[step[1]], step[2], lost=step[3]))
+            assert len(buffer) <= capacity + len({key_of(event) for event in world.offered[capacity:]})
+
+
+def test_conflating_is_fair_to_each_key() -> None:
+    world = World()
+    buffer = ConflatingBuffer(1, SUMMED, world.total)
+    counts: Counter[str | None] = Counter()
+    for number in range(300):
+        for _ in range(50):
+            buffer.offer(world.happen("ticker", "A/USD", 1, lost=False))
+        buffer.offer(world.happen("ticker", "B/USD", 1, lost=False))
+        buffer.offer(world.happen("book", "C/USD", 1 + number % 3, lost=False))
+        counts[key_of(buffer.pop())[1]] += 1
+    assert all(counts[symbol] >= 99 for symbol in SYMBOLS)
+
+
+def test_a_book_is_conflated_to_a_snapshot_as_of_when_it_is_taken() -> None:
+    world = World()
+    program = Program(world)
+    buffer = ConflatingBuffer(2, SUMMED, world.total)
+    for number in (1, 2, 3, 4):
+        buffer.offer(world.happen("book", "A/USD", number, lost=False))
+    program.take(buffer.pop())
+    program.take(buffer.pop())
+    buffer.offer(world.happen("book", "A/USD", 3, lost=False))  # there is room; but it must not overtake what waits
+    program.take(buffer.pop())
+    assert [type(event) for event in program.taken] == [BookSnapshot, BookUpdate, BookSnapshot]
+    assert not buffer
+    assert buffer.conflated == 2
+    buffer.offer(world.happen("book", "A/USD", 2, lost=False))
+    assert isinstance(buffer.pop(), BookUpdate)
+
+
+def test_a_single_pending_event_is_taken_as_it_is() -> None:
+    world = World()
+    buffer = ConflatingBuffer(1, SUMMED, world.total)
+    first, second = (world.happen("book", "A/USD", 1, lost=False) for _ in range(2))
+    buffer.offer(first)
+    buffer.offer(second)
+    assert (buffer.pop(), buffer.pop()) == (first, second)
+
+
+def test_a_book_that_is_not_verified_when_it_is_taken_comes_as_its_gap_and_later_as_a_snapshot() -> None:
+    world = World()
+    program = Program(world)
+    buffer = ConflatingBuffer(1, SUMMED, world.total)
+    for lost in (False, False, True):
+        buffer.offer(world.happen("book", "A/USD", 1, lost=lost))
+    program.take(buffer.pop())
+    gap = buffer.pop()
+    assert gap is world.offered[-1]
+    program.take(gap)
+    buffer.offer(world.happen("book", "A/USD", 1, lost=False))
+    program.take(buffer.pop())
+    program.assert_up_to_date()
+
+
+def test_changes_of_state_become_one_from_the_first_to_the_last() -> None:
+    for make in (ConflatingBuffer, DroppingBuffer):
+        world = World()
+        buffer = make(1, SUMMED, world.total)
+        changes = [world.happen("state", "", number, lost=False) for number in (0, 1, 2, 3, 1)]
+        for change in changes:
+            buffer.offer(change)
+        taken = [buffer.pop() for _ in range(len(buffer))]
+        assert len(taken) == 2
+        assert buffer.conflated == 3
+        assert buffer.dropped == 0
+        one, other = taken
+        assert isinstance(one, StateChange)
+        assert isinstance(other, StateChange)
+        assert (one.previous, other.current) == (ConnectionState.DISCONNECTED, ConnectionState.CONNECTING)
+        assert one.current is other.previous
+
+
+# Dropping
+
+ALL: tuple[Channel, ...] = (*STATES, "trade")
+
+
+@given(st.integers(1, 40), steps(*ALL))
+@settings(max_examples=300)
+@example(1, [("book", 0, 1, False)] * 3 + [("book", 1, 1, False)] * 3 + [1, ("book", 0, 2, False), 1])
+def test_dropping_tells_of_everything_that_it_drops(capacity: int, todo: list[Step]) -> None:
+    world, program, buffer = run(DroppingBuffer, capacity, todo)
+    program.assert_up_to_date()
+    offered = {id(event) for event in world.offered}
+    delivered = [event for event in data(program.taken) if id(event) in offered]
+    assert buffer.dropped == len(data(world.offered)) - len(delivered)
+    for symbol in SYMBOLS:
+        # Here every gap knows its number, and told it: the exchange's own gaps one each.
+        mine = [event for event in program.taken if key_of(event) == ("ticker", symbol)]
+        told = sum((event.missed or 0) if isinstance(event, Gap) else 1 for event in mine)
+        assert told == sum(key_of(event) == ("ticker", symbol) for event in world.offered)
+
+
+@given(st.integers(1, 40), steps(*ALL))
+def test_dropping_keeps_the_order_of_the_exchange_also_between_symbols(capacity: int, todo: list[Step]) -> None:
+    world, program, _ = run(DroppingBuffer, capacity, todo)
+    offered = {id(event) for event in world.offered}
+    latest = 0
+    for event in data(program.taken):
+        # A snapshot that the client made may be older than its place, if its book has not changed since.
+        if id(event) in offered:
+            assert event.received_ns > latest
+        latest = max(latest, event.received_ns)
+
+
+@given(st.integers(1, 40), steps(*ALL))
+def test_after_its_gap_a_book_comes_as_a_snapshot(capacity: int, todo: list[Step]) -> None:
+    _, program, _ = run(DroppingBuffer, capacity, todo)
+    for key in SUMMED:
+        mine = [event for event in program.taken if key_of(event) == key]
+        for before, after in pairwise(mine):
+            if isinstance(before, Gap):
+                # Two gaps: the exchange's own, after ours.
+                assert isinstance(after, Gap | BookSnapshot) or (isinstance(after, InstrumentUpdate) and after.snapshot)
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 5, 50])
+@pytest.mark.parametrize(
+    "channels", [("book",), ("trade",), ("instrument",), ("book", "trade", "ticker", "instrument")]
+)
+def test_a_program_that_is_always_too_slow_still_gets_on(capacity: int, channels: tuple[Channel, ...]) -> None:
+    world = World()
+    program = Program(world)
+    buffer = DroppingBuffer(capacity, SUMMED, world.total)
+    for number in range(200):
+        for step in range(2 * capacity + len(channels) * len(SYMBOLS)):
+            channel, symbol = channels[step % len(channels)], SYMBOLS[step // len(channels) % len(SYMBOLS)]
+            buffer.offer(world.happen(channel, symbol, 1 + (step + number) % 4, lost=False))
+        program.take(buffer.pop())
+    keys = {key_of(event) for event in world.offered}
+    runs = [len(list(run)) for is_gap, run in groupby(isinstance(event, Gap) for event in program.taken) if is_gap]
+    assert max(runs) <= 2 * len(keys)
+    assert len(data(program.taken)) >= len(program.taken) // (2 * len(keys) + 1)
+    for key in keys & set(SUMMED):
+        assert any(key_of(event) == key for event in data(program.taken))
+
+
+def test_where_the_oldest_stood_is_a_gap() -> None:
+    world = World()
+    buffer = DroppingBuffer(3, SUMMED, world.total)
+    for symbol in (0, 1, 0, 0, 1, 2):
+        buffer.offer(world.happen("trade", SYMBOLS[symbol], 1, lost=False))
+    taken = [buffer.pop() for _ in range(len(buffer))]
+    one, other = taken[:2]
+    assert isinstance(one, Gap)
+    assert isinstance(other, Gap)
+    assert (one.symbol, one.channel, one.cause, one.missed) == ("A/USD", "trade", Cause.OVERFLOW, 2)
+    assert (one.received_ns, one.epoch, one.after_id, one.before_id) == (3, 0, 0, 3)
+    assert one.detail == "the feed was full, and 2 of its events were dropped"
+    assert (other.symbol, other.missed) == ("B/USD", 1)
+    assert taken[2:] == world.offered[3:]
+    assert buffer.dropped == 3
+
+
+def test_the_snapshot_is_made_when_the_gap_is_taken_and_updates_go_on_after_it() -> None:
+    world = World()
+    program = Program(world)
+    buffer = DroppingBuffer(4, SUMMED, world.total)
+    for number in range(6):
+        buffer.offer(world.happen("book", "A/USD", 1 + number % 4, lost=False))
+    buffer.offer(world.happen("ticker", "B/USD", 1, lost=False))
+    program.take(buffer.pop())
+    for number in range(2):
+        buffer.offer(world.happen("book", "A/USD", 1 + number, lost=False))
+    while buffer:
+        program.take(buffer.pop())
+    assert [type(event) for event in program.taken] == [Gap, TickerUpdate, BookSnapshot, BookUpdate, BookUpdate]
+    assert isinstance(program.taken[0], Gap)
+    assert program.taken[0].missed == 6
+    program.assert_up_to_date()
+
+
+def test_the_exchanges_own_snapshot_is_enough() -> None:
+    world = World()
+    buffer = DroppingBuffer(3, SUMMED, lambda _key: pytest.fail("nobody needs it"))
+    for lost in (False, False, True, False, False):
+        buffer.offer(world.happen("book", "A/USD", 1, lost=lost))
+    taken = [buffer.pop() for _ in range(len(buffer))]
+    assert [type(event) for event in taken] == [Gap, Gap, BookSnapshot, BookUpdate]
+    assert taken[1:] == world.offered[2:]
+
+
+def test_a_dropped_gap_is_told_with_the_numbers_of_both() -> None:
+    def gap(missed: int | None, **what: Any) -> Gap:
+        gap = Gap(symbol="A/USD", channel="trade", cause=Cause.MISSED, missed=missed, detail="5 to 8")
+        return attrs.evolve(gap, **what)
+
+    def told(*events: Event) -> Gap:
+        buffer = DroppingBuffer(1, (), lambda _key: None)
+        for event in (*events, World().happen("ticker", "B/USD", 1, lost=False)):
+            buffer.offer(event)
+        first = buffer.pop()
+        assert isinstance(first, Gap)
+        assert buffer.dropped == sum(not isinstance(event, Gap) for event in events)
+        assert buffer.conflated == sum(isinstance(event, Gap) for event in events[1:])
+        return first
+
+    trade = World().happen("trade", "A/USD", 1, lost=False)
+    alone = gap(4)
+    assert told(alone) is alone
+    both = told(trade, gap(4), trade)
+    assert (both.cause, both.missed) == (Cause.MISSED, 6)
+    assert both.detail == "the feed was full, and 2 of its events were dropped, and 1 gaps, the last: 5 to 8"
+    assert told(trade, gap(4), gap(None), trade).missed is None
+    mismatch = ChecksumMismatch(BookSnapshot(symbol="A/USD", bids=(), asks=()), expected=1, computed=2, hashed="12")
+    grave = told(gap(4), gap(1, cause=Cause.CHECKSUM, evidence=mismatch), trade)
+    assert (grave.cause, grave.evidence, grave.missed) == (Cause.CHECKSUM, mismatch, 6)
+    assert "checksum" in told(trade, gap(None, cause=Cause.CHECKSUM, detail="")).detail
+    assert len(told(trade, gap(None, detail="x" * 200)).detail) == 200
+
+
+@pytest.mark.parametrize("make", [ConflatingBuffer, DroppingBuffer])
+@given(capacity=st.integers(1, 8), before=steps(*STATES), after=steps(*STATES))
+def test_when_it_is_cleared_it_is_as_new(
+    make: type[ConflatingBuffer | DroppingBuffer], capacity: int, before: list[Step], after: list[Step]
+) -> None:
+    world = World()
+
+    def total(key: Key) -> Event | None:
+        return world.total(key)
+
+    buffer = make(capacity, SUMMED, total)
+    for step in before:
+        if isinstance(step, int):
+            for _ in range(min(step, len(buffer))):
+                buffer.pop()
+        else:
+            buffer.offer(world.happen(step[0], SYMBOLS[step[1]], step[2], lost=step[3]))
+    buffer.clear()
+    assert not buffer
+    world = World()
+    program = Program(world)
+    play(buffer, program, after)
+    _, other, _ = run(make, capacity, after)
+    assert program.taken == other.taken
