@@ -32,6 +32,7 @@ from kraken_trio.events import (
     Pair,
     Side,
     StateChange,
+    StatusUpdate,
     TickerUpdate,
     Trade,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "Settings",
     "Side",
     "StateChange",
+    "StatusUpdate",
     "SubscriptionRejected",
     "SubscriptionState",
     "Ticker",

@@ -50,6 +50,17 @@ class Client:
         """Where the client stands now."""
         return self._actor.session.state
 
+    @property
+    def system_status(self) -> str | None:
+        """What the exchange last said of its engine: ``online``, ``maintenance``, ``cancel_only``, …; None before that.
+
+        Every connection begins with it. While there is none, and until the next one has said it anew, this is the last
+        word of the one before; :class:`~kraken_trio.StatusUpdate` events have the connection's number with it.
+        While it is ``maintenance`` or ``cancel_only``, no attempt to reconnect comes sooner than after
+        ``Settings.retry_delay``.
+        """
+        return self._actor.session.system_status
+
     def statistics(self) -> ClientStatistics:
         """All numbers, as of now."""
         return self._actor.session.statistics()

@@ -41,6 +41,7 @@ __all__ = [
     "Pair",
     "Side",
     "StateChange",
+    "StatusUpdate",
     "TickerUpdate",
     "Trade",
 ]
@@ -417,6 +418,28 @@ class StateChange:
 
 
 @attrs.frozen(kw_only=True)
+class StatusUpdate:
+    """What the exchange says of its engine. Yielded to :class:`~kraken_trio.Lifecycle` subscriptions.
+
+    It comes once per connection, which says it first of all, and whenever any of it changes. It says nothing of the
+    data: a book that can be read is verified, whatever the status.
+    """
+
+    system: str
+    """``online``; ``maintenance``: no trading, no cancelling; ``cancel_only``, ``post_only``: no matching;
+    ``limit_only``; or something new."""
+    version: str = ""
+    """Of the exchange's service."""
+    api_version: str = ""
+    """``v2``."""
+    notices: tuple[str, ...] = ()
+    """Upcoming maintenance and emergencies, each as the exchange's JSON text, made printable: at most 16 of at most 500
+    characters."""
+    epoch: int = 0
+    received_ns: int = 0
+
+
+@attrs.frozen(kw_only=True)
 class Gap:
     """Here events are missing, or may be. It stands exactly where they would have stood.
 
@@ -446,5 +469,7 @@ class Gap:
     received_ns: int = 0
 
 
-Event: TypeAlias = BookSnapshot | BookUpdate | Trade | TickerUpdate | Candle | InstrumentUpdate | StateChange | Gap
+Event: TypeAlias = (
+    BookSnapshot | BookUpdate | Trade | TickerUpdate | Candle | InstrumentUpdate | StateChange | StatusUpdate | Gap
+)
 """Anything that a feed may yield."""

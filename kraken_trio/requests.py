@@ -147,7 +147,12 @@ class Instruments:
 
 @attrs.frozen
 class Lifecycle:
-    """The client's own state: a :class:`~kraken_trio.StateChange` for every change. Nothing is sent to the exchange."""
+    """How client and exchange are. Nothing is sent to the exchange.
+
+    A :class:`~kraken_trio.StateChange` for every change of the client's own state; and a
+    :class:`~kraken_trio.StatusUpdate` for what the exchange says of its engine: first its last word, if there has been
+    any, then one per connection and change.
+    """
 
     channel: ClassVar[None] = None
 

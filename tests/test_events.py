@@ -31,6 +31,7 @@ from kraken_trio import (
     ProtocolError,
     Side,
     StateChange,
+    StatusUpdate,
     TickerUpdate,
     Trade,
 )
@@ -75,6 +76,7 @@ def make() -> list[Any]:
         ),
         InstrumentUpdate(assets=(ASSET,), pairs=(PAIR,)),
         StateChange(previous=ConnectionState.CONNECTING, current=ConnectionState.RESYNCING, cause=Cause.CONNECTED),
+        StatusUpdate(system="online"),
         Gap(symbol="A/B", cause=Cause.SILENCE),
     ]
 

@@ -21,6 +21,7 @@ from kraken_trio.events import (
     Gap,
     Level,
     StateChange,
+    StatusUpdate,
     TickerUpdate,
     Trade,
 )
@@ -183,6 +184,9 @@ class Board:
         elif isinstance(event, StateChange):
             why = f": {event.detail}" if event.detail else ""
             self.note(Kind.STATE, f"{event.previous.value} → {event.current.value} ({event.cause.value}{why})")
+        elif isinstance(event, StatusUpdate):
+            notices = "".join(f"; {notice}" for notice in event.notices)
+            self.note(Kind.STATE, f"the exchange is {event.system}{notices}")
 
     def _snapshot(self, event: BookSnapshot) -> None:
         again = "again" if event.symbol in self._verified else "for the first time"

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import attrs
 
 from kraken_trio.events import Cause
-from kraken_trio.requests import Trades
+from kraken_trio.requests import Lifecycle, Trades
 from kraken_trio.session.flights import Flight, Flights
 from kraken_trio.session.subscription import Key, Step, Subscription, key_of
 from kraken_trio.session.timing import Pacer, Timers, growing
@@ -65,6 +65,11 @@ class FeedEntry:
     """What the exchange has not answered yet."""
     reasons: dict[Request, str] = attrs.Factory(dict)
     answered: bool = False
+
+    @property
+    def wants_lifecycle(self) -> bool:
+        """Does it want to know how client and exchange are?"""
+        return any(isinstance(request, Lifecycle) for request in self.requests)
 
     @property
     def keys(self) -> Iterable[tuple[Key, Request]]:

@@ -33,10 +33,10 @@ from kraken_trio.events import (
     Gap,
     InstrumentUpdate,
     StateChange,
+    StatusUpdate,
     TickerUpdate,
     Trade,
 )
-from kraken_trio.requests import Lifecycle
 from kraken_trio.session.followers import BookFollower, InstrumentFollower, LatestFollower, TradeFollower
 from kraken_trio.session.lifecycle import StateMachine
 from kraken_trio.session.registry import Registry
@@ -57,6 +57,8 @@ __all__ = ["Effects", "Session"]
 _POLICY_VIOLATION: Final = 1008  # the WebSocket close code by which a server says: do not come back
 _MAX_WARNINGS: Final = 64
 _LIVE: Final = Step.LIVE
+_AT_REST: Final = frozenset({"maintenance", "cancel_only"})
+"""The engine's states in which there is no advantage in coming back quickly (PROTOCOL, section 1)."""
 
 
 def _no_events() -> dict[Hashable, list[Event]]:
@@ -112,7 +114,7 @@ class Session:
         self._ping: tuple[int, float] | None = None  # the awaited one, and when it was sent
         self._last_ping: float = -inf
         self._ping_seconds: float | None = None
-        self._system_status: str | None = None
+        self._status: StatusUpdate | None = None
         self._warnings: dict[str, None] = {}
         self._notes_limit = LineLimit(settings.log_rate, settings.log_burst)
         self._warnings_limit = LineLimit(settings.log_rate, settings.log_burst)  # a flood of these hides none of those
@@ -132,6 +134,11 @@ class Session:
         return state is ConnectionState.SUBSCRIBED or state is ConnectionState.RESYNCING
 
     @property
+    def system_status(self) -> str | None:
+        """The exchange's own state, by its last word, over whatever connection; None before the first."""
+        return None if self._status is None else self._status.system
+
+    @property
     def flushed(self) -> bool:
         """Nothing is left to send, and no answer is awaited."""
         return self._registry.idle
@@ -146,7 +153,7 @@ class Session:
         return ClientStatistics(
             state=self.state,
             epoch=self.epoch,
-            system_status=self._system_status,
+            system_status=self.system_status,
             subscriptions=MappingProxyType(
                 {sub.request: sub.state for sub in self._registry.subscriptions.values() if sub.wanted_by}
             ),
@@ -219,8 +226,12 @@ class Session:
             asked = error.retry_after or 0.0  # anything, from a transport of the program's own
             asked = min(asked, self._settings.retry_after_max) if asked > 0.0 else 0.0
             pause = self._backoff.pause_after(error.status)
-            self.reconnect_at = now + self._backoff.next_delay(max(pause, asked))
+            self.reconnect_at = now + self._backoff.next_delay(max(pause, asked, self._pause_for_engine))
         return self._done()
+
+    @property
+    def _pause_for_engine(self) -> float:
+        return self._settings.retry_delay if self.system_status in _AT_REST else 0.0
 
     def connected(self, now: float) -> Effects:
         """The attempt succeeded: ask for everything that is wanted."""
@@ -247,7 +258,7 @@ class Session:
             cause = Cause.REFUSED
         else:
             self._advance(cause, detail)
-            self.reconnect_at = now + self._backoff.next_delay()
+            self.reconnect_at = now + self._backoff.next_delay(self._pause_for_engine)
         self._registry.offline(cause, detail)
         return self._done()
 
@@ -370,9 +381,24 @@ class Session:
                 self._ping_seconds = now - self._ping[1]
                 self._ping = None
         elif isinstance(message, Status):
-            if message.system != self._system_status:
-                self._note(f"the exchange's status is {message.system}")
-            self._system_status = message.system
+            self._follow_status(message)
+
+    def _follow_status(self, message: Status) -> None:
+        """Kraken may repeat it every second: told is what is new, and what a new connection says first."""
+        status = StatusUpdate(
+            system=message.system,
+            version=message.version,
+            api_version=message.api_version,
+            notices=message.notices,
+            epoch=self.epoch,
+            received_ns=self._received_ns,
+        )
+        if self._status == attrs.evolve(status, received_ns=0 if self._status is None else self._status.received_ns):
+            return
+        if status.system != self.system_status:
+            self._note(f"the exchange's status is {status.system}")
+        self._status = status
+        self._deliver(self._lifecycle_feeds(), status)
 
     def _malformed(self, frame: str | bytes, error: ProtocolError) -> None:
         self._counters.malformed += 1
@@ -565,7 +591,10 @@ class Session:
         self._out.answers.append((feed, reasons))
         if reasons:
             return
-        for key in dict(self._registry.feeds[feed].keys):
+        entry = self._registry.feeds[feed]
+        if self._status is not None and entry.wants_lifecycle:
+            self._deliver((feed,), self._status)
+        for key in dict(entry.keys):
             sub = self._registry.subscriptions[key]
             if sub.step is Step.LIVE:
                 self._start((feed,), sub)
@@ -587,14 +616,10 @@ class Session:
         self._out.changes.append(change)
         why = f"{cause.value}: {change.detail}" if change.detail else cause.value
         self._note(f"{previous.value} → {change.current.value} ({why})")
-        self._deliver(
-            [
-                feed
-                for feed, entry in self._registry.feeds.items()
-                if entry.answered and any(isinstance(request, Lifecycle) for request in entry.requests)
-            ],
-            change,
-        )
+        self._deliver(self._lifecycle_feeds(), change)
+
+    def _lifecycle_feeds(self) -> list[Hashable]:
+        return [feed for feed, entry in self._registry.feeds.items() if entry.answered and entry.wants_lifecycle]
 
     def _note(self, line: str) -> None:
         self._say(self._out.notes, self._notes_limit, line)

@@ -53,7 +53,7 @@ class ClientStatistics:
     epoch: int
     """The current or last connection's number; 0 before the first."""
     system_status: str | None
-    """The exchange's own state, in its words: ``online``, ``maintenance``, …; None before it said so."""
+    """:attr:`Client.system_status <kraken_trio.Client.system_status>`."""
     subscriptions: Mapping[Request, SubscriptionState]
     """What is wanted from the exchange, and how far each has come."""
     feeds: int

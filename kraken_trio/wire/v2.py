@@ -444,11 +444,11 @@ class Decoder:
     def _status(self, tree: dict[str, Any]) -> Message:
         data = tree.get("data")
         entry = data[-1] if isinstance(data, list) and data else data
-        if not isinstance(entry, dict):
-            return self._unknown("status without data")
+        if not isinstance(entry, dict) or not isinstance(entry.get("system"), str):
+            return self._unknown("status without system")
         notices = [*_items(entry.get("upcoming_maintenance")), *_items(entry.get("emergency"))]
         return Status(
-            system=printable(entry.get("system", ""), 40),
+            system=printable(entry["system"], 40),
             version=printable(entry.get("version", ""), 40),
             api_version=printable(entry.get("api_version", ""), 40),
             connection_id=_whole(entry, "connection_id"),

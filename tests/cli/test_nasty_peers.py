@@ -14,7 +14,7 @@ from rich.console import Console
 from kraken_trio.cli import app
 from kraken_trio.cli.view import render
 from kraken_trio.errors import SubscriptionRejected
-from kraken_trio.events import Cause, ConnectionState, Gap, StateChange
+from kraken_trio.events import Cause, ConnectionState, Gap, StateChange, StatusUpdate
 from kraken_trio.requests import Book, Trades
 from kraken_trio.testing import Refuse
 from tests.cli.boards import board_of
@@ -64,6 +64,7 @@ def test_on_the_screen_and_in_the_log(text: str) -> None:
     )
     board = board_of(Book("BTC/USD"), Trades("BTC/USD"))
     board.take([Gap(symbol="BTC/USD", channel="book", cause=Cause.MALFORMED, detail=text), change])
+    board.take([StatusUpdate(system=text, notices=(text,))])
     assert all(entry.text.isprintable() for entry in board.log)
     console = Console(width=200, height=40, record=True, file=io.StringIO(), force_terminal=True)
     console.print(render(board, 200, 40, ascii_only=False), height=40)

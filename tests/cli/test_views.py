@@ -24,6 +24,7 @@ from kraken_trio.events import (
     Gap,
     Side,
     StateChange,
+    StatusUpdate,
 )
 from kraken_trio.requests import Book, Candles, Request, Ticker, Trades
 from kraken_trio.session import Session
@@ -139,6 +140,7 @@ def test_the_log_tells_what_happened() -> None:
                 cause=Cause.DISCONNECTED,
                 detail="code 1001",
             ),
+            StatusUpdate(system="maintenance", notices=('"fire"',)),
             Gap(symbol="BTC/USD", cause=Cause.DISCONNECTED, channel="book", detail="gone"),
             Gap(symbol="BTC/USD", cause=Cause.DISCONNECTED, channel="trade", missed=2),
             Gap(symbol=None, cause=Cause.MALFORMED),
@@ -150,6 +152,7 @@ def test_the_log_tells_what_happened() -> None:
         "BTC/USD book (checksum): the book has 8, the exchange says 7",
         "BTC/USD verified again: 10 bids, 10 asks, checksum 7",
         "subscribed → disconnected (disconnected: code 1001)",
+        'the exchange is maintenance; "fire"',
         "BTC/USD book, BTC/USD trade (disconnected, 2 missed): gone",
         "everything (malformed)",
         "a \\x1b[31mfault\\x1b[0m [bold]",

@@ -197,6 +197,7 @@ async def test_one_task_receives_at_a_time(
         kt.open_client(exchange.url, transport=exchange.connect) as client,
         client.subscribe(kt.Lifecycle()) as feed,
     ):
+        assert isinstance(await feed.receive(), kt.StatusUpdate)
         nursery.start_soon(feed.receive)
         await trio.testing.wait_all_tasks_blocked()
         for receive in (feed.receive, feed.receive_many):

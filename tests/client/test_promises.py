@@ -259,7 +259,8 @@ async def test_every_channel() -> None:
         kt.Instruments(),
         kt.Lifecycle(),
     )
-    wanted = {kt.BookSnapshot, kt.BookUpdate, kt.Trade, kt.TickerUpdate, kt.Candle, kt.InstrumentUpdate, kt.StateChange}
+    data = {kt.BookSnapshot, kt.BookUpdate, kt.Trade, kt.TickerUpdate, kt.Candle, kt.InstrumentUpdate}
+    wanted = data | {kt.StateChange, kt.StatusUpdate}
     with trio.fail_after(PATIENCE):
         async with (
             open_exchange(rate=1000) as exchange,

@@ -59,10 +59,15 @@ async def test_the_whole_lifecycle_as_a_program_sees_it(autojump_clock: MockCloc
             await until(feed, kt.BookSnapshot)
             await client.wait_for(S)
         changes = []
+        statuses = []
         while lifecycle.statistics().buffered:
             event = await lifecycle.receive()
+            if isinstance(event, kt.StatusUpdate):
+                statuses.append((event.system, event.epoch))
+                continue
             assert isinstance(event, kt.StateChange)
             changes.append((event.previous, event.cause, event.current, event.epoch))
+    assert statuses == [("online", 1), ("online", 2)]
     assert changes == [
         (S, kt.Cause.SUBSCRIBING, R, 1),
         (R, kt.Cause.SETTLED, S, 1),
@@ -189,6 +194,7 @@ async def test_the_exchange_refuses_for_good(autojump_clock: MockClock, exchange
             with pytest.raises(kt.ConnectError, match="for good") as second:
                 await feed.receive()
             assert first.value is not second.value
+            assert isinstance(await lifecycle.receive(), kt.StatusUpdate)
             change = await lifecycle.receive()
             assert isinstance(change, kt.StateChange)
             assert (change.cause, change.current) == (kt.Cause.REFUSED, D)

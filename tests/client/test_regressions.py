@@ -75,9 +75,9 @@ async def test_a_feed_that_fails_amid_a_batch_does_not_turn_the_states_round(
         state = kt.ConnectionState.SUBSCRIBED
         while lifecycle.statistics().buffered:
             event = await lifecycle.receive()
-            assert isinstance(event, kt.StateChange)
-            assert event.previous is state
-            state = event.current
+            if isinstance(event, kt.StateChange):
+                assert event.previous is state
+                state = event.current
         assert state is client.state is kt.ConnectionState.SUBSCRIBED
         assert not exchange.core.subscribed()[1]
 

@@ -116,8 +116,9 @@ def instruments(assets: Iterable[Asked] = (), pairs: Iterable[Asked] = (), *, ki
     return json.dumps({"channel": "instrument", "type": kind, "data": content})
 
 
-def status(system: str) -> str:
-    return data("status", "update", [f'{{"system":"{system}","version":"2.0.10","api_version":"v2"}}'])
+def status(system: str, **more: Any) -> str:
+    entry = {"system": system, "version": "2.0.10", "api_version": "v2"} | more
+    return data("status", "update", [json.dumps(entry)])
 
 
 class Market:

@@ -23,13 +23,14 @@ from kraken_trio.events import (
     Event,
     Gap,
     StateChange,
+    StatusUpdate,
     TickerUpdate,
     Trade,
 )
 from kraken_trio.requests import Book, Lifecycle, Request, Ticker, Trades
 from kraken_trio.session import Session
 from kraken_trio.session.subscription import Step, SubscriptionState
-from tests.session.driver import BTC, ETH, NONSENSE, SOL, Client
+from tests.session.driver import BTC, ETH, NONSENSE, SOL, Client, status
 from tests.session.exchange import SYMBOLS, Exchange
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Viewer:
         """The latest number of each numbered channel; none after a gap, as then anything may follow."""
         self.highest: dict[tuple[str, str], int] = {}
         self.state: ConnectionState | None = None
+        self.status: tuple[str, int] | None = None
         self.is_late: bool = False
         """Have answers come after their time? Then what they began may still be heard while it is begun anew."""
 
@@ -90,6 +92,11 @@ class Viewer:
                 assert (None, None) in self.wants
                 assert self.state in (None, previous)
                 self.state = current
+            case StatusUpdate(system=system, epoch=epoch):
+                assert (None, None) in self.wants
+                assert self.status != (system, epoch), "told twice"
+                assert self.status is None or self.status[1] <= epoch
+                self.status = (system, epoch)
             case _:
                 raise AssertionError(event)
 
@@ -219,6 +226,10 @@ class AgainstTheExchange(RuleBasedStateMachine):
     @rule()
     def list_or_delist(self) -> None:
         self.exchange.delisted ^= {SOL}
+
+    @rule(system=st.sampled_from(["online", "online", "maintenance", "cancel_only"]))
+    def say_status(self, system: str) -> None:
+        self.exchange.outbox.append(status(system))
 
     @rule()
     def nonsense(self) -> None:

@@ -34,7 +34,7 @@ def an_event(event: kt.Event) -> None:
             assert_type(side, kt.Side)
         case kt.TickerUpdate(last=last):
             assert_type(last, Decimal | None)
-        case kt.Candle() | kt.InstrumentUpdate() | kt.StateChange():
+        case kt.Candle() | kt.InstrumentUpdate() | kt.StateChange() | kt.StatusUpdate():
             assert_type(event.epoch, int)
         case kt.Gap(cause=cause, evidence=evidence):
             assert_type(cause, kt.Cause)

@@ -291,8 +291,8 @@ def test_a_status_may_be_an_object() -> None:
 
 @pytest.mark.parametrize("number", ["1.0", '"7"', "null", "true", "1e19"])
 def test_a_connection_id_is_a_whole_number(number: str) -> None:
-    message = decode(f'{{"channel":"status","data":[{{"connection_id":{number}}}]}}')
-    assert message == Status(system="")
+    message = decode(f'{{"channel":"status","data":[{{"system":"online","connection_id":{number}}}]}}')
+    assert message == Status(system="online")
 
 
 def test_notices_are_texts_of_what_came() -> None:
@@ -320,4 +320,4 @@ def test_a_status_is_bounded() -> None:
 
 @pytest.mark.parametrize("notices", ["none", 5, None, {"a": 1}])
 def test_notices_that_are_no_list_are_none(notices: object) -> None:
-    assert decode_tree(channel="status", data=[{"emergency": notices}]) == Status(system="")
+    assert decode_tree(channel="status", data=[{"system": "online", "emergency": notices}]) == Status(system="online")

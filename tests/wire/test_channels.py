@@ -282,9 +282,11 @@ def test_a_snapshot_of_a_book_has_a_checksum_of_32_bits_too() -> None:
         ('{"Error":5}', "frame"),
         ('{"method":"add_order","success":true,"result":{}}', "method add_order"),
         ('{"method":["ping"],"success":true,"result":{}}', "method ['ping']"),
-        ('{"channel":"status","type":"update"}', "status without data"),
-        ('{"channel":"status","type":"update","data":[]}', "status without data"),
-        ('{"channel":"status","type":"update","data":[5]}', "status without data"),
+        ('{"channel":"status","type":"update"}', "status without system"),
+        ('{"channel":"status","type":"update","data":[]}', "status without system"),
+        ('{"channel":"status","type":"update","data":[5]}', "status without system"),
+        ('{"channel":"status","type":"update","data":[{"version":"2.0.10"}]}', "status without system"),
+        ('{"channel":"status","type":"update","data":[{"system":5}]}', "status without system"),
     ],
 )
 def test_what_is_not_known_is_counted_and_passes(frame: str, what: str) -> None:
