@@ -50,7 +50,7 @@ class RefusalKind(enum.Enum):
     """Asking again cannot help."""
 
 
-class Data(msgspec.Struct, gc=False, eq=False):
+class Data(msgspec.Struct, frozen=True, gc=False, eq=False):
     """Market data of one channel, in the order of the wire."""
 
     channel: str
@@ -61,7 +61,8 @@ class Data(msgspec.Struct, gc=False, eq=False):
             return NotImplemented
         return (self.channel, self.events) == (other.channel, other.events)
 
-    __hash__ = None  # type: ignore[assignment]
+    def __hash__(self) -> int:
+        return hash((self.channel, self.events))
 
     def __repr__(self) -> str:
         return f"Data({self.channel!r}, {self.events!r})"

@@ -318,13 +318,13 @@ def _text(value: object) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-class _Updates(Data, gc=False, forbid_unknown_fields=True):
+class _Updates(Data, frozen=True, gc=False, forbid_unknown_fields=True):
     channel: Literal["book"]
     events: tuple[BookUpdate, ...] = msgspec.field(name="data")
     type: Literal["update"]
 
 
-class _Snapshots(Data, gc=False, forbid_unknown_fields=True):
+class _Snapshots(Data, frozen=True, gc=False, forbid_unknown_fields=True):
     channel: Literal["book"]
     events: tuple[BookSnapshot, ...] = msgspec.field(name="data")
     type: Literal["snapshot"]

@@ -397,3 +397,7 @@ def test_data_is_compared_by_content_however_it_was_decoded() -> None:
     assert type(fast) is not type(slow)
     assert fast == slow
     assert fast.__eq__(BOOK_UPDATE) is NotImplemented
+
+
+def test_data_may_be_a_key() -> None:
+    assert len({Decoder().decode(BOOK_UPDATE), Decoder().decode(" " + BOOK_UPDATE)}) == 1
