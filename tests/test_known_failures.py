@@ -7,6 +7,7 @@ reading the files.
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -187,7 +188,134 @@ FRAMES: Final[dict[str, tuple[str, ...]]] = {
 }
 """What a frame may hold."""
 
-ROWS: Final = [(title, test) for table in (KRAKEN, PEERS, FRAMES) for title, tests in table.items() for test in tests]
+PAGE: Final[dict[str, tuple[str, ...]]] = {
+    "the name cannot be looked up": ("transport/test_connecting.py::test_name_that_does_not_exist",),
+    "nobody listens, the network is away": ("transport/test_connecting.py::test_port_where_nobody_listens",),
+    "no answer to TCP, TLS or the upgrade": (
+        "transport/test_connecting.py::test_no_answer_to_tcp",
+        "transport/test_connecting.py::test_no_answer_in_the_tls_handshake",
+        "transport/test_connecting.py::test_no_answer_to_the_upgrade",
+    ),
+    "the certificate is wrong: unknown authority, other name, expired": (
+        "transport/test_connecting.py::test_a_bad_certificate_is_refused_and_what_to_do_is_said",
+        "session/test_connection.py::test_who_cannot_connect_comes_back_unless_there_is_no_hope",
+    ),
+    "the door is closed in the middle of the upgrade, or what answers is no WebSocket": (
+        "transport/test_connecting.py::test_ends_in_the_upgrade",
+        "transport/test_connecting.py::test_garbage_instead_of_http",
+        "transport/test_connecting.py::test_breaks_the_rules_of_the_upgrade",
+    ),
+    "HTTP 400, 401, 404, or a redirect": (
+        "transport/test_connecting.py::test_http_refusals",
+        "client/test_reconnecting.py::test_a_hopeless_status_raises_at_the_first_connection",
+        "client/test_reconnecting.py::test_a_hopeless_status_at_a_reconnect_raises_in_every_feed",
+    ),
+    "HTTP 429 or 403": ("client/test_reconnecting.py::test_after_a_refusal_the_client_stays_away_for_long",),
+    "HTTP 5xx": ("client/test_reconnecting.py::test_after_a_refusal_the_client_stays_away_for_long",),
+    "`Retry-After`": ("client/test_recovery.py::test_retry_after_is_respected",),
+    "the exchange accepts and drops at once, over and over": (
+        "client/test_recovery.py::test_an_exchange_that_accepts_and_drops_is_not_hammered",
+        "client/test_reconnecting.py::test_an_exchange_that_accepts_and_drops_for_an_hour",
+    ),
+    "the exchange closes: 1000, 1001 (a proxy restarts), 1011, 1013, …": (
+        "client/test_promises.py::test_after_a_drop_comes_a_gap_then_a_snapshot",
+        "session/test_connection.py::test_no_other_close_code_is",
+    ),
+    "the stream ends or is reset without a close": (
+        "client/test_promises.py::test_after_a_drop_comes_a_gap_then_a_snapshot",
+    ),
+    "the exchange closes with 1008": (
+        "client/test_recovery.py::test_the_exchange_refuses_for_good",
+        "client/test_reconnecting.py::test_close_code_1008_raises_in_every_feed",
+    ),
+    "silence: a half-open connection, a black hole, a frozen peer": (
+        "client/test_recovery.py::test_silence_is_a_loss",
+    ),
+    "the peer takes nothing of what we send": (
+        "client/test_regressions.py::test_a_peer_that_reads_nothing_is_given_up",
+        "client/test_recovery.py::test_a_write_that_never_ends_is_a_silent_peer",
+    ),
+    "a message over `max_frame_bytes`, or what breaks the WebSocket protocol (compression, too)": (
+        "transport/test_misbehaving_peers.py::test_sends_a_message_that_is_too_long",
+        "transport/test_misbehaving_peers.py::test_breaks_the_protocol",
+    ),
+    "the exchange restarts, or goes away for long": (
+        "client/test_incidents.py::test_an_exchange_that_restarts_is_one_gap_however_long_it_takes",
+    ),
+    "maintenance": ("client/test_incidents.py::test_a_maintenance_from_its_announcement_to_its_end",),
+    "a checksum does not fit: something was lost, or changed": (
+        "client/test_promises.py::test_a_damaged_update_is_a_gap_and_a_fresh_book_and_nobody_else_notices",
+        "client/test_incidents.py::test_a_resubscribe_storm_is_one_resubscribe",
+    ),
+    "a book is crossed": (
+        "session/test_resync.py::test_a_crossed_book_is_made_anew_once",
+        "session/test_resync.py::test_a_book_that_is_crossed_again_at_once_is_the_exchanges_own_state",
+    ),
+    "it fails again and again": (
+        "session/test_resync.py::test_attempts_come_slower_and_slower_and_then_it_is_parked",
+        "client/test_reconnecting.py::test_a_book_that_always_mismatches_for_an_hour_costs_no_connection",
+    ),
+    "a frame makes no sense": (
+        "client/test_promises.py::test_a_malformed_frame_hurts_only_itself",
+        "session/test_malformed.py::test_a_book_whose_frame_was_damaged_is_made_anew",
+    ),
+    "twenty of them in a row": ("session/test_malformed.py::test_too_many_in_a_row_end_the_connection",),
+    "a channel, field or value that nobody knows": (
+        "session/test_malformed.py::test_what_nobody_knows_is_counted_and_hurts_nobody",
+    ),
+    "a symbol is refused when you ask for it": (
+        "client/test_promises.py::test_an_unknown_symbol_is_refused_and_the_others_are_not_subscribed",
+    ),
+    "a symbol is refused when it is replayed": (
+        "client/test_recovery.py::test_a_subscription_refused_on_replay_is_a_gap",
+        "client/test_incidents.py::test_an_invalid_session_is_not_asked_for_in_a_loop",
+    ),
+    '"Exceeded msg rate"': (
+        "client/test_incidents.py::test_a_burst_of_subscribes_after_a_reconnect_is_confirmed_whole",
+    ),
+    "no answer to a request": ("session/test_asking.py::test_what_is_not_answered_is_asked_again_and_then_parked",),
+    "confirmed, and its book never comes": (
+        "client/test_recovery.py::test_a_symbol_that_never_gets_its_book_is_parked_and_the_others_go_on",
+        "session/test_resync.py::test_a_first_snapshot_that_never_comes_is_asked_for_again",
+    ),
+    "trades are missing": (
+        "session/test_connection.py::test_trades_that_cannot_be_caught_up_are_told",
+        "session/test_data.py::test_a_repeated_trade_comes_once_and_a_jump_is_told",
+    ),
+    "`Overflow.BACKPRESSURE`: the feed is full": (
+        "client/test_recovery.py::test_a_slow_consumer_gets_everything_and_is_not_taken_for_a_dead_peer",
+    ),
+    "it stays full for `stall_limit` (10 s)": (
+        "client/test_recovery.py::test_only_the_consumer_that_holds_up_for_too_long_fails",
+    ),
+    "`Overflow.FAIL`: the feed is full": ("client/test_recovery.py::test_the_policy_to_fail_fails_at_once",),
+    "a block is cancelled, or left by an exception": (
+        "client/test_blocks.py::test_cancelling_is_cancelling",
+        "client/test_blocks.py::test_the_programs_error_comes_out_as_it_is",
+        "client/test_blocks.py::test_leaving_takes_the_close_timeout_at_most",
+    ),
+    "waiting for an event is cancelled": (
+        "transport/test_misbehaving_peers.py::test_cancelled_receives_lose_nothing",
+        "client/test_incidents.py::test_cancelling_a_receive_loses_nothing",
+    ),
+    "`subscribe` is cancelled while it waits": (
+        "client/test_blocks.py::test_entering_can_be_cancelled",
+        "client/test_recovery.py::test_subscribing_works_while_a_full_feed_holds_up_reading",
+    ),
+    "the clock on the wall jumps": (
+        "client/test_incidents.py::test_a_clock_on_the_wall_that_jumps_moves_nothing_but_what_it_stamps",
+    ),
+    "a text of a peer holds control characters, or is very long": (
+        "session/test_peers_texts.py::test_a_text_anywhere_in_a_frame",
+        "transport/test_peers_words.py::test_in_the_upgrade",
+        "transport/test_peers_words.py::test_in_a_close",
+        "cli/test_nasty_peers.py::test_on_the_screen_and_in_the_log",
+    ),
+}
+"""The rows of the page "What happens when …", in its words."""
+
+TABLES: Final = (KRAKEN, PEERS, FRAMES, PAGE)
+ROWS: Final = [(title, test) for table in TABLES for title, tests in table.items() for test in tests]
 
 
 @cache
@@ -211,9 +339,21 @@ def missing(test: str) -> str | None:
     return "it may be left out" if "skip" in text or "xfail" in text else None
 
 
+def rows_of_the_page() -> list[str]:
+    """What happens: the first column, without what its names refer to."""
+    page = (TESTS.parent / "docs" / "reference" / "what-happens-when.md").read_text(encoding="utf-8")
+    firsts = [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if line.startswith("| ")]
+    plain = [re.sub(r"\{\w+\}`~?(?:kraken_trio\.)?([^<`]+?)(?: <[^>]+>)?`", r"`\1`", first) for first in firsts]
+    return [first for first in plain if first != "what happens"]
+
+
+def test_the_page_and_its_tests_have_the_same_rows() -> None:
+    assert rows_of_the_page() == list(PAGE)
+
+
 def test_every_row_is_there() -> None:
     assert len(KRAKEN) == 17, "as many as the protocol's reference has"
-    assert all(tests for table in (KRAKEN, PEERS, FRAMES) for tests in table.values())
+    assert all(tests for table in TABLES for tests in table.values())
 
 
 @pytest.mark.parametrize(("title", "test"), ROWS, ids=range(len(ROWS)))

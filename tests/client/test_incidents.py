@@ -16,6 +16,7 @@ import trio
 import trio.testing
 
 import kraken_trio as kt
+from kraken_trio.client import open_with
 from kraken_trio.testing.core import ExchangeCore
 from kraken_trio.testing.faults import (
     CorruptChecksum,
@@ -23,6 +24,7 @@ from kraken_trio.testing.faults import (
     DelayAcks,
     DelaySnapshots,
     Drop,
+    DropConnect,
     DropHow,
     LateUpdates,
     Raw,
@@ -33,6 +35,7 @@ from kraken_trio.testing.faults import (
     SkipUpdate,
 )
 from kraken_trio.testing.market import DEFAULT_MARKETS, Market, MarketSpec
+from kraken_trio.transport import ConnectionLost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -330,6 +333,62 @@ async def test_an_invalid_session_is_not_asked_for_in_a_loop(
                 pytest.fail("it is refused")  # pragma: no cover
 
 
+async def test_an_exchange_that_restarts_is_one_gap_however_long_it_takes(
+    autojump_clock: MockClock, exchange: InMemoryExchange
+) -> None:
+    """The exchange's process dies and comes back: everything is asked for again, and starts with a fresh book."""
+    async with (
+        kt.open_client(exchange.url, transport=exchange.connect) as client,
+        client.subscribe(kt.Book("BTC/USD"), kt.Trades("ETH/USD"), capacity=100_000) as feed,
+    ):
+        await until(feed, kt.BookSnapshot)
+        with_markets(exchange, DEFAULT_MARKETS, rate=50.0)  # another process, which knows nothing
+        exchange.inject(DropConnect(times=4))
+        for line in exchange.lines.values():
+            line.lost = ConnectionLost("the connection broke: reset")
+            line.news.set()
+        await client.wait_for(kt.ConnectionState.DISCONNECTED)
+        began = trio.current_time()
+        await client.wait_for(kt.ConnectionState.SUBSCRIBED)
+        assert 10 < trio.current_time() - began < 60
+        await trio.sleep(5)
+        events = await receive_all(feed)
+        gaps = [event for event in events if isinstance(event, kt.Gap)]
+        assert [(gap.symbol, gap.channel, gap.cause) for gap in gaps] == [
+            ("BTC/USD", "book", kt.Cause.DISCONNECTED),
+            ("ETH/USD", "trade", kt.Cause.DISCONNECTED),
+        ]
+        exchange.core.pause()
+        await receive_all(feed)
+        assert scaled(exchange, feed.book("BTC/USD")) == top_of(exchange, "BTC/USD")
+
+
+async def test_a_clock_on_the_wall_that_jumps_moves_nothing_but_what_it_stamps(
+    autojump_clock: MockClock, exchange: InMemoryExchange
+) -> None:
+    """A clock that is set back a year, or on by one, makes no peer silent and no wait longer."""
+    year = 365 * 86_400 * 10**9
+    wall = itertools.cycle([year * 50, year * 49, year * 51])
+    async with (
+        open_with(
+            exchange.url,
+            settings=kt.Settings(),
+            ssl_context=None,
+            connect=exchange.connect,
+            wall_ns=lambda: next(wall),
+            jitter=lambda: 0.5,
+        ) as client,
+        client.subscribe(kt.Book("BTC/USD"), capacity=100_000) as feed,
+    ):
+        await trio.sleep(120)
+        events = await receive_all(feed)
+        assert len(events) > 100
+        assert {type(event) for event in events} == {kt.BookSnapshot, kt.BookUpdate}
+        assert {event.received_ns // year for event in events} == {49, 50, 51}
+        statistics = client.statistics()
+        assert (statistics.losses, statistics.gaps, statistics.resyncs) == (0, 0, 0)
+
+
 # The hole
 
 
@@ -416,3 +475,29 @@ async def test_frames_of_v1_are_not_misread(autojump_clock: MockClock, exchange:
         await until(feed, kt.BookUpdate)
         assert feed.book("BTC/USD").available
         assert client.statistics().malformed == 1
+
+
+# Cancelling
+
+
+async def test_cancelling_a_receive_loses_nothing(autojump_clock: MockClock, exchange: InMemoryExchange) -> None:
+    """A program that polls with a timeout gets every event, once, in order."""
+    async with (
+        kt.open_client(exchange.url, transport=exchange.connect) as client,
+        client.subscribe(kt.Book("BTC/USD"), capacity=1000) as polled,
+        client.subscribe(kt.Book("BTC/USD"), capacity=100_000) as steady,
+    ):
+        got: list[kt.Event] = []
+        cancelled = 0
+        for turn in range(500):
+            with trio.move_on_after(0.03) as scope:
+                if turn % 2:
+                    got.append(await polled.receive())
+                else:
+                    got += await polled.receive_many(3)
+            cancelled += scope.cancelled_caught
+        exchange.core.pause()
+        got += await receive_all(polled)
+        assert cancelled > 50
+        assert got == await receive_all(steady)
+        assert len(got) > 50
