@@ -281,6 +281,7 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
     "trades are missing": (
         "session/test_connection.py::test_trades_that_cannot_be_caught_up_are_told",
         "session/test_data.py::test_a_repeated_trade_comes_once_and_a_jump_is_told",
+        "session/test_trades.py::test_each_trade_comes_once_and_every_hole_is_announced_where_it_is",
     ),
     "`Overflow.BACKPRESSURE`: the feed is full": (
         "client/test_recovery.py::test_a_slow_consumer_gets_everything_and_is_not_taken_for_a_dead_peer",

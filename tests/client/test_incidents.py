@@ -339,7 +339,7 @@ async def test_an_exchange_that_restarts_is_one_gap_however_long_it_takes(
     """The exchange's process dies and comes back: everything is asked for again, and starts with a fresh book."""
     async with (
         kt.open_client(exchange.url, transport=exchange.connect) as client,
-        client.subscribe(kt.Book("BTC/USD"), kt.Trades("ETH/USD"), capacity=100_000) as feed,
+        client.subscribe(kt.Book("BTC/USD"), kt.Ticker("ETH/USD"), capacity=100_000) as feed,
     ):
         await until(feed, kt.BookSnapshot)
         with_markets(exchange, DEFAULT_MARKETS, rate=50.0)  # another process, which knows nothing
@@ -356,7 +356,7 @@ async def test_an_exchange_that_restarts_is_one_gap_however_long_it_takes(
         gaps = [event for event in events if isinstance(event, kt.Gap)]
         assert [(gap.symbol, gap.channel, gap.cause) for gap in gaps] == [
             ("BTC/USD", "book", kt.Cause.DISCONNECTED),
-            ("ETH/USD", "trade", kt.Cause.DISCONNECTED),
+            ("ETH/USD", "ticker", kt.Cause.DISCONNECTED),
         ]
         exchange.core.pause()
         await receive_all(feed)
