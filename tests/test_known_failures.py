@@ -85,6 +85,8 @@ KRAKEN: Final[dict[str, tuple[str, ...]]] = {
     "maintenance": (
         "client/test_incidents.py::test_a_maintenance_from_its_announcement_to_its_end",
         "session/test_connection.py::test_the_exchanges_own_state_is_known_and_noted_when_it_changes",
+        "session/test_status.py::test_while_the_engine_rests_no_attempt_is_quick",
+        "session/test_status.py::test_the_status_says_nothing_of_the_books",
     ),
     "XBT and BTC": ("test_requests.py::test_symbols_are_brought_to_the_spelling_of_v2",),
     "the hole of a resync": (
@@ -250,7 +252,11 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
     "the exchange restarts, or goes away for long": (
         "client/test_incidents.py::test_an_exchange_that_restarts_is_one_gap_however_long_it_takes",
     ),
-    "maintenance": ("client/test_incidents.py::test_a_maintenance_from_its_announcement_to_its_end",),
+    "maintenance": (
+        "client/test_incidents.py::test_a_maintenance_from_its_announcement_to_its_end",
+        "session/test_status.py::test_while_the_engine_rests_no_attempt_is_quick",
+        "session/test_status.py::test_a_change_is_an_event_and_a_repetition_is_none",
+    ),
     "a checksum does not fit: something was lost, or changed": (
         "client/test_promises.py::test_a_damaged_update_is_a_gap_and_a_fresh_book_and_nobody_else_notices",
         "client/test_incidents.py::test_a_resubscribe_storm_is_one_resubscribe",
