@@ -16,6 +16,8 @@ nox.options.error_on_missing_interpreters = False
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
+FUZZABLE = "3.11"
+"""atheris has wheels for this one and 3.12."""
 BENCHMARKS = ("matplotlib>=3.9",)
 """What the benchmarks need on top; each peer is installed in an environment of its own."""
 PEERS_SIDES = "benchmarks/sides/(cryptofeed|kraken_sdk|ccxt|nautilus)"
@@ -136,6 +138,29 @@ def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build/html; every warning is an error."""
     session.install(".[cli,testing]", *tools("docs"))
     session.run("sphinx-build", "-W", "-n", "--keep-going", "-q", "-E", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session(default=False)
+def mutants(session: nox.Session) -> None:
+    """Break rules on purpose, and see that a test notices each (`-- WORD`: those with this word in their names)."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "tests.mutants", *session.posargs)
+
+
+@nox.session(default=False)
+def chaos(session: nox.Session) -> None:
+    """Break the network and the exchange, over real sockets: `-- --minutes 5 --seed 7`."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "tests.chaos", *session.posargs)
+
+
+@nox.session(default=False, python=FUZZABLE)
+def fuzz(session: nox.Session) -> None:
+    """Search for inputs that break a promise: `-- session --seconds 600`; targets: wire, session, verify."""
+    session.install("-e", ".[dev]")
+    # It has wheels for these Pythons only, and needs a compiler elsewhere: if it is not there, the command says so.
+    session.install("--only-binary=:all:", "atheris", success_codes=[0, 1, 2])
+    session.run("python", "-m", "tests.fuzz", *session.posargs)
 
 
 @nox.session(default=False)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from kraken_trio import budget
 
@@ -14,6 +14,8 @@ from kraken_trio import budget
 settings.register_profile("dev", max_examples=50, deadline=None)
 # In CI the same commit gives the same result: the examples follow from the test's own code.
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True)
+# For `nox -s mutants`: that a test fails is all it wants to know.
+settings.register_profile("unshrunk", settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate])
 # Before a release, or overnight: `pytest --hypothesis-profile=thorough`.
 settings.register_profile("thorough", max_examples=5000, deadline=None, print_blob=True)
 # An explicit --hypothesis-profile is applied after this, and wins.

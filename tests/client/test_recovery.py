@@ -434,3 +434,28 @@ async def test_a_write_that_never_ends_is_a_silent_peer(autojump_clock: MockCloc
         await until(feed, kt.Gap)
         await until(feed, kt.BookSnapshot)
         assert client.statistics().connects == 2
+
+
+async def test_what_the_last_connection_was_to_be_told_is_not_told_the_next(
+    autojump_clock: MockClock, exchange: InMemoryExchange
+) -> None:
+    async def hold(request: kt.Book) -> None:
+        async with client.subscribe(request, capacity=10_000):
+            await trio.sleep_forever()
+
+    with trio.fail_after(60):
+        async with (
+            kt.open_client(exchange.url, transport=exchange.connect) as client,
+            trio.open_nursery() as nursery,
+        ):
+            exchange.lines[1].deaf = True
+            for symbol in ("BTC/USD", "ETH/USD", "XRP/USD"):
+                nursery.start_soon(hold, kt.Book(symbol))
+                await trio.testing.wait_all_tasks_blocked()  # so each has a frame of its own; the first one is stuck
+            exchange.inject(Drop())
+            await client.wait_for(D)
+            await client.wait_for(S)
+            nursery.cancel_scope.cancel()
+    subscribes = [request for request in exchange.core.requests if request.method == "subscribe"]
+    assert [request.connection for request in subscribes] == [2]
+    assert '"BTC/USD","ETH/USD","XRP/USD"' in str(subscribes[0].data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kraken_trio.events import BookSnapshot, ConnectionState, Gap, InstrumentUpdate
+from kraken_trio.events import BookSnapshot, ConnectionState, Gap, InstrumentUpdate, TickerUpdate
 from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Request, Ticker, Trades
 from kraken_trio.session.subscription import SubscriptionState
 from tests.session.driver import (
@@ -39,6 +39,23 @@ def test_a_feed_that_joins_what_was_refused_gets_an_answer_of_its_own() -> None:
     assert client.session.statistics().subscriptions == {Ticker(BTC): SubscriptionState.REFUSED}
     assert "Gap refused" in client.kinds("old")
     assert client.events("new") == []
+
+
+def test_a_feed_that_joins_what_is_live_starts_with_what_is_known() -> None:
+    client, market = Client(), Market()
+    client.follow_book("old", market, Ticker(BTC))
+    client.receive(market.tick("7.00"), ticker(1), ticker(2))
+    client.add("new", Book(BTC), Ticker(BTC))
+    assert client.outbox == []
+    snapshot, last = client.events("new")
+    assert isinstance(snapshot, BookSnapshot)
+    assert snapshot.checksum == market.checksum
+    assert [str(level.qty) for level in snapshot.bids] == ["1.00", "7.00"]
+    assert isinstance(last, TickerUpdate)
+    assert last.last == 2
+    assert last.snapshot
+    client.receive(market.tick("8.00"))
+    assert client.kinds("new") == ["BookUpdate"]
 
 
 def test_a_feed_that_joins_during_an_outage_waits_for_its_end() -> None:

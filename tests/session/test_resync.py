@@ -186,8 +186,9 @@ def test_a_snapshot_that_came_is_not_waited_for(client: Client) -> None:
 def fail_until_parked(client: Client, market: Market) -> list[float]:
     """Spoil every snapshot. Returns the pauses between an unsubscribe's yes and the next subscribe."""
     client.receive(market.tick("7.00", spoil=1))
-    pauses = []
+    pauses: list[float] = []
     while client.count("parked") == 0:
+        assert len(pauses) <= client.settings.attempts, "it is never given up"
         client.accept()
         left_at = client.now
         while not client.outbox:
