@@ -1,0 +1,254 @@
+"""Any bytes into the decoder, any frames and calls into a session, any file into ``verify``; and what each costs.
+
+The promises are in ``survival.py``. What ``nox -s fuzz`` finds comes here, as an example.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import example, given, settings, strategies as st
+
+from kraken_trio.errors import ProtocolError
+from kraken_trio.testing import strategies as ours
+from kraken_trio.wire.v2 import Decoder
+from tests.cli.recorder import Recorder, ack, cbcap, lines
+from tests.fuzz.corpus import SEEDS, exchange_frames
+from tests.fuzz.survival import (
+    CALLS,
+    ERRORS,
+    REQUEST_NUMBER,
+    SEPARATOR,
+    SYMBOLS,
+    TARGETS,
+    WISHES,
+    session,
+    verify,
+    wire,
+)
+from tests.session.driver import Client, Market, candle, status, ticker, trades
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hypothesis.strategies import SearchStrategy
+
+SEEDED = [(target, index) for target, seeds in SEEDS.items() for index in range(len(seeds()))]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_search_begins_with_what_is_right(target: str) -> None:
+    for seed in SEEDS[target]():
+        TARGETS[target](seed)
+
+
+# The decoder
+
+
+@given(ours.frames().map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary())
+@example(b'{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[{"price":"x","qty":1}],"asks":[]}]}')
+def test_any_bytes_into_the_decoder(data: bytes) -> None:
+    wire(data)
+
+
+# Sessions
+
+_SYMBOL = re.compile(r'"symbol":"[^"]*"')
+
+
+def _about_us(frame: str, symbol: str) -> str:
+    return _SYMBOL.sub(f'"symbol":"{symbol}"', frame)
+
+
+def _plain(text: str) -> bytes:
+    """As a line of a script."""
+    return text.encode("utf-8", "replace").replace(b"\n", b" ")
+
+
+def _answers() -> SearchStrategy[str]:
+    """Answers that may have been given, and some that may not."""
+    return st.builds(
+        '{{"method":"{}","req_id":{},"success":{},"error":{},"symbol":{},'
+        '"result":{{"channel":"{}","symbol":{},"depth":10,"warnings":["{}"]}}}}'.format,
+        st.sampled_from(["subscribe", "unsubscribe", "pong", "ping", ""]),
+        st.sampled_from([REQUEST_NUMBER.decode(), "1", "2", "3", "null", "-1", "1e9", "18446744073709551616"]),
+        st.sampled_from(["true", "false", "null", '"true"']),
+        st.sampled_from(["null", *(f'"{error}"' for error in ERRORS if error.isprintable())]),
+        st.sampled_from(["null", *(f'"{symbol}"' for symbol in SYMBOLS), '"btc/usd"', "5"]),
+        st.sampled_from(["book", "trade", "ticker", "ohlc", "instrument", "", "status"]),
+        st.sampled_from(["null", *(f'"{symbol}"' for symbol in SYMBOLS)]),
+        st.text("abc\\u0000é", max_size=5).map(lambda text: text.replace("\\", "")),
+    )
+
+
+def _frames() -> SearchStrategy[str]:
+    symbols = st.sampled_from(SYMBOLS)
+    numbers = st.integers(0, 6)
+    return (
+        st.builds(_about_us, ours.frames(), symbols)
+        | _answers()
+        | st.builds(
+            lambda first, count, symbol: trades(*range(first, first + count), symbol=symbol), numbers, numbers, symbols
+        )
+        | st.builds(ticker, numbers, symbols)
+        | st.builds(candle, numbers, numbers, symbols)
+        | st.builds(status, st.sampled_from(["online", "maintenance", "cancel_only", "\\u001b[2J"]))
+        | st.sampled_from(exchange_frames()).filter(lambda frame: len(frame) < 2000)
+    )
+
+
+def _calls() -> SearchStrategy[bytes]:
+    batch = st.lists(_frames().map(_plain), min_size=1, max_size=3).map(SEPARATOR.join)
+    number = st.integers(0, 130).map(lambda value: str(value).encode())
+    wishes = (
+        st.lists(st.integers(0, len(WISHES) - 1), min_size=1, max_size=3).map(bytes).filter(lambda text: 10 not in text)
+    )
+    likely = st.sampled_from([b"y", b"y", b"s0", b"s1", b"s2", b"c0", b"w8", b"W80"])
+    return (
+        st.builds(bytes.__add__, st.just(b"r"), batch)
+        | st.builds(bytes.__add__, st.sampled_from([letter.encode() for letter in CALLS if letter not in "ra"]), number)
+        | st.builds(bytes.__add__, st.just(b"a"), wishes)
+        | likely
+    )
+
+
+@given(st.lists(_calls(), max_size=30).map(b"\n".join))
+@settings(max_examples=200)
+@example(b"a\x00\ny\ns0\nl12")  # a policy violation ends it
+@example(b"a\x00\nl0\nc2\nc4\nc5\nc3\nh\nc0\ny")
+def test_any_frames_and_calls_into_a_session(script: bytes) -> None:
+    session(script)
+
+
+@given(st.binary(max_size=200))
+def test_any_script_at_all(script: bytes) -> None:
+    session(script)
+
+
+# Recordings
+
+
+def _recording() -> bytes:
+    recorder = Recorder()
+    return cbcap([ack(), recorder.snapshot(), recorder.update(bids=[("100.5", "3.00")]), recorder.update(wrong=1)])
+
+
+@given(
+    st.binary(max_size=300)
+    | st.lists(ours.frames(), max_size=5).map(lambda frames: lines(frame.replace("\ud800", "") for frame in frames))
+    | st.lists(ours.frames(), max_size=5).map(lambda frames: cbcap(frame.replace("\ud800", "") for frame in frames))
+)
+@example(b"CBCAP1 kraken BTC/USD 1\n1 0\n\n")
+@example(b"CBCAP1 kraken BTC/USD 1\n1 00000000000000000001\n{\n")
+def test_any_file_into_verify(data: bytes) -> None:
+    verify(data)
+
+
+@given(st.data())
+def test_a_damaged_recording_into_verify(data: st.DataObject) -> None:
+    recording = bytearray(_recording())
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(recording)))
+        end = data.draw(st.integers(start, min(len(recording), start + 6)))
+        recording[start:end] = data.draw(st.binary(max_size=4))
+    verify(bytes(recording))
+
+
+# What it costs: counted, not timed
+
+
+def calls(work: Callable[[], object]) -> int:
+    """How many functions are called, in Python and in C."""
+    count = 0
+
+    def see(_frame: object, event: str, _argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(see)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+CALLS_FIXED = 500
+CALLS_PER_BYTE = 2
+"""Of a frame: whatever stands in it, it costs no more than this to read it, and to say what is wrong with it."""
+
+
+@given(ours.frames())
+def test_what_a_frame_costs(frame: str) -> None:
+    decoder = Decoder()
+
+    def work() -> None:
+        with suppress(ProtocolError):
+            decoder.decode(frame)
+
+    assert calls(work) <= CALLS_FIXED + CALLS_PER_BYTE * len(frame)
+
+
+def _many(frame: str, entry: str, count: int) -> str:
+    return frame % ",".join(entry.replace("#", str(number + 1)) for number in range(count))
+
+
+_LEVEL = '{"price":#.5,"qty":1.0}'
+GROWING = {
+    "book": ('{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USD","bids":[%s],"asks":[]}]}', _LEVEL),
+    "update": ('{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","asks":[%s],"bids":[]}]}', _LEVEL),
+    "books": (
+        '{"channel":"book","type":"update","data":[%s]}',
+        '{"symbol":"BTC/USD","bids":[],"asks":[{"price":#.5,"qty":2.0}],"timestamp":"2026-05-14T15:06:09.020392Z"}',
+    ),
+    "keys": (ticker(1).replace("}]}", ",%s}]}"), '"key#":#'),
+    "candles": (
+        '{"channel":"ohlc","type":"snapshot","data":[%s]}',
+        candle(1)[len('{"channel":"ohlc","type":"update","data":[') : -2].replace('"trades":1', '"trades":#'),
+    ),
+    "trades": (
+        '{"channel":"trade","type":"update","data":[%s]}',
+        trades(7)[len('{"channel":"trade","type":"update","data":[') : -2].replace('"trade_id":7', '"trade_id":#'),
+    ),
+    "old trades": (
+        '{"channel":"trade","type":"snapshot","data":[%s]}',
+        trades(7)[len('{"channel":"trade","type":"update","data":[') : -2].replace('"qty":0.10', '"qty":#'),
+    ),
+    "assets": (
+        '{"channel":"instrument","type":"snapshot","data":{"pairs":[],"assets":[%s]}}',
+        '{"id":"A#","status":"enabled","precision":8,"precision_display":4}',
+    ),
+    "notices": ('{"channel":"status","type":"update","data":[{"system":"online","emergency":[%s]}]}', '"#"'),
+    "warnings": ('{"method":"subscribe","success":true,"result":{"channel":"book","warnings":[%s]}}', '"w#"'),
+    "nonsense": ('{"channel":"book","symbol":"BTC/USD","data":[%s', "[]"),
+}
+
+
+@pytest.mark.parametrize("shape", GROWING)
+def test_twice_as_much_costs_twice_as_much(shape: str) -> None:
+    """Of whatever a frame may have many."""
+    costs = []
+    for count in (1000, 2000):
+        client, market = Client(), Market()
+        client.follow_book("feed", market, *(wish for wish in WISHES if wish.channel not in (None, "book")))
+        frame = _many(*GROWING[shape], count)
+        costs.append(calls(lambda: client.session.receive([frame], 1, client.now)))  # noqa: B023 (called at once)
+        assert (client.count("malformed") > 0) == (shape == "nonsense"), "it is not what is meant here"
+    assert costs[1] <= 2.1 * costs[0] + 100
+
+
+@pytest.mark.parametrize("form", [lines, cbcap])
+def test_twice_as_long_a_recording_costs_twice_as_much(form: Callable[[list[str]], bytes]) -> None:
+    recorder = Recorder()
+    frames = [
+        recorder.snapshot(),
+        *(recorder.update(bids=[("100.5", f"{n + 1}.00")]) for n in range(400)),
+        *["{"] * 400,
+    ]
+    costs = [calls(lambda: verify(form(frames * times))) for times in (1, 2)]  # noqa: B023 (called at once)
+    assert costs[1] <= 2.1 * costs[0]
