@@ -11,6 +11,7 @@ The map:
 
 * :mod:`~kraken_trio.testing.exchange`: :func:`open_exchange` and what it yields, an :class:`Exchange`
 * :mod:`~kraken_trio.testing.faults`: everything that can go wrong, as values
+* :mod:`~kraken_trio.testing.proxy`: :func:`open_proxy`: a bad network before it
 * :mod:`~kraken_trio.testing.market`: the seeded markets: :class:`MarketSpec`, :class:`Market`
 * :mod:`~kraken_trio.testing.model`: :class:`ReferenceBook`, the order book and its checksum, written to be read
 * :mod:`~kraken_trio.testing.recording`: recorded frames in place of a market
@@ -53,6 +54,19 @@ from kraken_trio.testing.faults import (
 )
 from kraken_trio.testing.market import DEFAULT_MARKETS, Market, MarketSpec
 from kraken_trio.testing.model import ReferenceBook
+from kraken_trio.testing.proxy import (
+    Cut,
+    Delay,
+    NetworkFault,
+    Proxy,
+    Reset,
+    Split,
+    Stall,
+    Tear,
+    Throttle,
+    Unreachable,
+    open_proxy,
+)
 from kraken_trio.testing.recording import Recording, read_frames
 
 __all__ = [
@@ -61,6 +75,8 @@ __all__ = [
     "CorruptChecksum",
     "CorruptLevel",
     "CrossedBook",
+    "Cut",
+    "Delay",
     "DelayAcks",
     "DelaySnapshots",
     "Drop",
@@ -78,6 +94,8 @@ __all__ = [
     "Market",
     "MarketSpec",
     "Mute",
+    "NetworkFault",
+    "Proxy",
     "Raw",
     "RawKind",
     "ReceivedRequest",
@@ -85,16 +103,23 @@ __all__ = [
     "ReferenceBook",
     "Refuse",
     "RefuseConnect",
+    "Reset",
     "Scheduled",
     "SetStatus",
     "Shape",
     "SkipUpdate",
+    "Split",
+    "Stall",
     "StopHeartbeats",
     "Subscribed",
+    "Tear",
+    "Throttle",
     "UnknownChannel",
     "UnknownField",
+    "Unreachable",
     "UpdateBeforeSnapshot",
     "Withheld",
     "open_exchange",
+    "open_proxy",
     "read_frames",
 ]

@@ -1,0 +1,73 @@
+"""Minutes of faults over real sockets, and a summary: ``python -m tests.chaos --minutes 5 --seed 7``.
+
+One part in six of the time goes to an exchange that is killed, the rest to a bad network. It ends with 1 if a promise
+was broken. The seed decides what is done in which order; when it happens, the machine does, so the same seed need not
+find the same thing again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+
+import trio
+
+from tests.chaos.story import KINDS, Report, Story, killed_set, proxied_set
+
+TRANSPORTS = ("websockets", "trio-websocket")
+KILLED_SHARE = 1 / 6
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos")
+    parser.add_argument("--minutes", type=float, default=5.0, help="for each transport (5)")
+    parser.add_argument("--seed", type=int, default=None, help="a new one each time, if none is said")
+    parser.add_argument("--transport", choices=TRANSPORTS, help="both, if none is said")
+    parser.add_argument("--kind", choices=KINDS, help="only this kind of fault")
+    parser.add_argument("--verbose", action="store_true", help="a line for each fault")
+    given = parser.parse_args()
+    seed = random.randrange(10**6) if given.seed is None else given.seed
+    print(f"seed {seed}, {given.minutes:g} minutes for each transport")
+    broken = 0
+    for transport in [given.transport] if given.transport else TRANSPORTS:
+        report = trio.run(_run, transport, seed, given.minutes * 60, given.kind, given.verbose)
+        print(f"\n{transport}:")
+        for line in report.lines():
+            print(f"  {line}")
+        broken += len(report.broken)
+    return 1 if broken else 0
+
+
+async def _run(transport: str, seed: int, seconds: float, kind: str | None, verbose: bool) -> Report:
+    report = Report()
+    choice = random.Random(seed)
+    end = trio.current_time() + seconds
+    killing_begins = end if kind else end - seconds * KILLED_SHARE
+    began = time.monotonic()
+
+    def told(name: str, story: Story) -> str:
+        if verbose:
+            print(f"{time.monotonic() - began:8.2f} s  {name}, with {story.client}", flush=True)
+        return name
+
+    def following(story: Story) -> str | None:
+        if trio.current_time() >= killing_begins:
+            return None
+        return told(kind or choice.choice(list(KINDS)), story)
+
+    def more(story: Story) -> bool:
+        return trio.current_time() < end and bool(told("kill", story))
+
+    while trio.current_time() < killing_begins:
+        seed += 1000
+        await proxied_set(report, transport, seed, following)  # type: ignore[arg-type]  # one of its names
+    while trio.current_time() < end:
+        seed += 1000
+        await killed_set(report, transport, seed, more)  # type: ignore[arg-type]
+    return report
+
+
+if __name__ == "__main__":
+    sys.exit(main())
