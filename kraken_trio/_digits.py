@@ -33,7 +33,7 @@ def number(value: Any) -> Decimal:
     kind = type(value)
     if kind is Decimal:
         return value  # type: ignore[no-any-return]  # just asked
-    if kind is str:
+    if kind is str and len(value) <= _MAX_TEXT:
         with suppress(InvalidOperation):
             return Decimal(value)
     elif kind is int and -_GIANT < value < _GIANT:

@@ -102,7 +102,7 @@ class BudgetFile:
         return wait
 
     def _lock(self, descriptor: int) -> bool:
-        """Lock the file until it is closed."""
+        """Lock the file; False if that takes longer than one may wait."""
         patient_until = time.monotonic() + self._lock_patience
         while not _try_lock(descriptor):
             if time.monotonic() >= patient_until:

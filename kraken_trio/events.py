@@ -236,6 +236,7 @@ def _attrs_understand(struct: type[msgspec.Struct]) -> None:
     """Let ``attrs.fields``, ``attrs.evolve`` and ``attrs.asdict`` take a struct as they take the other events."""
     hints = {name: hint for name, hint in get_type_hints(struct).items() if name in struct.__struct_fields__}
     defaults = {field.name: field.default for field in msgspec.structs.fields(struct) if not field.required}
+    hints |= {"price": Decimal, "qty": Decimal} if struct is Level else {}  # when they are read
     fields = {
         name: attrs.field(type=hints[name], kw_only=struct is not Level, default=defaults.get(name, attrs.NOTHING))
         for name in struct.__struct_fields__
@@ -460,9 +461,10 @@ class Gap:
     after_id: int | None = None
     """For ``Cause.MISSED``, and where trades were dropped: the ``trade_id`` of the last trade before the hole."""
     before_id: int | None = None
-    """Likewise the ``trade_id`` of the first trade after the hole, which is the next one that comes. So
-    ``missed`` is their difference minus one; and None where ``before_id`` is not the larger one: there the exchange
-    began to number its trades anew, and nobody knows how many are missing."""
+    """Likewise the ``trade_id`` of the first trade after the hole: the next one that comes, unless that was dropped as
+    well, and another gap tells of it. So ``missed`` is their difference minus one; and None where ``before_id`` is not
+    the larger one: there the exchange began to number its trades anew, and nobody knows how many are missing. One of
+    the two ids is None where a gap without numbers, such as a lost connection, is a part of the hole."""
     evidence: ChecksumMismatch | None = attrs.field(default=None, eq=False)
     """For ``Cause.CHECKSUM``: both checksums, the string that was hashed, and the message."""
     epoch: int = 0

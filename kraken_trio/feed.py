@@ -61,8 +61,8 @@ class FeedStatistics:
     """A feed's numbers, at one moment."""
 
     buffered: int
-    """Events that wait to be received. More than ``capacity``: by one batch of frames with ``BACKPRESSURE``, by one for
-    each symbol and channel with ``CONFLATE`` and ``DROP_OLDEST``."""
+    """Events that wait to be received. They may be more than ``capacity``: by one batch of frames with ``BACKPRESSURE``,
+    by one for each channel and symbol with ``CONFLATE``, by two (a gap, and a book's snapshot) with ``DROP_OLDEST``."""
     capacity: int
     """What it was opened with."""
     high_water: int
@@ -128,6 +128,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
             event = self._rest()
         finally:
             self._is_receiving = False
+        self._require_open()
         self._delivered += 1
         self._follow(event)
         return event
@@ -149,6 +150,7 @@ class Feed(trio.abc.ReceiveChannel[Event]):
             events = [self._rest()]
         finally:
             self._is_receiving = False
+        self._require_open()
         receive_nowait = self._receive.receive_nowait
         try:
             while len(events) < max_events:
@@ -214,6 +216,11 @@ class Feed(trio.abc.ReceiveChannel[Event]):
             msg = "another task is receiving from this feed"
             raise trio.BusyResourceError(msg)
         self._is_receiving = True
+
+    def _require_open(self) -> None:
+        """Another task may have closed the feed after the event was taken, and before this task went on."""
+        if self._is_closed:
+            raise trio.ClosedResourceError
 
     def _rest(self) -> Event:
         """After the end: what the channel had no room for. Then raise why nothing more comes."""

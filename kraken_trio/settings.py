@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import cattrs
 
+from kraken_trio.errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -20,6 +22,12 @@ MAX_FRAME_BYTES: Final = 8 * 1024 * 1024
 """No longer frame is decoded."""
 
 
+_MOST = 10**9
+"""No count, and nothing per second, is larger: arithmetic with it stays exact."""
+_SLOWEST = 1e-6
+"""No rate is lower: its inverse is a wait that can be computed with."""
+
+
 def _positive(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         msg = f"Settings.{attribute.name} must be a positive, finite number, not {value!r}"
@@ -27,8 +35,16 @@ def _positive(_instance: object, attribute: attrs.Attribute[Any], value: Any) ->
 
 
 def _whole(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if type(value) is not int or value < 1:
-        msg = f"Settings.{attribute.name} must be a whole number, at least 1, not {value!r}"
+    if type(value) is not int or not 1 <= value <= _MOST:
+        what = "a whole number, at least 1" if type(value) is not int or value < 1 else f"at most {_MOST}"
+        msg = f"Settings.{attribute.name} must be {what}, not {printable(repr(value), 40)}"
+        raise ValueError(msg)
+
+
+def _rate(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    _positive(_instance, attribute, value)
+    if not _SLOWEST <= value <= _MOST:
+        msg = f"Settings.{attribute.name} must be from {_SLOWEST:g} to {_MOST} per second, not {value!r}"
         raise ValueError(msg)
 
 
@@ -108,7 +124,7 @@ class Settings:
     book."""
 
     # Asking the exchange
-    request_rate: float = _seconds(10.0)
+    request_rate: float = attrs.field(default=10.0, validator=_rate)
     """Requests per second that are sent at most, in the long run. Kraken's limit is not published."""
     request_burst: int = _count(10)
     """Requests that may be sent at once."""
@@ -134,7 +150,7 @@ class Settings:
     """The largest message that is taken. Kraken's largest public one, reference data, is about 0.5 MB."""
     malformed_limit: int = _count(20)
     """So many frames in a row that make no sense end the connection."""
-    log_rate: float = _seconds(2.0)
+    log_rate: float = attrs.field(default=2.0, validator=_rate)
     """Log lines per second, in the long run, of each level: a peer that errs ever so often fills no disk."""
     log_burst: int = _count(50)
     """Log lines of a level that may come at once."""

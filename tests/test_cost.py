@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # The bounds
 
-CALLS_PER_UPDATE = 44
+CALLS_PER_UPDATE = 48
 """Function calls, Python's and C's together, from a frame's text to its delivery, depth 10, 16 frames a batch."""
 DEPTH_FACTOR = 1.25
 """So many times the calls, at most, at depth 1000."""

@@ -148,3 +148,16 @@ def test_what_only_nearly_contradicts_is_taken(values: dict[str, Any]) -> None:
 
 def test_no_longer_frame_is_taken_than_is_decoded() -> None:
     assert Settings().max_frame_bytes == MAX_FRAME_BYTES == v2.MAX_FRAME_BYTES
+
+
+@pytest.mark.parametrize("name", ["request_rate", "log_rate"])
+@pytest.mark.parametrize("value", [1e-309, 1e-7, 1e10, 10**400])
+def test_a_rate_can_be_computed_with(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"Settings.{name} must be "):
+        Settings(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["request_burst", "log_burst", "attempts"])
+def test_a_count_can_be_computed_with(name: str) -> None:
+    with pytest.raises(ValueError, match=f"Settings.{name} must be at most 1000000000"):
+        Settings(**{name: 10**400})  # type: ignore[arg-type]

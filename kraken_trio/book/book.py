@@ -134,20 +134,20 @@ class OrderBook:
             raise self._refusal()
         if event.symbol != self.symbol:
             raise self._wrong_symbol(event)
-        asks, bids = self._asks, self._bids
+        expected = event.checksum
         try:
             if event.bids:
                 self._bids_view = None
-                self._merge(bids, event.bids, 1, known)
+                self._merge(self._bids, event.bids, 1, known)
             if event.asks:
                 self._asks_view = None
-                self._merge(asks, event.asks, -1, known)
+                self._merge(self._asks, event.asks, -1, known)
+            if not known and expected is not None and self._crc() != expected:
+                self._doubt(event, expected)
         except ProtocolError as error:
             raise self._failed(error) from None
         self._timestamp, self._epoch, self._received_ns = event.timestamp, event.epoch, event.received_ns
-        self._told = expected = event.checksum
-        if not known and expected is not None and self._crc() != expected:
-            self._doubt(event, expected)
+        self._told = expected
 
     def _change(self, event: BookSnapshot | Gap, *, verify: bool) -> None:
         kind = type(event)
@@ -161,15 +161,16 @@ class OrderBook:
         if isinstance(event, Gap):
             self.invalidate(f"events are missing ({event.cause.value}); its next snapshot has not come yet")
             return
+        expected = event.checksum
         try:
             self._load(event, known=not verify)
+            if verify and expected is not None and self._crc() != expected:
+                self._doubt(event, expected)
         except ProtocolError as error:
             raise self._failed(error) from None
         self._timestamp, self._epoch, self._received_ns = event.timestamp, event.epoch, event.received_ns
-        self._told = expected = event.checksum
+        self._told = expected
         self._unavailable = None
-        if verify and expected is not None and self._crc() != expected:
-            self._doubt(event, expected)
 
     def _failed(self, error: _E) -> _E:
         self.invalidate("it failed a check, and its next snapshot has not come yet")
@@ -209,8 +210,10 @@ class OrderBook:
                 if type(price) is not str or type(qty) is not str:
                     price, qty = texts_of(level)
                 key, decimals, token = price_row[price]
-                amount = qty.replace(".", "").lstrip("0")
-                if len(qty) > MAX_DIGITS or (amount and not amount.isdecimal()):
+                amount = qty.replace(".", "", 1)
+                if amount.isdecimal() and qty.isascii() and len(qty) <= MAX_DIGITS:
+                    amount = amount.lstrip("0")
+                else:
                     amount = quantity(qty)
                 token = token + amount if amount else ""
                 if notes:
@@ -275,7 +278,7 @@ class OrderBook:
         # Numbers that were abbreviated on the way (1e-05, or 0.5 for 0.50) still stand for the exchange's digits.
         if crc32(_padded(self._asks, self._bids).encode()) != expected:
             hashed = (self._asks.top() + self._bids.top()).decode()
-            raise self._failed(ChecksumMismatch(event, expected=expected, computed=self._crc(), hashed=hashed))
+            raise ChecksumMismatch(event, expected=expected, computed=self._crc(), hashed=hashed)
 
     def _crc(self) -> int:
         asks, bids = self._asks, self._bids

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kraken_trio._digits import MAX_DIGITS, checked, number, wire_digits
-from kraken_trio.errors import ProtocolError
+from kraken_trio.errors import ProtocolError, printable
 from kraken_trio.events import Level
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _PRICES_KEPT: Final = 16_384  # prices come again and again; a few megabytes
 
 note: Final[Callable[[Level, Row], None]] = Level._row.__set__  # type: ignore[attr-defined]  # noqa: SLF001 (a slot)
 """Let the level's row be found by the next book, as ``Level._row``."""
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _hold_price: Final[Callable[[Level, str], None]] = Level._price.__set__  # type: ignore[attr-defined]  # noqa: SLF001
 _hold_qty: Final[Callable[[Level, str], None]] = Level._qty.__set__  # type: ignore[attr-defined]  # noqa: SLF001
 
@@ -30,12 +32,7 @@ class _PriceRows(dict[str, Row]):
     """The row of a price alone, by its text."""
 
     def __missing__(self, text: str) -> Row:
-        digits = text.replace(".", "")
-        if digits.isdecimal() and digits.isascii() and len(digits) <= MAX_DIGITS:
-            point = text.find(".")
-            decimals = 0 if point < 0 else len(text) - point - 1
-        else:
-            digits, decimals = wire_digits(number(text))
+        digits, decimals = wire_digits(_number(text))
         token = digits.lstrip("0")
         if not token:
             msg = "not a price: 0"
@@ -44,6 +41,13 @@ class _PriceRows(dict[str, Row]):
             self.clear()
         row = self[text] = (int(token), decimals, token)
         return row
+
+
+def _number(text: str) -> Decimal:
+    if _NUMBER.fullmatch(text) is None:  # Decimal() takes more: spaces, underscores, the digits of other scripts
+        msg = f"not a price or quantity: {printable(text, 40)}"
+        raise ProtocolError(msg)
+    return number(text)
 
 
 price_row: Final = _PriceRows()
@@ -55,11 +59,15 @@ def quantity(text: str) -> str:
 
     Raises :class:`~kraken_trio.ProtocolError` if it is no quantity.
     """
-    amount = number(text)
+    amount = _number(text)
     if amount:  # NaN is true
         return wire_digits(amount)[0].lstrip("0")
     checked(amount)  # 0e-999999999 is zero, and a gigabyte for whoever formats it
     return ""
+
+
+def _text(value: object) -> str:
+    return str(_number(value) if isinstance(value, str) else number(value))
 
 
 def texts_of(level: Level) -> tuple[str, str]:
@@ -69,7 +77,7 @@ def texts_of(level: Level) -> tuple[str, str]:
     :class:`~kraken_trio.ProtocolError` if it is no number.
     """
     price, qty = level._price, level._qty  # type: ignore[attr-defined]  # noqa: SLF001 (what it holds)
-    texts = str(number(price)), str(number(qty))
+    texts = _text(price), _text(qty)
     if type(price) is not Decimal:
         _hold_price(level, texts[0])
     if type(qty) is not Decimal:
@@ -83,9 +91,9 @@ def row_of(level: Level) -> Row:
     if type(price) is not str or type(qty) is not str:
         price, qty = texts_of(level)
     key, decimals, token = price_row[price]
-    amount = qty.replace(".", "").lstrip("0")
-    if len(qty) > MAX_DIGITS or (amount and not amount.isdecimal()):
-        amount = quantity(qty)
+    amount = qty.replace(".", "", 1)
+    is_plain = amount.isdecimal() and qty.isascii() and len(qty) <= MAX_DIGITS
+    amount = amount.lstrip("0") if is_plain else quantity(qty)
     row = (key, decimals, token + amount if amount else "")
     note(level, row)
     return row

@@ -196,7 +196,7 @@ class Session:
         if not self._is_waiting:
             self._is_waiting = True
             self._counters.budget_waits += 1
-        self._out.warnings.append(why)
+        self._warn(why)
         return self._done()
 
     def open(self, now: float) -> Effects:

@@ -68,6 +68,7 @@ MAX_ENTRIES: Final = 20_000
 _MAX_UNKNOWN_NAMES: Final = 256  # a peer chooses them
 _MAX_TEXT: Final = 500
 _MAX_NAME: Final = 100
+_MAX_WHOLE: Final = 2**64 - 1
 _MAX_WARNINGS: Final = 16
 
 
@@ -135,11 +136,21 @@ def _values_checked(event: _E) -> _E:
         value = getattr(event, field.name)
         if isinstance(value, Decimal):
             checked(value)
+        elif type(value) is int:
+            _whole_checked(value)
         elif isinstance(value, datetime) and value.tzinfo is None:
             # It would raise TypeError in the first program that subtracts it from the time of day.
             msg = "a timestamp without a time zone"
             raise ProtocolError(msg)
     return event
+
+
+def _whole_checked(value: int) -> int:
+    """Whole numbers have 64 bits at most: sums and differences of them can then be printed, too."""
+    if not -_MAX_WHOLE <= value <= _MAX_WHOLE:
+        msg = "a whole number of more than 64 bits"
+        raise ProtocolError(msg)
+    return value
 
 
 def _check_count(entries: list[Any]) -> None:
@@ -196,7 +207,7 @@ def _as_it_is(value: Any, kind: type[Any]) -> Any:
     if type(value) is not kind:
         msg = f"expected {kind.__name__}, got {printable(value, 40)}"
         raise ValueError(msg)
-    return value
+    return _whole_checked(value) if kind is int else value
 
 
 def _name(value: Any, kind: type[str]) -> str:
@@ -498,7 +509,7 @@ def _excerpt(frame: str | bytes) -> str:
 
 def _whole(tree: dict[str, Any], key: str) -> int | None:
     value = tree.get(key)
-    return value if type(value) is int else None
+    return value if type(value) is int and abs(value) <= _MAX_WHOLE else None
 
 
 def _items(value: Any) -> list[Any]:

@@ -66,15 +66,58 @@ def test_a_book_makes_the_same_of_a_number_however_it_is_held(price: str, qty: s
         assert outcomes[1:] == outcomes[:1] * (len(outcomes) - 1)
 
 
-@pytest.mark.parametrize("junk", [None, True, [1.5], {"price": 1}, "abc", "", 1.5, 10**41])
+JUNK = [None, True, [1.5], {"price": 1}, 1.5, 10**41]
+TEXTS = [
+    "abc",
+    "",
+    ".",
+    "...",
+    "1.2.3",
+    "0.0.5",
+    "0..",
+    "1_0",
+    " 1",
+    "1 ",
+    "\u0661",
+    "\u00b2",
+    "0x1",
+    "1e",
+    "NaN",
+    "-Infinity",
+]
+LONG = ["1" * 51, f"1.5e{'0' * 1000}", f"0.{'0' * 51}", "0" * 51]
+
+
+@pytest.mark.parametrize("junk", [*JUNK, *TEXTS, *LONG])
 @pytest.mark.parametrize("place", ["price", "qty"])
 @pytest.mark.parametrize("kind", [BookSnapshot, BookUpdate])
-def test_what_is_no_number_is_refused(kind: Callable[..., Any], place: str, junk: Any) -> None:
+@pytest.mark.parametrize("good", [Decimal(1), "1.0"])
+@pytest.mark.parametrize("checksum", [None, 123])
+def test_what_is_no_number_is_refused(
+    kind: Callable[..., Any], place: str, junk: Any, good: Any, checksum: int | None
+) -> None:
     book = OrderBook(10)
     book.apply(EMPTY)
-    level = Level(**{"price": Decimal(1), "qty": Decimal(1), place: junk})
+    level = Level(**{"price": good, "qty": good, place: junk})
     with pytest.raises(ProtocolError, match="not a price or quantity"):
-        book.apply(kind(symbol="A/B", bids=(level,), asks=()))
+        book.apply(kind(symbol="A/B", bids=(level,), asks=(), checksum=checksum))
+    assert not book.available
+    assert not any(len(text) > 50 for text in row.price_row)
+
+
+@pytest.mark.parametrize("kind", [BookSnapshot, BookUpdate])
+def test_whatever_goes_wrong_in_the_check_the_book_cannot_be_read(
+    kind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        msg = "the check itself"
+        raise ProtocolError(msg)
+
+    book = OrderBook(10)
+    book.apply(EMPTY)
+    monkeypatch.setattr("kraken_trio.book.book._padded", broken)
+    with pytest.raises(ProtocolError, match="the check itself"):
+        book.apply(kind(symbol="A/B", bids=(wire_level("6.5", "1.0"),), asks=(), checksum=123))
     assert not book.available
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ import trio.testing
 
 import kraken_trio as kt
 from kraken_trio.client import open_with
+from kraken_trio.feed import make_feed
 from kraken_trio.testing.faults import CorruptChecksum, Drop, DropHow, IgnoreRequests
 
 if TYPE_CHECKING:
@@ -174,3 +176,35 @@ async def test_an_unsubscribe_without_answer_is_sent_again(
         await trio.sleep(60)
         assert not exchange.core.subscribed()[1]
         assert client.statistics().losses == 0
+
+
+UPDATE = kt.BookUpdate(symbol="BTC/USD", bids=(kt.Level(Decimal("1.1"), Decimal(1)),), asks=())
+SNAPSHOT = kt.BookSnapshot(symbol="BTC/USD", bids=(kt.Level(Decimal("1.0"), Decimal(1)),), asks=())
+
+
+@pytest.mark.parametrize("policy", kt.Overflow)
+@pytest.mark.parametrize("event", [UPDATE, SNAPSHOT])
+@pytest.mark.parametrize("how_many", [None, 1, 10])
+async def test_a_feed_that_is_closed_while_its_event_is_on_its_way_is_closed(
+    policy: kt.Overflow, event: kt.Event, how_many: int | None, nursery: trio.Nursery
+) -> None:
+    """The event was taken, and another task closed the feed: its book came to life again, or was said to be missing."""
+    feed = make_feed([BTC], 10, policy)
+    feed._offer([SNAPSHOT])
+    await feed.receive()
+    ended: list[BaseException] = []
+
+    async def receive() -> None:
+        try:
+            await (feed.receive() if how_many is None else feed.receive_many(how_many))
+        except trio.ClosedResourceError as error:
+            ended.append(error)
+
+    nursery.start_soon(receive)
+    await trio.testing.wait_all_tasks_blocked()
+    feed._offer([event])
+    await feed.aclose()
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(ended) == 1
+    assert not feed.books["BTC/USD"].available
+    assert feed.statistics().buffered == 0

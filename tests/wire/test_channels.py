@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -401,3 +402,12 @@ def test_data_is_compared_by_content_however_it_was_decoded() -> None:
 
 def test_data_may_be_a_key() -> None:
     assert len({Decoder().decode(BOOK_UPDATE), Decoder().decode(" " + BOOK_UPDATE)}) == 1
+
+
+@pytest.mark.parametrize("frame", [TRADE, TICKER, CANDLE])
+def test_whole_numbers_have_64_bits(frame: str) -> None:
+    """A difference of two giants could not even be printed."""
+    name = next(name for name in ("trade_id", "interval", "trades") if f'"{name}":' in frame)
+    for giant in ("9" * 30, "-" + "9" * 30, "9" * 4000):
+        with pytest.raises(ProtocolError):
+            decoded(re.sub(rf'"{name}":\d+', f'"{name}":{giant}', frame))
