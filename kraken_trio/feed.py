@@ -61,8 +61,9 @@ class FeedStatistics:
     """A feed's numbers, at one moment."""
 
     buffered: int
-    """Events that wait to be received. They may be more than ``capacity``: by one batch of frames with ``BACKPRESSURE``,
-    by one for each channel and symbol with ``CONFLATE``, by two (a gap, and a book's snapshot) with ``DROP_OLDEST``."""
+    """Events that wait to be received. They may be more than ``capacity``: by one batch of frames with
+    ``BACKPRESSURE``, by one for each channel and symbol with ``CONFLATE``, by two (a gap, and a book's snapshot) with
+    ``DROP_OLDEST``."""
     capacity: int
     """What it was opened with."""
     high_water: int
