@@ -281,6 +281,10 @@ class _Guard(trio.abc.Stream):
             await self._stream.send_all(data)
         except trio.BrokenResourceError as exc:
             self._ended_by(exc)
+            if not self._accepted:
+                # The library would take it for an orderly end, and wait for the answer to a request that never left.
+                msg = f"the connection to {self._address} broke in the WebSocket upgrade: {printable(exc)}"
+                raise ConnectError(msg) from exc
             raise
         except BaseException:
             # Trio does not say how much was written: a frame may be cut anywhere, and another after it is garbage.

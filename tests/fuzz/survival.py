@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.events import Event
 
-__all__ = ["TARGETS", "play", "session", "verify", "wire"]
+__all__ = ["TARGETS", "play", "session", "verified", "verify", "wire"]
 
 
 # Frames
@@ -272,9 +272,8 @@ class Player:
         client.warnings.clear()
         assert not math.isnan(session.deadline)
         assert session.deadline < math.inf or not self._connected
-        self._is_bounded()
 
-    def _is_bounded(self) -> None:
+    def is_bounded(self) -> None:
         """What is remembered is bounded by what the programs want, and by constants: not by what has come."""
         registry = self.client.session._registry
         wanted = len({wish for wish in WISHES if wish.channel})
@@ -355,8 +354,11 @@ def _number(argument: bytes) -> int:
 def play(script: bytes) -> Player:
     """Play a script, without the end."""
     player = Player()
-    for line in script.split(b"\n")[:MAX_CALLS]:
+    for count, line in enumerate(script.split(b"\n")[:MAX_CALLS]):
         player.play(chr(line[0]) if line else "", line[1:])
+        if count % 16 == 0:
+            player.is_bounded()
+    player.is_bounded()
     return player
 
 
@@ -370,14 +372,23 @@ def session(data: bytes) -> None:
 
 def verify(data: bytes) -> None:
     """Any file: a report. However it is cut into chunks, it is the same one."""
-    whole, report = _verified([data])
-    size = len(data) % 13 + 1
-    chunks = [data[start : start + size] for start in range(0, len(data), size)]
-    assert _verified(chunks) == (whole, report)
-    assert all(line.isprintable() for line in report.split("\n"))
+    frames, verification = verified([data])
+    size = len(data) % 61 + 3
+    others, other = verified(data[start : start + size] for start in range(0, len(data), size))
+    assert others == frames
+    assert (other.failures, other.symbols, other.others) == (
+        verification.failures,
+        verification.symbols,
+        verification.others,
+    )
+    out = io.StringIO()
+    console = Console(file=out, width=200)
+    _report("fuzz", verification, console)
+    _conclude([("fuzz", verification)], console)
+    assert all(line.isprintable() for line in out.getvalue().split("\n"))
 
 
-def _verified(chunks: Iterable[bytes]) -> tuple[list[RecordedFrame], str]:
+def verified(chunks: Iterable[bytes]) -> tuple[list[RecordedFrame], Verification]:
     verification, frames = Verification(), []
     damage: RecordingError | None = None
     try:
@@ -394,11 +405,7 @@ def _verified(chunks: Iterable[bytes]) -> tuple[list[RecordedFrame], str]:
     assert len(verification.others) <= 65
     assert verification.verified <= verification.checksums
     assert verification.ok or verification.failure_count
-    out = io.StringIO()
-    console = Console(file=out, width=200)
-    _report("fuzz", verification, console)
-    _conclude([("fuzz", verification)], console)
-    return frames, out.getvalue()
+    return frames, verification
 
 
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {"wire": wire, "session": session, "verify": verify}

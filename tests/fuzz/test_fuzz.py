@@ -27,6 +27,7 @@ from tests.fuzz.survival import (
     TARGETS,
     WISHES,
     session,
+    verified,
     verify,
     wire,
 )
@@ -250,5 +251,5 @@ def test_twice_as_long_a_recording_costs_twice_as_much(form: Callable[[list[str]
         *(recorder.update(bids=[("100.5", f"{n + 1}.00")]) for n in range(400)),
         *["{"] * 400,
     ]
-    costs = [calls(lambda: verify(form(frames * times))) for times in (1, 2)]  # noqa: B023 (called at once)
+    costs = [calls(lambda: verified([form(frames * times)])) for times in (1, 2)]  # noqa: B023 (called at once)
     assert costs[1] <= 2.1 * costs[0]

@@ -1,7 +1,7 @@
 """Break each rule of ``table.py`` in a copy of the package, and see which test notices.
 
-``python -m tests.mutants`` runs all and rewrites ``killed.md``; ``python -m tests.mutants gap`` those with "gap" in the
-name. It ends with 1 if one survives.
+``python -m tests.mutants`` takes all, ``python -m tests.mutants gap`` those with "gap" in the name. What killed them is
+written to ``killed.md``, unless one survives: then it ends with 1.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ _PASSED, _FAILED = 0, 1
 _FAILURE = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 _BEGUN = re.compile(r"^(tests/\S+::(?:(?! (?:PASSED|SKIPPED) ).)+?) *$", re.MULTILINE)  # and not ended
 _HANGS = "Timeout ("  # faulthandler's first word
+_ROW = re.compile(r"^\| ([^|]+) \| [^|]+ \| `(.+)` \|$", re.MULTILINE)
 _HEAD = """\
 # What killed each mutant
 
@@ -59,14 +60,21 @@ def main() -> int:
     print(f"\n{len(chosen) - len(survivors)} of {len(chosen)} mutants killed")
     for name in survivors:
         print(f"  SURVIVED: {name}")
-    if not survivors and len(chosen) == len(MUTANTS):
-        rows = [f"| {mutant.name} | {mutant.why} | `{_cell(killers[mutant])}` |\n" for mutant in MUTANTS]
-        RESULT.write_text(_HEAD + "".join(rows), encoding="utf-8")
+    if not survivors:
+        _record({mutant.name: killer for mutant, killer in killers.items() if killer is not None})
     return 1 if survivors else 0
 
 
-def _cell(killer: str | None) -> str:
-    return str(killer).replace("|", "\\|").replace("`", "'")
+def _record(killers: dict[str, str]) -> None:
+    """Write down what killed these, and keep what is written of the others."""
+    known = RESULT.read_text(encoding="utf-8") if RESULT.exists() else ""
+    killed = dict(_ROW.findall(known)) | {name: _cell(killer) for name, killer in killers.items()}
+    rows = [f"| {one.name} | {one.why} | `{killed[one.name]}` |\n" for one in MUTANTS if one.name in killed]
+    RESULT.write_text(_HEAD + "".join(rows), encoding="utf-8")
+
+
+def _cell(killer: str) -> str:
+    return killer.replace("|", "\\|").replace("`", "'")
 
 
 def _copy(folder: Path) -> Path:

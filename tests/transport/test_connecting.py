@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from kraken_trio.errors import ConnectError
 from kraken_trio.transport import Limits, upgrade
-from tests.transport.conftest import Peer, Watched
+from tests.transport.conftest import LIMITS, TRANSPORTS, Peer, Watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -384,6 +384,33 @@ async def test_resets_in_the_upgrade(loopback: Network) -> None:
     assert error.retryable
     assert "broke in the WebSocket upgrade" in str(error)
     assert "reset" in str(error)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_resets_before_the_request(transport: str) -> None:
+    """Found by resets of real sockets: trio-websocket then waited for the whole of its ``connect_timeout``."""
+
+    class Broken(trio.abc.SendStream):
+        async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+            await trio.lowlevel.checkpoint()
+            raise trio.BrokenResourceError("connection reset")
+
+        async def wait_send_all_might_not_block(self) -> None:
+            await trio.lowlevel.checkpoint()
+
+        async def aclose(self) -> None:
+            await trio.lowlevel.checkpoint()
+
+    async def open_stream(host: str, port: int) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        return trio.StapledStream(Broken(), trio.testing.MemoryReceiveStream())
+
+    connect = TRANSPORTS[transport].connecting_with(open_stream)
+    with trio.fail_after(LIMITS.connect_timeout / 2):
+        with pytest.raises(ConnectError, match="broke in the WebSocket upgrade: connection reset") as info:
+            async with connect(URL, ssl_context=None, limits=LIMITS):
+                pytest.fail("nobody is there")  # pragma: no cover
+    assert info.value.retryable
 
 
 @pytest.mark.parametrize("so_far", [b"", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: web"])
