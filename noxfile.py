@@ -164,6 +164,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def simulate(session: nox.Session) -> None:
+    """Simulate seeds that CI does not: `-- --seeds 2000 --minutes 10 -j 2`; `-- --minutes 10 --seed N` replays one."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "tests.simulation", *session.posargs)
+
+
+@nox.session(default=False)
 def benchmarks(session: nox.Session) -> None:
     """Measure the speed, beside the peers; `-- --quick`, or `-- --publish` for the documentation's figures."""
     session.install("-e", ".[dev]", *BENCHMARKS)

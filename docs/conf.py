@@ -126,7 +126,7 @@ UNQUALIFIED = (
     "hypothesis.strategies",
 )
 
-MADE_BY_US = ("Client", "Feed", "Exchange")
+MADE_BY_US = ("Client", "Feed", "Exchange", "Link", "MemoryStream")
 """Classes that programs get, and do not make."""
 
 

@@ -14,6 +14,8 @@ The map:
 * :mod:`~kraken_trio.testing.proxy`: :func:`open_proxy`: a bad network before it
 * :mod:`~kraken_trio.testing.market`: the seeded markets: :class:`MarketSpec`, :class:`Market`
 * :mod:`~kraken_trio.testing.model`: :class:`ReferenceBook`, the order book and its checksum, written to be read
+* :mod:`~kraken_trio.testing.network`: a :class:`Network` of memory in place of sockets, and its faults
+  (:mod:`~kraken_trio.testing.network_faults`); :func:`run_virtual`, for hours that pass in seconds
 * :mod:`~kraken_trio.testing.recording`: recorded frames in place of a market
 * :mod:`~kraken_trio.testing.core`: the exchange without I/O (``desk`` answers requests, ``feed`` makes data frames,
   ``dialect`` knows the words), for simulations; :mod:`~kraken_trio.testing.peer` is one socket
@@ -28,6 +30,7 @@ from kraken_trio.testing.faults import (
     CorruptLevel,
     CrossedBook,
     DelayAcks,
+    DelayConnect,
     DelaySnapshots,
     Drop,
     DropConnect,
@@ -54,6 +57,22 @@ from kraken_trio.testing.faults import (
 )
 from kraken_trio.testing.market import DEFAULT_MARKETS, Market, MarketSpec
 from kraken_trio.testing.model import ReferenceBook
+from kraken_trio.testing.network import Network
+from kraken_trio.testing.network_faults import (
+    BlackHole,
+    Conditions,
+    Degrade,
+    DelayDial,
+    Direction,
+    HalfOpen,
+    HangDial,
+    LinkFault,
+    Outage,
+    RefuseDial,
+    ResetLink,
+    UnknownHost,
+)
+from kraken_trio.testing.pipes import Link, MemoryStream
 from kraken_trio.testing.proxy import (
     Cut,
     Delay,
@@ -68,17 +87,24 @@ from kraken_trio.testing.proxy import (
     open_proxy,
 )
 from kraken_trio.testing.recording import Recording, read_frames
+from kraken_trio.testing.virtual import run_virtual
 
 __all__ = [
     "DEFAULT_MARKETS",
+    "BlackHole",
+    "Conditions",
     "ConnectionJournal",
     "CorruptChecksum",
     "CorruptLevel",
     "CrossedBook",
     "Cut",
+    "Degrade",
     "Delay",
     "DelayAcks",
+    "DelayConnect",
+    "DelayDial",
     "DelaySnapshots",
+    "Direction",
     "Drop",
     "DropConnect",
     "DropHow",
@@ -88,13 +114,20 @@ __all__ = [
     "ExchangeStatistics",
     "Fault",
     "Freeze",
+    "HalfOpen",
     "HangConnect",
+    "HangDial",
     "IgnoreRequests",
     "LateUpdates",
+    "Link",
+    "LinkFault",
     "Market",
     "MarketSpec",
+    "MemoryStream",
     "Mute",
+    "Network",
     "NetworkFault",
+    "Outage",
     "Proxy",
     "Raw",
     "RawKind",
@@ -103,7 +136,9 @@ __all__ = [
     "ReferenceBook",
     "Refuse",
     "RefuseConnect",
+    "RefuseDial",
     "Reset",
+    "ResetLink",
     "Scheduled",
     "SetStatus",
     "Shape",
@@ -116,10 +151,12 @@ __all__ = [
     "Throttle",
     "UnknownChannel",
     "UnknownField",
+    "UnknownHost",
     "Unreachable",
     "UpdateBeforeSnapshot",
     "Withheld",
     "open_exchange",
     "open_proxy",
     "read_frames",
+    "run_virtual",
 ]

@@ -103,6 +103,8 @@ class ConnectionJournal:
         self.sent_count: int = 0
         """How many there were."""
         self.withheld: deque[Withheld] = deque(maxlen=limit)
+        self.link: int | None = None
+        """The number of the link that it came over, in a :class:`~kraken_trio.testing.Network`."""
 
     def __repr__(self) -> str:
         return f"<ConnectionJournal {self.connection}: {self.sent_count} sent, {len(self.withheld)} withheld>"

@@ -34,6 +34,7 @@ from kraken_trio.testing.armory import Armory
 from kraken_trio.testing.desk import Desk
 from kraken_trio.testing.faults import (
     CrossedBook,
+    DelayConnect,
     Drop,
     DropConnect,
     DropHow,
@@ -52,6 +53,7 @@ from kraken_trio.testing.faults import (
     UnknownField,
 )
 from kraken_trio.testing.feed import Broadcaster
+from kraken_trio.testing.network_faults import LinkFault
 from kraken_trio.testing.recording import Player, Recording
 from kraken_trio.testing.subscriptions import Connection, Subscription, Subscriptions
 
@@ -89,7 +91,7 @@ class ExchangeCore:
         self.market: Market = market
         self.recording: Recording | None = recording
         self.random: Random = Random(f"{seed}/exchange")  # noqa: S311
-        self.armory: Armory = Armory()
+        self.armory: Armory[Fault] = Armory()
         self.subscriptions: Subscriptions = Subscriptions()
         self.connections: dict[int, Connection] = {}
         """The live ones, by number."""
@@ -179,14 +181,12 @@ class ExchangeCore:
 
     # Connections
 
-    def admit(self) -> RefuseConnect | HangConnect | DropConnect | None:
+    def admit(self) -> RefuseConnect | HangConnect | DropConnect | DelayConnect | None:
         """May a client connect? If not, the fault says what is to be done with it."""
-        fault = None
-        for armed in self.armory.pending():
-            if isinstance(armed, (RefuseConnect, HangConnect, DropConnect)):
-                fault = self.armory.take(type(armed))
-                break
-        if fault is not None:
+        fault = self.armory.first((RefuseConnect, HangConnect, DropConnect, DelayConnect))
+        if not isinstance(fault, RefuseConnect | HangConnect | DropConnect | DelayConnect):
+            return None
+        if not isinstance(fault, DelayConnect):
             self.refused_connects += 1
         return fault
 
@@ -306,8 +306,11 @@ class ExchangeCore:
         self._inject(fault, now)
         return self._done()
 
-    def _inject(self, fault: Fault, now: float) -> None:
+    def _inject(self, fault: Fault | LinkFault, now: float) -> None:
         match fault:
+            case _ if isinstance(fault, LinkFault):
+                msg = f"{fault} is a fault of the network: inject it there"
+                raise TypeError(msg)
             case Drop(how=how, connection=number):
                 for connection in self._targets(number):
                     self._end(connection, how)

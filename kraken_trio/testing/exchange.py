@@ -16,9 +16,10 @@ import trio
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.testing.actions import ConnectionJournal, End, ReceivedRequest, Send, SendRaw, Subscribed
 from kraken_trio.testing.core import ExchangeCore
-from kraken_trio.testing.faults import DropConnect, DropHow, HangConnect, RefuseConnect
+from kraken_trio.testing.faults import DelayConnect, DropConnect, DropHow, HangConnect, RefuseConnect, Scheduled
 from kraken_trio.testing.market import DEFAULT_MARKETS, Market
 from kraken_trio.testing.model import ReferenceBook
+from kraken_trio.testing.network_faults import LinkFault
 from kraken_trio.testing.peer import Peer
 from kraken_trio.testing.recording import Recording
 from kraken_trio.testing.serverbook import scaled_text
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kraken_trio.testing.actions import Action
-    from kraken_trio.testing.faults import Fault, Scheduled
+    from kraken_trio.testing.faults import Fault
     from kraken_trio.testing.market import MarketSpec
+    from kraken_trio.testing.network import Network
+    from kraken_trio.testing.peer import Wire
 
 __all__ = ["Exchange", "ExchangeStatistics", "open_exchange"]
 
 _PUBLISH_CHUNK = 64
+_USUAL_PORTS = {"ws": 80, "wss": 443}
 
 
 @attrs.frozen(kw_only=True)
@@ -70,7 +74,7 @@ class _Shell:
 
     # What a peer says
 
-    def admit(self) -> RefuseConnect | HangConnect | DropConnect | None:
+    def admit(self) -> RefuseConnect | HangConnect | DropConnect | DelayConnect | None:
         fault = self.core.admit()
         self._happened()
         return fault
@@ -78,6 +82,7 @@ class _Shell:
     def connected(self, peer: Peer) -> int:
         number, actions = self.core.connect(trio.current_time())
         self.peers[number] = peer
+        self.core.journals[-1].link = peer.link
         self.do(actions)
         return number
 
@@ -125,7 +130,7 @@ class _Shell:
 
     # Tasks
 
-    async def serve(self, tcp: trio.SocketStream) -> None:
+    async def serve(self, tcp: Wire) -> None:
         await Peer(tcp, self, self._ssl_context).run()
 
     async def keep_time(self) -> None:
@@ -246,12 +251,14 @@ class Exchange:
         They are queued for every subscriber, however slow: this does not wait for clients (see :meth:`drained`), only
         lets other tasks run now and then. Not every event is visible at every depth.
         """
-        before = self._core.frames_sent
+        sent = 0
         while updates > 0:
-            self._shell.do(self._core.publish(min(updates, _PUBLISH_CHUNK), trio.current_time(), symbol))
+            actions = self._core.publish(min(updates, _PUBLISH_CHUNK), trio.current_time(), symbol)
+            sent += len(actions)  # and not what else was sent meanwhile, such as heartbeats
+            self._shell.do(actions)
             updates -= _PUBLISH_CHUNK
             await trio.lowlevel.checkpoint()
-        return self._core.frames_sent - before
+        return sent
 
     # Waiting
 
@@ -277,10 +284,11 @@ async def open_exchange(
     rate: float = 100.0,
     recording: str | Path | Iterable[str | bytes] | None = None,
     replay_rate: float | None = None,
-    faults: Iterable[Fault | Scheduled] = (),
+    faults: Iterable[Fault | LinkFault | Scheduled] = (),
     snapshot_delay: float = 0.0,
     ssl_context: ssl.SSLContext | None = None,
-    host: str = "127.0.0.1",
+    network: Network | None = None,
+    host: str | None = None,
     port: int = 0,
     journal_limit: int | None = None,
     queue_limit: int | None = None,
@@ -301,11 +309,17 @@ async def open_exchange(
         data frames of what it asked for, in order and from the beginning, at so many frames per second, or as fast as
         the client takes them. Symbols, depths and intervals are those of the recording.
     ``faults``
-        Injected from the start; a ``Scheduled(at=..., fault=...)`` at its time.
+        Injected from the start; a ``Scheduled(at=..., fault=...)`` at its time. Those of
+        ``network`` may be among them.
     ``snapshot_delay``
         Seconds between a subscription's answer and its snapshot. Kraken takes 0.014 to 0.23.
     ``ssl_context``
         Serve TLS (``wss://``) with this server-side context.
+    ``network``
+        Listen there and not on a real socket: see :class:`~kraken_trio.testing.Network`.
+    ``host``, ``port``
+        Where to listen: on the loopback, at a free port; in a network of memory, at ``exchange.test``, at the usual
+        port.
     ``journal_limit``
         Data frames kept per connection in :attr:`Exchange.journal`; None keeps all, 0 none.
     ``queue_limit``
@@ -316,6 +330,10 @@ async def open_exchange(
     """
     start_ns = time.time_ns() if epoch_ns is None else epoch_ns
     recorded = None if recording is None else Recording.load(recording)
+    here, elsewhere = _apart(faults)
+    if elsewhere and network is None:
+        msg = f"{elsewhere[0]} needs a network of memory: open_exchange(network=Network(), ...)"
+        raise ValueError(msg)
     market = Market(markets if recorded is None else (), seed=seed, rate=rate, start_ns=start_ns)
     core = ExchangeCore(
         market,
@@ -325,19 +343,43 @@ async def open_exchange(
         recording=recorded,
         replay_rate=replay_rate,
         snapshot_delay=snapshot_delay,
-        faults=faults,
+        faults=here,
         journal_limit=journal_limit,
     )
-    listeners = await trio.open_tcp_listeners(port, host=host)
-    bound = listeners[0].socket.getsockname()[1]
-    shown = f"[{host}]" if ":" in host else host
-    url = f"{'ws' if ssl_context is None else 'wss'}://{shown}:{bound}/v2"
     shell = _Shell(core, ssl_context, queue_limit)
+    scheme = "ws" if ssl_context is None else "wss"
+    if network is None:
+        listeners = await trio.open_tcp_listeners(port, host=host or "127.0.0.1")
+        port = listeners[0].socket.getsockname()[1]
+    else:
+        await trio.lowlevel.checkpoint()
+    host = host or ("127.0.0.1" if network is None else "exchange.test")
+    url = f"{scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}/v2"
     async with open_hidden_nursery() as nursery:
-        # They listen already: nobody has to wait until these two run.
-        nursery.start_soon(trio.serve_listeners, shell.serve, listeners)  # noqa: ASYNC113
+        if network is None:
+            # They listen already: nobody has to wait until this runs.
+            nursery.start_soon(trio.serve_listeners, shell.serve, listeners)  # noqa: ASYNC113
+        else:
+            await nursery.start(network.listen, host, port or _USUAL_PORTS[scheme], shell.serve, nursery)
+            nursery.start_soon(network.play, elsewhere)
         nursery.start_soon(shell.keep_time)
         try:
             yield Exchange(shell, url)
         finally:
             nursery.cancel_scope.cancel()
+
+
+def _apart(
+    script: Iterable[Fault | LinkFault | Scheduled],
+) -> tuple[list[Fault | Scheduled], list[LinkFault | Scheduled]]:
+    """The exchange's faults, and the network's."""
+    here: list[Fault | Scheduled] = []
+    elsewhere: list[LinkFault | Scheduled] = []
+    for item in script:
+        if isinstance(item, Scheduled):
+            (elsewhere if isinstance(item.fault, LinkFault) else here).append(item)
+        elif isinstance(item, LinkFault):
+            elsewhere.append(item)
+        else:
+            here.append(item)
+    return here, elsewhere

@@ -22,11 +22,14 @@ from typing import TypeAlias
 
 import attrs
 
+from kraken_trio.testing.network_faults import LinkFault  # noqa: TC001 (Hypothesis looks it up)
+
 __all__ = [
     "CorruptChecksum",
     "CorruptLevel",
     "CrossedBook",
     "DelayAcks",
+    "DelayConnect",
     "DelaySnapshots",
     "Drop",
     "DropConnect",
@@ -234,6 +237,8 @@ class RefuseConnect:
     status: int = 503
     retry_after: float | None = None
     """Seconds, sent as ``Retry-After``."""
+    body: str = ""
+    """What is sent with it, such as the HTML page of a proxy."""
     times: int | None = _times()
 
 
@@ -248,6 +253,14 @@ class HangConnect:
 class DropConnect:
     """The TCP connection is accepted, and closed when the upgrade is asked for."""
 
+    times: int | None = _times()
+
+
+@attrs.frozen(kw_only=True)
+class DelayConnect:
+    """The WebSocket upgrade is answered only so many seconds later."""
+
+    seconds: float
     times: int | None = _times()
 
 
@@ -327,6 +340,7 @@ Fault: TypeAlias = (
     | RefuseConnect
     | HangConnect
     | DropConnect
+    | DelayConnect
     | Mute
     | DelayAcks
     | DelaySnapshots
@@ -343,4 +357,4 @@ class Scheduled:
     """A fault that is injected by itself, ``at`` seconds after the exchange was opened."""
 
     at: float
-    fault: Fault
+    fault: Fault | LinkFault

@@ -11,7 +11,7 @@ import ssl
 import struct
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import trio
 from wsproto import ConnectionType, WSConnection
@@ -21,12 +21,14 @@ from wsproto.events import (
     CloseConnection,
     Ping,
     RejectConnection,
+    RejectData,
     Request,
     TextMessage,
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from kraken_trio.testing.faults import DropConnect, DropHow, HangConnect, RawKind, RefuseConnect
+from kraken_trio.testing.faults import DelayConnect, DropConnect, DropHow, HangConnect, RawKind, RefuseConnect
+from kraken_trio.testing.pipes import MemoryStream
 
 if TYPE_CHECKING:
     from kraken_trio.testing.faults import Raw
@@ -44,7 +46,7 @@ _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError, OSErr
 class Front(Protocol):
     """What a peer needs of the exchange."""
 
-    def admit(self) -> RefuseConnect | HangConnect | DropConnect | None: ...
+    def admit(self) -> RefuseConnect | HangConnect | DropConnect | DelayConnect | None: ...
     def connected(self, peer: Peer) -> int: ...
     def received(self, number: int, data: str | bytes) -> None: ...
     def disconnected(self, number: int) -> None: ...
@@ -61,13 +63,33 @@ def _frame(opcode: int, payload: bytes) -> bytes:
     return struct.pack("!BBQ", 0x80 | opcode, 127, size) + payload
 
 
+Wire: TypeAlias = trio.SocketStream | MemoryStream
+"""What a peer may sit on."""
+
+
+def _reset(wire: Wire) -> None:
+    if isinstance(wire, MemoryStream):
+        wire.reset()
+    else:
+        linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        wire.socket.close()
+
+
+def _close(wire: Wire) -> None:
+    if isinstance(wire, MemoryStream):
+        wire.close()
+    else:
+        wire.socket.close()
+
+
 class Peer:
     """A client's connection, from its TCP accept to its end."""
 
-    def __init__(self, tcp: trio.SocketStream, front: Front, ssl_context: ssl.SSLContext | None) -> None:
+    def __init__(self, tcp: Wire, front: Front, ssl_context: ssl.SSLContext | None) -> None:
         self._tcp = tcp
         self._front = front
-        self._stream: trio.SocketStream | trio.SSLStream[trio.SocketStream] = tcp
+        self._stream: Wire | trio.SSLStream[Wire] = tcp
         if ssl_context is not None:
             self._stream = trio.SSLStream(tcp, ssl_context, server_side=True, https_compatible=True)
         self._ws = WSConnection(ConnectionType.SERVER)
@@ -87,6 +109,11 @@ class Peer:
         """Frames that have not been handed to the network."""
         return 0 if self._frozen else len(self._queue)
 
+    @property
+    def link(self) -> int | None:
+        """The number of the link of a network of memory."""
+        return self._tcp.link.number if isinstance(self._tcp, MemoryStream) else None
+
     def send(self, text: str) -> None:
         self._push(_frame(1, text.encode("utf-8", "surrogatepass")))
 
@@ -103,9 +130,7 @@ class Peer:
             return
         self._ending = how
         if how is DropHow.RESET:
-            linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-            self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            self._tcp.socket.close()
+            _reset(self._tcp)
             self._scope.cancel()
             return
         if how is DropHow.TORN:
@@ -137,7 +162,7 @@ class Peer:
         finally:
             if self._number is not None:
                 self._front.disconnected(self._number)
-            self._tcp.socket.close()
+            _close(self._tcp)
 
     async def _serve(self) -> None:
         if isinstance(self._stream, trio.SSLStream):
@@ -174,9 +199,9 @@ class Peer:
             await self._reject(404, [])
             return False
         match self._front.admit():
-            case RefuseConnect(status=status, retry_after=retry_after):
+            case RefuseConnect(status=status, retry_after=retry_after, body=body):
                 after = [] if retry_after is None else [(b"Retry-After", f"{retry_after:g}".encode())]
-                await self._reject(status, after)
+                await self._reject(status, after, body.encode())
                 return False
             case HangConnect():
                 while await self._stream.receive_some(_CHUNK):
@@ -184,15 +209,22 @@ class Peer:
                 return False
             case DropConnect():
                 return False
+            case DelayConnect(seconds=seconds):
+                await trio.sleep(seconds)
             case None:
                 pass
         await self._stream.send_all(self._ws.send(AcceptConnection()))
         self._number = self._front.connected(self)
         return True
 
-    async def _reject(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        headers = [*headers, (b"Content-Length", b"0"), (b"Connection", b"close")]
-        await self._stream.send_all(self._ws.send(RejectConnection(status_code=status, headers=headers)))
+    async def _reject(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> None:
+        headers = [*headers, (b"Content-Length", b"%d" % len(body)), (b"Connection", b"close")]
+        if body:
+            headers.append((b"Content-Type", b"text/html"))
+        answer = self._ws.send(RejectConnection(status_code=status, headers=headers, has_body=bool(body)))
+        if body:
+            answer += self._ws.send(RejectData(data=body))
+        await self._stream.send_all(answer)
         await self._say_eof()
 
     async def _say_eof(self) -> None:

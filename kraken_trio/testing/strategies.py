@@ -21,7 +21,7 @@ except ImportError as _error:  # pragma: no cover
 
 from kraken_trio.events import BookSnapshot, BookUpdate, Level
 from kraken_trio.requests import DEPTHS, INTERVALS
-from kraken_trio.testing import faults as f, frames as text
+from kraken_trio.testing import faults as f, frames as text, network_faults as n
 from kraken_trio.testing.market import MarketSpec, SymbolMarket
 from kraken_trio.testing.model import ReferenceBook
 from kraken_trio.testing.serverbook import ASK, BID, DepthChange, ServerBook, scaled_text
@@ -29,15 +29,19 @@ from kraken_trio.testing.serverbook import ASK, BID, DepthChange, ServerBook, sc
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
 
+    from kraken_trio.testing.network_faults import Conditions, LinkFault
+
 __all__ = [
     "BookHistory",
     "book_histories",
     "books",
+    "conditions",
     "fault_schedules",
     "faults",
     "frames",
     "hostile_frames",
     "levels",
+    "link_faults",
     "precisions",
     "specs",
     "symbols",
@@ -323,6 +327,7 @@ def faults(*symbols: str) -> SearchStrategy[f.Fault]:
         st.builds(f.Refuse, symbol=symbol, shape=st.sampled_from(f.Shape), times=times),
         st.builds(f.RefuseConnect, status=st.sampled_from([429, 502, 503]), times=times),
         st.builds(f.DropConnect, times=times),
+        st.builds(f.DelayConnect, seconds=st.floats(0, 5), times=times),
         st.builds(f.Mute, symbol=symbol, times=times),
         st.builds(f.DelayAcks, seconds=st.floats(0, 2), times=times),
         st.builds(f.DelaySnapshots, seconds=st.floats(0, 2), times=times),
@@ -342,3 +347,36 @@ def fault_schedules(
     """Scripts for ``open_exchange(faults=...)``: what goes wrong, and when, in order of time."""
     one = st.builds(f.Scheduled, at=st.floats(0, seconds), fault=faults(*symbols))
     return st.lists(one, max_size=max_faults).map(lambda script: tuple(sorted(script, key=lambda item: item.at)))
+
+
+def conditions() -> SearchStrategy[Conditions]:
+    """How bytes travel: at once or late, whole or in pieces, fast or slowly."""
+    return st.builds(
+        n.Conditions,
+        latency=st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda pair: (min(pair), max(pair))),
+        piece=st.sampled_from([(65536, 65536), (1, 500), (100, 5000)]),
+        bytes_per_second=st.none() | st.floats(100, 100_000),
+        buffer_bytes=st.sampled_from([500, 4096, 65536]),
+    )
+
+
+def link_faults(seconds: float = 10.0) -> SearchStrategy[LinkFault]:
+    """Faults of a :class:`~kraken_trio.testing.Network`, which last up to so long, or until it is healed.
+
+    What a client cannot notice, that nothing reaches the exchange any more, lasts only for a time.
+    """
+    span = st.floats(0.1, seconds)
+    times = st.integers(1, 3)
+    return st.one_of(
+        st.just(n.ResetLink()),
+        st.builds(n.HalfOpen, direction=st.just(n.Direction.TO_CLIENT), seconds=st.none() | span),
+        st.builds(n.HalfOpen, direction=st.just(n.Direction.TO_SERVER), seconds=span),
+        st.builds(n.BlackHole, seconds=st.none() | span),
+        st.builds(n.BlackHole, seconds=span, dials=st.just(True)),  # noqa: FBT003 (a strategy)
+        st.builds(n.Outage, seconds=span),
+        st.builds(n.Degrade, conditions=conditions(), seconds=span, direction=st.sampled_from(n.Direction)),
+        st.builds(n.RefuseDial, times=times),
+        st.builds(n.HangDial, times=st.just(1)),
+        st.builds(n.DelayDial, seconds=span, times=times),
+        st.builds(n.UnknownHost, times=times),
+    )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from kraken_trio.transport import Connect
+    from kraken_trio.transport.dial import OpenStream
 
 __all__ = ["TransportName", "choose"]
 
@@ -15,8 +16,10 @@ messages of a socket read at once. ``"trio-websocket"``: on the library of that 
 message at a time. ``"auto"``: the first one if it is installed, else the second one."""
 
 
-def choose(transport: TransportName | Connect = "auto") -> Connect:
+def choose(transport: TransportName | Connect = "auto", open_stream: OpenStream | None = None) -> Connect:
     """How to connect with this transport. A :class:`~kraken_trio.transport.Connect` is its own answer.
+
+    ``open_stream`` is how a byte stream is opened over another network than this machine's.
 
     Raises :class:`ImportError` for ``"websockets"`` when that is not installed (or too old), and :class:`ValueError`
     for a name that is none of :data:`TransportName`.
@@ -34,7 +37,7 @@ def choose(transport: TransportName | Connect = "auto") -> Connect:
                 )
                 raise ImportError(msg) from exc
         else:
-            return sans_io.connect
+            return sans_io.connect if open_stream is None else sans_io.connecting_with(open_stream)
     elif transport != "trio-websocket":
         msg = (
             f"transport={transport!r}: one of 'auto', 'websockets' (pip install 'kraken-trio[fast]'), "
@@ -43,4 +46,4 @@ def choose(transport: TransportName | Connect = "auto") -> Connect:
         raise ValueError(msg)
     from kraken_trio.transport import trio_websocket  # noqa: PLC0415
 
-    return trio_websocket.connect
+    return trio_websocket.connect if open_stream is None else trio_websocket.connecting_with(open_stream)

@@ -1,0 +1,386 @@
+"""A TCP connection in memory, as far as a program can tell: two :class:`MemoryStream` and the bytes between them.
+
+Its rules are TCP's. Bytes arrive in order, after a latency, cut anywhere. Sending waits while too much is unread. A
+reset overtakes nothing that has arrived, and destroys what has not. An end that has closed answers further bytes with
+a reset. A line that is silent says nothing; what was sent meanwhile arrives when it speaks again, unless the sender's
+patience has ended.
+
+There are no tasks and no timers here: whoever waits for bytes waits until the time at which they arrive.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import deque
+from math import inf
+from operator import index
+from random import Random
+from typing import Final, NoReturn
+
+import attrs
+import trio
+
+from kraken_trio.testing.network_faults import Conditions, Direction
+
+__all__ = ["Link", "MemoryStream"]
+
+_EOF: Final = b""
+_READ_BYTES: Final = 65536
+"""What one read gets when it does not say how much it wants."""
+
+
+@attrs.define(eq=False)
+class _Pipe:
+    """One way of a link."""
+
+    random: Random
+    conditions: Conditions
+    segments: deque[tuple[float, bytes | None]] = attrs.Factory(deque)
+    """What is not read: when it arrives (``-inf``: it surely has), and what it is. ``b""`` is the end, None a reset."""
+    unread: int = 0
+    free_at: float = -inf
+    """When all that was sent has left, at the given throughput."""
+    last_arrival: float = -inf
+    silent_since: float = inf
+    silent_until: float = -inf
+    ended: bool = False
+    """The sender has sent its end."""
+    abandoned: bool = False
+    """The receiver has closed."""
+
+    def push(self, data: bytes | None, now: float) -> None:
+        """Send this."""
+        rule = self.conditions
+        low, high = rule.latency
+        leaves = now
+        if rule.bytes_per_second is not None:
+            leaves = self.free_at = max(self.free_at, now) + len(data or _EOF) / rule.bytes_per_second
+        self.last_arrival = max(self.last_arrival, leaves + low + (high - low) * self.random.random())
+        self.segments.append((self.last_arrival, data))
+        self.unread += len(data or _EOF)
+
+    def change(self, conditions: Conditions, now: float) -> None:
+        """Let bytes travel like this, those on the way as well if that is faster."""
+        self.conditions = conditions
+        latest = now + conditions.latency[1]
+        self.segments = deque((min(arrival, latest), data) for arrival, data in self.segments)
+        self.last_arrival = min(self.last_arrival, latest)
+        self.free_at = min(self.free_at, now)
+
+    def hush(self, until: float, now: float) -> None:
+        """Let nothing arrive before then. What has arrived is there to be read."""
+        self.segments = deque((-inf if self._ready_at(at) <= now else at, data) for at, data in self.segments)
+        if self.silent_until <= now:
+            self.silent_since = now
+        self.silent_until = max(self.silent_until, until)
+
+    def reset(self, now: float) -> None:
+        """What is on the way is lost, and then comes a reset."""
+        self._lose(now)
+        self.push(None, now)
+
+    def lose(self, now: float) -> None:
+        """What is on the way is lost, and the receiver finds a reset at once."""
+        self._lose(now)
+        self.segments.append((now, None))
+        self.last_arrival = now
+
+    def _lose(self, now: float) -> None:
+        while self.segments and self._ready_at(self.segments[-1][0]) > now:
+            self.unread -= len(self.segments.pop()[1] or _EOF)
+
+    def _ready_at(self, arrival: float) -> float:
+        """When what arrives then can be read."""
+        return arrival if arrival == -inf else max(arrival, self.silent_until)
+
+    @property
+    def due(self) -> float:
+        """When there is something to read."""
+        return self._ready_at(self.segments[0][0]) if self.segments else inf
+
+    @property
+    def reset_due(self) -> float:
+        """When a reset arrives (it is always the last)."""
+        if not self.segments or self.segments[-1][1] is not None:
+            return inf
+        return self._ready_at(self.segments[-1][0])
+
+    @property
+    def given_up_at(self) -> float:
+        """When the sender's patience ends."""
+        held = next((arrival for arrival, _ in self.segments if arrival != -inf), inf)
+        given_up = max(held, self.silent_since) + self.conditions.patience
+        return given_up if given_up < self.silent_until else inf
+
+    def take(self, max_bytes: int, now: float) -> bytes | None:
+        """What has arrived: up to ``max_bytes``; ``b""`` for the end, which stays; None for a reset, which does too.
+
+        Something is due.
+        """
+        data = self.segments[0][1]
+        if not data:
+            return data
+        limit = min(max_bytes, self.random.randint(*self.conditions.piece))
+        taken = bytearray()
+        while self.segments and self._ready_at(self.segments[0][0]) <= now and len(taken) < limit:
+            arrival, data = self.segments[0]
+            if not data:
+                break
+            room = limit - len(taken)
+            taken += data[:room]
+            if len(data) > room:
+                self.segments[0] = (arrival, data[room:])
+            else:
+                self.segments.popleft()
+        self.unread -= len(taken)
+        return bytes(taken)
+
+
+class MemoryStream(trio.abc.HalfCloseableStream):
+    """One end of a :class:`Link`: what Trio promises of a stream holds of it."""
+
+    def __init__(self, link: Link, incoming: _Pipe, outgoing: _Pipe) -> None:
+        self.link: Link = link
+        """The link that this is an end of."""
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self._is_closed = False
+        self._why_broken: int | None = None
+        self._readable = trio.Event()
+        self._writable = trio.Event()
+        self._sending = _Guard("another task is sending")
+        self._receiving = _Guard("another task is receiving")
+
+    # What a Trio stream can
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send all of this; wait while too much is unread. Cancelling leaves an unknown part of it sent."""
+        with self._sending:
+            await trio.lowlevel.checkpoint()
+            self._check_may_send()
+            rest = memoryview(data)
+            while rest:
+                room = await self._wait_room()
+                self._say(bytes(rest[:room]))
+                rest = rest[room:]
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until there is room."""
+        with self._sending:
+            await trio.lowlevel.checkpoint()
+            self._check_may_send()
+            await self._wait_room()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Wait for bytes. ``b""`` means that the other end has said all that it had to say."""
+        max_bytes = _READ_BYTES if max_bytes is None else index(max_bytes)
+        if max_bytes < 1:
+            msg = f"max_bytes={max_bytes}: at least 1"
+            raise ValueError(msg)
+        with self._receiving:
+            await trio.lowlevel.checkpoint()
+            while True:
+                self._check_open()
+                now, due = trio.current_time(), self._incoming.due
+                if due <= now:
+                    break
+                self._check_patience(now)
+                self._readable = trio.Event()
+                with trio.move_on_at(min(due, self._outgoing.given_up_at)):
+                    await self._readable.wait()
+            data = self._incoming.take(max_bytes, now)
+            if data is None:
+                self._break(errno.ECONNRESET)
+            if data:
+                self.other._writable.set()  # noqa: SLF001 (the ends know each other)
+            return data
+
+    async def send_eof(self) -> None:
+        """Say that nothing more will be sent. Saying so twice does no harm."""
+        with self._sending:
+            await trio.lowlevel.checkpoint()
+            self._check_open()
+            if not self._outgoing.ended:
+                self._check_may_send()
+                self._outgoing.ended = True
+                self._say(_EOF)
+
+    async def aclose(self) -> None:
+        """:meth:`close`, and pass a checkpoint."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    # What sockets can, beside
+
+    def close(self) -> None:
+        """Close this end, now: what was sent still arrives, what was not read is lost."""
+        if self._is_closed:
+            return
+        has_unread = bool(self._incoming.unread)
+        self._leave()
+        if not self._outgoing.ended:
+            self._outgoing.ended = True
+            self._say(_EOF)
+        if has_unread:
+            self._say(None)
+
+    def reset(self) -> None:
+        """Close this end with a TCP reset: what was sent and has not arrived is lost, and the other end is told."""
+        if not self._is_closed:
+            self._leave()
+            self._outgoing.reset(trio.current_time())
+            self._wake()
+
+    @property
+    def closed(self) -> bool:
+        """Has this end been closed?"""
+        return self._is_closed
+
+    @property
+    def other(self) -> MemoryStream:
+        """The other end."""
+        return self.link.server if self is self.link.client else self.link.client
+
+    def __repr__(self) -> str:
+        side = "client" if self is self.link.client else "server"
+        return f"<MemoryStream: the {side}'s end of link {self.link.number}{', closed' if self._is_closed else ''}>"
+
+    # Inside
+
+    def _say(self, data: bytes | None) -> None:
+        if self._outgoing.abandoned:
+            # Nobody is there to read it: the answer is a reset, behind what was sent before.
+            if self._incoming.reset_due == inf:
+                self._incoming.push(None, trio.current_time())
+                self._wake()
+            self._outgoing.unread += len(data or _EOF)
+            return
+        self._outgoing.push(data, trio.current_time())
+        self._wake()
+
+    def _wake(self) -> None:
+        """Let whoever waits look again."""
+        for stream in (self, self.other):
+            stream._readable.set()  # noqa: SLF001
+            stream._writable.set()  # noqa: SLF001
+
+    def _leave(self) -> None:
+        self._is_closed = True
+        self._incoming.abandoned = True
+        self._incoming.segments.clear()
+
+    async def _wait_room(self) -> int:
+        """Wait until something may be sent, and return how many bytes."""
+        while True:
+            room = self._outgoing.conditions.buffer_bytes - self._outgoing.unread
+            if room > 0:
+                return room
+            self._writable = trio.Event()
+            with trio.move_on_at(min(self._incoming.reset_due, self._outgoing.given_up_at)):
+                await self._writable.wait()
+            self._check_may_send()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            msg = "this end has been closed"
+            raise trio.ClosedResourceError(msg)
+        if self._why_broken is not None:
+            self._break(self._why_broken)
+
+    def _check_may_send(self) -> None:
+        self._check_open()
+        if self._outgoing.ended:
+            msg = "the end has been sent"
+            raise trio.ClosedResourceError(msg)
+        now = trio.current_time()
+        if self._incoming.reset_due <= now:
+            self._break(errno.ECONNRESET)
+        self._check_patience(now)
+
+    def _check_patience(self, now: float) -> None:
+        if self._outgoing.given_up_at <= now:
+            self._break(errno.ETIMEDOUT)
+
+    def _break(self, why: int) -> NoReturn:
+        self._why_broken = why
+        cause = OSError(why, os.strerror(why))
+        raise trio.BrokenResourceError(str(cause)) from cause
+
+
+class Link:
+    """A connection: two ends, and the bytes on the way."""
+
+    def __init__(self, number: int, random: Random, conditions: Conditions) -> None:
+        self.number: int = number
+        """1 for a network's first."""
+        self.opened_at: float = trio.current_time()
+        """By Trio's clock, in seconds."""
+        self._to_server = _Pipe(Random(random.random()), conditions)  # noqa: S311 (weather, no secret)
+        self._to_client = _Pipe(Random(random.random()), conditions)  # noqa: S311
+        self.client: MemoryStream = MemoryStream(self, self._to_client, self._to_server)
+        """The end of who dialled."""
+        self.server: MemoryStream = MemoryStream(self, self._to_server, self._to_client)
+        """The end of who listened."""
+
+    @property
+    def open(self) -> bool:
+        """Is one of the ends still open?"""
+        return not (self.client.closed and self.server.closed)
+
+    def __repr__(self) -> str:
+        ends = {(False, False): "open", (True, True): "closed"}.get(
+            (self.client.closed, self.server.closed), "half open"
+        )
+        return f"<Link {self.number}: {ends}>"
+
+    def _pipes(self, direction: Direction) -> list[_Pipe]:
+        pipes = []
+        if direction is not Direction.TO_CLIENT:
+            pipes.append(self._to_server)
+        if direction is not Direction.TO_SERVER:
+            pipes.append(self._to_client)
+        return pipes
+
+    def reset(self) -> None:
+        """Let both ends find the connection reset, at once. What has arrived can still be read."""
+        now = trio.current_time()
+        for pipe in self._pipes(Direction.BOTH):
+            pipe.silent_until = -inf
+            pipe.lose(now)
+        self.client._wake()  # noqa: SLF001
+
+    def silence(self, direction: Direction, seconds: float | None) -> None:
+        """Let nothing pass for so long; None: until :meth:`heal`."""
+        now = trio.current_time()
+        for pipe in self._pipes(direction):
+            pipe.hush(inf if seconds is None else now + seconds, now)
+        self.client._wake()  # noqa: SLF001
+
+    def set_conditions(self, conditions: Conditions, direction: Direction = Direction.BOTH) -> None:
+        """From now on bytes travel like this."""
+        for pipe in self._pipes(direction):
+            pipe.change(conditions, trio.current_time())
+        self.client._wake()  # noqa: SLF001
+
+    def heal(self) -> None:
+        """Let everything pass again."""
+        for pipe in self._pipes(Direction.BOTH):
+            pipe.silent_until = -inf
+        self.client._wake()  # noqa: SLF001
+
+
+class _Guard:
+    """One task at a time."""
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+        self._is_held = False
+
+    def __enter__(self) -> None:
+        if self._is_held:
+            raise trio.BusyResourceError(self._message)
+        self._is_held = True
+
+    def __exit__(self, *_exception: object) -> None:
+        self._is_held = False

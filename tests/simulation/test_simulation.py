@@ -1,0 +1,147 @@
+"""Some hundreds of simulated runs, every day the same; and that a run is the same everywhere.
+
+More of them: ``nox -s simulate``. That the oracle would notice is the business of ``test_oracle.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from kraken_trio.testing.faults import Fault, Scheduled
+from kraken_trio.testing.network_faults import Conditions, LinkFault
+from kraken_trio.testing.strategies import fault_schedules, link_faults
+from tests.simulation.__main__ import main, replay
+from tests.simulation.plan import DEPTHS, Happening, Plan, plan_of
+from tests.simulation.world import run
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+SECONDS = 30.0
+CHUNK = 30
+
+
+@pytest.mark.parametrize("first", range(0, 120, CHUNK))
+def test_no_seed_breaks_a_promise(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        outcome = run(plan_of(seed, SECONDS))
+        assert outcome.broken is None, f"{outcome.broken}\nreplay: {replay(seed, SECONDS / 60)}"
+        assert outcome.events > 0
+        assert outcome.virtual_seconds > SECONDS
+
+
+def test_every_fault_there_is_has_happened() -> None:
+    """In the plans of the first seeds; so none of them is forgotten when they are drawn."""
+    kinds = Counter(type(happening.fault).__name__ for seed in range(120) for happening in plan_of(seed, 600).script)
+    assert {kind.__name__ for kind in (*get_args(Fault), *get_args(LinkFault))} <= kinds.keys()
+
+
+def test_a_run_is_calm_when_nothing_goes_wrong() -> None:
+    calm = next(plan for plan in (plan_of(seed, 120) for seed in range(100)) if plan.theme == "calm")
+    outcome = run(calm)
+    assert (outcome.broken, outcome.losses, outcome.gaps, outcome.recovered_within) == (None, 0, 0, 0.0)
+    assert outcome.connects == 1
+
+
+SCHEDULES = st.tuples(
+    fault_schedules(*DEPTHS, seconds=40, max_faults=6),
+    st.lists(st.builds(Scheduled, at=st.floats(0, 40), fault=link_faults(seconds=20)), max_size=4),
+)
+
+
+@given(
+    schedules=SCHEDULES,
+    transport=st.sampled_from(["trio-websocket", "websockets"]),
+    latency=st.sampled_from([0.0, 0.1]),
+    seed=st.integers(0, 2**16),
+)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=40)
+def test_no_schedule_of_faults_breaks_a_promise(
+    schedules: tuple[tuple[Scheduled, ...], list[Scheduled]], transport: str, latency: float, seed: int
+) -> None:
+    plan = plan_of(seed, 40.0)
+    script = sorted((*schedules[0], *schedules[1]), key=lambda item: item.at)
+    outcome = run(
+        Plan(
+            seed=seed,
+            theme="all",
+            seconds=40.0,
+            transport=transport,  # type: ignore[arg-type]
+            conditions=Conditions(latency=(latency / 2, latency)),
+            settings=plan.settings,
+            consumers=plan.consumers,
+            script=tuple(Happening(at=item.at, fault=item.fault) for item in script),
+        )
+    )
+    assert outcome.broken is None, outcome.broken
+
+
+# The same everywhere
+
+
+def pythons() -> list[str]:
+    """This Python, and the others that are supported and have what the simulation needs: the machine's, and nox's."""
+    names = ["python3.11", "python3.12", "python3.13"]
+    found = [shutil.which(name) for name in names]
+    found += [str(path) for path in sorted(REPOSITORY.glob(".nox/tests-*/bin/python"))]
+    found += [str(path) for path in sorted(Path.home().glob(".pyenv/versions/3.1[1-9].*/bin/python"))]
+    able: dict[str, str] = {}
+    probe = "import hypothesis, trio, trio_websocket, websockets, msgspec, cattrs, sys; print(sys.version_info[:2])"
+    for path in dict.fromkeys(path for path in found if path is not None):
+        answer = subprocess.run([path, "-c", probe], capture_output=True, text=True, check=False, cwd=REPOSITORY)
+        if answer.returncode == 0:
+            able.setdefault(answer.stdout.strip(), path)
+    able.pop(str(sys.version_info[:2]), None)
+    return [sys.executable, *able.values()]
+
+
+def digests(python: str, hash_seed: str) -> list[str]:
+    answer = subprocess.run(
+        [python, "-m", "tests.simulation", "--digest", "--seeds", "5", "--minutes", "1.5", "-j", "1"],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(REPOSITORY)},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return answer.stdout.split()
+
+
+def test_a_seed_gives_the_same_run_whatever_the_hash_seed() -> None:
+    here = digests(sys.executable, "0")
+    assert len(set(here)) == 10
+    assert digests(sys.executable, "4711") == here
+    assert [run(plan_of(seed, 90.0)).digest for seed in range(5)] == here[1::2]
+
+
+def test_a_seed_gives_the_same_run_on_every_python() -> None:
+    here, *others = pythons()
+    if not others:
+        pytest.skip("no other supported Python here has the packages that the simulation needs")
+    expected = digests(here, "0")
+    for other in others:
+        assert digests(other, "1") == expected, other
+
+
+# The command
+
+
+def test_the_command_counts_what_it_did(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "3", "--minutes", "0.5", "-j", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("3 runs, ")
+    assert "promises broken: none" in shown
+
+
+def test_the_command_shows_one_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seed", "3", "--minutes", "0.5"]) == 0
+    shown = capsys.readouterr().out
+    assert "has connection 1" in shown
+    assert "broken=None" in shown
