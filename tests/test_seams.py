@@ -72,6 +72,13 @@ ALLOWED: dict[str, dict[str, str]] = {
         TRIO_TIME: "the deadline of a goodbye",
         "socket.S*": "how a socket is reset",
     },
+    "testing/proxy.py": {
+        "trio.open_tcp_stream": "it stands between real sockets",
+        "trio.open_tcp_listeners": "it stands between real sockets",
+        "trio.serve_listeners": "it stands between real sockets",
+        "socket.S*": "how a socket is reset",
+    },
+    "testing/__main__.py": {"trio.to_thread.run_sync": "reading commands"},
     "testing/network.py": {TRIO_TIME: "when bytes arrive"},
     "testing/pipes.py": {TRIO_TIME: "when bytes arrive"},
     "testing/virtual.py": {"random.*": "it seeds them"},
