@@ -135,7 +135,8 @@ class Settings:
     answer_timeout: float = _seconds(10.0)
     """For the exchange's answer to a request; then it is asked again."""
     snapshot_timeout: float = _seconds(10.0)
-    """From the answer to the first data of a book; then it is subscribed anew."""
+    """From the answer to the first data of a subscription; then it is subscribed anew. (Trades of a symbol that has
+    never had any are not waited for.)"""
     attempts: int = _count(5)
     """How often in a row a subscription may fail (no answer, no snapshot, a failed check) before it is parked."""
     attempt_delay: float = _seconds(0.5)

@@ -60,6 +60,11 @@ class TradeFollower:
     def __init__(self) -> None:
         self._recent: OrderedDict[_Identity, Trade] = OrderedDict()
 
+    @property
+    def last(self) -> Trade | None:
+        """The latest; None before the first of all."""
+        return self._recent[next(reversed(self._recent))] if self._recent else None
+
     def news(self, trades: Sequence[Trade]) -> list[tuple[int | None, Trade]]:
         """The trades that were not seen before, each with the number of the one before the hole that it ends.
 
@@ -68,10 +73,10 @@ class TradeFollower:
 
         All ``trades`` are history, or none is. History repeats what is known, and what was before: that is no news.
         """
-        recent = self._recent
-        if recent and trades[0].snapshot:
-            trades = self._since_the_last(trades)
-        last = recent[next(reversed(recent))].trade_id if recent else trades[0].trade_id - 1
+        recent, newest = self._recent, self.last
+        last = trades[0].trade_id - 1 if newest is None else newest.trade_id
+        if newest is not None and trades[0].snapshot:
+            trades = self._since(newest, trades)
         found: list[tuple[int | None, Trade]] = []
         for trade in trades:
             number, identity = trade.trade_id, _identity(trade)
@@ -84,12 +89,12 @@ class TradeFollower:
             last = number
         return found
 
-    def _since_the_last(self, history: Sequence[Trade]) -> Sequence[Trade]:
-        """What of ``history`` comes after the last trade that we know."""
+    def _since(self, newest: Trade, history: Sequence[Trade]) -> Sequence[Trade]:
+        """What of ``history`` comes after the newest trade that we know."""
         known = [index for index, trade in enumerate(history) if _identity(trade) in self._recent]
         if known:
             return history[known[-1] + 1 :]
-        last = self._recent[next(reversed(self._recent))].trade_id
+        last = newest.trade_id
         if history[-1].trade_id < last or any(trade.trade_id == last for trade in history):
             return history  # another trade has this number by now: it began anew while we were away
         return [trade for trade in history if trade.trade_id > last]

@@ -51,18 +51,18 @@ _ROWS: Final[Mapping[Cause, tuple[ConnectionState | Verdict, ...]]] = {
     # the end: nothing follows
     Cause.REFUSED: (_x, _D, _D, _D),
     Cause.CLOSED: (_o, _D, _D, _D),
-    # something wanted is not there (any more)
+    # something wanted is not there (any more), and is asked for
     Cause.SUBSCRIBING: (_o, _o, _R, _o),
     Cause.CHECKSUM: (_x, _x, _R, _o),
     Cause.CROSSED: (_x, _x, _R, _o),
     Cause.MALFORMED: (_x, _x, _R, _o),
     Cause.RESUBSCRIBED: (_x, _x, _R, _o),
-    Cause.PARKED: (_x, _x, _R, _o),
     # everything wanted is there
     Cause.SETTLED: (_x, _x, _o, _S),
-    # a matter of one feed or symbol
+    # a matter of one feed or symbol: for the client nothing changes (what is parked has failed before)
     Cause.OVERFLOW: (_o, _o, _o, _o),
     Cause.MISSED: (_x, _x, _o, _o),
+    Cause.PARKED: (_x, _x, _o, _o),
 }
 
 TRANSITIONS: Final[Mapping[tuple[ConnectionState, Cause], ConnectionState | Verdict]] = {

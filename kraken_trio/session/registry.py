@@ -51,6 +51,10 @@ class Listener(Protocol):
         """The feeds of ``sub`` miss events from here on."""
         ...
 
+    def broken(self, sub: Subscription, cause: Cause) -> None:
+        """``sub`` is not as wanted any more, and is made anew."""
+        ...
+
     def answered(self, feed: Hashable, reasons: dict[Request, str]) -> None:
         """A ``subscribe`` has its answer: it is in force, or, with reasons, it is not and never was."""
         ...
@@ -347,7 +351,7 @@ class Registry:
         self._go(sub, Step.CONFIRMED)
         sub.confirmed_once = True
         sub.throttled = 0
-        if sub.is_book:
+        if sub.owes_data:
             self._patience.set(sub.key, self._clock.at(now) + self._settings.snapshot_timeout)
         else:
             sub.gapped = False  # what comes now is complete
@@ -366,6 +370,16 @@ class Registry:
         sub.gapped = False
         sub.cause = None
 
+    def empty(self, channel: str, now: float) -> None:
+        """A snapshot that holds nothing has come: of the first subscription that it may be of.
+
+        If it was another one's, that one is made anew in its time, and then its own is told apart.
+        """
+        for sub in self.by_channel[channel].values():
+            if sub.step is Step.CONFIRMED and sub.owes_data and not sub.is_book:
+                self.live(sub, now)
+                return
+
     def fail(
         self, sub: Subscription, cause: Cause, detail: str, now: float, evidence: ChecksumMismatch | None = None
     ) -> None:
@@ -377,6 +391,7 @@ class Registry:
         self._counters.resyncs += 1
         self.gap(sub, cause, detail, evidence)
         self._again(sub, detail, now)
+        self._listener.broken(sub, cause)
 
     def gap(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumMismatch | None = None) -> None:
         """Tell its feeds, once, that from here on events are missing."""
@@ -389,7 +404,7 @@ class Registry:
         for number, flight in self._flights.overdue(now):
             self._unanswered(number, flight, now)
         for key in self._patience.pop_due(lambda reading: self._clock.when(reading) <= now):
-            self.fail(self.subscriptions[key], Cause.RESUBSCRIBED, "its snapshot never came", now)
+            self.fail(self.subscriptions[key], Cause.RESUBSCRIBED, "its first data never came", now)
         for key in self._alarms.pop_due(lambda at: at <= now):
             sub = self.subscriptions[key]
             if sub.step is Step.LEAVING:

@@ -44,7 +44,7 @@ from kraken_trio.session.statistics import ClientStatistics, Counters
 from kraken_trio.session.subscription import Step, Subscription
 from kraken_trio.session.timing import Backoff, LineLimit, ListeningClock
 from kraken_trio.wire import v2
-from kraken_trio.wire.messages import Ack, Data, Heartbeat, Message, Pong, Refusal, Status
+from kraken_trio.wire.messages import Ack, Data, Empty, Heartbeat, Message, Pong, Refusal, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -305,7 +305,8 @@ class Session:
         self._now = now
         if self.is_connected:
             self._judge_silence(now)
-            self._registry.tick(now)
+            if self._out.drop is None:
+                self._registry.tick(now)
         return self._done()
 
     def _judge_silence(self, now: float) -> None:
@@ -382,6 +383,8 @@ class Session:
                 self._ping = None
         elif isinstance(message, Status):
             self._follow_status(message)
+        elif isinstance(message, Empty):
+            self._registry.empty(message.channel, now)
 
     def _follow_status(self, message: Status) -> None:
         """Kraken may repeat it every second: told is what is new, and what a new connection says first."""
@@ -421,7 +424,6 @@ class Session:
         for sub in subs:
             if sub.is_book or sub.key[0] == "instrument":  # what is remembered is a sum of all that came
                 self._registry.fail(sub, Cause.MALFORMED, str(error), self._now)
-                self._advance(Cause.MALFORMED, symbol or "")
             else:
                 if not isinstance(sub.follower, TradeFollower):
                     sub.follower.reset()
@@ -508,7 +510,6 @@ class Session:
         self._stirred = True
         self._warn(f"{sub.request}: resync, {cause.value}: {detail}")
         self._registry.fail(sub, cause, detail, self._now, evidence)
-        self._advance(cause, sub.key[1] or "")
 
     def _trades(self, events: Sequence[Any], subs: dict[str | None, Subscription]) -> None:
         by_symbol: dict[str, list[Trade]] = {}
@@ -585,6 +586,10 @@ class Session:
         """(for the registry) The feeds of ``sub`` miss events from here on."""
         channel, symbol = sub.key
         self._announce(sub.audience, attrs.evolve(self._gap(symbol, channel, cause, detail), evidence=evidence))
+
+    def broken(self, sub: Subscription, cause: Cause) -> None:
+        """(for the registry) ``sub`` is not as wanted any more."""
+        self._advance(cause, sub.key[1] or "")
 
     def answered(self, feed: Hashable, reasons: dict[Request, str]) -> None:
         """(for the registry) A ``subscribe`` has its answer; if it is in force, it starts with what is known."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from kraken_trio.session.followers import AnyFollower, follower_of
+from kraken_trio.session.followers import AnyFollower, TradeFollower, follower_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -161,6 +161,11 @@ class Subscription:
     def settled(self) -> bool:
         """Is it as wanted? A book must be verified; for anything else the exchange's yes is enough."""
         return self.step is Step.LIVE or (self.step is Step.CONFIRMED and not self.is_book)
+
+    @property
+    def owes_data(self) -> bool:
+        """Must data follow the exchange's yes? Of trades only if there has been any: a new symbol has none."""
+        return not isinstance(self.follower, TradeFollower) or self.follower.last is not None
 
     @property
     def takes_data(self) -> bool:

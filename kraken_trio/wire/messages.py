@@ -14,6 +14,7 @@ __all__ = [
     "Ack",
     "Data",
     "DataEvent",
+    "Empty",
     "Heartbeat",
     "Message",
     "Method",
@@ -66,6 +67,13 @@ class Data(msgspec.Struct, frozen=True, gc=False, eq=False):
 
     def __repr__(self) -> str:
         return f"Data({self.channel!r}, {self.events!r})"
+
+
+@attrs.frozen
+class Empty:
+    """A snapshot without entries: there is nothing yet. Of which symbol, it does not say."""
+
+    channel: str
 
 
 @attrs.frozen
@@ -128,4 +136,4 @@ class Unknown:
     what: str
 
 
-Message: TypeAlias = Data | Heartbeat | Status | Ack | Refusal | Pong | Unknown
+Message: TypeAlias = Data | Empty | Heartbeat | Status | Ack | Refusal | Pong | Unknown

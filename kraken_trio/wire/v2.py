@@ -46,6 +46,7 @@ from kraken_trio.wire.messages import (
     Ack,
     Data,
     DataEvent,
+    Empty,
     Heartbeat,
     Message,
     Method,
@@ -423,6 +424,8 @@ class Decoder:
                 return self._unknown(f"type {printable(channel, 40)}.{printable(kind, 40)}")
             events = row.read(tree.get("data"), kind == "snapshot")
             self._count_unknown_fields(tree, row)
+            if kind == "snapshot" and not events:
+                return Empty(channel)
             for event in events:
                 self._look_at(event)
             return Data(channel, tuple(_stamped(event, epoch, received_ns) for event in events))

@@ -39,6 +39,7 @@ def test_what_is_left_because_another_symbol_was_not_answered_is_not_judged_any_
     client.now += 0.1
     client.receive(*acks(book), refusal(UNKNOWN_PAIR, tickers, SOL))
     client.now += client.settings.answer_timeout + 1
+    client.receive(HEARTBEAT)
     client.tick()
     assert client.answers == {"feed": {Ticker(SOL): UNKNOWN_PAIR}}
     assert client.count("resyncs") == 0
@@ -365,9 +366,11 @@ def test_what_is_refused_on_replay_is_a_gap_and_asked_again_on_the_next_connecti
     ]
     assert gaps[-1].detail == "delisted"
     assert client.session.statistics().subscriptions == {
-        Ticker(BTC): SubscriptionState.CONFIRMED,
+        Ticker(BTC): SubscriptionState.RESYNCING,  # it has been confirmed, and has no data yet
         Ticker(ETH): SubscriptionState.REFUSED,
     }
+    client.receive(ticker(1))
+    assert client.kinds("feed") == ["TickerUpdate"]
     assert client.state() is ConnectionState.RESYNCING  # not all that is wanted is there
     client.advance(3600, heartbeat=1)
     assert client.requests() == []

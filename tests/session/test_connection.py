@@ -313,7 +313,7 @@ def test_nothing_of_the_old_connection_is_waited_for() -> None:
     client.lose()
     client.reconnect()
     assert words(client.accept()) == ["subscribe book BTC/USD", "subscribe ticker BTC/USD"]
-    client.receive(Market().snapshot())
+    client.receive(Market().snapshot(), ticker(1))
     client.advance(100, heartbeat=1)
     assert client.requests() == []
     assert client.count("unmatched_answers") == 0
@@ -328,6 +328,7 @@ def test_what_was_paused_is_asked_for_once_on_the_next_connection() -> None:
     client.lose()
     client.reconnect()
     assert words(client.accept()) == ["subscribe ticker BTC/USD"]
+    client.receive(ticker(1))
     client.advance(60, heartbeat=1)
     assert client.requests() == []
     assert client.session.flushed

@@ -314,6 +314,7 @@ def test_what_rests_between_two_attempts_can_be_left_and_wanted_again() -> None:
     client.accept()
     client.accept()
     assert client.answers == {"two": {}}
+    client.receive(ticker(1))
     client.advance(100, heartbeat=1)
     assert client.requests() == []
 

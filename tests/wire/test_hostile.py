@@ -19,13 +19,13 @@ from hypothesis import example, given, settings, strategies as st
 from kraken_trio import ProtocolError
 from kraken_trio._digits import MAX_DIGITS
 from kraken_trio.events import Level
-from kraken_trio.wire.messages import Ack, Data, Heartbeat, Message, Pong, Refusal, Status, Unknown
+from kraken_trio.wire.messages import Ack, Data, Empty, Heartbeat, Message, Pong, Refusal, Status, Unknown
 from kraken_trio.wire.v2 import MAX_FRAME_BYTES, Decoder, salvage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MESSAGES = (Ack, Data, Heartbeat, Pong, Refusal, Status, Unknown)
+MESSAGES = (Ack, Data, Empty, Heartbeat, Pong, Refusal, Status, Unknown)
 
 FRAMES = (
     (
