@@ -137,6 +137,13 @@ class Settings:
     snapshot_timeout: float = _seconds(10.0)
     """From the answer to the first data of a subscription; then it is subscribed anew. (Trades of a symbol that has
     never had any are not waited for.)"""
+    standstill_after: float = _seconds(30.0)
+    """A subscription that has stood still for so long, while others told of trades of its symbol, is subscribed anew.
+    If that does not help, twice as long, and so on up to ``park_time``. Longer than any burst of deals outside the
+    book lasts; found up to a third later."""
+    standstill_trades: int = _count(10)
+    """So many trades must have gone by in that time: a quiet market is never suspected. (A ticker or candles tell of
+    one trade a sixth of the time, at most.)"""
     attempts: int = _count(5)
     """How often in a row a subscription may fail (no answer, no snapshot, a failed check) before it is parked."""
     attempt_delay: float = _seconds(0.5)

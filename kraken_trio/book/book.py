@@ -353,6 +353,11 @@ class OrderBook:
         self._require()
         return self._timestamp
 
+    @property
+    def received_ns(self) -> int:
+        """When the bytes of the last message were read (see :mod:`kraken_trio.events`); 0 before the first."""
+        return self._received_ns
+
     def checksum(self) -> int:
         """The CRC32 of the ten best levels of each side, as Kraken defines it (32 bits, unsigned)."""
         self._require()

@@ -6,6 +6,7 @@
 * :mod:`~kraken_trio.session.flights`: requests that were sent, and wait for their answers.
 * :mod:`~kraken_trio.session.subscription`: one wanted channel of one symbol, and its steps.
 * :mod:`~kraken_trio.session.followers`: what is remembered of each channel, to check it and to start a latecomer.
+* :mod:`~kraken_trio.session.watch`: which subscription stands still while its symbol trades.
 * :mod:`~kraken_trio.session.timing`: silence, backoff, pacing, timers.
 """
 

@@ -1,7 +1,8 @@
 """What is remembered of a channel's data: to check what comes next, and to start a feed that comes later.
 
-One follower per subscription. Each has ``start(request)``: what a feed that asks for ``request`` now gets first; and
-``reset()``, called when events were missed: what is remembered is then no longer the present.
+One follower per subscription. Each has ``start(request)``: what a feed that asks for ``request`` now gets first;
+``heard``: when the last of its events was received (``received_ns``), 0 before the first; and ``reset()``, called when
+events were missed: what is remembered is then no longer the present.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ class BookFollower:
         self.crossed_accepted: bool = False
         """A fresh snapshot was crossed as well: it is the exchange's own state, until it is over."""
 
+    @property
+    def heard(self) -> int:
+        return self.book.received_ns
+
     def start(self, request: Request) -> Sequence[DataEvent]:
         del request
         return (self.book.snapshot(),) if self.book.available else ()
@@ -64,6 +69,10 @@ class TradeFollower:
     def last(self) -> Trade | None:
         """The latest; None before the first of all."""
         return self._recent[next(reversed(self._recent))] if self._recent else None
+
+    @property
+    def heard(self) -> int:
+        return 0 if self.last is None else self.last.received_ns
 
     def news(self, trades: Sequence[Trade]) -> list[tuple[int | None, Trade]]:
         """The trades that were not seen before, each with the number of the one before the hole that it ends.
@@ -132,6 +141,10 @@ class LatestFollower:
         if len(self._latest) > _CANDLES_KEPT:
             self._latest.popitem(last=False)
 
+    @property
+    def heard(self) -> int:
+        return self._latest[next(reversed(self._latest))].received_ns if self._latest else 0
+
     def start(self, request: Request) -> Sequence[DataEvent]:
         del request
         return [attrs.evolve(event, snapshot=True) for event in self._latest.values()]
@@ -159,6 +172,10 @@ class InstrumentFollower:
         for pair in event.pairs:
             if pair.symbol in self._pairs or len(self._pairs) < _REFERENCE_KEPT:
                 self._pairs[pair.symbol] = pair
+
+    @property
+    def heard(self) -> int:
+        return 0 if self._last is None else self._last.received_ns
 
     def start(self, request: Request) -> Sequence[DataEvent]:
         del request

@@ -386,12 +386,21 @@ class Registry:
         """Its data cannot be trusted: leave it, and subscribe anew."""
         if sub.step is Step.LIVE and now - sub.live_since >= self._settings.stable_after:
             sub.attempts = 0
+        self._break(sub, cause, detail, evidence)
+        self._again(sub, detail, now)
+        self._listener.broken(sub, cause)
+
+    def refresh(self, sub: Subscription, detail: str) -> None:
+        """Nothing says that it failed, but it may be dead: subscribe it anew. Whoever wants this limits how often."""
+        self._break(sub, Cause.RESUBSCRIBED, detail, None)
+        self._leave(sub, Step.WAITING)
+        self._listener.broken(sub, Cause.RESUBSCRIBED)
+
+    def _break(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumMismatch | None) -> None:
         sub.cause = cause
         sub.follower.reset()
         self._counters.resyncs += 1
         self.gap(sub, cause, detail, evidence)
-        self._again(sub, detail, now)
-        self._listener.broken(sub, cause)
 
     def gap(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumMismatch | None = None) -> None:
         """Tell its feeds, once, that from here on events are missing."""

@@ -43,6 +43,7 @@ from kraken_trio.session.registry import Registry
 from kraken_trio.session.statistics import ClientStatistics, Counters
 from kraken_trio.session.subscription import Step, Subscription
 from kraken_trio.session.timing import Backoff, LineLimit, ListeningClock
+from kraken_trio.session.watch import Watch
 from kraken_trio.wire import v2
 from kraken_trio.wire.messages import Ack, Data, Empty, Heartbeat, Message, Pong, Refusal, Status
 
@@ -99,6 +100,7 @@ class Session:
         self._clock = ListeningClock()
         self._backoff = Backoff(settings, jitter)
         self._registry = Registry(settings, self._counters, self._clock, self)
+        self._watch = Watch(settings)
         self._out = Effects()
         self._now: float = 0.0
         self._received_ns: int = 0
@@ -180,6 +182,7 @@ class Session:
         """``feed`` wants ``requests``. The answer comes in ``Effects.answers``, perhaps at once."""
         self._now = now
         self._registry.add(feed, requests)
+        self._watch.wake(self._clock.at(now))
         return self._done()
 
     def remove(self, feed: Hashable, now: float) -> Effects:
@@ -298,7 +301,7 @@ class Session:
             liveness = self._clock.when(self._last_frame + self._settings.ping_after)
         else:
             liveness = self._clock.when(self._last_frame + self._settings.silence_limit)
-        return min(liveness, self._registry.deadline(self._now))
+        return min(liveness, self._registry.deadline(self._now), self._clock.when(self._watch.due))
 
     def tick(self, now: float) -> Effects:
         """Do what is due."""
@@ -307,6 +310,7 @@ class Session:
             self._judge_silence(now)
             if self._out.drop is None:
                 self._registry.tick(now)
+                self._judge_standstill(now)
         return self._done()
 
     def _judge_silence(self, now: float) -> None:
@@ -318,6 +322,13 @@ class Session:
             self._out.drop = Cause.SILENCE
         elif self._ping is None and now >= self._clock.when(self._last_frame + self._settings.ping_after):
             self._send_ping(now)
+
+    def _judge_standstill(self, now: float) -> None:
+        if self._clock.when(self._watch.due) <= now:
+            for sub, detail in self._watch.sweep(self._registry.by_channel, self._clock.at(now)):
+                self._counters.standstills += 1
+                self._warn(f"{sub.request}: resync: {detail}")
+                self._registry.refresh(sub, detail)
 
     def _send_ping(self, now: float) -> None:
         number = self._registry.next_req_id()

@@ -38,6 +38,7 @@ class Counters:
     refusals: int = 0
     rate_limited: int = 0
     resyncs: int = 0
+    standstills: int = 0
     parked: int = 0
     gaps: int = 0
     trades_missed: int = 0
@@ -98,6 +99,8 @@ class ClientStatistics:
     """Refusals with "Exceeded msg rate"."""
     resyncs: int
     """Subscriptions that were made anew after a failure, without a lost connection."""
+    standstills: int
+    """Subscriptions that stood still while their symbol traded, and therefore were made anew."""
     parked: int
     """Subscriptions put aside after too many failures."""
     gaps: int

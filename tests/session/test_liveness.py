@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
-from kraken_trio.events import Cause, ConnectionState, Gap
+import pytest
+from hypothesis import given, strategies as st
+
+from kraken_trio.events import Cause, ConnectionState, Gap, TickerUpdate, Trade
 from kraken_trio.requests import Book, Candles, Instruments, Request, Ticker, Trades
-from kraken_trio.session.subscription import SubscriptionState
+from kraken_trio.session.followers import LatestFollower, TradeFollower
+from kraken_trio.session.subscription import Step, Subscription, SubscriptionState
+from kraken_trio.session.watch import Watch
+from kraken_trio.settings import Settings
+from kraken_trio.wire.messages import Data
+from kraken_trio.wire.v2 import Decoder
 from tests.session.driver import (
     BTC,
     ETH,
@@ -196,8 +204,335 @@ def test_an_empty_snapshot_that_nobody_waits_for_changes_nothing(channel: str) -
     client = Client()
     client.follow("feed", Book(BTC), Trades(BTC))
     client.receive(empty(channel), data(channel, "update", []))
+    client.receive(f'{{"type":"snapshot","data":[],"channel":"{channel}"}}')
     assert client.session.statistics().subscriptions == {
         Book(BTC): SubscriptionState.CONFIRMED,
         Trades(BTC): SubscriptionState.CONFIRMED,
     }
     assert client.count("malformed") == 0
+
+
+# Lively, and standing still: what its neighbours tell
+
+
+class Street:
+    """One symbol, whose subscriptions are heard of or not, as the test wants."""
+
+    def __init__(self, *requests: Request, standstill_trades: int = 10) -> None:
+        self.client = Client(standstill_trades=standstill_trades)
+        self.market = Market()
+        self.count = self.trades = 0
+        self.requests = requests
+        self.client.follow("feed", *requests)
+        self.heard(*requests)
+        self.client.events("feed")
+
+    def heard(self, *requests: Request) -> None:
+        """Each of these moves."""
+        for request in requests:
+            self.count += 1
+            if isinstance(request, Book):
+                fresh = self.state(request) is not SubscriptionState.LIVE
+                self.client.receive(self.market.snapshot() if fresh else self.market.tick(f"{self.count}.00"))
+            elif isinstance(request, Trades):
+                self.trades += 1
+                self.client.receive(trades(self.trades))
+            elif isinstance(request, Ticker):
+                self.client.receive(ticker(self.count))
+            else:
+                assert isinstance(request, Candles)
+                self.client.receive(candle(1, self.count))
+
+    def state(self, request: Request) -> SubscriptionState:
+        return self.client.session.statistics().subscriptions[request]
+
+    def go_on(self, seconds: int, *telling: Request) -> list[str]:
+        """So many seconds, in each of which these move. What is asked is answered, with data. Returns what it was."""
+        asked = []
+        for _ in range(seconds):
+            self.heard(*(request for request in telling if self.state(request) is SubscriptionState.LIVE))
+            self.client.advance(1, heartbeat=BEAT)
+            for frame in self.client.accept():
+                asked += words([frame])
+                if frame["method"] == "subscribe":
+                    self.heard(*(one for one in self.requests if one.channel == frame["params"]["channel"]))
+        return asked
+
+
+BOOK, TRADES, TICKER, PRICES, CANDLES = Book(BTC), Trades(BTC), Ticker(BTC), Ticker(BTC, trigger="bbo"), Candles(BTC)
+
+
+@pytest.mark.parametrize(
+    ("still", "telling"),
+    [
+        (BOOK, TRADES),
+        (BOOK, TICKER),
+        (BOOK, PRICES),
+        (BOOK, CANDLES),
+        (TICKER, TRADES),
+        (TICKER, CANDLES),
+        (PRICES, TRADES),
+        (CANDLES, TRADES),
+        (CANDLES, TICKER),
+        (TRADES, TICKER),
+        (TRADES, CANDLES),
+    ],
+    ids=str,
+)
+def test_what_stands_still_while_its_symbol_trades_is_subscribed_anew(still: Request, telling: Request) -> None:
+    street = Street(still, telling, standstill_trades=5)
+    client = street.client
+    assert street.go_on(29, telling) == []
+    assert street.go_on(12, telling) == [f"unsubscribe {still.channel} BTC/USD", f"subscribe {still.channel} BTC/USD"]
+    gaps = [event for event in client.events("feed") if isinstance(event, Gap)]
+    assert [(gap.cause, gap.channel, gap.symbol) for gap in gaps] == [(Cause.RESUBSCRIBED, still.channel, BTC)]
+    assert re.search("stood still for 3[0-9] s, and [0-9]+ trades", gaps[0].detail)
+    assert client.count("standstills") == client.count("resyncs") == 1
+    causes = [change.cause for change in client.changes]
+    assert causes[-2:] == [Cause.RESUBSCRIBED, Cause.SETTLED]
+    assert any("stood still" in line for line in client.warnings)
+
+
+@pytest.mark.parametrize(
+    ("still", "telling"),
+    [
+        (TRADES, PRICES),  # the best prices move without a trade
+        (CANDLES, PRICES),
+        (TRADES, BOOK),  # so does a book
+        (TICKER, BOOK),
+        (CANDLES, BOOK),
+        (BOOK, Trades(ETH)),  # another symbol's trades say nothing
+    ],
+    ids=str,
+)
+def test_who_tells_of_no_trades_makes_nobody_suspect(still: Request, telling: Request) -> None:
+    street = Street(still, telling)
+    assert street.go_on(3600, telling) == []
+    assert street.client.count("standstills") == 0
+
+
+@pytest.mark.parametrize("trades_in_all", [0, 1, 9])
+def test_a_quiet_market_is_never_suspected(trades_in_all: int) -> None:
+    street = Street(BOOK, TRADES, TICKER, CANDLES)
+    for _ in range(trades_in_all):
+        street.heard(TRADES)
+        assert street.go_on(60) == []
+    assert street.go_on(3600) == []
+
+
+def test_a_burst_of_trades_alone_makes_nobody_suspect() -> None:
+    street = Street(BOOK, TRADES)
+    for _ in range(100):
+        street.heard(TRADES)
+    assert street.go_on(24) == []
+    street.heard(BOOK)
+    assert street.go_on(3600) == []
+
+
+def test_trades_that_were_told_before_are_no_evidence() -> None:
+    """Those from before a subscription came, or from before it moved."""
+    street = Street(TRADES, TICKER)
+    street.go_on(61, TRADES, TICKER)
+    for _ in range(30):
+        street.heard(TRADES)
+    street.client.follow("late", BOOK)
+    street.requests = (BOOK, TRADES, TICKER)
+    street.heard(BOOK, TICKER)
+    assert street.go_on(3600) == []
+
+
+def test_who_comes_late_is_watched_as_well() -> None:
+    street = Street(TRADES)
+    street.go_on(600, TRADES)
+    street.client.follow("late", BOOK)
+    street.requests = (BOOK, TRADES)
+    street.heard(BOOK)
+    assert street.go_on(42, TRADES) == ["unsubscribe book BTC/USD", "subscribe book BTC/USD"]
+
+
+@pytest.mark.parametrize("every", [1, 29])
+def test_what_moves_now_and_then_is_not_suspected(every: int) -> None:
+    street = Street(BOOK, TRADES, TICKER, CANDLES)
+    for _ in range(3600 // every):
+        street.heard(BOOK, TICKER, CANDLES)
+        assert street.go_on(every, TRADES) == []
+
+
+def test_trades_that_never_came_are_suspected_too() -> None:
+    """Of a new symbol there may be none; but the ticker tells of some."""
+    client = Client()
+    client.follow("feed", Trades(BTC), Ticker(BTC))
+    for second in range(80):
+        client.receive(ticker(second))
+        client.advance(1, heartbeat=BEAT)
+        if client.outbox:
+            break
+    assert words(client.accept()) == ["unsubscribe trade BTC/USD"]
+    assert words(client.accept()) == ["subscribe trade BTC/USD"]
+    client.receive(trades(1, 2, history=True))
+    assert client.session.statistics().subscriptions[Trades(BTC)] is SubscriptionState.LIVE
+
+
+def test_what_does_not_help_is_done_ever_more_rarely() -> None:
+    street = Street(BOOK, TRADES)
+    at = [second for second in range(6 * 3600) if "subscribe book BTC/USD" in street.go_on(1, TRADES)]
+    waits = [later - earlier for earlier, later in zip([0, *at], at, strict=False)]
+    limits = [30, 60, 120, 240, 480] + [900] * (len(waits) - 5)
+    assert len(waits) > 10
+    for wait, limit in zip(waits, limits, strict=True):
+        assert limit - 1 <= wait <= limit + 12
+    assert street.client.count("parked") == 0  # it may be right: it is never given up, nor taken away
+
+
+def test_once_it_has_moved_by_itself_it_is_watched_as_before() -> None:
+    street = Street(BOOK, TRADES)
+    for _ in range(5):
+        assert street.go_on(42, TRADES)
+        street.go_on(10)
+        street.heard(BOOK)
+
+
+def test_a_slow_answer_is_no_movement() -> None:
+    """Nor is the snapshot that comes with it."""
+    client = Client(standstill_after=12)
+    market = Market()
+    client.follow("feed", BOOK, TRADES)
+    client.receive(market.snapshot())
+    asked = []
+    for second in range(600):
+        client.receive(trades(second))
+        client.advance(1, heartbeat=BEAT)
+        if second % 7 == 0:
+            if client.session.statistics().subscriptions[BOOK] is not SubscriptionState.LIVE:
+                client.receive(
+                    market.snapshot()
+                )  # it is of the subscription that was accepted 7 s ago, if there is one
+            asked += words(client.accept())
+    assert asked.count("subscribe book BTC/USD") <= 6
+
+
+@pytest.mark.parametrize("at", [Step.LEAVING, Step.WAITING, Step.ASKED, Step.CONFIRMED])
+def test_nothing_is_a_movement_while_it_is_made_anew(at: Step) -> None:
+    """What was remembered is forgotten then, and is there again later: both look as if something had come."""
+    still, telling = Subscription(TICKER), Subscription(TRADES)
+    channels: dict[str, dict[str | None, Subscription]] = {
+        "book": {},
+        "trade": {BTC: telling},
+        "ticker": {BTC: still},
+        "ohlc": {},
+    }
+    watch, reading = Watch(Settings()), 0.0
+    found: list[Subscription] = []
+
+    def hear(sub: Subscription, frame: str) -> None:
+        message = Decoder().decode(frame, received_ns=int(reading) + 1)
+        assert isinstance(message, Data)
+        for event in message.events:
+            if isinstance(sub.follower, LatestFollower):
+                assert isinstance(event, TickerUpdate)
+                sub.follower.see(event)
+            else:
+                assert isinstance(event, Trade)
+                assert isinstance(sub.follower, TradeFollower)
+                sub.follower.news([event])
+
+    def sweep() -> None:
+        nonlocal reading
+        reading += 5
+        hear(telling, trades(*range(10 * int(reading), 10 * int(reading) + 10)))
+        found.extend(sub for sub, _ in watch.sweep(channels, reading))
+
+    hear(still, ticker(1))
+    still.step = telling.step = Step.LIVE
+    while not found:
+        sweep()
+    still.step = at
+    still.follower.reset()
+    sweep()
+    hear(still, ticker(2))
+    still.step = Step.LIVE
+    sweep()
+    since = reading
+    while len(found) == 1:
+        sweep()
+    assert found == [still, still]
+    assert reading - since == 60
+
+
+def test_a_new_connection_is_no_movement() -> None:
+    street = Street(BOOK, TRADES)
+    client = street.client
+    street.go_on(42, TRADES)
+    assert client.count("standstills") == 1
+    client.lose()
+    client.reconnect()
+    client.accept()
+    street.heard(BOOK, TRADES)
+    street.go_on(50, TRADES)
+    assert client.count("standstills") == 1
+    street.go_on(30, TRADES)
+    assert client.count("standstills") == 2
+
+
+def test_what_cannot_be_heard_is_not_suspected() -> None:
+    street = Street(BOOK, TRADES)
+    client = street.client
+    for _ in range(20):
+        street.heard(TRADES)
+        client.hold()
+        client.advance(100)
+        client.resume()
+    assert client.count("standstills") == 0
+
+
+@pytest.mark.parametrize("requests", [(BOOK, Trades(ETH)), (BOOK, Book(ETH)), (TRADES,), (Instruments(), BOOK)])
+def test_nothing_is_done_while_nothing_can_be_compared(requests: tuple[Request, ...]) -> None:
+    client = Client()
+    client.follow("feed", *requests)
+    client.receive(Market().snapshot(), Market(ETH).snapshot(), trades(1), instruments([asset("BTC")], kind="snapshot"))
+    client.advance(6, heartbeat=BEAT)
+    calls = len(client.calls)
+    client.advance(600, heartbeat=BEAT)
+    assert {name for name, *_ in client.calls[calls:]} == {"receive"}
+
+
+def test_many_at_once_share_their_requests() -> None:
+    symbols = [f"A{number}/USD" for number in range(100)]
+    client = Client()
+    markets = [Market(symbol) for symbol in symbols]
+    client.follow("feed", *map(Book, symbols), *map(Trades, symbols))
+    client.receive(*(market.snapshot() for market in markets))
+    for second in range(42):
+        client.receive(*(trades(second, symbol=symbol) for symbol in symbols))
+        client.advance(1, heartbeat=BEAT)
+    assert [len(asked["params"]["symbol"]) for asked in client.requests()] == [50, 50]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([1, 4, 7, 13]), st.integers(0, 6), st.sampled_from([False] * 6 + [True])),
+        max_size=60,
+    )
+)
+def test_only_time_and_trades_together_make_a_book_suspect(story: list[tuple[int, int, bool]]) -> None:
+    street = Street(BOOK, TRADES)
+    client, market = street.client, street.market
+    moved, told, standstills = client.now, 0, 0
+    for seconds, trade_count, moves in story:
+        for _ in range(trade_count):
+            street.heard(TRADES)
+        told += trade_count
+        if moves:
+            street.heard(BOOK)
+            moved, told = client.now, 0
+        client.advance(seconds, heartbeat=BEAT)
+        if client.accept():
+            standstills += 1
+            assert client.count("standstills") == standstills
+            assert told >= client.settings.standstill_trades
+            assert client.now - moved >= client.settings.standstill_after
+            client.accept()
+            client.receive(market.snapshot())
+            moved, told = client.now, 0
+    found_after = client.settings.standstill_after * 2 ** (standstills + 1)  # with a third's delay, and some to spare
+    assert told < client.settings.standstill_trades or client.now - moved < found_after, "it was not found"
