@@ -1,9 +1,9 @@
 """The one owner of the socket: reads, asks the session, does what it says.
 
-While there is a connection three tasks serve it. One reads, and while any feed is full that must not lose anything it
+While there is a connection four tasks serve it. One reads, and while any feed is full that must not lose anything it
 does not. One writes: nobody else does, because half a frame cannot be taken back. One wakes the session when its
-deadline has come. None of them ever raises what it can turn into a loss; a loss ends all three, and the connection is
-made again.
+deadline has come. One has the WebSocket send PINGs, and waits for the PONGs. None of them ever raises what it can turn
+into a loss; a loss ends all four, and the connection is made again.
 
 Beside them a task per full feed waits for its consumer.
 """
@@ -23,7 +23,7 @@ from kraken_trio.budget import Wait
 from kraken_trio.errors import ConnectError, printable
 from kraken_trio.events import Cause, ConnectionState, StateChange
 from kraken_trio.feed import Feed, Overflow
-from kraken_trio.transport import ConnectionLost, Limits
+from kraken_trio.transport import ConnectionLost, Limits, Pings
 
 if TYPE_CHECKING:
     import ssl
@@ -83,6 +83,7 @@ class Actor:
         self._waiters: list[Waiter] = []
         self._outbox: deque[str] = deque()
         self._outbox_filled = trio.Event()
+        self._ping_wanted = trio.Event()
         self._timer_changed = trio.Event()
         self._timer_at = float("inf")
         self._stalled: set[Feed] = set()
@@ -152,8 +153,9 @@ class Actor:
             nursery.start_soon(self._read, transport)
             nursery.start_soon(self._write, transport)
             nursery.start_soon(self._wake)
+            nursery.start_soon(self._keep_alive, transport)
         self._serving = None
-        assert self._loss is not None  # nothing else ends the three tasks without an exception
+        assert self._loss is not None  # nothing else ends the four tasks without an exception
         cause, detail, code = self._loss
         self._do(self.session.disconnected(cause, detail, trio.current_time(), code=code))
 
@@ -185,6 +187,19 @@ class Actor:
                         self._lose(Cause.DISCONNECTED, f"the peer took nothing for {limit:g} s")
                 self._outbox_filled = trio.Event()
                 await self._outbox_filled.wait()
+        except ConnectionLost as lost:
+            self._lose(Cause.DISCONNECTED, lost.reason, lost.code)
+
+    async def _keep_alive(self, transport: Transport) -> None:
+        """Ask the WebSocket whenever the session wants to. That there is no answer is for the session to judge."""
+        try:
+            while True:
+                await self._ping_wanted.wait()
+                self._ping_wanted = trio.Event()
+                if isinstance(transport, Pings):
+                    await transport.ping()
+                self.session.ponged(trio.current_time())
+                self._timer_changed.set()
         except ConnectionLost as lost:
             self._lose(Cause.DISCONNECTED, lost.reason, lost.code)
 
@@ -226,10 +241,10 @@ class Actor:
             _log.info("%s: %s", self.name, line)
         for line in effects.warnings:
             _log.warning("%s: %s", self.name, line)
+        if effects.ping:
+            self._ping_wanted.set()
         if effects.drop is not None:
-            limit = self._settings.silence_limit
-            silence = f"nothing was heard for {limit:g} s"
-            self._lose(effects.drop, silence if effects.drop is Cause.SILENCE else "too many frames made no sense")
+            self._lose(effects.drop, effects.drop_detail)
         if effects.end is not None:
             self._end(effects.end)
         if effects.rearm and self.session.deadline < self._timer_at:

@@ -78,7 +78,8 @@ class Cause(enum.Enum):
     DISCONNECTED = "disconnected"
     """The peer or the network ended the connection."""
     SILENCE = "silence"
-    """Nothing at all was heard for ``Settings.silence_limit`` while we listened."""
+    """Nothing at all was heard for ``Settings.silence_limit`` while we listened, or no answer to a WebSocket PING for
+    ``Settings.keepalive_timeout``."""
     PROTOCOL = "protocol"
     """Too much of what came made no sense, so the connection was given up."""
     CLOSED = "closed"

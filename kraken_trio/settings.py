@@ -94,6 +94,10 @@ class Settings:
     silence_limit: float = _seconds(10.0)
     """After so long without a frame, counted only while we listen, the connection is given up."""
 
+    keepalive_interval: float = _seconds(15.0)
+    """So often the WebSocket itself is asked, whatever comes: a PING frame. A peer may send, and not hear us."""
+    keepalive_timeout: float = _seconds(20.0)
+    """For its PONG, while we listen without interruption; then the connection is given up."""
     send_timeout: float = _seconds(10.0)
     """For handing one frame to the network; a peer that takes nothing for so long is given up."""
 

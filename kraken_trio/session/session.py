@@ -76,7 +76,11 @@ class Effects(msgspec.Struct):
     send: list[str] = []
     """Frames, in order."""
     drop: Cause | None = None
-    """Close the connection, and report :meth:`Session.disconnected` with this cause."""
+    """Close the connection, and report :meth:`Session.disconnected` with this cause and ``drop_detail``."""
+    drop_detail: str = ""
+    """More about it, for people."""
+    ping: bool = False
+    """Send a WebSocket PING, and say :meth:`Session.ponged` when its PONG comes (at once, if that cannot be done)."""
     end: ConnectError | None = None
     """The exchange refuses us for good: nothing more will come."""
     changes: list[StateChange] = []
@@ -116,6 +120,8 @@ class Session:
         self._ping: tuple[int, float] | None = None  # the awaited one, and when it was sent
         self._last_ping: float = -inf
         self._ping_seconds: float | None = None
+        self._next_keepalive: float = inf
+        self._pong_wanted_from: float | None = None  # since when its absence counts
         self._status: StatusUpdate | None = None
         self._warnings: dict[str, None] = {}
         self._notes_limit = LineLimit(settings.log_rate, settings.log_burst)
@@ -244,6 +250,8 @@ class Session:
         self._last_frame = self._clock.at(now)
         self._malformed_in_row = 0
         self._ping = None
+        self._next_keepalive = now + self._settings.keepalive_interval
+        self._pong_wanted_from = None
         self._advance(Cause.CONNECTED)
         self._registry.online()
         return self._done()
@@ -287,6 +295,13 @@ class Session:
     def resume(self, now: float) -> None:
         """Reading goes on."""
         self._clock.resume(now)
+        if self._pong_wanted_from is not None:
+            self._pong_wanted_from = now  # it may stand behind all that lies unread
+
+    def ponged(self, now: float) -> None:
+        """The WebSocket PING has been answered."""
+        self._pong_wanted_from = None
+        self._next_keepalive = now + self._settings.keepalive_interval
 
     # Time
 
@@ -301,13 +316,20 @@ class Session:
             liveness = self._clock.when(self._last_frame + self._settings.ping_after)
         else:
             liveness = self._clock.when(self._last_frame + self._settings.silence_limit)
-        return min(liveness, self._registry.deadline(self._now), self._clock.when(self._watch.due))
+        return min(liveness, self._keepalive_due, self._registry.deadline(self._now), self._clock.when(self._watch.due))
+
+    @property
+    def _keepalive_due(self) -> float:
+        if self._pong_wanted_from is None:
+            return self._next_keepalive
+        return inf if self._clock.held else self._pong_wanted_from + self._settings.keepalive_timeout
 
     def tick(self, now: float) -> Effects:
         """Do what is due."""
         self._now = now
         if self.is_connected:
             self._judge_silence(now)
+            self._keep_alive(now)
             if self._out.drop is None:
                 self._registry.tick(now)
                 self._judge_standstill(now)
@@ -319,9 +341,23 @@ class Session:
             if now >= self._last_ping + self._settings.ping_after:
                 self._send_ping(now)  # nothing can be judged, but the peer hears that we live
         elif now >= self._clock.when(self._last_frame + self._settings.silence_limit):
-            self._out.drop = Cause.SILENCE
+            self._give_up(Cause.SILENCE, f"nothing was heard for {self._settings.silence_limit:g} s")
         elif self._ping is None and now >= self._clock.when(self._last_frame + self._settings.ping_after):
             self._send_ping(now)
+
+    def _keep_alive(self, now: float) -> None:
+        if now < self._keepalive_due:
+            return
+        if self._pong_wanted_from is None:
+            self._pong_wanted_from = now
+            self._counters.keepalives_sent += 1
+            self._out.ping = True
+        elif self._out.drop is None:
+            limit = self._settings.keepalive_timeout
+            self._give_up(Cause.SILENCE, f"a WebSocket PING was not answered for {limit:g} s")
+
+    def _give_up(self, cause: Cause, why: str) -> None:
+        self._out.drop, self._out.drop_detail = cause, why
 
     def _judge_standstill(self, now: float) -> None:
         if self._clock.when(self._watch.due) <= now:
@@ -419,7 +455,7 @@ class Session:
         self._malformed_in_row += 1
         self._warn(f"a frame made no sense: {error}")
         if self._malformed_in_row >= self._settings.malformed_limit:
-            self._out.drop = Cause.PROTOCOL
+            self._give_up(Cause.PROTOCOL, "too many frames made no sense")
             return
         channel, symbol = v2.salvage(frame)
         subs = [

@@ -43,6 +43,7 @@ class Counters:
     gaps: int = 0
     trades_missed: int = 0
     pings_sent: int = 0
+    keepalives_sent: int = 0
     log_lines_left_out: int = 0
 
 
@@ -109,5 +110,7 @@ class ClientStatistics:
     """Trades that the exchange numbered and we never got."""
     pings_sent: int
     """Application pings."""
+    keepalives_sent: int
+    """WebSocket PINGs."""
     log_lines_left_out: int
     """Log lines beyond ``Settings.log_rate``."""

@@ -14,8 +14,9 @@ is suspected. Rules:
 
 from __future__ import annotations
 
+from collections import deque
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
@@ -25,10 +26,12 @@ from kraken_trio.session.subscription import Step
 from kraken_trio.session.timing import growing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from kraken_trio.session.subscription import Key, Subscription
     from kraken_trio.settings import Settings
+
+    _ByChannel: TypeAlias = Mapping[str, Mapping[str | None, Subscription]]
 
 __all__ = ["Watch"]
 
@@ -39,6 +42,9 @@ _TELLING: Final = ("trade", "ticker", "ohlc")
 _SWEEPS: Final = 6
 """Sweeps within ``Settings.standstill_after``. A standstill begins with the sweep that sees it first, and is found by a
 sweep, so up to two parts later."""
+_PART: Final = 64
+"""Symbols that are looked at in one go, so that nothing waits for it (about half a millisecond). If there are more, the
+parts of a sweep are spread over its time."""
 
 
 @attrs.define
@@ -67,23 +73,27 @@ class Watch:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._standing: dict[Key, _Standing] = {}
+        self._left: deque[str | None] = deque()  # symbols that the sweep has yet to see
+        self._pause: float = 0.0  # seconds between two parts of a sweep
         self.due: float = inf
-        """When the next sweep is due, on the listening clock; infinity while there is nothing to compare."""
+        """When :meth:`sweep` is due, on the listening clock; infinity while there is nothing to compare."""
+
+    def __len__(self) -> int:
+        """Of how many subscriptions something is remembered."""
+        return len(self._standing)
 
     def wake(self, reading: float) -> None:
         """There may be something to compare now."""
         self.due = min(self.due, reading + self._settings.standstill_after / _SWEEPS)
 
-    def sweep(
-        self, by_channel: Mapping[str, Mapping[str | None, Subscription]], reading: float
-    ) -> list[tuple[Subscription, str]]:
-        """Look at everything once. Returns what is to be subscribed anew, and why."""
-        before, self._standing = self._standing, {}
+    def sweep(self, by_channel: _ByChannel, reading: float) -> list[tuple[Subscription, str]]:
+        """Look at everything once, or at a part of it. Returns what is to be subscribed anew, and why."""
+        if not self._left:
+            self._begin(by_channel)
         suspects: list[tuple[Subscription, str]] = []
-        self.due = inf
-        for neighbours in _neighbours(by_channel):
-            self.wake(reading)
-            told = {sub.key[0]: self._compare(sub, before.get(sub.key), reading) for sub in neighbours}
+        for symbol in [self._left.popleft() for _ in range(min(_PART, len(self._left)))]:
+            neighbours = _neighbours(by_channel, symbol)
+            told = {sub.key[0]: self._compare(sub, reading) for sub in neighbours}
             for sub in neighbours:
                 standing = self._standing[sub.key]
                 if standing.since == reading:
@@ -93,22 +103,30 @@ class Watch:
                     standing.standstills += 1
                     stood, trades = reading - standing.since, standing.trades
                     suspects.append((sub, f"it has stood still for {stood:.0f} s, and {trades} trades or more went by"))
+        self.due = reading + self._pause
         return suspects
 
-    def _compare(self, sub: Subscription, before: _Standing | None, reading: float) -> int:
+    def _begin(self, by_channel: _ByChannel) -> None:
+        symbols = dict.fromkeys(symbol for channel in _TELLING for symbol in by_channel[channel])
+        self._left.extend(symbol for symbol in symbols if len(_neighbours(by_channel, symbol)) > 1)
+        self._standing = {key: known for key, known in self._standing.items() if key[1] in by_channel[key[0]]}
+        parts = -(-len(self._left) // _PART)
+        self._pause = self._settings.standstill_after / _SWEEPS / parts if parts else inf
+
+    def _compare(self, sub: Subscription, reading: float) -> int:
         """Note what there is of ``sub`` now. Returns how many trades it tells of, or 1 if it moved without saying."""
+        before = self._standing.get(sub.key)
         is_judged = sub.step is Step.LIVE or (sub.step is Step.CONFIRMED and not sub.owes_data)
         now = _Standing(is_judged, sub.req_id, sub.follower.heard, _number(sub), reading)
-        self._standing[sub.key] = now
-        if before is None:
-            return 0
-        if not is_judged or not before.is_judged or before.request != sub.req_id:
+        if before is not None and is_judged and before.is_judged and before.request == sub.req_id:
+            if before.heard == now.heard:
+                return 0
+            self._standing[sub.key] = now
+            return max(now.number - before.number, 1)
+        if before is not None:
             now.standstills = before.standstills  # whatever is new about it, it did not move by itself
-            return 0
-        if before.heard == now.heard:
-            self._standing[sub.key] = before
-            return 0
-        return max(now.number - before.number, 1)
+        self._standing[sub.key] = now
+        return 0
 
     def _is_suspect(self, standing: _Standing, reading: float) -> bool:
         settings = self._settings
@@ -117,12 +135,9 @@ class Watch:
         return standing.trades >= settings.standstill_trades and reading - standing.since >= patience
 
 
-def _neighbours(by_channel: Mapping[str, Mapping[str | None, Subscription]]) -> Iterator[list[Subscription]]:
-    """The subscriptions of each symbol that has several, one of which tells of trades."""
-    for symbol in dict.fromkeys(symbol for channel in _TELLING for symbol in by_channel[channel]):
-        subs = [by_channel[channel][symbol] for channel in _CHANNELS if symbol in by_channel[channel]]
-        if len(subs) > 1:
-            yield subs
+def _neighbours(by_channel: _ByChannel, symbol: str | None) -> list[Subscription]:
+    """The subscriptions of a symbol that can be compared."""
+    return [by_channel[channel][symbol] for channel in _CHANNELS if symbol in by_channel[channel]]
 
 
 def _tells(other: Subscription, sub: Subscription) -> bool:

@@ -5,7 +5,7 @@ A transport promises the actor four things, whatever the peer does:
 1. *Connecting ends*: within ``limits.connect_timeout`` it either yields a connection or raises a
    :class:`~kraken_trio.ConnectError` that names the cause.
 2. *Receiving ends*: a peer that closes, resets, or breaks the protocol raises :class:`ConnectionLost`. (Silence is
-   not the transport's business: the session judges it.)
+   not the transport's business: the session judges it. It has PINGs sent, if the transport is one that :class:`Pings`.)
 3. *Sending is all or nothing*: after a send that was cancelled half-way, nothing more is written; every later
    call raises :class:`ConnectionLost`.
 4. *Leaving ends*: within ``limits.close_timeout``, with the stream closed and no task left behind.
@@ -18,7 +18,7 @@ A library's own exceptions stop at the module that imports it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import attrs
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import ssl
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["Connect", "ConnectionLost", "Limits", "Transport"]
+__all__ = ["Connect", "ConnectionLost", "Limits", "Pings", "Transport"]
 
 
 class ConnectionLost(Exception):  # noqa: N818 (named like the event it is; it never reaches a user)
@@ -61,6 +61,20 @@ class Transport(Protocol):
 
     async def send(self, text: str) -> None:
         """Send one text message. Raises :class:`ConnectionLost`."""
+        ...
+
+
+@runtime_checkable
+class Pings(Protocol):
+    """What a :class:`Transport` may have on top. Ours do."""
+
+    async def ping(self) -> None:
+        """Send a WebSocket PING, and wait for its PONG: for as long as that takes, so give it a deadline.
+
+        Others may send and receive meanwhile, and somebody must receive: a PONG behind messages that nobody takes is
+        not seen. Raises :class:`ConnectionLost` if the connection is lost already; later that is for who receives.
+        One at a time.
+        """
         ...
 
 

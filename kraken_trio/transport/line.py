@@ -32,7 +32,10 @@ have about 300 bytes, so ``queue_frames`` stops it first: this is for long ones,
 
 
 class Line(ABC):
-    """One connection, from dialling to hanging up. It is a :class:`~kraken_trio.transport.Transport`."""
+    """One connection, from dialling to hanging up.
+
+    It is a :class:`~kraken_trio.transport.Transport` that :class:`~kraken_trio.transport.Pings`.
+    """
 
     def __init__(self, address: Address, limits: Limits) -> None:
         self._address = address
@@ -66,6 +69,9 @@ class Line(ABC):
 
     @abstractmethod
     async def send(self, text: str) -> None: ...
+
+    @abstractmethod
+    async def ping(self) -> None: ...
 
     @abstractmethod
     async def leave(self) -> None:

@@ -110,6 +110,8 @@ class _Line(Line):
         self._writing = trio.Lock()
         self._answers: deque[bytes] = deque(maxlen=MAX_ANSWERS)
         self._answerer = trio.lowlevel.ParkingLot()
+        self._pings = 0  # that were sent
+        self._ponged: tuple[bytes, trio.Event] | None = None  # what the awaited PONG says, and that it came
         self._broken: ConnectionLost | None = None  # a write has failed, or was cancelled half-way
         # The end
         self._over: ConnectionLost | None = None  # why nothing will come after the messages that wait
@@ -274,6 +276,9 @@ class _Line(Line):
             assert isinstance(event, Frame)  # the response has been
             if event.opcode is Opcode.CLOSE:
                 is_closed = True
+            elif event.opcode is Opcode.PONG:
+                if self._ponged is not None and self._ponged[0] == event.data:
+                    self._ponged[1].set()
             elif event.opcode in _DATA:
                 if event.opcode is not Opcode.CONT:
                     self._fragments = bytearray()
@@ -315,9 +320,24 @@ class _Line(Line):
                     self._core.send_text(payload)
                     await self._write(self._core.data_to_send())
                     return
+        raise self._why_not()
+
+    async def ping(self) -> None:
+        self._pings += 1
+        payload, ponged = b"%d" % self._pings, trio.Event()
+        self._ponged = (payload, ponged)
+        async with self._writing:
+            if self._over is not None or self._broken is not None:
+                raise self._why_not()
+            self._core.send_ping(payload)
+            await self._write(self._core.data_to_send())
+        await ponged.wait()
+
+    def _why_not(self) -> ConnectionLost:
+        """Why nothing can be sent."""
         lost = self._over or self._broken
-        assert lost is not None  # see above
-        raise copy(lost)
+        assert lost is not None  # somebody has looked
+        return copy(lost)
 
     def _answer(self) -> None:
         """Let the core's answers be written as soon as the writer before them is done."""

@@ -73,6 +73,7 @@ class _Line(Line):
         self._reader = trio.CancelScope()
         self._goodbye = trio.CancelScope()
         self._batch: list[str | bytes] = []  # received, and not yet returned
+        self._pings = 0  # that were sent: the library wants each to be another one
         self._over: str | None = None  # why nothing more may be done, if it is not the WebSocket itself that says so
 
     def __repr__(self) -> str:
@@ -143,6 +144,13 @@ class _Line(Line):
     async def send(self, text: str) -> None:
         try:
             await self._open_websocket().send_message(text)
+        except ConnectionClosed as exc:
+            raise self._lost(exc.reason) from None
+
+    async def ping(self) -> None:
+        self._pings += 1
+        try:
+            await self._open_websocket().ping(b"%d" % self._pings)
         except ConnectionClosed as exc:
             raise self._lost(exc.reason) from None
 

@@ -196,6 +196,10 @@ class Client:
         self.notes: list[str] = []
         self.warnings: list[str] = []
         self.drops: list[Cause] = []
+        self.keepalives: list[float] = []
+        """When WebSocket PINGs were sent."""
+        self.is_ponged: bool = True
+        """Are they answered, at once?"""
         self.open()
         if connect:
             self.connect()
@@ -226,6 +230,10 @@ class Client:
         self.warnings += effects.warnings
         if effects.drop is not None:
             self.drops.append(effects.drop)
+        if effects.ping:
+            self.keepalives.append(self.now)
+            if self.is_ponged:
+                self.pong()
         return effects
 
     def open(self) -> Effects:
@@ -272,6 +280,10 @@ class Client:
 
     def resume(self) -> None:
         self._call("resume", self.now)
+
+    def pong(self) -> None:
+        """The WebSocket's, not the application's."""
+        self._call("ponged", self.now)
 
     def tick(self) -> Effects:
         return self._call("tick", self.now)

@@ -457,6 +457,10 @@ def test_nothing_is_a_movement_while_it_is_made_anew(at: Step) -> None:
         sweep()
     assert found == [still, still]
     assert reading - since == 60
+    assert len(watch) == 2
+    channels["ticker"].clear()
+    sweep()
+    assert len(watch) == 1  # what is gone is forgotten
 
 
 def test_a_new_connection_is_no_movement() -> None:
@@ -487,7 +491,7 @@ def test_what_cannot_be_heard_is_not_suspected() -> None:
 
 @pytest.mark.parametrize("requests", [(BOOK, Trades(ETH)), (BOOK, Book(ETH)), (TRADES,), (Instruments(), BOOK)])
 def test_nothing_is_done_while_nothing_can_be_compared(requests: tuple[Request, ...]) -> None:
-    client = Client()
+    client = Client(keepalive_interval=1e6)
     client.follow("feed", *requests)
     client.receive(Market().snapshot(), Market(ETH).snapshot(), trades(1), instruments([asset("BTC")], kind="snapshot"))
     client.advance(6, heartbeat=BEAT)
@@ -497,7 +501,7 @@ def test_nothing_is_done_while_nothing_can_be_compared(requests: tuple[Request, 
 
 
 def test_many_at_once_share_their_requests() -> None:
-    symbols = [f"A{number}/USD" for number in range(100)]
+    symbols = [f"A{number}/USD" for number in range(60)]  # they are looked at in one go
     client = Client()
     markets = [Market(symbol) for symbol in symbols]
     client.follow("feed", *map(Book, symbols), *map(Trades, symbols))
@@ -505,7 +509,30 @@ def test_many_at_once_share_their_requests() -> None:
     for second in range(42):
         client.receive(*(trades(second, symbol=symbol) for symbol in symbols))
         client.advance(1, heartbeat=BEAT)
-    assert [len(asked["params"]["symbol"]) for asked in client.requests()] == [50, 50]
+    assert [len(asked["params"]["symbol"]) for asked in client.requests()] == [50, 10]
+
+
+def test_very_many_are_looked_at_a_part_at_a_time() -> None:
+    symbols = [f"A{number}/USD" for number in range(200)]
+    client = Client(answer_timeout=100)
+    markets = [Market(symbol) for symbol in symbols]
+    client.follow("feed", *map(Book, symbols), *map(Trades, symbols))
+    client.receive(*(market.snapshot() for market in markets))
+    found: list[str] = []
+    parts: list[int] = []
+    for second in range(50):
+        client.receive(*(trades(second, symbol=symbol) for symbol in symbols))
+        client.advance(1, heartbeat=BEAT)
+        unsubscribed = [symbol for asked in client.requests() for symbol in asked["params"]["symbol"]]
+        found += unsubscribed
+        parts += [len(unsubscribed)] if unsubscribed else []
+    assert sorted(found) == sorted(symbols)
+    assert parts == [64, 64, 64, 8]
+    client.remove("feed")  # what was being looked at is not there any more
+    for _ in range(30):
+        client.accept()
+        client.advance(1, heartbeat=BEAT)
+    assert client.count("standstills") == 200
 
 
 @given(
@@ -536,3 +563,88 @@ def test_only_time_and_trades_together_make_a_book_suspect(story: list[tuple[int
             moved, told = client.now, 0
     found_after = client.settings.standstill_after * 2 ** (standstills + 1)  # with a third's delay, and some to spare
     assert told < client.settings.standstill_trades or client.now - moved < found_after, "it was not found"
+
+
+# The WebSocket itself
+
+
+def test_the_websocket_is_asked_now_and_then_whatever_comes() -> None:
+    client = Client()
+    start = client.now
+    for _ in range(100):
+        client.advance(1, heartbeat=0.1)
+    assert client.keepalives == pytest.approx([start + 15 * n for n in range(1, 7)])
+    assert client.count("keepalives_sent") == 6
+    assert client.drops == []
+
+
+def test_a_websocket_that_does_not_answer_is_given_up_however_much_it_sends() -> None:
+    client = Client()
+    client.follow("feed", Ticker(BTC))
+    client.is_ponged = False
+    for second in range(34):
+        client.receive(ticker(second))
+        client.advance(1, heartbeat=BEAT)
+    assert (len(client.keepalives), client.drops) == (1, [])
+    client.advance(2, heartbeat=BEAT)
+    assert client.drops == [Cause.SILENCE]
+    assert client.effects.drop_detail == "a WebSocket PING was not answered for 20 s"
+
+
+def test_a_late_pong_is_good_enough() -> None:
+    client = Client()
+    client.is_ponged = False
+    for _ in range(10):
+        client.advance(34, heartbeat=BEAT)
+        client.pong()
+    assert client.drops == []
+    assert len(client.keepalives) == 10
+
+
+def test_a_pong_that_lies_unread_is_waited_for() -> None:
+    client = Client()
+    client.is_ponged = False
+    client.advance(16, heartbeat=BEAT)
+    for _ in range(20):
+        client.hold()
+        client.advance(100)
+        client.resume()
+        client.advance(19, heartbeat=BEAT)
+    assert client.drops == []
+    client.advance(2, heartbeat=BEAT)
+    assert client.drops == [Cause.SILENCE]
+
+
+def test_while_we_do_not_listen_the_websocket_is_asked_and_not_judged() -> None:
+    client = Client()
+    client.is_ponged = False
+    client.hold()
+    client.advance(1000)
+    assert len(client.keepalives) == 1
+    assert client.drops == []
+    client.resume()
+    client.pong()
+    client.advance(14, heartbeat=BEAT)
+    assert len(client.keepalives) == 1
+
+
+def test_a_new_connection_owes_no_pong() -> None:
+    client = Client()
+    client.is_ponged = False
+    client.advance(30, heartbeat=BEAT)
+    client.lose()
+    client.reconnect()
+    client.advance(14, heartbeat=BEAT)
+    assert client.drops == []
+    client.advance(20, heartbeat=BEAT)
+    assert client.drops == []
+    client.advance(2, heartbeat=BEAT)
+    assert client.drops == [Cause.SILENCE]
+
+
+def test_silence_is_found_before_the_missing_pong() -> None:
+    client = Client(keepalive_interval=1, keepalive_timeout=9)
+    client.is_ponged = False
+    client.advance(30)
+    assert client.drops == [Cause.SILENCE]
+    assert "nothing was heard for 10 s" in client.effects.drop_detail

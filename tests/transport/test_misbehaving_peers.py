@@ -16,7 +16,7 @@ import pytest
 import trio
 import trio.testing
 
-from kraken_trio.transport import ConnectionLost, trio_websocket
+from kraken_trio.transport import ConnectionLost, Pings, trio_websocket
 from kraken_trio.transport.address import parse_address
 
 if TYPE_CHECKING:
@@ -503,6 +503,110 @@ async def test_pong_is_sent_while_messages_wait_to_be_received(network: Network)
         assert await network.take(transport, len(waiting)) == waiting
 
     ponged = trio.Event()
+    await network.visit(script, body)
+
+
+async def ping(transport: Transport, done: trio.Event | None = None) -> None:
+    assert isinstance(transport, Pings)
+    await transport.ping()
+    if done is not None:
+        done.set()
+
+
+async def receive_for_ever(transport: Transport) -> None:
+    with pytest.raises(ConnectionLost):
+        await until_lost(transport)
+
+
+async def test_a_ping_is_over_when_its_pong_has_come(network: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        seen = set()
+        for event in done:
+            opcode, payload = await peer.next_frame()
+            assert opcode == PING
+            assert payload not in seen, "each is another one"
+            seen.add(payload)
+            await peer.send(peer.frame(PONG, b"another") + peer.text("a"))  # of its own accord: it means nothing
+            await trio.sleep(0.01)
+            assert not event.is_set()
+            await peer.send(peer.frame(PONG, payload))
+        await peer.gone()
+
+    async def body(transport: Transport) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(until_lost, transport)
+            for event in done:
+                await ping(transport, event)
+            nursery.cancel_scope.cancel()
+
+    done = [trio.Event() for _ in range(3)]
+    await network.visit(script, body)
+
+
+async def test_a_ping_that_is_not_answered_harms_nothing(network: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        assert (await peer.next_frame())[0] == PING
+        opcode, unanswered = await peer.next_frame()
+        assert opcode == PING
+        await peer.send(peer.text("I talk, and do not listen"))
+        assert await peer.next_frame() == (TEXT, b"x")
+        await peer.send(peer.frame(PONG, unanswered))  # too late
+        await peer.gone()
+
+    async def body(transport: Transport) -> None:
+        for _ in range(2):
+            with trio.move_on_after(0.02) as scope:
+                await ping(transport)
+            assert scope.cancelled_caught
+        assert await network.take(transport, 1) == ["I talk, and do not listen"]
+        await transport.send("x")
+
+    await network.visit(script, body)
+
+
+async def test_a_ping_amid_what_is_sent(network: Network) -> None:
+    count = 100
+
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        texts: list[int] = []
+        while len(texts) < count:
+            opcode, payload = await peer.next_frame()
+            if opcode == PING:
+                await peer.send(peer.frame(PONG, payload))
+            else:
+                texts.append(int(payload))
+        assert texts == list(range(count))
+        await peer.gone()
+
+    async def ping_on(transport: Transport) -> None:
+        while True:
+            await ping(transport)
+
+    async def body(transport: Transport) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive_for_ever, transport)
+            nursery.start_soon(ping_on, transport)
+            for n in range(count):
+                await transport.send(str(n))
+            nursery.cancel_scope.cancel()
+
+    await network.visit(script, body)
+
+
+async def test_a_connection_that_is_lost_cannot_be_asked(network: Network) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept(peer.close(1001, "bye"))
+        await peer.gone()
+
+    async def body(transport: Transport) -> None:
+        with pytest.raises(ConnectionLost, match="bye"):
+            await until_lost(transport)
+        with pytest.raises(ConnectionLost, match="bye"):
+            await ping(transport)
+
     await network.visit(script, body)
 
 

@@ -1,0 +1,272 @@
+"""What seems to live, and does not: three layers find it. On virtual time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+import kraken_trio as kt
+from kraken_trio.testing import (
+    DEFAULT_MARKETS,
+    CorruptChecksum,
+    ExchangeCore,
+    Freeze,
+    IgnoreRequests,
+    Market,
+    Mute,
+    StopHeartbeats,
+)
+from kraken_trio.transport import Pings
+from tests.client.conftest import InMemoryExchange, Line
+
+if TYPE_CHECKING:
+    from trio.testing import MockClock
+
+
+S = kt.ConnectionState.SUBSCRIBED
+
+
+def with_market(exchange: InMemoryExchange, *, rate: float) -> None:
+    market = Market(DEFAULT_MARKETS, seed=11, rate=rate)
+    exchange.core = ExchangeCore(market, now=trio.current_time(), epoch_ns=0, seed=11)
+
+
+async def until_gap(feed: kt.Feed) -> kt.Gap:
+    async for event in feed:
+        if isinstance(event, kt.Gap):
+            return event
+    pytest.fail("the feed has ended")
+
+
+async def drain(feed: kt.Feed, seen: list[tuple[float, kt.Event]]) -> None:
+    """What comes, and when."""
+    async for event in feed:
+        seen.append((trio.current_time(), event))  # noqa: PERF401 (so that it is there when the task is cancelled)
+
+
+# The transport
+
+
+class PingingLine(Line):
+    """A line whose WebSocket can be asked, and may be deaf."""
+
+    is_deaf = False
+    pings = 0
+
+    async def ping(self) -> None:
+        self.pings += 1
+        await trio.sleep(0.05)
+        if self.is_deaf:
+            await trio.sleep_forever()
+
+
+@pytest.fixture
+def pinging(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.client.conftest.Line", PingingLine)
+
+
+async def test_a_peer_that_sends_and_does_not_hear_us_is_left(
+    autojump_clock: MockClock, exchange: InMemoryExchange, pinging: None
+) -> None:
+    """Half of the connection is dead: data comes all the time, and all we say gets lost."""
+    async with (
+        kt.open_client(exchange.url, transport=exchange.connect) as client,
+        client.subscribe(kt.Book("BTC/USD"), capacity=100_000) as feed,
+    ):
+        await client.wait_for(S)
+        await trio.sleep(60)
+        (line,) = exchange.lines.values()
+        assert isinstance(line, PingingLine)
+        assert line.pings == 3
+        line.is_deaf = True
+        dead = trio.current_time()
+        gap = await until_gap(feed)
+        assert gap.cause is kt.Cause.SILENCE
+        assert gap.detail == "a WebSocket PING was not answered for 20 s"
+        assert 20 <= trio.current_time() - dead <= 36
+        await client.wait_for(S)
+        assert client.statistics().connects == 2
+
+
+async def test_a_slow_consumer_is_no_deaf_peer(
+    autojump_clock: MockClock, exchange: InMemoryExchange, pinging: None
+) -> None:
+    """While a full feed holds up reading, a PONG cannot be seen."""
+
+    class Stuck(PingingLine):
+        async def ping(self) -> None:
+            """As a real one: the PONG is behind what nobody reads."""
+            self.pings += 1
+            while self.frames:  # noqa: ASYNC110 (the line has no event for that)
+                await trio.sleep(0.1)
+
+    async with kt.open_client(exchange.url, transport=exchange.connect) as client:
+        for line in exchange.lines.values():
+            line.__class__ = Stuck
+        async with client.subscribe(kt.Book("BTC/USD"), capacity=1) as feed:
+            for _ in range(100):
+                await trio.sleep(8)
+                with trio.move_on_after(0.01):
+                    while True:
+                        await feed.receive_many(100)
+            assert client.statistics().losses == 0
+            assert client.statistics().keepalives_sent > 10
+
+
+@pytest.mark.parametrize("fault", [Freeze(), StopHeartbeats()], ids=str)
+async def test_a_half_open_connection_is_found_though_no_ping_is_ever_answered(
+    autojump_clock: MockClock, exchange: InMemoryExchange, pinging: None, fault: Freeze | StopHeartbeats
+) -> None:
+    """The stated time is `Settings.silence_limit`."""
+    async with (
+        kt.open_client(exchange.url, transport=exchange.connect) as client,
+        client.subscribe(kt.Trades("BTC/USD"), capacity=100_000) as feed,
+    ):
+        await client.wait_for(S)
+        exchange.core.pause()
+        exchange.inject(IgnoreRequests(method="ping", times=None))
+        await trio.sleep(3)
+        exchange.inject(fault)
+        dead = trio.current_time()
+        gap = await until_gap(feed)
+        assert gap.cause is kt.Cause.SILENCE
+        assert 9 <= trio.current_time() - dead <= 11
+
+
+async def test_a_transport_that_cannot_ping_is_not_judged_by_that(
+    autojump_clock: MockClock, exchange: InMemoryExchange
+) -> None:
+    async with kt.open_client(exchange.url, transport=exchange.connect) as client:
+        (line,) = exchange.lines.values()
+        assert not isinstance(line, Pings)
+        async with client.subscribe(kt.Ticker("BTC/USD"), capacity=100_000):
+            await trio.sleep(600)
+            assert client.statistics().losses == 0
+
+
+async def test_a_line_that_breaks_under_a_ping_is_lost(
+    autojump_clock: MockClock, exchange: InMemoryExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Breaking(Line):
+        async def ping(self) -> None:
+            await trio.lowlevel.checkpoint()
+            raise kt.transport.ConnectionLost("it broke under the ping")
+
+    monkeypatch.setattr("tests.client.conftest.Line", Breaking)
+    async with (
+        kt.open_client(exchange.url, transport=exchange.connect) as client,
+        client.subscribe(kt.Book("BTC/USD"), capacity=100_000) as feed,
+    ):
+        gap = await until_gap(feed)
+        assert (gap.cause, gap.detail) == (kt.Cause.DISCONNECTED, "it broke under the ping")
+        await client.wait_for(S)
+
+
+# The subscription
+
+
+@pytest.mark.parametrize(
+    "request_", [kt.Book("BTC/USD"), kt.Ticker("BTC/USD"), kt.Candles("BTC/USD"), kt.Instruments()], ids=str
+)
+async def test_what_is_accepted_and_never_heard_of_is_subscribed_anew(
+    autojump_clock: MockClock, exchange: InMemoryExchange, request_: kt.Request
+) -> None:
+    exchange.inject(Mute(channel=request_.channel))
+    async with (
+        kt.open_client(exchange.url, transport=exchange.connect) as client,
+        client.subscribe(request_, capacity=100_000) as feed,
+    ):
+        asked = trio.current_time()
+        gap = await until_gap(feed)
+        assert (gap.cause, gap.channel, gap.symbol) == (kt.Cause.RESUBSCRIBED, request_.channel, request_.symbol)
+        assert not isinstance(await feed.receive(), kt.Gap)
+        assert 10 <= trio.current_time() - asked <= 11
+        assert client.statistics().connects == 1
+
+
+async def test_a_book_that_dies_while_its_symbol_trades_is_brought_back(
+    autojump_clock: MockClock, exchange: InMemoryExchange
+) -> None:
+    async with (
+        kt.open_client(exchange.url, transport=exchange.connect) as client,
+        client.subscribe(kt.Book("BTC/USD"), kt.Trades("BTC/USD"), capacity=100_000) as feed,
+        client.subscribe(kt.Book("ETH/USD"), kt.Trades("ETH/USD"), kt.Ticker("ETH/USD"), capacity=100_000) as other,
+    ):
+        await client.wait_for(S)
+        await trio.sleep(60)
+        assert client.statistics().standstills == 0
+        exchange.inject(Mute(symbol="BTC/USD", channel="book", existing=True))
+        dead = trio.current_time()
+        await feed.receive_many(100_000)
+        gap = await until_gap(feed)
+        assert (gap.cause, gap.channel, gap.symbol) == (kt.Cause.RESUBSCRIBED, "book", "BTC/USD")
+        assert 30 <= trio.current_time() - dead <= 41
+        with pytest.raises(kt.BookUnavailable):
+            feed.book("BTC/USD")
+        async for event in feed:
+            assert not isinstance(event, kt.BookUpdate | kt.Gap)
+            if isinstance(event, kt.BookSnapshot):
+                break
+        assert trio.current_time() - dead <= 60  # the next one was accepted and silent, too
+        assert client.statistics().standstills == 1
+        assert client.statistics().connects == 1
+        assert not [event for event in await other.receive_many(100_000) if isinstance(event, kt.Gap)]
+
+
+async def test_an_hour_with_a_market_that_lives_suspects_nobody(
+    autojump_clock: MockClock, exchange: InMemoryExchange
+) -> None:
+    with_market(exchange, rate=1.0)
+    symbols = [spec.symbol for spec in DEFAULT_MARKETS]
+    requests = [kind(symbol) for symbol in symbols for kind in (kt.Book, kt.Trades, kt.Ticker, kt.Candles)]
+    seen: list[tuple[float, kt.Event]] = []
+    async with kt.open_client(exchange.url, transport=exchange.connect) as client, trio.open_nursery() as nursery:
+        async with client.subscribe(*requests, capacity=100_000) as feed:
+            nursery.start_soon(drain, feed, seen)
+            await trio.sleep(3600)
+            assert client.statistics().resyncs == client.statistics().gaps == 0
+            assert client.statistics().requests_sent == 4
+            nursery.cancel_scope.cancel()
+
+
+async def test_an_hour_with_a_symbol_that_always_mismatches(
+    autojump_clock: MockClock, exchange: InMemoryExchange
+) -> None:
+    """It is parked, and tried again after each rest; the others do not notice, and no connection is used up."""
+    with_market(exchange, rate=3.0)
+    exchange.inject(CorruptChecksum(symbol="BTC/USD", times=None))
+    settings = kt.Settings()
+    others = [spec.symbol for spec in DEFAULT_MARKETS if spec.symbol != "BTC/USD"]
+    good: list[tuple[float, kt.Event]] = []
+    bad: list[tuple[float, kt.Event]] = []
+    async with kt.open_client(exchange.url, transport=exchange.connect) as client, trio.open_nursery() as nursery:
+        async with (
+            client.subscribe(*map(kt.Book, others), capacity=100_000) as good_feed,
+            client.subscribe(kt.Book("BTC/USD"), capacity=100_000) as bad_feed,
+        ):
+            nursery.start_soon(drain, good_feed, good)
+            nursery.start_soon(drain, bad_feed, bad)
+            await trio.sleep(3600)
+            statistics = client.statistics()
+            subscriptions = statistics.subscriptions
+            nursery.cancel_scope.cancel()
+    # The others are untouched: one snapshot each, then updates only, over the one connection.
+    assert [type(event) for _, event in good[: len(others)]] == [kt.BookSnapshot] * len(others)
+    assert {type(event) for _, event in good[len(others) :]} == {kt.BookUpdate}
+    assert len(good) > 3600
+    for symbol in others:
+        assert subscriptions[kt.Book(symbol)] is kt.SubscriptionState.LIVE
+    assert len(exchange.attempts) == statistics.connects == 1  # far fewer than 120 in 600 s
+    # The symbol: never a book that is not verified, parked with a gap, and tried again.
+    assert not [event for _, event in bad if isinstance(event, kt.BookUpdate)]
+    gaps = [(at, event.cause) for at, event in bad if isinstance(event, kt.Gap)]
+    assert {cause for _, cause in gaps} == {kt.Cause.CHECKSUM, kt.Cause.PARKED}
+    parked = [at for at, cause in gaps if cause is kt.Cause.PARKED]
+    tried = [at for at, event in bad if isinstance(event, kt.BookSnapshot)]
+    assert len(parked) == statistics.parked == 4
+    assert len(tried) == settings.attempts + 1 + 3  # then once after each rest
+    for rest_began, rest_ended in zip(parked, tried[-3:], strict=False):
+        assert rest_ended - rest_began == pytest.approx(settings.park_time, abs=1)
+    assert statistics.requests_sent < 30
