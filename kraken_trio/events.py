@@ -170,6 +170,9 @@ class Level(_Noted, msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unkn
             return NotImplemented
         return self.price == other.price and self.qty == other.qty
 
+    def __ne__(self, other: object) -> bool:  # a struct has one of its own, which knows nothing of the above
+        return not self == other
+
     def __hash__(self) -> int:
         return hash((self.price, self.qty))
 

@@ -183,7 +183,8 @@ def test_what_is_no_number_is_found_out_when_it_is_read(junk: str) -> None:
 def test_a_level_has_nothing_else() -> None:
     assert not hasattr(LEVEL, "volume")
     assert len({LEVEL, Level(Decimal("1.5"), Decimal("0.1"))}) == 1
-    assert (LEVEL.price, LEVEL.qty) != LEVEL
+    assert (Level(Decimal("1.5"), Decimal("0.1")) != LEVEL) is False
+    assert LEVEL.__eq__((LEVEL.price, LEVEL.qty)) is NotImplemented
 
 
 def test_books_are_nothing_to_the_garbage_collector() -> None:

@@ -62,6 +62,9 @@ class Data(msgspec.Struct, frozen=True, gc=False, eq=False):
             return NotImplemented
         return (self.channel, self.events) == (other.channel, other.events)
 
+    def __ne__(self, other: object) -> bool:  # a struct has one of its own, which knows nothing of the above
+        return not self == other
+
     def __hash__(self) -> int:
         return hash((self.channel, self.events))
 

@@ -318,3 +318,12 @@ def test_a_peer_cannot_fill_the_memory_with_reference_data(monkeypatch: pytest.M
     assert follower.start(Instruments()) == (
         reference(asset("A"), asset("B", "disabled"), pair("A/B"), pair("B/C", "maintenance"), snapshot=True),
     )
+
+
+def test_reference_data_was_heard_when_its_last_event_was_received() -> None:
+    follower = InstrumentFollower()
+    assert follower.heard == 0
+    follower.see(InstrumentUpdate(assets=(), pairs=(), snapshot=True, received_ns=17))
+    assert follower.heard == 17
+    follower.reset()
+    assert follower.heard == 0

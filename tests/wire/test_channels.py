@@ -397,6 +397,7 @@ def test_data_is_compared_by_content_however_it_was_decoded() -> None:
     fast, slow = Decoder().decode(BOOK_UPDATE), Decoder().decode(" " + BOOK_UPDATE)
     assert type(fast) is not type(slow)
     assert fast == slow
+    assert (fast != slow) is False
     assert fast.__eq__(BOOK_UPDATE) is NotImplemented
 
 
