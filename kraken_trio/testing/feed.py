@@ -146,10 +146,11 @@ class Broadcaster:
     def publish_phantom(self, market: SymbolMarket) -> None:
         """A bid above the best ask that is not in the exchange's book, in an update whose checksum fits."""
         book, spec = market.book, market.spec
-        price = (book.asks.keys[0] if book.asks.keys else market.start_price) + 1
-        qty = 12345
-        best_bids = "".join(f"{p}{q}" for p, q in book.bids.top(CHECKED_LEVELS - 1))
-        checksum = crc32(f"{book.asks.hashed()}{price}{qty}{best_bids}".encode())
+        if not book.asks.keys:
+            return  # there is nothing to cross
+        price, qty = book.asks.keys[0] + 1, 12345
+        bids = sorted({**dict(book.bids.top(CHECKED_LEVELS)), price: qty}.items(), reverse=True)[:CHECKED_LEVELS]
+        checksum = crc32((book.asks.hashed() + "".join(f"{p}{q}" for p, q in bids)).encode())
         text = frames.book("update", spec, DepthChange(((price, qty),), ()), checksum, market.time_ns)
         for subscription in self._core.subscriptions.of_topic(("book", spec.symbol)):
             if subscription.live:

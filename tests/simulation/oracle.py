@@ -62,7 +62,7 @@ _EXPLAINS: Final[dict[type, frozenset[kt.Cause]]] = {
     f.SkipUpdate: frozenset({_C.CHECKSUM, _C.CROSSED, _C.PARKED}),
     f.CorruptLevel: frozenset({_C.CHECKSUM, _C.PARKED}),
     f.CorruptChecksum: frozenset({_C.CHECKSUM, _C.PARKED}),
-    f.CrossedBook: frozenset({_C.CROSSED, _C.PARKED}),
+    f.CrossedBook: frozenset({_C.CROSSED, _C.CHECKSUM, _C.PARKED}),
     f.Mute: _ASKING,
     f.LateUpdates: frozenset(),
     f.UpdateBeforeSnapshot: frozenset(),
@@ -370,7 +370,7 @@ class Oracle:
         self._exchange = exchange
         self._depths = depths
         self._explained: set[tuple[kt.Cause, str | None]] = set()
-        self._crossed: set[str] = set()
+        self._phantoms: Counter[str | None] = Counter()
         self._checksum_gaps: Counter[tuple[str, int, str | None]] = Counter()
         self._requests: list[float] = []
         self._statuses = {"online"}
@@ -401,6 +401,8 @@ class Oracle:
         if isinstance(fault, f.Refuse) and fault.shape is not f.Shape.WITH_SYMBOL:
             symbol = None  # the answer does not say which symbol of a request it means
         self._explained |= {(cause, symbol) for cause in _EXPLAINS.get(type(fault), ())}
+        if isinstance(fault, f.CrossedBook) and not fault.consistent:
+            self._phantoms[fault.symbol] += 1
         if isinstance(fault, f.SetStatus):
             self._statuses.add(fault.system)
         if isinstance(fault, f.Drop) and fault.how is f.DropHow.CLOSE_1008:
@@ -451,7 +453,9 @@ class Oracle:
             connection.read()
             counted = (watch.name, number, gap.symbol)
             self._checksum_gaps[counted] += 1
-            if self._checksum_gaps[counted] > connection.withheld.get(gap.symbol, 0):
+            # A bid that does not exist is taken for one that does while the book is crossed anyway; that shows later.
+            wrong = connection.withheld.get(gap.symbol, 0) + self._phantoms[gap.symbol]
+            if self._checksum_gaps[counted] > wrong:
                 raise BrokenPromise(
                     6, f"{watch.name} at {trio.current_time():.6f}: nothing was wrong with {gap.symbol}"
                 )

