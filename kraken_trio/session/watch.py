@@ -122,7 +122,8 @@ class Watch:
             if before.heard == now.heard:
                 return 0
             self._standing[sub.key] = now
-            return max(now.number - before.number, 1)
+            # The first number of all counts nothing.
+            return max(now.number - before.number, 1) if before.number else 1
         if before is not None:
             now.standstills = before.standstills  # whatever is new about it, it did not move by itself
         self._standing[sub.key] = now

@@ -341,6 +341,19 @@ def test_trades_that_were_told_before_are_no_evidence() -> None:
     assert street.go_on(3600) == []
 
 
+def test_the_number_of_the_first_trade_is_no_count_of_trades() -> None:
+    """It looked as if millions had gone by, and its book was made anew."""
+    client = Client()
+    client.follow("feed", BOOK, TRADES)
+    client.receive(Market().snapshot())
+    client.advance(120, heartbeat=BEAT)
+    client.receive(trades(97_468_928))
+    client.requests()
+    client.advance(3600, heartbeat=BEAT)
+    assert client.requests() == []
+    assert client.count("standstills") == 0
+
+
 def test_who_comes_late_is_watched_as_well() -> None:
     street = Street(TRADES)
     street.go_on(600, TRADES)

@@ -102,7 +102,9 @@ class _Cursor:
     key: Key
     connection: Connection | None = None
     index: int = -1
-    """Of the latest item that was yielded."""
+    """Of the latest item that was yielded: of a book."""
+    places: set[int] = attrs.Factory(set)
+    """The same, of anything else: it may have been any of these, because a quiet market says the same thing twice."""
     trade_id: int | None = None
     has_gap: bool = False
     """A gap stands behind it."""
@@ -196,7 +198,7 @@ class Watch:
             if cursor.has_begun and not cursor.has_gap and not self._conflates:
                 raise self._break(2, f"{_short(event)} comes over another connection, and no gap stands before it")
             cursor.is_starting = cursor.is_starting and cursor.connection is None
-            cursor.connection, cursor.index = connection, -1
+            cursor.connection, cursor.index, cursor.places = connection, -1, set()
         topic = connection.topic(key)
         match event:
             case kt.BookSnapshot() | kt.BookUpdate():
@@ -288,20 +290,19 @@ class Watch:
             if any(item.content == said for item in items):
                 cursor.start.add(said)
                 return None
-        elif cursor.is_starting:
-            for index in range(len(items) - 1, -1, -1):
-                follows = index == 0 or items[index - 1].content in cursor.start
-                if items[index].content == said and (follows or cursor.has_gap or self._conflates):
-                    cursor.index = index
-                    return items[index].frame
-        elif cursor.has_gap or self._conflates:
-            for index in range(cursor.index + 1, len(items)):
-                if items[index].content == said and items[index].frame >= self._floor(event):
-                    cursor.index = index
-                    return items[index].frame
-        elif cursor.index + 1 < len(items) and items[cursor.index + 1].content == said:
-            cursor.index += 1
-            return items[cursor.index].frame
+        else:
+            floor = self._floor(event)
+            same = {index for index, item in enumerate(items) if item.content == said and item.frame >= floor}
+            if cursor.is_starting:
+                is_free = cursor.has_gap or self._conflates
+                same = {i for i in same if is_free or i == 0 or items[i - 1].content in cursor.start}
+            elif cursor.has_gap or self._conflates:
+                same = {i for i in same if i > min(cursor.places, default=-1)}
+            else:
+                same = {i for i in same if i - 1 in cursor.places}
+            if same:
+                cursor.places = same
+                return items[max(same)].frame if len(same) == 1 else None
         raise self._break(2, f"{_short(event)} is not what the exchange sent next")
 
     # Books
@@ -344,8 +345,10 @@ class Watch:
             elif cursor.is_starting and key[0] != "book":
                 if topic.items and topic.items[-1].content not in cursor.start:
                     return f"{self.name}: {key} has only what it started with, and {len(topic.items)} were sent"
-            elif topic.items and (cursor.connection is not connection or cursor.index != len(topic.items) - 1):
-                return f"{self.name}: {key} has come to item {cursor.index}, and {len(topic.items)} were sent"
+            elif topic.items and (
+                cursor.connection is not connection or len(topic.items) - 1 not in {cursor.index, *cursor.places}
+            ):
+                return f"{self.name}: {key} has come to item {cursor.index} {cursor.places}, and {len(topic.items)} were sent"
         return None
 
     def _is_news(self, trade: Item) -> bool:

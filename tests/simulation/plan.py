@@ -110,6 +110,10 @@ LATER = ("Exceeded msg rate", "Exceeded msg rate", "EGeneral:Internal error", "E
 FINAL = "Currency pair not supported"
 
 
+NOTICED = {BTC: ("book", "trade", "ticker"), ETH: ("book", "trade", "ohlc"), GST: ("book",)}
+"""The channels that do not fall silent unnoticed, because others tell of the symbol's trades."""
+
+
 def _times(random: Random) -> int:
     return random.choice((1, 1, 1, 2, 3, 8))
 
@@ -124,7 +128,9 @@ SYMBOL_FAULTS: tuple[_Draw, ...] = (
     lambda r, s: f.CorruptChecksum(symbol=s, snapshots=r.random() < 0.4, times=_times(r)),
     lambda r, s: f.CorruptChecksum(symbol=s, times=None),
     lambda r, s: f.CrossedBook(symbol=s or BTC, consistent=r.random() < 0.5),
-    lambda r, s: f.Mute(symbol=s, channel="book", times=_times(r)),
+    lambda r, s: f.Mute(
+        symbol=s, channel=r.choice(NOTICED[s or BTC]), existing=r.random() < 0.3, times=r.choice((1, 1, 2))
+    ),
     lambda r, s: f.LateUpdates(symbol=s, times=_times(r)),
     lambda r, s: f.UpdateBeforeSnapshot(symbol=s, times=_times(r)),
     lambda r, s: f.Refuse(symbol=s, error=r.choice(LATER), times=_times(r)),
@@ -160,7 +166,7 @@ EXCHANGE_FAULTS: tuple[_Draw, ...] = (
 NETWORK_FAULTS: tuple[_Draw, ...] = (
     lambda _r, _: n.ResetLink(),
     lambda r, _: n.HalfOpen(direction=Direction.TO_CLIENT, seconds=r.choice((None, _span(r)))),
-    lambda r, _: n.HalfOpen(direction=Direction.TO_SERVER, seconds=_span(r)),
+    lambda r, _: n.HalfOpen(direction=Direction.TO_SERVER, seconds=r.choice((None, _span(r)))),
     lambda r, _: n.BlackHole(seconds=r.choice((None, _span(r)))),
     lambda r, _: n.BlackHole(seconds=_span(r), dials=True),
     lambda r, _: n.Outage(seconds=_span(r)),
@@ -224,6 +230,8 @@ def _settings(random: Random) -> kt.Settings:
         require_first_connection=random.random() < 0.5,
         park_time=40.0,
         retry_delay_max=20.0,
+        standstill_after=random.choice((10.0, 30.0)),
+        standstill_trades=random.choice((3, 10)),
         ban_delay=20.0,
         refused_delay_max=40.0,
         stall_limit=random.choice((5.0, 10.0, 60.0)),

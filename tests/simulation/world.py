@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.testing import Exchange
     from kraken_trio.testing.pipes import Link
+    from kraken_trio.testing.subscriptions import Subscription
     from kraken_trio.transport import Connect, Limits, Transport
     from tests.simulation.plan import Consumer, Plan
 
@@ -186,6 +187,8 @@ class World:
         self.exchange.clear_faults()
         self.exchange.inject(SetStatus(system="online"))
         self.network.heal()
+        if any(not self.is_noticed(sub) for sub in self.silent()):
+            self.exchange.inject(Drop())  # nobody can know that anything is missing
 
     async def recover(self) -> None:
         """3: within a stated time all that is wanted is there again."""
@@ -196,9 +199,25 @@ class World:
         while self.missing() is not None:
             if trio.current_time() - began > limit:
                 raise BrokenPromise(3, f"{limit:g} s after all faults ended, {self.missing()}")
+            if self.silent():
+                for symbol in DEPTHS:  # only trades tell
+                    await self.exchange.publish(3, symbol)
             await trio.sleep(0.5)
         self.recovered_within = trio.current_time() - began
         self.trace.note("world", "recovered")
+
+    def silent(self) -> list[Subscription]:
+        """What the exchange has accepted, over the client's connection, and does not serve."""
+        present = max(self.oracle.connections, default=0)
+        core = self.exchange._core
+        return [sub for sub in core.subscriptions if sub.muted and sub.connection.number == present]
+
+    def is_noticed(self, silent: Subscription) -> bool:
+        """Does anything else tell of the trades of its symbol?"""
+        return any(
+            not other.muted and other.channel in ("trade", "ticker", "ohlc") and other.symbol == silent.symbol
+            for other in silent.connection.subscriptions.values()
+        )
 
     def missing(self) -> str | None:
         """What is not there yet."""
@@ -206,6 +225,8 @@ class World:
             return "there is no client"
         if self.client.state is not kt.ConnectionState.SUBSCRIBED:
             return f"the client is {self.client!r}: {dict(self.client.statistics().subscriptions)}"
+        if self.silent():
+            return f"{self.silent()} are silent"
         for number, consumer in enumerate(self.plan.consumers):
             if not any(come <= trio.current_time() < go for come, go in consumer.visits):
                 continue
@@ -427,4 +448,5 @@ def patience(plan: Plan) -> float:
     settings = plan.settings
     reconnect = max(settings.retry_delay_max, settings.refused_delay_max) * 1.25 + settings.connect_timeout
     asking = (settings.answer_timeout + settings.snapshot_timeout + settings.attempt_delay_max) * 2
-    return settings.silence_limit + reconnect + asking + settings.park_time + settings.stall_limit + 30
+    silence = max(settings.standstill_after, settings.park_time) * 1.5
+    return silence + settings.silence_limit + reconnect + asking + settings.park_time + settings.stall_limit + 30
