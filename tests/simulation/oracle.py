@@ -348,7 +348,8 @@ class Watch:
             elif topic.items and (
                 cursor.connection is not connection or len(topic.items) - 1 not in {cursor.index, *cursor.places}
             ):
-                return f"{self.name}: {key} has come to item {cursor.index} {cursor.places}, and {len(topic.items)} were sent"
+                places = max(cursor.index, *cursor.places, -1)
+                return f"{self.name}: {key} has come to item {places}, and {len(topic.items)} were sent"
         return None
 
     def _is_news(self, trade: Item) -> bool:

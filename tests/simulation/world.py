@@ -201,7 +201,8 @@ class World:
                 raise BrokenPromise(3, f"{limit:g} s after all faults ended, {self.missing()}")
             if self.silent():
                 for symbol in DEPTHS:  # only trades tell
-                    await self.exchange.publish(3, symbol)
+                    await self.exchange.publish(5, symbol)
+                await trio.sleep(2.5)
             await trio.sleep(0.5)
         self.recovered_within = trio.current_time() - began
         self.trace.note("world", "recovered")
