@@ -287,6 +287,14 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/session/test_resync.py", "tests/session/test_connection.py"),
     ),
     Mutant(
+        "never suspect a subscription that stands still",
+        "session/session.py",
+        "            for sub, detail in self._watch.sweep(",
+        "            for sub, detail in () and self._watch.sweep(",
+        "a book that the exchange forgot looks calm for ever",
+        ("tests/session/test_liveness.py",),
+    ),
+    Mutant(
         "wait for an answer for ever",
         "session/flights.py",
         "        self._patience.set(number, self._clock.at(now) + patience)",
