@@ -63,6 +63,10 @@ KRAKEN: Final[dict[str, tuple[str, ...]]] = {
         "session/test_asking.py::test_rate_limited_symbols_are_asked_again_and_the_others_stay",
     ),
     "a subscription that is confirmed and silent": (
+        "client/test_liveness.py::test_what_is_accepted_and_never_heard_of_is_subscribed_anew",
+        "client/test_liveness.py::test_a_book_that_dies_while_its_symbol_trades_is_brought_back",
+        "client/test_liveness.py::test_an_hour_with_a_market_that_lives_suspects_nobody",
+        "session/test_liveness.py::test_what_stands_still_while_its_symbol_trades_is_subscribed_anew",
         "client/test_recovery.py::test_a_symbol_that_never_gets_its_book_is_parked_and_the_others_go_on",
         "session/test_resync.py::test_a_first_snapshot_that_never_comes_is_asked_for_again",
     ),
@@ -240,6 +244,12 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
     ),
     "silence: a half-open connection, a black hole, a frozen peer": (
         "client/test_recovery.py::test_silence_is_a_loss",
+        "client/test_liveness.py::test_a_half_open_connection_is_found_though_no_ping_is_ever_answered",
+    ),
+    "the peer sends, and does not hear us": (
+        "client/test_liveness.py::test_a_peer_that_sends_and_does_not_hear_us_is_left",
+        "client/test_liveness.py::test_a_slow_consumer_is_no_deaf_peer",
+        "transport/test_misbehaving_peers.py::test_a_ping_is_over_when_its_pong_has_come",
     ),
     "the peer takes nothing of what we send": (
         "client/test_regressions.py::test_a_peer_that_reads_nothing_is_given_up",
@@ -268,6 +278,7 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
     "it fails again and again": (
         "session/test_resync.py::test_attempts_come_slower_and_slower_and_then_it_is_parked",
         "client/test_reconnecting.py::test_a_book_that_always_mismatches_for_an_hour_costs_no_connection",
+        "client/test_liveness.py::test_an_hour_with_a_symbol_that_always_mismatches",
     ),
     "a frame makes no sense": (
         "client/test_promises.py::test_a_malformed_frame_hurts_only_itself",
@@ -288,9 +299,16 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
         "client/test_incidents.py::test_a_burst_of_subscribes_after_a_reconnect_is_confirmed_whole",
     ),
     "no answer to a request": ("session/test_asking.py::test_what_is_not_answered_is_asked_again_and_then_parked",),
-    "confirmed, and its book never comes": (
+    "confirmed, and its first data never comes": (
+        "client/test_liveness.py::test_what_is_accepted_and_never_heard_of_is_subscribed_anew",
         "client/test_recovery.py::test_a_symbol_that_never_gets_its_book_is_parked_and_the_others_go_on",
         "session/test_resync.py::test_a_first_snapshot_that_never_comes_is_asked_for_again",
+    ),
+    "a subscription stands still while its symbol trades": (
+        "client/test_liveness.py::test_a_book_that_dies_while_its_symbol_trades_is_brought_back",
+        "session/test_liveness.py::test_what_stands_still_while_its_symbol_trades_is_subscribed_anew",
+        "session/test_liveness.py::test_a_quiet_market_is_never_suspected",
+        "session/test_liveness.py::test_what_does_not_help_is_done_ever_more_rarely",
     ),
     "trades are missing": (
         "session/test_connection.py::test_trades_that_cannot_be_caught_up_are_told",

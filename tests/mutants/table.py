@@ -16,6 +16,7 @@ __all__ = ["MUTANTS", "Mutant"]
 BOOK = ("tests/book/test_order_book.py", "tests/book/test_exchange.py", "tests/book/test_model.py")
 FEEDS = ("tests/session/test_feeds.py",)
 STATEFUL = ("tests/session/test_stateful.py",)
+LIVENESS = ("tests/session/test_liveness.py",)
 CLIENT = ("tests/client/test_regressions.py", "tests/client/test_recovery.py")
 
 
@@ -330,10 +331,74 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "never judge silence",
         "session/session.py",
-        "            self._out.drop = Cause.SILENCE",
-        "            self._out.notes.append(Cause.SILENCE.value)",
+        '            self._give_up(Cause.SILENCE, f"nothing',
+        '            self._note(f"nothing',
         "a connection that died without a word is never made again",
         ("tests/session/test_connection.py",),
+    ),
+    Mutant(
+        "never ask the WebSocket",
+        "session/session.py",
+        "            self._out.ping = True",
+        "            self._out.ping = False",
+        "a live connection whose peer hears us is given up every half minute, and nothing was asked",
+        LIVENESS,
+    ),
+    Mutant(
+        "believe in a peer that does not hear us",
+        "session/session.py",
+        '            self._give_up(Cause.SILENCE, f"a WebSocket',
+        '            self._note(f"a WebSocket',
+        "data comes, and nothing that is asked is ever answered",
+        LIVENESS,
+    ),
+    Mutant(
+        "judge a pong that lies unread",
+        "session/session.py",
+        "            self._pong_wanted_from = now  # it may",
+        "            pass  # it may",
+        "a slow consumer costs the connection",
+        LIVENESS,
+    ),
+    Mutant(
+        "wait for the first data of books only",
+        "session/subscription.py",
+        "        return not isinstance(self.follower, TradeFollower) or self.follower.last is not None",
+        "        return self.is_book",
+        "candles that were accepted and are silent stay so for ever",
+        LIVENESS,
+    ),
+    Mutant(
+        "suspect no standstill",
+        "session/watch.py",
+        "        return standing.trades >= settings.standstill_trades and",
+        "        return False and",
+        "a book stands still for ever while its symbol trades",
+        LIVENESS,
+    ),
+    Mutant(
+        "suspect a quiet market",
+        "session/watch.py",
+        "        return standing.trades >= settings.standstill_trades and",
+        "        return True and",
+        "every quiet symbol is subscribed anew, over and over",
+        LIVENESS,
+    ),
+    Mutant(
+        "suspect the same again as soon as before",
+        "session/watch.py",
+        "                    standing.standstills += 1",
+        "                    pass",
+        "a symbol that is right to stand still is asked for for ever",
+        LIVENESS,
+    ),
+    Mutant(
+        "take a price for a trade",
+        "session/watch.py",
+        "    return sub.is_book or not is_of_prices",
+        "    return True",
+        "trades are suspected because somebody moved an order",
+        LIVENESS,
     ),
     Mutant(
         "ignore the pong",
