@@ -132,7 +132,6 @@ _PROFILE: Final = (
     ("decode a frame into its event", "decode", None),
     ("apply the event to the book, verify the checksum", "book", "decode"),
     ("find the subscription, note digits for the feeds' books, count, sort into feeds", "session", "book"),
-    ("hand over to the consumer, whose own book follows; it reads the best price", "feed", "session"),
 )
 
 
@@ -147,7 +146,7 @@ def _profile(report: Report) -> list[str]:
         return ["(not measured)"]
     parts = [(title, spent[stage] - (spent[base] if base else 0.0)) for title, stage, base in _PROFILE]
     rest = spent["whole"] - sum(cost for _, cost in parts)
-    parts.append(("the event loop: wake the reader and the consumer, once per batch", rest))
+    parts.append(("hand over to the consumer, whose own book follows; it reads the best price; the event loop", rest))
     cells = [(title, _number(cost), f"{cost / spent['whole']:.0%}") for title, cost in parts]
     return _table(("stage", "µs of CPU per message", ""), [*cells, ("the whole client", _number(spent["whole"]), "")])
 
