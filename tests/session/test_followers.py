@@ -80,6 +80,26 @@ def test_every_channel_has_a_follower_that_starts_with_nothing(request_: Request
     assert list(follower.start(request_)) == []
 
 
+def test_every_follower_knows_when_it_was_last_heard_of() -> None:
+    heard = []
+    for request in (Book("BTC/USD"), Trades("BTC/USD"), Ticker("BTC/USD"), Candles("BTC/USD"), Instruments()):
+        follower = follower_of(request)
+        heard.append(follower.heard)
+        for number in (7, 8):
+            match follower:
+                case BookFollower():
+                    follower.book.apply(BookSnapshot(symbol="BTC/USD", bids=(), asks=(), received_ns=number))
+                case TradeFollower():
+                    follower.news([attrs.evolve(trade(number), received_ns=number)])
+                case InstrumentFollower():
+                    follower.see(InstrumentUpdate(assets=(), pairs=(), received_ns=number))
+                case LatestFollower():
+                    event = ticker(number) if request.channel == "ticker" else candle(1, number)
+                    follower.see(attrs.evolve(event, received_ns=number))
+            heard.append(follower.heard)
+    assert heard == [0, 7, 8] * 5
+
+
 def test_a_book_starts_with_its_snapshot_until_events_are_missing() -> None:
     follower = BookFollower(Book("BTC/USD", depth=25))
     assert follower.book.depth == 25
