@@ -7,7 +7,8 @@ exchange to test with.
 """
 
 from kraken_trio.book import OrderBook
-from kraken_trio.client import PUBLIC_V2, Client, open_client
+from kraken_trio.client import Client, open_client
+from kraken_trio.endpoint import PUBLIC_V2, Endpoint
 from kraken_trio.errors import (
     BookUnavailable,
     ChecksumMismatch,
@@ -58,6 +59,7 @@ __all__ = [
     "ConnectError",
     "ConnectionState",
     "ConsumerTooSlow",
+    "Endpoint",
     "Event",
     "Feed",
     "FeedStatistics",

@@ -20,7 +20,7 @@ import trio
 
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.budget import Wait
-from kraken_trio.errors import ConnectError, printable
+from kraken_trio.errors import ConnectError
 from kraken_trio.events import Cause, ConnectionState, StateChange
 from kraken_trio.feed import Feed, Overflow
 from kraken_trio.transport import ConnectionLost, Limits, Pings
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kraken_trio.budget import Admission
+    from kraken_trio.endpoint import Endpoint
     from kraken_trio.requests import Request
     from kraken_trio.session import Effects, Session
     from kraken_trio.settings import Settings
@@ -57,7 +58,7 @@ class Actor:
 
     def __init__(
         self,
-        url: str,
+        endpoint: Endpoint,
         *,
         session: Session,
         settings: Settings,
@@ -66,9 +67,9 @@ class Actor:
         wall_ns: Callable[[], int],
         admission: Admission,
     ) -> None:
-        self.url = url
-        self.name: str = url.partition("?")[0]
-        """For logs: a query may hold a secret."""
+        self.endpoint = endpoint
+        self.name: str = endpoint.name
+        """For logs."""
         self.max_capacity: int = settings.max_capacity
         self.session = session
         self.ended: Exception | None = None
@@ -111,7 +112,7 @@ class Actor:
             self._do(begin(trio.current_time()))
             begin = self.session.retry
             try:
-                async with self._connect(self.url, ssl_context=self._ssl_context, limits=limits) as transport:
+                async with self._connect(self.endpoint.url, ssl_context=self._ssl_context, limits=limits) as transport:
                     self._outbox.clear()
                     self._do(self.session.connected(trio.current_time()))
                     if not is_started:
@@ -142,7 +143,7 @@ class Actor:
                 return
         if wait is None:
             wait = Wait(self._settings.connect_timeout, "the budget file does not answer")
-        msg = f"no attempt was made to connect to {printable(self.name)}: {wait.why}; try again in {wait.seconds:.0f} s"
+        msg = f"no attempt was made to connect to {self.name}: {wait.why}; try again in {wait.seconds:.0f} s"
         raise ConnectError(msg, retry_after=wait.seconds)
 
     async def _serve(self, transport: Transport) -> None:

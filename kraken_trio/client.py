@@ -15,6 +15,7 @@ from kraken_trio import budget
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.actor import Actor
 from kraken_trio.budget_file import BudgetFile
+from kraken_trio.endpoint import PUBLIC_V2, Endpoint
 from kraken_trio.errors import SubscriptionRejected
 from kraken_trio.feed import Feed, Overflow, make_feed
 from kraken_trio.requests import Request, Trades
@@ -33,10 +34,7 @@ if TYPE_CHECKING:
     from kraken_trio.session import ClientStatistics
     from kraken_trio.transport import Connect
 
-__all__ = ["PUBLIC_V2", "Client", "open_client"]
-
-PUBLIC_V2 = "wss://ws.kraken.com/v2"
-"""Kraken's public market data."""
+__all__ = ["Client", "open_client"]
 
 
 class Client:
@@ -159,7 +157,7 @@ _DEFAULTS = Settings()
 
 @asynccontextmanager
 async def open_client(
-    url: str = PUBLIC_V2,
+    endpoint: Endpoint | str = PUBLIC_V2,
     *,
     settings: Settings = _DEFAULTS,
     ssl_context: ssl.SSLContext | None = None,
@@ -167,6 +165,8 @@ async def open_client(
     budget_file: str | os.PathLike[str] | None = None,
 ) -> AsyncIterator[Client]:
     """Connect to the exchange for the time of a block, and stay connected.
+
+    ``endpoint`` is where; a ``str`` is a URL where Kraken's protocol v2 is spoken.
 
     Entering makes the first connection, and raises :class:`~kraken_trio.ConnectError` when that fails (unless
     ``settings.require_first_connection`` is False). Later losses are recovered in the background: feeds tell of them by
@@ -185,10 +185,12 @@ async def open_client(
     :class:`~kraken_trio.ConnectError` that says how long. With ``budget_file``, all processes of this host that name
     the same file count together as well. It is made if it is not there; while it cannot be used, nobody connects.
     """
+    endpoint = Endpoint(endpoint) if isinstance(endpoint, str) else endpoint
     if isinstance(transport, str):
-        check_tls(parse_address(url), ssl_context)  # what is wrong with these is said here, whatever the settings
+        # What is wrong with these is said here, whatever the settings.
+        check_tls(parse_address(endpoint.url), ssl_context)
     async with open_with(
-        url,
+        endpoint,
         settings=settings,
         ssl_context=ssl_context,
         connect=choose(transport),
@@ -208,7 +210,7 @@ def is_time_virtual() -> bool:
 
 @asynccontextmanager
 async def open_with(
-    url: str,
+    endpoint: Endpoint | str,
     *,
     settings: Settings,
     ssl_context: ssl.SSLContext | None,
@@ -222,16 +224,17 @@ async def open_with(
 
     Without ``budgets`` the client has its own, on the clock of this run of Trio.
     """
+    endpoint = Endpoint(endpoint) if isinstance(endpoint, str) else endpoint
     session = Session(settings, jitter)
     budgets = budgets or budget.Budgets(trio.current_time)
     actor = Actor(
-        url,
+        endpoint,
         session=session,
         settings=settings,
         connect=connect,
         ssl_context=ssl_context,
         wall_ns=wall_ns,
-        admission=budget.Admission(url, settings.connect_budget, budgets, budget_file),
+        admission=budget.Admission(endpoint.url, settings.connect_budget, budgets, budget_file),
     )
     async with open_hidden_nursery() as nursery:
         await nursery.start(actor.run, nursery)

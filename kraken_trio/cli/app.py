@@ -18,7 +18,7 @@ from rich.console import Console
 from kraken_trio.cli.live import run_until_signal, wants_screen
 from kraken_trio.cli.verify import STDIN, verify_files
 from kraken_trio.cli.watch import CHANNELS, requests_for, watch
-from kraken_trio.client import PUBLIC_V2
+from kraken_trio.endpoint import PUBLIC_V2
 from kraken_trio.errors import ConnectError, KrakenTrioError, SubscriptionRejected, printable
 from kraken_trio.requests import DEPTHS, INTERVALS
 
@@ -117,7 +117,7 @@ def demo(seconds: float, seed: int, *, plain: bool) -> None:
     show_default=True,
     help="Minutes per candle.",
 )
-@click.option("--url", default=PUBLIC_V2, show_default=True, help="Any server that speaks Kraken's v2 protocol.")
+@click.option("--url", default=PUBLIC_V2.url, show_default=True, help="Any server that speaks Kraken's v2 protocol.")
 @click.option("--seconds", type=float, callback=_seconds, help="Stop after so long.  [default: at Ctrl-C]")
 @_plain
 def watch_command(

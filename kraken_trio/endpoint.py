@@ -1,0 +1,58 @@
+"""Where to connect, and what is spoken there: a URL, the name of a protocol, and the channels that are offered."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import attrs
+
+from kraken_trio.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["PUBLIC_V2", "Endpoint"]
+
+
+def _display_name(url: str) -> str:
+    """``url`` without what may be secret: its query, its fragment, a user name and a password. Printable."""
+    head = re.split("[?#]", url, maxsplit=1)[0]
+    scheme, separator, rest = head.partition("//")
+    authority, slash, path = rest.partition("/")
+    return printable(f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}")
+
+
+def _channels(names: Iterable[str] | None) -> frozenset[str] | None:
+    if isinstance(names, str):
+        msg = f"serves={names!r}: a collection of channel names, such as {{{names!r}}}, or None for all"
+        raise TypeError(msg)
+    return None if names is None else frozenset(names)
+
+
+@attrs.frozen
+class Endpoint:
+    """A server to connect to.
+
+    Its ``repr``, like every message and log line about it, leaves out the URL's query, which may hold a secret.
+    """
+
+    url: str = attrs.field(validator=attrs.validators.instance_of(str), repr=lambda url: repr(_display_name(url)))
+    """``wss://…`` (or ``ws://…``, without encryption)."""
+    protocol: str = attrs.field(default="v2", validator=attrs.validators.instance_of(str))
+    """The protocol that is spoken there. ``"v2"`` is the only one so far."""
+    serves: frozenset[str] | None = attrs.field(default=None, converter=_channels)
+    """The names of the channels that it offers; None if all of the protocol's. Whoever subscribes to another one is
+    refused at once, without asking."""
+
+    @property
+    def name(self) -> str:
+        """The URL without what may be secret (its query, a user name, a password), printable: for messages and logs."""
+        return _display_name(self.url)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+PUBLIC_V2 = Endpoint("wss://ws.kraken.com/v2", serves=("book", "trade", "ticker", "ohlc", "instrument"))
+"""Kraken's public market data."""
