@@ -13,12 +13,12 @@ import trio
 
 from kraken_trio import budget
 from kraken_trio._nursery import open_hidden_nursery
-from kraken_trio.actor import Actor
 from kraken_trio.budget_file import BudgetFile
 from kraken_trio.endpoint import PUBLIC_V2, Endpoint
 from kraken_trio.errors import SubscriptionRejected
-from kraken_trio.feed import Feed, Overflow, make_feed
 from kraken_trio.requests import Request, Trades
+from kraken_trio.runtime.actor import Actor
+from kraken_trio.runtime.feed import Feed, Overflow, make_feed
 from kraken_trio.session import Session
 from kraken_trio.settings import Settings
 from kraken_trio.transport.address import parse_address

@@ -49,8 +49,8 @@ ALLOWED: dict[str, dict[str, str]] = {
         "time.*": "the budget of the host, which processes share",
         "trio.to_thread.run_sync": "a file that may be locked",
     },
-    "actor.py": {TRIO_TIME: "it tells the session what time it is"},
-    "feed.py": {TRIO_TIME: "how long a feed has held up reading"},
+    "runtime/actor.py": {TRIO_TIME: "it tells the session what time it is"},
+    "runtime/feed.py": {TRIO_TIME: "how long a feed has held up reading"},
     "transport/sans_io.py": {"trio.open_tcp_stream": "the network of connect; connecting_with takes another"},
     "transport/trio_websocket.py": {
         "trio.open_tcp_stream": "the network of connect; connecting_with takes another",

@@ -30,7 +30,7 @@ from kraken_trio.requests import Book, Request
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kraken_trio.feed import Feed
+    from kraken_trio.runtime.feed import Feed
     from kraken_trio.session import ClientStatistics
 
 __all__ = ["Board", "Entry", "Kind", "Ladder", "Quote"]

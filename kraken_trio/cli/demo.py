@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from kraken_trio.cli.walk import Sides
     from kraken_trio.client import Client
     from kraken_trio.events import Level
-    from kraken_trio.feed import Feed
     from kraken_trio.requests import Request
+    from kraken_trio.runtime.feed import Feed
     from kraken_trio.testing import Exchange
 
 __all__ = ["run_demo"]

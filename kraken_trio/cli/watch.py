@@ -12,15 +12,15 @@ from kraken_trio.cli.live import display
 from kraken_trio.cli.words import counted
 from kraken_trio.client import open_client
 from kraken_trio.errors import KrakenTrioError
-from kraken_trio.feed import Overflow
 from kraken_trio.requests import Book, Candles, Lifecycle, Ticker, Trades, canonical_symbol
+from kraken_trio.runtime.feed import Overflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from kraken_trio.client import Client
-    from kraken_trio.feed import Feed
     from kraken_trio.requests import Request
+    from kraken_trio.runtime.feed import Feed
 
 __all__ = ["CHANNELS", "requests_for", "watch"]
 

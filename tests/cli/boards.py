@@ -19,15 +19,15 @@ from kraken_trio.events import (
     TickerUpdate,
     Trade,
 )
-from kraken_trio.feed import FeedStatistics
 from kraken_trio.requests import Book, Lifecycle, Request, Trades
+from kraken_trio.runtime.feed import FeedStatistics
 from kraken_trio.session import Session
 from kraken_trio.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kraken_trio.feed import Feed
+    from kraken_trio.runtime.feed import Feed
 
 NOW = datetime(2026, 8, 2, 4, 23, 42, tzinfo=UTC)
 

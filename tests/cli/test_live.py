@@ -18,7 +18,7 @@ from kraken_trio.settings import Settings
 from tests.cli.boards import BOTH, StillFeed, board_of, candle, filled, snapshot, ticker, trade
 
 if TYPE_CHECKING:
-    from kraken_trio.feed import Feed
+    from kraken_trio.runtime.feed import Feed
 
 
 def text_file(descriptor: int) -> TextIO:

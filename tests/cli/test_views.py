@@ -32,7 +32,7 @@ from kraken_trio.settings import Settings
 from tests.cli.boards import BOTH, StillFeed, board_of, candle, filled, levels, sample, snapshot, ticker, trade
 
 if TYPE_CHECKING:
-    from kraken_trio.feed import Feed
+    from kraken_trio.runtime.feed import Feed
 
 
 def drawn(board: Board, width: int = 80, height: int = 24, *, ascii_only: bool = False) -> list[str]:

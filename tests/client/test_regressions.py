@@ -12,7 +12,7 @@ import trio.testing
 
 import kraken_trio as kt
 from kraken_trio.client import open_with
-from kraken_trio.feed import make_feed
+from kraken_trio.runtime.feed import make_feed
 from kraken_trio.testing.faults import CorruptChecksum, Drop, DropHow, IgnoreRequests
 
 if TYPE_CHECKING:

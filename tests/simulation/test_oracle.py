@@ -9,7 +9,7 @@ import pytest
 
 import kraken_trio as kt
 from kraken_trio.book import OrderBook
-from kraken_trio.feed import Feed
+from kraken_trio.runtime.feed import Feed
 from kraken_trio.session.budget import ConnectBudget
 from kraken_trio.session.registry import Registry
 from kraken_trio.session.subscription import Step

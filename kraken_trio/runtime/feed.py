@@ -2,8 +2,9 @@
 
 The actor offers events; what the channel has no room for waits in a backlog: the rest of one batch of frames, and what
 a loss, a start or a state adds, because the actor reads nothing more until the backlog is gone
-(``Overflow.BACKPRESSURE``) or the feed has failed (``Overflow.FAIL``). With the other policies a :mod:`buffer
-<kraken_trio._buffer>` takes over when the channel is full, until the program has taken all: it always has room.
+(``Overflow.BACKPRESSURE``) or the feed has failed (``Overflow.FAIL``). With the other policies a
+:mod:`buffer <kraken_trio.runtime.overflow>` takes over when the channel is full, until the program has taken all: it
+always has room.
 
 A consumer may be many events behind the client. So a feed has order books of its own, which follow the events as
 they are *received*: ``feed.book(symbol)`` is the book as of the last received event, not as of now.
@@ -20,11 +21,11 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import trio
 
-from kraken_trio._buffer import Buffer, ConflatingBuffer, DroppingBuffer, Key, Total
 from kraken_trio.book import OrderBook
 from kraken_trio.errors import ConsumerTooSlow
 from kraken_trio.events import BookSnapshot, BookUpdate, Event, Gap
 from kraken_trio.requests import Book, Instruments, Request, canonical_symbol
+from kraken_trio.runtime.overflow import Buffer, ConflatingBuffer, DroppingBuffer, Key, Total
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -22,7 +22,7 @@ from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.budget import Wait
 from kraken_trio.errors import ConnectError
 from kraken_trio.events import Cause, ConnectionState, StateChange
-from kraken_trio.feed import Feed, Overflow
+from kraken_trio.runtime.feed import Feed, Overflow
 from kraken_trio.transport import ConnectionLost, Limits, Pings
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ import attrs
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from kraken_trio._buffer import Buffer, ConflatingBuffer, DroppingBuffer, Key, key_of
 from kraken_trio.book import OrderBook
 from kraken_trio.errors import ChecksumMismatch
 from kraken_trio.events import (
@@ -32,6 +31,7 @@ from kraken_trio.events import (
     TickerUpdate,
     Trade,
 )
+from kraken_trio.runtime.overflow import Buffer, ConflatingBuffer, DroppingBuffer, Key, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
