@@ -18,15 +18,16 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import attrs
-from kraken_trio.testing import DEFAULT_MARKETS, ExchangeCore, Market, frames, market, read_frames, serverbook
-from kraken_trio.testing.actions import Send
-from kraken_trio.testing.market import SymbolMarket
+from kraken_trio.testing import DEFAULT_MARKETS, ExchangeCore, Market, read_frames
+from kraken_trio.testing.exchange import frames, market, server_book
+from kraken_trio.testing.exchange.actions import Send
+from kraken_trio.testing.exchange.market import SymbolMarket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kraken_trio.testing.actions import Action
-    from kraken_trio.testing.serverbook import SideName
+    from kraken_trio.testing.exchange.actions import Action
+    from kraken_trio.testing.exchange.server_book import SideName
 
 __all__ = ["Frames", "in_runs", "market_frames", "recorded_frames"]
 
@@ -107,7 +108,7 @@ def _folder() -> Path:
 
 
 def _cached(name: str, asked: tuple[int, ...], depth: int) -> Frames:
-    code = "".join(inspect.getsource(module) for module in (market, serverbook, frames)) + inspect.getsource(
+    code = "".join(inspect.getsource(module) for module in (market, server_book, frames)) + inspect.getsource(
         _PlainMarket
     )
     digest = hashlib.sha256(f"{SEED}{asked}{code}".encode()).hexdigest()[:16]

@@ -22,7 +22,7 @@ import trio.testing
 import kraken_trio as kt
 from kraken_trio.session import Session
 from kraken_trio.testing import DEFAULT_MARKETS, ExchangeCore, Market
-from kraken_trio.testing.actions import Send
+from kraken_trio.testing.exchange.actions import Send
 
 if TYPE_CHECKING:
     import ssl

@@ -62,26 +62,26 @@ ALLOWED: dict[str, dict[str, str]] = {
         "select.*": "may the terminal be written to?",
         "trio.to_thread.run_sync": "writing to a terminal that may block",
     },
-    "testing/exchange.py": {
+    "testing/exchange/server.py": {
         "time.time_ns": "when open_exchange is given no epoch_ns",
         TRIO_TIME: "it tells the core what time it is",
         "trio.open_tcp_listeners": "unless open_exchange is given a network of memory",
         "trio.serve_listeners": "unless open_exchange is given a network of memory",
     },
-    "testing/peer.py": {
+    "testing/exchange/peer.py": {
         TRIO_TIME: "the deadline of a goodbye",
         "socket.S*": "how a socket is reset",
     },
-    "testing/proxy.py": {
+    "testing/network/proxy.py": {
         "trio.open_tcp_stream": "it stands between real sockets",
         "trio.open_tcp_listeners": "it stands between real sockets",
         "trio.serve_listeners": "it stands between real sockets",
         "socket.S*": "how a socket is reset",
     },
     "testing/__main__.py": {"trio.to_thread.run_sync": "reading commands"},
-    "testing/network.py": {TRIO_TIME: "when bytes arrive"},
-    "testing/pipes.py": {TRIO_TIME: "when bytes arrive"},
-    "testing/virtual.py": {"random.*": "it seeds them"},
+    "testing/network/network.py": {TRIO_TIME: "when bytes arrive"},
+    "testing/network/link.py": {TRIO_TIME: "when bytes arrive"},
+    "testing/network/virtual_time.py": {"random.*": "it seeds them"},
 }
 """What may stand where, and why."""
 

@@ -1,7 +1,7 @@
 """``kraken-trio demo``: a fake exchange, a client, three faults, and a judgement.
 
-The market is real enough (see :mod:`kraken_trio.testing.market`), and so is the socket. What the exchange sent and what
-the feed yielded is kept, and compared at the end by :mod:`kraken_trio.cli.oracle`.
+The market is real enough (see :class:`kraken_trio.testing.Market`), and so is the socket. What the exchange sent and
+what the feed yielded is kept, and compared at the end by :mod:`kraken_trio.cli.oracle`.
 """
 
 from __future__ import annotations

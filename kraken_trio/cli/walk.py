@@ -24,7 +24,7 @@ from kraken_trio.cli.words import counted
 from kraken_trio.events import BookSnapshot, BookUpdate, Event, Gap, Trade
 from kraken_trio.requests import Book
 from kraken_trio.testing import ReferenceBook
-from kraken_trio.testing.model import parse_frame
+from kraken_trio.testing.reference_book import parse_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,87 +7,79 @@
             ...
             exchange.inject(Drop(how=DropHow.RESET))
 
-The map:
+The map, from the bottom up:
 
-* :mod:`~kraken_trio.testing.exchange`: :func:`open_exchange` and what it yields, an :class:`Exchange`
-* :mod:`~kraken_trio.testing.faults`: everything that can go wrong, as values
-* :mod:`~kraken_trio.testing.proxy`: :func:`open_proxy`: a bad network before it
-* :mod:`~kraken_trio.testing.market`: the seeded markets: :class:`MarketSpec`, :class:`Market`
-* :mod:`~kraken_trio.testing.model`: :class:`ReferenceBook`, the order book and its checksum, written to be read
-* :mod:`~kraken_trio.testing.network`: a :class:`Network` of memory in place of sockets, and its faults
-  (:mod:`~kraken_trio.testing.network_faults`); :func:`run_virtual`, for hours that pass in seconds
-* :mod:`~kraken_trio.testing.recording`: recorded frames in place of a market
-* :mod:`~kraken_trio.testing.core`: the exchange without I/O (``desk`` answers requests, ``feed`` makes data frames,
-  ``dialect`` knows the words), for simulations; :mod:`~kraken_trio.testing.peer` is one socket
+* :mod:`~kraken_trio.testing.faults`: everything that can go wrong, as values: of the exchange, the network, the proxy
+* :mod:`~kraken_trio.testing.network`: a :class:`Network` of memory in place of sockets; :func:`run_virtual`, for hours
+  that pass in seconds; :func:`open_proxy`, a bad network of real sockets
+* :mod:`~kraken_trio.testing.reference_book`: :class:`ReferenceBook`, the order book and its checksum, to be read
+* :mod:`~kraken_trio.testing.exchange`: :func:`open_exchange` and what it yields, an :class:`Exchange`; the exchange
+  without I/O (:class:`ExchangeCore`); the seeded markets (:class:`MarketSpec`, :class:`Market`); recorded frames in
+  place of a market (:class:`Recording`)
 * :mod:`~kraken_trio.testing.strategies`: Hypothesis strategies; to be imported by name, needs ``kraken-trio[testing]``
 """
 
-from kraken_trio.testing.actions import ConnectionJournal, ReceivedRequest, Subscribed, Withheld
-from kraken_trio.testing.core import ExchangeCore
-from kraken_trio.testing.exchange import Exchange, ExchangeStatistics, open_exchange
+from kraken_trio.testing.exchange.actions import ConnectionJournal, ReceivedRequest, Subscribed, Withheld
+from kraken_trio.testing.exchange.core import ExchangeCore
+from kraken_trio.testing.exchange.market import DEFAULT_MARKETS, Market, MarketSpec
+from kraken_trio.testing.exchange.recording import Recording, read_frames
+from kraken_trio.testing.exchange.server import Exchange, ExchangeStatistics, open_exchange
 from kraken_trio.testing.faults import (
+    BlackHole,
+    Conditions,
     CorruptChecksum,
     CorruptLevel,
     CrossedBook,
+    Cut,
+    Degrade,
+    Delay,
     DelayAcks,
     DelayConnect,
+    DelayDial,
     DelaySnapshots,
+    Direction,
     Drop,
     DropConnect,
     DropHow,
     DuplicateAck,
     Fault,
     Freeze,
+    HalfOpen,
     HangConnect,
+    HangDial,
     IgnoreRequests,
     LateUpdates,
+    LinkFault,
     Mute,
+    NetworkFault,
+    Outage,
     Raw,
     RawKind,
     Refuse,
     RefuseConnect,
+    RefuseDial,
+    Reset,
+    ResetLink,
     Scheduled,
     SetStatus,
     Shape,
     SkipUpdate,
-    StopHeartbeats,
-    UnknownChannel,
-    UnknownField,
-    UpdateBeforeSnapshot,
-)
-from kraken_trio.testing.market import DEFAULT_MARKETS, Market, MarketSpec
-from kraken_trio.testing.model import ReferenceBook
-from kraken_trio.testing.network import Network
-from kraken_trio.testing.network_faults import (
-    BlackHole,
-    Conditions,
-    Degrade,
-    DelayDial,
-    Direction,
-    HalfOpen,
-    HangDial,
-    LinkFault,
-    Outage,
-    RefuseDial,
-    ResetLink,
-    UnknownHost,
-)
-from kraken_trio.testing.pipes import Link, MemoryStream
-from kraken_trio.testing.proxy import (
-    Cut,
-    Delay,
-    NetworkFault,
-    Proxy,
-    Reset,
     Split,
     Stall,
+    StopHeartbeats,
     Tear,
     Throttle,
+    UnknownChannel,
+    UnknownField,
+    UnknownHost,
     Unreachable,
-    open_proxy,
+    UpdateBeforeSnapshot,
 )
-from kraken_trio.testing.recording import Recording, read_frames
-from kraken_trio.testing.virtual import run_virtual
+from kraken_trio.testing.network.link import Link, MemoryStream
+from kraken_trio.testing.network.network import Network
+from kraken_trio.testing.network.proxy import Proxy, open_proxy
+from kraken_trio.testing.network.virtual_time import run_virtual
+from kraken_trio.testing.reference_book import ReferenceBook
 
 __all__ = [
     "DEFAULT_MARKETS",

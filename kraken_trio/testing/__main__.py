@@ -24,7 +24,7 @@ from typing import Any
 import attrs
 import trio
 
-from kraken_trio.testing.exchange import Exchange, open_exchange
+from kraken_trio.testing.exchange.server import Exchange, open_exchange
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Hypothesis strategies: books and their histories, frames good and hostile, schedules of faults.
 
 Everything "valid" here is as the exchange would send it: fixed digits, levels in order, the window rules of
-:mod:`kraken_trio.testing.serverbook`, checksums by :class:`~kraken_trio.testing.ReferenceBook`.
+:mod:`kraken_trio.testing.exchange.server_book`, checksums by :class:`~kraken_trio.testing.ReferenceBook`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ except ImportError as _error:  # pragma: no cover
 
 from kraken_trio.events import BookSnapshot, BookUpdate, Level
 from kraken_trio.requests import DEPTHS, INTERVALS
-from kraken_trio.testing import faults as f, frames as text, network_faults as n
-from kraken_trio.testing.market import MarketSpec, SymbolMarket
-from kraken_trio.testing.model import ReferenceBook
-from kraken_trio.testing.serverbook import ASK, BID, DepthChange, ServerBook, scaled_text
+from kraken_trio.testing.exchange import frames as text
+from kraken_trio.testing.exchange.market import MarketSpec, SymbolMarket
+from kraken_trio.testing.exchange.server_book import ASK, BID, DepthChange, ServerBook, scaled_text
+from kraken_trio.testing.faults import Scheduled, exchange as f, network as n
+from kraken_trio.testing.reference_book import ReferenceBook
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
 
-    from kraken_trio.testing.network_faults import Conditions, LinkFault
+    from kraken_trio.testing.faults.network import Conditions, LinkFault
 
 __all__ = [
     "BookHistory",
@@ -341,11 +342,9 @@ def faults(*symbols: str) -> SearchStrategy[f.Fault]:
     return st.one_of(some)
 
 
-def fault_schedules(
-    *symbols: str, seconds: float = 10.0, max_faults: int = 5
-) -> SearchStrategy[tuple[f.Scheduled, ...]]:
+def fault_schedules(*symbols: str, seconds: float = 10.0, max_faults: int = 5) -> SearchStrategy[tuple[Scheduled, ...]]:
     """Scripts for ``open_exchange(faults=...)``: what goes wrong, and when, in order of time."""
-    one = st.builds(f.Scheduled, at=st.floats(0, seconds), fault=faults(*symbols))
+    one = st.builds(Scheduled, at=st.floats(0, seconds), fault=faults(*symbols))
     return st.lists(one, max_size=max_faults).map(lambda script: tuple(sorted(script, key=lambda item: item.at)))
 
 

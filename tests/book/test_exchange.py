@@ -23,7 +23,7 @@ import pytest
 from hypothesis import assume, event as note, given, settings, strategies as st
 
 from kraken_trio import BookSnapshot, BookUnavailable, BookUpdate, ChecksumMismatch, Level, OrderBook, ProtocolError
-from kraken_trio.testing.model import ReferenceBook
+from kraken_trio.testing.reference_book import ReferenceBook
 from kraken_trio.testing.strategies import book_histories
 
 Texts: TypeAlias = tuple[tuple[str, str], ...]

@@ -1,4 +1,4 @@
-"""The order book against :class:`~kraken_trio.testing.model.ReferenceBook`, for any sequence of updates.
+"""The order book against :class:`~kraken_trio.testing.reference_book.ReferenceBook`, for any sequence of updates.
 
 The reference keeps the texts of the wire, sorts whenever somebody looks, and shares no code with the order book.
 """
@@ -26,7 +26,7 @@ from kraken_trio import (
     OrderBook,
     ProtocolError,
 )
-from kraken_trio.testing.model import ReferenceBook
+from kraken_trio.testing.reference_book import ReferenceBook
 from tests.book.levels import wire_level
 
 Texts: TypeAlias = list[tuple[str, str]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kraken_trio import BookSnapshot, BookUpdate, Level, OrderBook
-from kraken_trio.testing.model import ReferenceBook
+from kraken_trio.testing.reference_book import ReferenceBook
 from kraken_trio.wire.messages import Data
 from kraken_trio.wire.v2 import Decoder
 

@@ -14,10 +14,10 @@ import pytest
 import trio
 
 import kraken_trio as kt
-from kraken_trio.testing.actions import End, Send, SendRaw
-from kraken_trio.testing.core import ExchangeCore
+from kraken_trio.testing.exchange.actions import End, Send, SendRaw
+from kraken_trio.testing.exchange.core import ExchangeCore
+from kraken_trio.testing.exchange.market import DEFAULT_MARKETS, Market
 from kraken_trio.testing.faults import DropConnect, RefuseConnect
-from kraken_trio.testing.market import DEFAULT_MARKETS, Market
 from kraken_trio.transport import ConnectionLost, Limits
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from trio.testing import MockClock
 
-    from kraken_trio.testing.actions import Action
+    from kraken_trio.testing.exchange.actions import Action
     from kraken_trio.testing.faults import Fault
 
 

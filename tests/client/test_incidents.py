@@ -17,7 +17,8 @@ import trio.testing
 
 import kraken_trio as kt
 from kraken_trio.client import open_with
-from kraken_trio.testing.core import ExchangeCore
+from kraken_trio.testing.exchange.core import ExchangeCore
+from kraken_trio.testing.exchange.market import DEFAULT_MARKETS, Market, MarketSpec
 from kraken_trio.testing.faults import (
     CorruptChecksum,
     CorruptLevel,
@@ -34,7 +35,6 @@ from kraken_trio.testing.faults import (
     Shape,
     SkipUpdate,
 )
-from kraken_trio.testing.market import DEFAULT_MARKETS, Market, MarketSpec
 from kraken_trio.transport import ConnectionLost
 
 if TYPE_CHECKING:

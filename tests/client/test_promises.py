@@ -112,7 +112,7 @@ async def test_twenty_thousand_updates_are_twenty_thousand_events_in_order() -> 
 @pytest.mark.parametrize("name", ["ethusd", "xrpusd"])
 @pytest.mark.parametrize("capacity", [1, 1024])
 async def test_a_recording_arrives_whole_and_verified(captures, name: str, capacity: int) -> None:  # type: ignore[no-untyped-def]
-    from kraken_trio.testing.recording import Recording
+    from kraken_trio.testing.exchange.recording import Recording
 
     path = captures / f"v2_book25_{name}.cbcap"
     frames = [frame for frame in Recording.load(path).frames if frame.channel == "book"]

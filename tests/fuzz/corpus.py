@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from kraken_trio.testing import DEFAULT_MARKETS, ExchangeCore, Market
-from kraken_trio.testing.actions import Send
+from kraken_trio.testing.exchange.actions import Send
 from tests.fuzz.survival import REQUEST_NUMBER, SEPARATOR
 
 if TYPE_CHECKING:

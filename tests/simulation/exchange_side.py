@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
-from kraken_trio.testing.model import ReferenceBook, parse_frame
+from kraken_trio.testing.reference_book import ReferenceBook, parse_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kraken_trio.testing.actions import ConnectionJournal
+    from kraken_trio.testing.exchange.actions import ConnectionJournal
 
 __all__ = ["BookState", "Connection", "Item", "Key", "Topic"]
 

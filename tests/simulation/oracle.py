@@ -22,8 +22,8 @@ import attrs
 import trio
 
 import kraken_trio as kt
-from kraken_trio.testing import faults as f, network_faults as n
-from kraken_trio.testing.frames import stamp
+from kraken_trio.testing.exchange.frames import stamp
+from kraken_trio.testing.faults import exchange as f, network as n
 from tests.simulation.client_side import content_of, key_of, levels_of
 from tests.simulation.exchange_side import Connection, Item, Key, Topic
 from tests.simulation.plan import EPOCH_NS

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 import kraken_trio as kt
-from kraken_trio.testing import faults as f, network_faults as n
-from kraken_trio.testing.market import MarketSpec
-from kraken_trio.testing.network_faults import Conditions, Direction
+from kraken_trio.testing.exchange.market import MarketSpec
+from kraken_trio.testing.faults import exchange as f, network as n
+from kraken_trio.testing.faults.network import Conditions, Direction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

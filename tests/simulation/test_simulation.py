@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from kraken_trio.testing.faults import Fault, Scheduled
-from kraken_trio.testing.network_faults import Conditions, LinkFault
+from kraken_trio.testing.faults.network import Conditions, LinkFault
 from kraken_trio.testing.strategies import fault_schedules, link_faults
 from tests.simulation.__main__ import main, replay
 from tests.simulation.plan import DEPTHS, Happening, Plan, plan_of

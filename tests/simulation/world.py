@@ -16,9 +16,9 @@ import kraken_trio as kt
 from kraken_trio.client import open_with
 from kraken_trio.testing import open_exchange
 from kraken_trio.testing.faults import Drop, DropHow, RefuseConnect, SetStatus
-from kraken_trio.testing.network import Network
-from kraken_trio.testing.network_faults import LinkFault
-from kraken_trio.testing.virtual import run_virtual
+from kraken_trio.testing.faults.network import LinkFault
+from kraken_trio.testing.network.network import Network
+from kraken_trio.testing.network.virtual_time import run_virtual
 from kraken_trio.transport.choice import choose
 from tests.simulation.oracle import BrokenPromise, Oracle, Watch
 from tests.simulation.plan import DEPTHS, EPOCH_NS, MARKETS, Clear
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from kraken_trio.testing import Exchange
-    from kraken_trio.testing.pipes import Link
-    from kraken_trio.testing.subscriptions import Subscription
+    from kraken_trio.testing.exchange.subscriptions import Subscription
+    from kraken_trio.testing.network.link import Link
     from kraken_trio.transport import Connect, Limits, Transport
     from tests.simulation.plan import Consumer, Plan
 

@@ -20,14 +20,14 @@ from kraken_trio.testing import (
     Subscribed,
     read_frames,
 )
-from kraken_trio.testing.actions import End, Send
+from kraken_trio.testing.exchange.actions import End, Send
 from kraken_trio.testing.strategies import frames as any_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from kraken_trio.testing.actions import Action
+    from kraken_trio.testing.exchange.actions import Action
 
 START_NS = 1_785_644_622 * 10**9
 

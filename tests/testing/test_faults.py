@@ -40,12 +40,12 @@ from kraken_trio.testing import (
     UnknownField,
     UpdateBeforeSnapshot,
 )
-from kraken_trio.testing.actions import End, Send, SendRaw, Stall
+from kraken_trio.testing.exchange.actions import End, Send, SendRaw, Stall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kraken_trio.testing.actions import Action
+    from kraken_trio.testing.exchange.actions import Action
 
 MARKETS = tuple(
     MarketSpec(symbol=symbol, price_precision=1, qty_precision=8, start_price="64525.0", levels=60)
@@ -196,7 +196,7 @@ def test_skip_update_of_one_connection(venue: Venue, book: ReferenceBook) -> Non
 def test_skip_update_waits_for_its_symbol(venue: Venue, book: ReferenceBook) -> None:
     venue.inject(SkipUpdate(symbol="ETH/USD"))
     venue.publish(50)
-    assert venue.core.armory.pending() == (SkipUpdate(symbol="ETH/USD"),)
+    assert venue.core.armed.pending() == (SkipUpdate(symbol="ETH/USD"),)
 
 
 @pytest.mark.parametrize("fault", [CorruptLevel(symbol="BTC/USD"), CorruptChecksum()])
@@ -357,7 +357,7 @@ def test_late_updates(venue: Venue, book: ReferenceBook) -> None:
     venue.inject(LateUpdates(updates=2))
     venue.ask(channel="trade")
     venue.ask("unsubscribe", channel="trade")  # not the business of this fault
-    assert venue.core.armory.pending() == (LateUpdates(updates=2),)
+    assert venue.core.armed.pending() == (LateUpdates(updates=2),)
 
 
 def test_late_updates_end_with_a_new_subscription_or_the_connection(venue: Venue, book: ReferenceBook) -> None:
@@ -383,7 +383,7 @@ def test_update_before_snapshot(venue: Venue) -> None:
 def test_times_and_clearing(venue: Venue) -> None:
     venue.inject(DuplicateAck(times=2))
     venue.inject(IgnoreRequests(times=None))
-    assert len(venue.core.armory.pending()) == 2
+    assert len(venue.core.armed.pending()) == 2
     assert venue.ask() == venue.ask() == []
     venue.core.clear_faults(0.0)
     assert len(venue.ask()) == 2
@@ -403,7 +403,7 @@ def test_a_script() -> None:
         Scheduled(at=2.0, fault=Drop(how=DropHow.RESET)),
         Scheduled(at=1.0, fault=SetStatus(system="cancel_only")),
     )
-    assert venue.core.armory.pending() == (DuplicateAck(),)
+    assert venue.core.armed.pending() == (DuplicateAck(),)
     assert len(frames(venue.tick(1.5))) == 2
     assert venue.tick(2.5) == [End(1, DropHow.RESET), End(2, DropHow.RESET)]
 

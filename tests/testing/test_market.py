@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kraken_trio.requests import DEPTHS
-from kraken_trio.testing import DEFAULT_MARKETS, Market, MarketSpec, ReferenceBook, frames
-from kraken_trio.testing.model import parse_frame
-from kraken_trio.testing.serverbook import ASK, BID, DepthChange, ServerBook, scaled_text
+from kraken_trio.testing import DEFAULT_MARKETS, Market, MarketSpec, ReferenceBook
+from kraken_trio.testing.exchange import frames
+from kraken_trio.testing.exchange.server_book import ASK, BID, DepthChange, ServerBook, scaled_text
+from kraken_trio.testing.reference_book import parse_frame
 from kraken_trio.testing.strategies import book_histories
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from kraken_trio.events import Level
-    from kraken_trio.testing.market import MarketUpdate, SymbolMarket
+    from kraken_trio.testing.exchange.market import MarketUpdate, SymbolMarket
     from kraken_trio.testing.strategies import BookHistory
 
 START_NS = 1_785_644_622 * 10**9

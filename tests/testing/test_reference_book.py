@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kraken_trio.testing import ReferenceBook, read_frames
-from kraken_trio.testing.model import parse_frame
+from kraken_trio.testing.reference_book import parse_frame
 
 if TYPE_CHECKING:
     from pathlib import Path

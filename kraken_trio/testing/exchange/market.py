@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from kraken_trio.testing.serverbook import ASK, BID, BookChange, ServerBook, ServerSide, SideName
-from kraken_trio.testing.tape import Tape, TradePrint
+from kraken_trio.testing.exchange.server_book import ASK, BID, BookChange, ServerBook, ServerSide, SideName
+from kraken_trio.testing.exchange.tape import Tape, TradePrint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

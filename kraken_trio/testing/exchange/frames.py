@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from kraken_trio.testing.serverbook import scaled_text
+from kraken_trio.testing.exchange.server_book import scaled_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kraken_trio.testing.market import MarketSpec, SymbolMarket
-    from kraken_trio.testing.serverbook import DepthChange
-    from kraken_trio.testing.tape import Candle, TradePrint
+    from kraken_trio.testing.exchange.market import MarketSpec, SymbolMarket
+    from kraken_trio.testing.exchange.server_book import DepthChange
+    from kraken_trio.testing.exchange.tape import Candle, TradePrint
 
 __all__ = [
     "HEARTBEAT",

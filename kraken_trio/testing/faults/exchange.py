@@ -22,8 +22,6 @@ from typing import TypeAlias
 
 import attrs
 
-from kraken_trio.testing.network_faults import LinkFault  # noqa: TC001 (Hypothesis looks it up)
-
 __all__ = [
     "CorruptChecksum",
     "CorruptLevel",
@@ -45,7 +43,6 @@ __all__ = [
     "RawKind",
     "Refuse",
     "RefuseConnect",
-    "Scheduled",
     "SetStatus",
     "Shape",
     "SkipUpdate",
@@ -350,11 +347,3 @@ Fault: TypeAlias = (
     | UpdateBeforeSnapshot
 )
 """Anything that can be injected."""
-
-
-@attrs.frozen(kw_only=True)
-class Scheduled:
-    """A fault that is injected by itself, ``at`` seconds after the exchange was opened."""
-
-    at: float
-    fault: Fault | LinkFault

@@ -6,15 +6,15 @@ import re
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from kraken_trio.testing import frames
+from kraken_trio.testing.exchange import frames
+from kraken_trio.testing.exchange.server_book import CHECKED_LEVELS, DepthChange
 from kraken_trio.testing.faults import CorruptChecksum, CorruptLevel, SkipUpdate
-from kraken_trio.testing.serverbook import CHECKED_LEVELS, DepthChange
 
 if TYPE_CHECKING:
-    from kraken_trio.testing.core import ExchangeCore
+    from kraken_trio.testing.exchange.core import ExchangeCore
+    from kraken_trio.testing.exchange.market import MarketUpdate, SymbolMarket
+    from kraken_trio.testing.exchange.subscriptions import Subscription
     from kraken_trio.testing.faults import Fault
-    from kraken_trio.testing.market import MarketUpdate, SymbolMarket
-    from kraken_trio.testing.subscriptions import Subscription
 
 __all__ = ["Broadcaster"]
 
@@ -57,8 +57,8 @@ class Broadcaster:
         top = DepthChange(tuple(book.bids.top(depth)), tuple(book.asks.top(depth)))
         time_ns = max(now_ns, market.time_ns)
         text = frames.book("snapshot", market.spec, top, book.checksum(), time_ns)
-        if self._core.armory:
-            fault = self._core.armory.take(
+        if self._core.armed:
+            fault = self._core.armed.take(
                 CorruptChecksum, lambda f: f.snapshots and _concerns(f.symbol, f.connection, subscription)
             )
             if fault is not None:
@@ -110,7 +110,7 @@ class Broadcaster:
         if not seeing:
             return
         texts: dict[object, str] = {}
-        fault = self._book_fault(update, market, seeing) if core.armory else None
+        fault = self._book_fault(update, market, seeing) if core.armed else None
         for subscription in seeing:
             depth = subscription.variant
             assert isinstance(depth, int)
@@ -129,7 +129,7 @@ class Broadcaster:
         self, update: MarketUpdate, market: SymbolMarket, seeing: list[Subscription]
     ) -> SkipUpdate | CorruptLevel | CorruptChecksum | None:
         """The fault whose occasion this update is."""
-        armory = self._core.armory
+        armed = self._core.armed
 
         def seen(fault: SkipUpdate | CorruptLevel | CorruptChecksum) -> bool:
             return any(_concerns(fault.symbol, fault.connection, s) and not s.muted for s in seeing)
@@ -138,9 +138,9 @@ class Broadcaster:
             return seen(fault) and all(_top_level(market, w) is not None for w in update.book.windows.values())
 
         return (
-            armory.take(SkipUpdate, lambda f: seen(f) and (update.book.top_changed or not f.top))
-            or armory.take(CorruptLevel, corruptible)
-            or armory.take(CorruptChecksum, lambda f: not f.snapshots and seen(f))
+            armed.take(SkipUpdate, lambda f: seen(f) and (update.book.top_changed or not f.top))
+            or armed.take(CorruptLevel, corruptible)
+            or armed.take(CorruptChecksum, lambda f: not f.snapshots and seen(f))
         )
 
     def publish_phantom(self, market: SymbolMarket) -> None:
@@ -160,17 +160,17 @@ class Broadcaster:
 
     def publish_recorded(self, subscription: Subscription, text: str) -> None:
         """A recorded frame, or what a fault makes of it."""
-        armory = self._core.armory
+        armed = self._core.armed
         fault: Fault | None = None
-        if armory and subscription.channel == "book":
+        if armed and subscription.channel == "book":
             snapshot = '"type":"snapshot"' in text
             fault = (
-                None if snapshot else armory.take(SkipUpdate, lambda f: _concerns(f.symbol, f.connection, subscription))
+                None if snapshot else armed.take(SkipUpdate, lambda f: _concerns(f.symbol, f.connection, subscription))
             )
             if fault is not None:
                 self._core.withhold(subscription, text, fault)
                 return
-            fault = armory.take(
+            fault = armed.take(
                 CorruptChecksum,
                 lambda f: f.snapshots == snapshot and _concerns(f.symbol, f.connection, subscription),
             )

@@ -1,6 +1,6 @@
 """The exchange itself, without any I/O: requests and the time go in, frames come out.
 
-Rules for a shell (the one on real sockets is :mod:`kraken_trio.testing.exchange`):
+Rules for a shell (the one on real sockets is :mod:`kraken_trio.testing.exchange.server`):
 
 1. Before a WebSocket upgrade ask :meth:`ExchangeCore.admit`; after it, :meth:`ExchangeCore.connect`.
 2. Give every message to :meth:`ExchangeCore.receive`; say :meth:`ExchangeCore.disconnect` when a connection is gone.
@@ -18,8 +18,8 @@ from itertools import count
 from random import Random
 from typing import TYPE_CHECKING
 
-from kraken_trio.testing import frames
-from kraken_trio.testing.actions import (
+from kraken_trio.testing.exchange import frames
+from kraken_trio.testing.exchange.actions import (
     Action,
     ConnectionJournal,
     End,
@@ -30,8 +30,10 @@ from kraken_trio.testing.actions import (
     Subscribed,
     Withheld,
 )
-from kraken_trio.testing.armory import Armory
-from kraken_trio.testing.desk import Desk
+from kraken_trio.testing.exchange.broadcaster import Broadcaster
+from kraken_trio.testing.exchange.recording import Player, Recording
+from kraken_trio.testing.exchange.request_handler import RequestHandler
+from kraken_trio.testing.exchange.subscriptions import Connection, Subscription, Subscriptions
 from kraken_trio.testing.faults import (
     CrossedBook,
     DelayConnect,
@@ -52,15 +54,13 @@ from kraken_trio.testing.faults import (
     UnknownChannel,
     UnknownField,
 )
-from kraken_trio.testing.feed import Broadcaster
-from kraken_trio.testing.network_faults import LinkFault
-from kraken_trio.testing.recording import Player, Recording
-from kraken_trio.testing.subscriptions import Connection, Subscription, Subscriptions
+from kraken_trio.testing.faults.armed import ArmedFaults
+from kraken_trio.testing.faults.network import LinkFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kraken_trio.testing.market import Market
+    from kraken_trio.testing.exchange.market import Market
 
 __all__ = ["ExchangeCore"]
 
@@ -91,7 +91,7 @@ class ExchangeCore:
         self.market: Market = market
         self.recording: Recording | None = recording
         self.random: Random = Random(f"{seed}/exchange")  # noqa: S311
-        self.armory: Armory[Fault] = Armory()
+        self.armed: ArmedFaults[Fault] = ArmedFaults()
         self.subscriptions: Subscriptions = Subscriptions()
         self.connections: dict[int, Connection] = {}
         """The live ones, by number."""
@@ -115,7 +115,7 @@ class ExchangeCore:
         self._players: list[Player] = []
         self._crossed: set[str] = set()
         self._broadcaster = Broadcaster(self)
-        self._desk = Desk(self)
+        self._handler = RequestHandler(self)
         for fault in faults:
             if isinstance(fault, Scheduled):
                 self.call_at(now + fault.at, lambda at, fault=fault.fault: self._inject(fault, at))  # type: ignore[misc]
@@ -170,7 +170,7 @@ class ExchangeCore:
         connection.next_beat += HEARTBEAT_INTERVAL
         if connection.next_beat <= now:  # the machine slept: no need to catch up
             connection.next_beat = now + HEARTBEAT_INTERVAL
-        if connection.subscriptions and not self.armory.take(
+        if connection.subscriptions and not self.armed.take(
             StopHeartbeats, lambda fault: fault.connection in (None, connection.number)
         ):
             self.send(connection, frames.HEARTBEAT)
@@ -183,7 +183,7 @@ class ExchangeCore:
 
     def admit(self) -> RefuseConnect | HangConnect | DropConnect | DelayConnect | None:
         """May a client connect? If not, the fault says what is to be done with it."""
-        fault = self.armory.first((RefuseConnect, HangConnect, DropConnect, DelayConnect))
+        fault = self.armed.first((RefuseConnect, HangConnect, DropConnect, DelayConnect))
         if not isinstance(fault, RefuseConnect | HangConnect | DropConnect | DelayConnect):
             return None
         if not isinstance(fault, DelayConnect):
@@ -232,8 +232,8 @@ class ExchangeCore:
         if subscription.muted or subscription.connection.frozen:
             return
         connection = subscription.connection
-        if self.armory:
-            fault = self.armory.take(UnknownField, lambda fault: fault.channel in (None, subscription.channel))
+        if self.armed:
+            fault = self.armed.take(UnknownField, lambda fault: fault.channel in (None, subscription.channel))
             if fault is not None:
                 extra = '"x_unknown":{"nested":[1,2.50,null]},'
                 text = "{" + extra + text[1:].replace('{"symbol":', "{" + extra + '"symbol":', 1)
@@ -256,10 +256,10 @@ class ExchangeCore:
         connection = self.connections.get(number)
         if connection is not None and not connection.frozen:
             connection.last_request = now
-            asked = self._desk.read(data)
+            asked = self._handler.read(data)
             self.requests.append(ReceivedRequest(connection=number, time=now, data=data, method=asked.method))
-            if not self.armory.take(IgnoreRequests, lambda fault: fault.method in (None, asked.method)):
-                self._desk.answer(connection, asked, now)
+            if not self.armed.take(IgnoreRequests, lambda fault: fault.method in (None, asked.method)):
+                self._handler.answer(connection, asked, now)
         return self._done()
 
     def play(self, connection: Connection, subscriptions: list[Subscription], now: float) -> None:
@@ -337,9 +337,9 @@ class ExchangeCore:
                         subscription.channel,
                     ):
                         subscription.muted = True
-                self.armory.arm(fault)
+                self.armed.arm(fault)
             case _:
-                self.armory.arm(fault)
+                self.armed.arm(fault)
 
     def _raw(self, connection: Connection, raw: Raw) -> None:
         if connection.frozen:
@@ -368,7 +368,7 @@ class ExchangeCore:
 
     def clear_faults(self, now: float) -> list[Action]:
         """Disarm everything, and let crossed books be well. What has happened stays: a frozen connection is frozen."""
-        self.armory.clear()
+        self.armed.clear()
         for symbol in sorted(self._crossed):
             self._broadcaster.publish(self.market.symbols[symbol].uncross(self.wall_ns(now)))
         self._crossed.clear()

@@ -28,7 +28,7 @@ from wsproto.events import (
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from kraken_trio.testing.faults import DelayConnect, DropConnect, DropHow, HangConnect, RawKind, RefuseConnect
-from kraken_trio.testing.pipes import MemoryStream
+from kraken_trio.testing.network.link import MemoryStream
 
 if TYPE_CHECKING:
     from kraken_trio.testing.faults import Raw

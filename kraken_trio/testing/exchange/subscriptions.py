@@ -9,7 +9,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kraken_trio.testing.actions import ConnectionJournal
+    from kraken_trio.testing.exchange.actions import ConnectionJournal
 
 __all__ = ["Connection", "Subscription", "Subscriptions", "Topic"]
 

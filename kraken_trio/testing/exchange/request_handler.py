@@ -1,11 +1,12 @@
-"""The exchange's front desk: it answers requests."""
+"""The exchange's answers to requests."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kraken_trio.testing import frames
-from kraken_trio.testing.dialect import (
+from kraken_trio.testing.exchange import frames
+from kraken_trio.testing.exchange.broadcaster import Broadcaster
+from kraken_trio.testing.exchange.dialect import (
     MALFORMED,
     Asked,
     Refusal,
@@ -14,6 +15,7 @@ from kraken_trio.testing.dialect import (
     read_subscription,
     symbol_error,
 )
+from kraken_trio.testing.exchange.subscriptions import Subscription
 from kraken_trio.testing.faults import (
     DelayAcks,
     DelaySnapshots,
@@ -24,20 +26,18 @@ from kraken_trio.testing.faults import (
     Shape,
     UpdateBeforeSnapshot,
 )
-from kraken_trio.testing.feed import Broadcaster
-from kraken_trio.testing.subscriptions import Subscription
 
 if TYPE_CHECKING:
-    from kraken_trio.testing.core import ExchangeCore
-    from kraken_trio.testing.subscriptions import Connection
+    from kraken_trio.testing.exchange.core import ExchangeCore
+    from kraken_trio.testing.exchange.subscriptions import Connection
 
-__all__ = ["Desk"]
+__all__ = ["RequestHandler"]
 
 _WORK_NS = 40_000
 """What one answer takes, by ``time_in`` and ``time_out``."""
 
 
-class Desk:
+class RequestHandler:
     """Answers every request: one answer per symbol, all with the same ``req_id``; then the snapshots."""
 
     def __init__(self, core: ExchangeCore) -> None:
@@ -55,7 +55,7 @@ class Desk:
             now_ns = self._core.wall_ns(now)
             self._core.send(connection, frames.pong(asked.req_id, now_ns, now_ns + _WORK_NS))
         else:
-            delay = self._core.armory.take(DelayAcks)
+            delay = self._core.armed.take(DelayAcks)
             if delay is None:
                 self._subscription(connection, asked, now)
             else:
@@ -72,7 +72,7 @@ class Desk:
             self._refuse(connection, asked, str(refusal), now)
             return
         channel = wanted.rule.name
-        bare = self._core.armory.take(
+        bare = self._core.armed.take(
             Refuse,
             lambda f: (
                 f.shape is Shape.BARE
@@ -140,7 +140,7 @@ class Desk:
         return None, False
 
     def _armed_refusal(self, channel: str, symbol: object, asked: Asked) -> Refuse | None:
-        return self._core.armory.take(
+        return self._core.armed.take(
             Refuse,
             lambda f: (
                 f.shape is not Shape.BARE
@@ -162,7 +162,7 @@ class Desk:
         return self._core.recording.variants.get((channel, symbol))
 
     def _muted(self, subscription: Subscription) -> bool:
-        fault = self._core.armory.take(
+        fault = self._core.armed.take(
             Mute, lambda f: f.symbol in (None, subscription.symbol) and f.channel in (None, subscription.channel)
         )
         return fault is not None
@@ -174,7 +174,7 @@ class Desk:
                 subscription.live = True
             self._core.play(connection, granted, now)
             return
-        fault = self._core.armory.take(DelaySnapshots)
+        fault = self._core.armed.take(DelaySnapshots)
         delay = self._core.snapshot_delay if fault is None else fault.seconds
         for subscription in granted:
             if not wanted.snapshot:
@@ -194,7 +194,7 @@ class Desk:
         subscription.live = True
 
     def _early(self, subscription: Subscription) -> bool:
-        fault = self._core.armory.take(UpdateBeforeSnapshot, lambda f: f.symbol in (None, subscription.symbol))
+        fault = self._core.armed.take(UpdateBeforeSnapshot, lambda f: f.symbol in (None, subscription.symbol))
         return fault is not None
 
     # Unsubscribe
@@ -221,7 +221,7 @@ class Desk:
     def _late_updates(self, subscription: Subscription) -> int | None:
         if subscription.channel != "book":
             return None
-        fault = self._core.armory.take(LateUpdates, lambda f: f.symbol in (None, subscription.symbol))
+        fault = self._core.armed.take(LateUpdates, lambda f: f.symbol in (None, subscription.symbol))
         return None if fault is None else fault.updates
 
     # Words
@@ -269,5 +269,5 @@ class Desk:
 
     def _say(self, connection: Connection, text: str, *, answer: bool = True) -> None:
         self._core.send(connection, text)
-        if answer and self._core.armory.take(DuplicateAck) is not None:
+        if answer and self._core.armed.take(DuplicateAck) is not None:
             self._core.send(connection, text)

@@ -1,6 +1,6 @@
 """What can go wrong between a client and an exchange, as values for :meth:`Network.inject`.
 
-They are faults of the network of :mod:`kraken_trio.testing.network`; those of the exchange are in
+They are faults of the network of :mod:`kraken_trio.testing.network.network`; those of the exchange are in
 :mod:`kraken_trio.testing.faults`, and both may stand in one script.
 
 *Immediate* faults happen to the links that are there when they are injected: :class:`ResetLink`, :class:`HalfOpen`,

@@ -21,7 +21,7 @@ from typing import Final, NoReturn
 import attrs
 import trio
 
-from kraken_trio.testing.network_faults import Conditions, Direction
+from kraken_trio.testing.faults.network import Conditions, Direction
 
 __all__ = ["Link", "MemoryStream"]
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Armory"]
+__all__ = ["ArmedFaults"]
 
 A = TypeVar("A")
 F = TypeVar("F")
 
 
-class Armory(Generic[A]):
+class ArmedFaults(Generic[A]):
     """Faults in the order in which they were injected."""
 
     def __init__(self) -> None:

@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from kraken_trio.testing.armory import Armory
 from kraken_trio.testing.faults import Scheduled
-from kraken_trio.testing.network_faults import (
+from kraken_trio.testing.faults.armed import ArmedFaults
+from kraken_trio.testing.faults.network import (
     BlackHole,
     Conditions,
     Degrade,
@@ -44,7 +44,7 @@ from kraken_trio.testing.network_faults import (
     ResetLink,
     UnknownHost,
 )
-from kraken_trio.testing.pipes import Link, MemoryStream
+from kraken_trio.testing.network.link import Link, MemoryStream
 from kraken_trio.transport.choice import choose
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Network:
         self._seed = seed
         self._usual = conditions
         self._listeners: dict[tuple[str, int], Callable[[MemoryStream], Any]] = {}
-        self._armory: Armory[LinkFault] = Armory()
+        self._armed: ArmedFaults[LinkFault] = ArmedFaults()
         self._degraded: list[tuple[float, Degrade]] = []
         self._unreachable_until = -inf
         self._deserted_until = -inf
@@ -87,7 +87,7 @@ class Network:
         """Dial. Raises :class:`OSError` as :func:`trio.open_tcp_stream` does."""
         self.dials.append(trio.current_time())
         await trio.lowlevel.checkpoint()
-        fault = self._armory.first(_DIALS)
+        fault = self._armed.first(_DIALS)
         if isinstance(fault, UnknownHost):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         if isinstance(fault, HangDial):
@@ -136,10 +136,10 @@ class Network:
     @property
     def faults(self) -> tuple[LinkFault, ...]:
         """The armed faults that still wait for a client that dials."""
-        return self._armory.pending()
+        return self._armed.pending()
 
     def inject(self, fault: LinkFault) -> None:
-        """Let this fault happen now, or arm it: see :mod:`kraken_trio.testing.network_faults`."""
+        """Let this fault happen now, or arm it: see :mod:`kraken_trio.testing.faults.network`."""
         now = trio.current_time()
         match fault:
             case ResetLink(link=number):
@@ -162,7 +162,7 @@ class Network:
                 self._apply(fault)
                 self._notify()
             case _:
-                self._armory.arm(fault)
+                self._armed.arm(fault)
 
     async def play(self, script: Iterable[LinkFault | Scheduled]) -> None:
         """Inject these; a :class:`~kraken_trio.testing.Scheduled` one so many seconds from now."""
@@ -178,7 +178,7 @@ class Network:
 
     def heal(self) -> None:
         """Undo every fault: links that live carry everything again, as usual, and whoever dials comes through."""
-        self._armory.clear()
+        self._armed.clear()
         self._unreachable_until = self._deserted_until = -inf
         self._degraded.clear()
         for link in self._some(None):

@@ -1,7 +1,7 @@
 """The fake exchange on a real loopback WebSocket.
 
-:func:`open_exchange` listens, and lets :class:`~kraken_trio.testing.core.ExchangeCore` decide; this file and
-:mod:`kraken_trio.testing.peer` only move bytes.
+:func:`open_exchange` listens, and lets :class:`~kraken_trio.testing.exchange.core.ExchangeCore` decide; this file and
+:mod:`kraken_trio.testing.exchange.peer` only move bytes.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ import attrs
 import trio
 
 from kraken_trio._nursery import open_hidden_nursery
-from kraken_trio.testing.actions import ConnectionJournal, End, ReceivedRequest, Send, SendRaw, Subscribed
-from kraken_trio.testing.core import ExchangeCore
+from kraken_trio.testing.exchange.actions import ConnectionJournal, End, ReceivedRequest, Send, SendRaw, Subscribed
+from kraken_trio.testing.exchange.core import ExchangeCore
+from kraken_trio.testing.exchange.market import DEFAULT_MARKETS, Market
+from kraken_trio.testing.exchange.peer import Peer
+from kraken_trio.testing.exchange.recording import Recording
+from kraken_trio.testing.exchange.server_book import scaled_text
 from kraken_trio.testing.faults import DelayConnect, DropConnect, DropHow, HangConnect, RefuseConnect, Scheduled
-from kraken_trio.testing.market import DEFAULT_MARKETS, Market
-from kraken_trio.testing.model import ReferenceBook
-from kraken_trio.testing.network_faults import LinkFault
-from kraken_trio.testing.peer import Peer
-from kraken_trio.testing.recording import Recording
-from kraken_trio.testing.serverbook import scaled_text
+from kraken_trio.testing.faults.network import LinkFault
+from kraken_trio.testing.reference_book import ReferenceBook
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
-    from kraken_trio.testing.actions import Action
+    from kraken_trio.testing.exchange.actions import Action
+    from kraken_trio.testing.exchange.market import MarketSpec
+    from kraken_trio.testing.exchange.peer import Wire
     from kraken_trio.testing.faults import Fault
-    from kraken_trio.testing.market import MarketSpec
-    from kraken_trio.testing.network import Network
-    from kraken_trio.testing.peer import Wire
+    from kraken_trio.testing.network.network import Network
 
 __all__ = ["Exchange", "ExchangeStatistics", "open_exchange"]
 
@@ -204,7 +204,7 @@ class Exchange:
     @property
     def faults(self) -> tuple[Fault, ...]:
         """The armed faults that still wait for their occasion."""
-        return self._core.armory.pending()
+        return self._core.armed.pending()
 
     def statistics(self) -> ExchangeStatistics:
         """Counts, now."""
@@ -305,9 +305,9 @@ async def open_exchange(
         The symbols; what makes two exchanges alike; and market events per second over all symbols, on average (0: only
         what :meth:`Exchange.publish` makes).
     ``recording``, ``replay_rate``
-        Serve these frames instead (see :mod:`kraken_trio.testing.recording`): every subscribe request gets the recorded
-        data frames of what it asked for, in order and from the beginning, at so many frames per second, or as fast as
-        the client takes them. Symbols, depths and intervals are those of the recording.
+        Serve these frames instead (see :class:`kraken_trio.testing.Recording`): every subscribe request gets the
+        recorded data frames of what it asked for, in order and from the beginning, at so many frames per second, or as
+        fast as the client takes them. Symbols, depths and intervals are those of the recording.
     ``faults``
         Injected from the start; a ``Scheduled(at=..., fault=...)`` at its time. Those of
         ``network`` may be among them.

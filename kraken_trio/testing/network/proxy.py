@@ -21,94 +21,25 @@ import socket
 import struct
 import sys
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import attrs
 import trio
 
 from kraken_trio._nursery import open_hidden_nursery
+from kraken_trio.testing.faults.proxy import Cut, Delay, Reset, Split, Stall, Tear, Throttle, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-__all__ = [
-    "Cut",
-    "Delay",
-    "NetworkFault",
-    "Proxy",
-    "Reset",
-    "Split",
-    "Stall",
-    "Tear",
-    "Throttle",
-    "Unreachable",
-    "open_proxy",
-]
+    from kraken_trio.testing.faults.proxy import NetworkFault
+
+__all__ = ["Proxy", "open_proxy"]
 
 _CHUNK: Final = 64 * 1024
 _SLICES_PER_SECOND: Final = 20
 """How often a throttled stream gets its share."""
 _GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
-
-
-def _positive(_instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not 0 < value < float("inf"):
-        msg = f"{attribute.name}={value!r}: a positive number"
-        raise ValueError(msg)
-
-
-@attrs.frozen
-class Cut:
-    """Every connection ends, on both sides, now. New ones are well."""
-
-
-@attrs.frozen
-class Reset:
-    """Every connection ends, now, by a TCP reset on both sides: what was on the way is lost."""
-
-
-@attrs.frozen
-class Tear:
-    """Of the next bytes from the exchange only a part passes, chosen by the seed; then the connection is cut.
-
-    It happens to each connection that there is now.
-    """
-
-
-@attrs.frozen
-class Stall:
-    """Nothing passes, in either direction; TCP connections stay as they are. Until cleared."""
-
-
-@attrs.frozen(kw_only=True)
-class Throttle:
-    """So many bytes a second pass, per connection and direction. Until cleared."""
-
-    bytes_per_second: float = attrs.field(validator=_positive)
-
-
-@attrs.frozen(kw_only=True)
-class Split:
-    """Bytes pass in pieces of 1 to ``max_bytes``, chosen by the seed. Until cleared."""
-
-    max_bytes: int = attrs.field(validator=_positive)
-
-
-@attrs.frozen(kw_only=True)
-class Delay:
-    """What comes at once passes so many seconds later: half of that at least, by the seed. Until cleared."""
-
-    seconds: float = attrs.field(validator=_positive)
-
-
-@attrs.frozen
-class Unreachable:
-    """New connections are reset at once; those that there are go on. Until cleared."""
-
-
-NetworkFault: TypeAlias = Cut | Reset | Tear | Stall | Throttle | Split | Delay | Unreachable
-"""Anything that a :class:`Proxy` can do. Those that last are in force together, one of each kind."""
 
 
 class _Link:
