@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from kraken_trio._address import parse_address
 from kraken_trio.errors import ConnectError
 from kraken_trio.session.budget import ConnectBudget
 from kraken_trio.settings import CONNECT_WINDOW
-from kraken_trio.transport.address import parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable

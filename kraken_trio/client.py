@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 import trio
 
 from kraken_trio import budget
+from kraken_trio._address import parse_address
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.budget_file import BudgetFile
 from kraken_trio.endpoint import PUBLIC_V2, Endpoint
@@ -21,7 +22,6 @@ from kraken_trio.runtime.actor import Actor
 from kraken_trio.runtime.feed import Feed, Overflow, make_feed
 from kraken_trio.session import Session
 from kraken_trio.settings import Settings
-from kraken_trio.transport.address import parse_address
 from kraken_trio.transport.choice import TransportName, choose
 from kraken_trio.transport.dial import check_tls
 

@@ -17,7 +17,7 @@ import trio
 from kraken_trio.errors import ConnectError, printable
 
 if TYPE_CHECKING:
-    from kraken_trio.transport.address import Address
+    from kraken_trio._address import Address
 
 __all__ = ["OpenStream", "check_tls", "reach", "secure"]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from kraken_trio._address import Address, parse_address
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.errors import ConnectError, printable
 from kraken_trio.transport import ConnectionLost
-from kraken_trio.transport.address import Address, parse_address
 from kraken_trio.transport.dial import OpenStream, check_tls, reach, secure
 
 if TYPE_CHECKING:

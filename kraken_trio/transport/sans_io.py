@@ -51,7 +51,7 @@ from kraken_trio.transport.upgrade import read_acceptance
 if TYPE_CHECKING:
     import ssl
 
-    from kraken_trio.transport.address import Address
+    from kraken_trio._address import Address
     from kraken_trio.transport.dial import OpenStream
 
 __all__ = ["connect", "connecting_with"]

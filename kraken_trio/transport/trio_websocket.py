@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from kraken_trio.transport.address import Address
+    from kraken_trio._address import Address
     from kraken_trio.transport.dial import OpenStream
 
 __all__ = ["connect", "connecting_with"]

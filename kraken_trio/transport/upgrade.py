@@ -19,7 +19,7 @@ from kraken_trio.errors import ConnectError, printable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kraken_trio.transport.address import Address
+    from kraken_trio._address import Address
 
 __all__ = ["MAX_HEAD_BYTES", "MAX_RETRY_AFTER", "read_acceptance"]
 

@@ -16,8 +16,8 @@ import pytest
 import trio
 import trio.testing
 
+from kraken_trio._address import parse_address
 from kraken_trio.transport import ConnectionLost, Pings, trio_websocket
-from kraken_trio.transport.address import parse_address
 
 if TYPE_CHECKING:
     from kraken_trio.transport import Transport

@@ -18,9 +18,9 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import SERVER, Protocol, State
 from websockets.uri import WebSocketURI
 
+from kraken_trio._address import parse_address
 from kraken_trio.errors import ConnectError
 from kraken_trio.transport import ConnectionLost, Limits, sans_io
-from kraken_trio.transport.address import parse_address
 from kraken_trio.transport.line import RECEIVE_BYTES
 from kraken_trio.transport.sans_io import MAX_ANSWERS
 

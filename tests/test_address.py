@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
+from kraken_trio._address import Address, parse_address
 from kraken_trio.errors import ConnectError
-from kraken_trio.transport.address import Address, parse_address
 
 
 @pytest.mark.parametrize(

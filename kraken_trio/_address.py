@@ -1,4 +1,4 @@
-"""Where to connect: a WebSocket URL, checked before anything is opened."""
+"""A WebSocket URL, parsed and checked before anything is opened."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 @attrs.frozen(kw_only=True)
 class Address:
-    """What a WebSocket URL says. As text: ``host:port``, for messages."""
+    """A parsed WebSocket URL. As text: ``host:port``, for messages."""
 
     host: str
-    """A name or an IP address; an IPv6 address stands without its brackets."""
+    """A name or an IP address; an IPv6 address without its brackets."""
     port: int
     secure: bool
     """True for ``wss``."""
@@ -33,7 +33,7 @@ class Address:
 
     @property
     def host_header(self) -> str:
-        """The value of HTTP's ``Host``: without the port when it is the scheme's own."""
+        """The value of HTTP's ``Host``: without the port when it is the scheme's default."""
         return self.bracketed if self.port == _DEFAULT_PORTS["wss" if self.secure else "ws"] else str(self)
 
     def __str__(self) -> str:
@@ -41,34 +41,34 @@ class Address:
 
 
 def parse_address(url: str) -> Address:
-    """Take a ``ws://`` or ``wss://`` URL apart.
+    """Parse a ``ws://`` or ``wss://`` URL.
 
     Raises :class:`~kraken_trio.ConnectError` (not retryable) that says what is wrong with it. Spaces, control
-    characters and letters outside ASCII are refused rather than repaired (``urlsplit`` drops some of them silently).
+    characters and letters outside ASCII are rejected rather than repaired (``urlsplit`` drops some of them silently).
     """
     if "@" in re.split("[/?#]", url.partition("//")[2], maxsplit=1)[0]:
         # Checked first, and the URL is not repeated: it may hold a password.
         msg = "the URL must not contain a user name or password"
         raise ConnectError(msg, retryable=False)
     if not url.isascii() or not url.isprintable() or " " in url:
-        _refuse(url, "a URL has only printable ASCII characters (percent-encode the others; names as xn--...)")
+        _reject(url, "a URL has only printable ASCII characters (percent-encode the others; names as xn--...)")
     try:
         parts = urlsplit(url)
         scheme, host, port = parts.scheme, parts.hostname, parts.port
     except ValueError as exc:
-        _refuse(url, str(exc))
+        _reject(url, str(exc))
     if scheme not in _DEFAULT_PORTS:
-        _refuse(url, "it must begin with wss:// (or ws://, without encryption)")
+        _reject(url, "it must begin with wss:// (or ws://, without encryption)")
     if not host:
-        _refuse(url, "it names no host")
+        _reject(url, "it names no host")
     if "#" in url:
-        _refuse(url, "a WebSocket URL has no #fragment")
+        _reject(url, "a WebSocket URL has no #fragment")
     if port == 0:
-        _refuse(url, "port 0 cannot be connected to")
+        _reject(url, "port 0 cannot be connected to")
     try:
-        host.encode("idna")  # what the resolver does later: labels of 1 to 63 characters
+        host.encode("idna")  # as the resolver will do: labels of 1 to 63 characters
     except UnicodeError:
-        _refuse(url, "its host is not a valid name")
+        _reject(url, "its host is not a valid name")
     return Address(
         host=host,
         port=_DEFAULT_PORTS[scheme] if port is None else port,
@@ -77,6 +77,6 @@ def parse_address(url: str) -> Address:
     )
 
 
-def _refuse(url: str, why: str) -> NoReturn:
+def _reject(url: str, why: str) -> NoReturn:
     msg = f"not a usable WebSocket URL: {printable(url)!r}: {printable(why)}"
     raise ConnectError(msg, retryable=False) from None
