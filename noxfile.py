@@ -149,7 +149,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def mutants(session: nox.Session) -> None:
-    """Break rules on purpose, and see that a test notices each (`-- WORD`: those with this word in their names)."""
+    """Break rules on purpose, and see that a test notices each (`-- WORD …`: those with a word in their names)."""
     session.install("-e", ".[dev]")
     session.run("python", "-m", "tests.mutants", *session.posargs)
 

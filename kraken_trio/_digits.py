@@ -50,7 +50,7 @@ def checked(value: Decimal) -> Decimal:
         assert isinstance(exponent, int)  # only NaN and infinities have letters there
         if max(len(numerals), len(numerals) + exponent, -exponent) <= MAX_DIGITS:
             return value
-    raise _not_a_number(value)
+    raise _not_a_number(value)  # mutant: no number
 
 
 def wire_digits(value: Decimal) -> tuple[str, int]:

@@ -137,12 +137,12 @@ class OrderBook:
         expected = event.checksum
         try:
             if event.bids:
-                self._bids_view = None
+                self._bids_view = None  # mutant: view of bids
                 self._merge(self._bids, event.bids, 1, known)
             if event.asks:
                 self._asks_view = None
                 self._merge(self._asks, event.asks, -1, known)
-            if not known and expected is not None and self._crc() != expected:
+            if not known and expected is not None and self._crc() != expected:  # mutant: checksum of updates
                 self._doubt(event, expected)
         except ProtocolError as error:
             raise self._failed(error) from None
@@ -159,12 +159,13 @@ class OrderBook:
         if event.symbol != self.symbol and self.symbol is not None:
             raise self._wrong_symbol(event)
         if isinstance(event, Gap):
+            # mutant: book after gap
             self.invalidate(f"events are missing ({event.cause.value}); its next snapshot has not come yet")
             return
         expected = event.checksum
         try:
             self._load(event, known=not verify)
-            if verify and expected is not None and self._crc() != expected:
+            if verify and expected is not None and self._crc() != expected:  # mutant: checksum of snapshots
                 self._doubt(event, expected)
         except ProtocolError as error:
             raise self._failed(error) from None
@@ -173,7 +174,7 @@ class OrderBook:
         self._unavailable = None
 
     def _failed(self, error: _E) -> _E:
-        self.invalidate("it failed a check, and its next snapshot has not come yet")
+        self.invalidate("it failed a check, and its next snapshot has not come yet")  # mutant: failed book
         return error
 
     def _wrong_symbol(self, event: BookSnapshot | BookUpdate | Gap) -> ValueError:
@@ -181,7 +182,7 @@ class OrderBook:
 
     def _load(self, event: BookSnapshot, *, known: bool) -> None:
         self._bids_view = self._asks_view = None
-        self._bids.load([], [], [])
+        self._bids.load([], [], [])  # mutant: snapshot replaces
         self._asks.load([], [], [])
         self._decimals = 0
         self._fill(self._bids, event.bids, 1, known)
@@ -199,7 +200,7 @@ class OrderBook:
             return
         keys, tokens, held = side.keys, side.tokens, side.levels
         notes = self._notes
-        for level in levels:
+        for level in levels:  # mutant: order of levels
             if known:
                 try:
                     key, decimals, token = level._row  # noqa: SLF001 (this is what it is for)
@@ -212,10 +213,10 @@ class OrderBook:
                 key, decimals, token = price_row[price]
                 amount = qty.replace(".", "", 1)
                 if amount.isdecimal() and qty.isascii() and len(qty) <= MAX_DIGITS:
-                    amount = amount.lstrip("0")
+                    amount = amount.lstrip("0")  # mutant: zeros
                 else:
                     amount = quantity(qty)
-                token = token + amount if amount else ""
+                token = token + amount if amount else ""  # mutant: quantity zero
                 if notes:
                     note(level, (key, decimals, token))
             if decimals != self._decimals:
@@ -224,7 +225,7 @@ class OrderBook:
             key *= sign
             index = bisect_left(keys, key, side.start)
             if index < len(keys) and keys[index] == key:
-                if len(keys) - index <= CHECKED_LEVELS:
+                if len(keys) - index <= CHECKED_LEVELS:  # mutant: tenth level
                     side.touched = True
                 if token:
                     tokens[index] = token
@@ -237,7 +238,7 @@ class OrderBook:
                 keys.insert(index, key)
                 tokens.insert(index, token)
                 held.insert(index, level)
-        if len(keys) - side.start > self.depth:
+        if len(keys) - side.start > self.depth:  # mutant: truncation
             side.truncate(self.depth)
 
     def _fill(self, side: Side, levels: Sequence[Level], sign: int, known: bool) -> None:  # noqa: FBT001
@@ -281,7 +282,7 @@ class OrderBook:
             raise ChecksumMismatch(event, expected=expected, computed=self._crc(), hashed=hashed)
 
     def _crc(self) -> int:
-        asks, bids = self._asks, self._bids
+        asks, bids = self._asks, self._bids  # mutant: asks before bids
         if asks.touched:
             self._asks_crc = crc32(asks.top())
             self._checksum = crc32(bids.top(), self._asks_crc)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CHECKED_LEVELS", "Side"]
 
-CHECKED_LEVELS: Final = 10
+CHECKED_LEVELS: Final = 10  # mutant: ten levels
 """How many of the best levels of a side the exchange's checksum covers, whatever the depth."""
 _CUT_TOGETHER: Final = 64
 

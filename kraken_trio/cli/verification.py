@@ -191,7 +191,7 @@ class Verification:
             report.crossed += book.crossed
 
     def _unchecked(self, report: SymbolReport, frame: RecordedFrame) -> None:
-        report.unchecked += 1
+        report.unchecked += 1  # mutant: unchecked
         if report.depth is None and report.unchecked == 1:  # else the reason is a failure that was told already
             problem = f"{printable(report.symbol, 40)}: an update before the first snapshot, which cannot be checked"
             self._fail(Failure(where=frame.where, problem=problem))

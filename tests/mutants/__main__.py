@@ -2,6 +2,9 @@
 
 ``python -m tests.mutants`` takes all, ``python -m tests.mutants gap`` those with "gap" in the name. What killed them is
 written to ``killed.md``, unless one survives: then it ends with 1.
+
+The test that killed a mutant the last time is run first, and nearly always nothing else needs to be. As many are tried
+at a time as there are processors.
 """
 
 from __future__ import annotations
@@ -14,18 +17,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from tests.mutants.table import MUTANTS, Mutant
+from tests.mutants.table import MUTANTS, Mutant, TextMutant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = "kraken_trio"
 RESULT = Path(__file__).with_name("killed.md")
-COPIED = ("kraken_trio", "tests", "conftest.py", "pyproject.toml")
-TEST_LIMIT = 120
+COPIED = (PACKAGE, "tests", "conftest.py", "pyproject.toml")
+TEST_LIMIT = 60
 """Seconds for one test. One that a mutant makes hang is ended by this, and has killed it: so it is well above what a
 busy machine needs."""
 
@@ -34,6 +40,7 @@ _FAILURE = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 _BEGUN = re.compile(r"^(tests/\S+::(?:(?! (?:PASSED|SKIPPED) ).)+?) *$", re.MULTILINE)  # and not ended
 _HANGS = "Timeout ("  # faulthandler's first word
 _ROW = re.compile(r"^\| ([^|]+) \| [^|]+ \| `(.+)` \|$", re.MULTILINE)
+_END_OF_TEST = re.compile(r"[\[ ].*")  # its parameters, and what happened
 _HEAD = """\
 # What killed each mutant
 
@@ -46,29 +53,46 @@ Written by `nox -s mutants`. The rules that are broken, and how: `table.py`.
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="Does a test notice a broken rule?")
-    parser.add_argument("word", nargs="?", default="", help="only mutants with this in their name")
-    word = parser.parse_args().word
-    chosen = [mutant for mutant in MUTANTS if word in mutant.name]
+    parser.add_argument("words", nargs="*", help="only mutants with one of these in their name")
+    parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
+    options = parser.parse_args()
+    chosen = [mutant for mutant in MUTANTS if any(word in mutant.name for word in options.words or [""])]
     if not chosen:
-        print(f"no mutant has {word!r} in its name")
+        print(f"no mutant has {' or '.join(map(repr, options.words))} in its name")
         return 2
+    known = {name: _test(killer) for name, killer in _recorded().items()}
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        copy = _copy(Path(folder))
-        _check_baseline(copy, chosen)
-        killers = {mutant: _trial(copy, mutant) for mutant in chosen}
-    survivors = [mutant.name for mutant, killer in killers.items() if killer is None]
+        copies = [_copy(Path(folder) / str(number)) for number in range(max(1, options.jobs))]
+        found = _try_all(copies, chosen, known)
+        _check(copies, {_test(killer) for killer in found.values() if killer})
+    survivors = [mutant.name for mutant in chosen if found[mutant.name] is None]
     print(f"\n{len(chosen) - len(survivors)} of {len(chosen)} mutants killed")
     for name in survivors:
         print(f"  SURVIVED: {name}")
     if not survivors:
-        _record({mutant.name: killer for mutant, killer in killers.items() if killer is not None})
+        _record({name: killer for name, killer in found.items() if killer is not None})
     return 1 if survivors else 0
+
+
+def _recorded() -> dict[str, str]:
+    return dict(_ROW.findall(RESULT.read_text(encoding="utf-8"))) if RESULT.exists() else {}
+
+
+def _test(killer: str) -> str:
+    """The test function, with all of its parameters."""
+    return _END_OF_TEST.sub("", killer)
+
+
+def exists(test: str) -> bool:
+    """Is there such a file, or such a test in such a file? As far as the text tells."""
+    name, function = f"{test}::".split("::")[:2]
+    path = REPOSITORY / name
+    return path.is_file() and re.search(rf"\b{function}\b", path.read_text(encoding="utf-8")) is not None
 
 
 def _record(killers: dict[str, str]) -> None:
     """Write down what killed these, and keep what is written of the others."""
-    known = RESULT.read_text(encoding="utf-8") if RESULT.exists() else ""
-    killed = dict(_ROW.findall(known)) | {name: _cell(killer) for name, killer in killers.items()}
+    killed = _recorded() | {name: _cell(killer) for name, killer in killers.items()}
     rows = [f"| {one.name} | {one.why} | `{killed[one.name]}` |\n" for one in MUTANTS if one.name in killed]
     RESULT.write_text(_HEAD + "".join(rows), encoding="utf-8")
 
@@ -77,8 +101,7 @@ def _cell(killer: str) -> str:
     return killer.replace("|", "\\|").replace("`", "'")
 
 
-def _copy(folder: Path) -> Path:
-    copy = folder / "checkout"
+def _copy(copy: Path) -> Path:
     copy.mkdir()
     for name in COPIED:
         source = REPOSITORY / name
@@ -89,38 +112,61 @@ def _copy(folder: Path) -> Path:
     return copy
 
 
-def _check_baseline(copy: Path, mutants: Iterable[Mutant]) -> None:
-    """A test that fails anyway kills nothing."""
-    tests = sorted({test for mutant in mutants for test in mutant.tests})
-    status, output = _pytest(copy, tests)
-    if status != _PASSED:
-        sys.exit(f"the tests fail without any mutant:\n{output}")
+def _try_all(
+    copies: Iterable[Path], mutants: Iterable[Mutant | TextMutant], known: Mapping[str, str]
+) -> dict[str, str | None]:
+    """What killed each, by its name."""
+    idle: SimpleQueue[Path] = SimpleQueue()
+    for copy in copies:
+        idle.put(copy)
+
+    def trial(mutant: Mutant | TextMutant) -> tuple[str, str | None]:
+        copy = idle.get()
+        try:
+            return mutant.name, _trial(copy, mutant, known.get(mutant.name))
+        finally:
+            idle.put(copy)
+
+    with ThreadPoolExecutor(idle.qsize()) as pool:
+        return dict(pool.map(trial, mutants))
 
 
-def _trial(copy: Path, mutant: Mutant) -> str | None:
+def _check(copies: Sequence[Path], killers: Iterable[str]) -> None:
+    """A test that fails anyway has killed nothing."""
+    tests = sorted(killers)
+    shares = [tests[number :: len(copies)] for number in range(min(len(copies), len(tests)))]
+    with ThreadPoolExecutor(len(copies)) as pool:
+        for status, output in pool.map(_pytest, copies, shares):
+            if status != _PASSED:
+                sys.exit(f"what has killed mutants fails without them, too:\n{output}")
+
+
+def _trial(copy: Path, mutant: Mutant | TextMutant, known: str | None) -> str | None:
     """What killed it; None if it lives."""
-    path = copy / "kraken_trio" / mutant.file
+    path, mutated = mutant.apply(copy / PACKAGE)
     source = path.read_text(encoding="utf-8")
-    if source.count(mutant.text) != 1:
-        sys.exit(f"{mutant.name!r}: its text stands {source.count(mutant.text)} times in {mutant.file}, not once")
-    path.write_text(source.replace(mutant.text, mutant.replacement), encoding="utf-8")
+    path.write_text(mutated, encoding="utf-8")
     began = time.monotonic()
     try:
-        status, output = _pytest(copy, mutant.tests)
+        before = _killer(copy, mutant.name, [known]) if known is not None and exists(known) else None
+        killer = before or _killer(copy, mutant.name, mutant.tests)
     finally:
         path.write_text(source, encoding="utf-8")
-    seconds = time.monotonic() - began
+    print(f"{time.monotonic() - began:6.1f} s  {mutant.name:<60}  {killer or 'SURVIVED'}", flush=True)
+    return killer
+
+
+def _killer(copy: Path, name: str, tests: Sequence[str]) -> str | None:
+    """Which of these tests fails."""
+    status, output = _pytest(copy, tests)
     failure, hanging = _FAILURE.search(output), _BEGUN.search(output)
     if status == _PASSED:
-        killer = None
-    elif status == _FAILED and failure is not None:
-        killer = failure[1]
-    elif _HANGS in output and hanging is not None:
-        killer = f"{hanging[1]} (it hangs)"
-    else:
-        sys.exit(f"{mutant.name!r}: pytest could not run (status {status}):\n{output}")
-    print(f"{seconds:6.1f} s  {mutant.name:<50}  {killer or 'SURVIVED'}", flush=True)
-    return killer
+        return None
+    if status == _FAILED and failure is not None:
+        return failure[1]
+    if _HANGS in output and hanging is not None:
+        return f"{hanging[1]} (it hangs)"
+    sys.exit(f"{name!r}: pytest could not run (status {status}):\n{output}")
 
 
 def _pytest(copy: Path, tests: Sequence[str]) -> tuple[int, str]:
