@@ -35,7 +35,7 @@ from kraken_trio import (
     TickerUpdate,
     Trade,
 )
-from kraken_trio.wire.v2 import Decoder
+from kraken_trio.wire import codec_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,7 +148,7 @@ def test_the_digits_of_a_level_are_kept() -> None:
 
 def test_a_level_holds_the_digits_of_the_wire_and_makes_its_numbers_when_they_are_read() -> None:
     frame = '{"channel":"book","type":"update","data":[{"symbol":"A/B","bids":[{"price":1.50,"qty":3}],"asks":[]}]}'
-    message: Any = Decoder().decode(frame)
+    message: Any = codec_for("v2").decode(frame)
     level = message.events[0].bids[0]
     assert (level._price, level._qty) == ("1.50", 3)
     assert repr(level) == "Level(price=Decimal('1.50'), qty=Decimal('3'))"

@@ -11,8 +11,8 @@ import pytest
 
 import kraken_trio
 from kraken_trio import OrderBook
+from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Data
-from kraken_trio.wire.v2 import Decoder
 from tests.session.driver import Market as Exchange
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def foreign() -> Iterator[str]:
 
 
 def test_a_book_is_the_same_in_every_locale(foreign: str) -> None:
-    exchange, book, decoder = Exchange(), OrderBook(10), Decoder()
+    exchange, book, decoder = Exchange(), OrderBook(10), codec_for("v2")
     for number in range(1, 2_000, 100):
         frame = exchange.snapshot() if number == 1 else exchange.tick(f"{number}.50000000")
         message = decoder.decode(frame)

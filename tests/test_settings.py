@@ -8,9 +8,9 @@ from typing import Any
 import attrs
 import pytest
 
-from kraken_trio import Settings
+from kraken_trio import ProtocolError, Settings
 from kraken_trio.settings import MAX_FRAME_BYTES
-from kraken_trio.wire import v2
+from kraken_trio.wire import codec_for
 
 FIELDS = attrs.fields(Settings)
 NUMBERS = [field.name for field in FIELDS if isinstance(field.default, float)]
@@ -147,7 +147,9 @@ def test_what_only_nearly_contradicts_is_taken(values: dict[str, Any]) -> None:
 
 
 def test_no_longer_frame_is_taken_than_is_decoded() -> None:
-    assert Settings().max_frame_bytes == MAX_FRAME_BYTES == v2.MAX_FRAME_BYTES
+    assert Settings().max_frame_bytes == MAX_FRAME_BYTES
+    with pytest.raises(ProtocolError, match="is longer than"):
+        codec_for("v2").decode(b" " * (MAX_FRAME_BYTES + 1))
 
 
 @pytest.mark.parametrize("name", ["request_rate", "log_rate"])

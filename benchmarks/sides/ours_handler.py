@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from kraken_trio import Book, Feed, OrderBook, Overflow, Settings
 from kraken_trio.session import Session
-from kraken_trio.wire import v2
+from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Data
 
 from benchmarks.sides import common
@@ -22,7 +22,7 @@ BATCH = 16
 
 
 def decode() -> Callable[[list[bytes]], object]:
-    handle = v2.Decoder().decode
+    handle = codec_for("v2").decode
 
     def run(frames: list[bytes]) -> None:
         for frame in frames:
@@ -33,7 +33,7 @@ def decode() -> Callable[[list[bytes]], object]:
 
 def book(snapshots: list[bytes], depth: int) -> Callable[[list[bytes]], object]:
     """Decode, apply and verify, with the two public pieces."""
-    handle = v2.Decoder().decode
+    handle = codec_for("v2").decode
     order_book = OrderBook(depth)
     apply = order_book.apply
 

@@ -11,7 +11,6 @@ Rules:
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -23,8 +22,8 @@ from kraken_trio.errors import ChecksumMismatch, ProtocolError, printable
 from kraken_trio.events import BookSnapshot, BookUpdate
 from kraken_trio.recordings import RecordingError
 from kraken_trio.requests import DEPTHS
-from kraken_trio.wire import v2
-from kraken_trio.wire.messages import Ack, Data, Heartbeat, Method, Unknown
+from kraken_trio.wire import codec_for
+from kraken_trio.wire.messages import Ack, Data, Foreign, Heartbeat, Method, Unknown
 
 if TYPE_CHECKING:
     from kraken_trio.recordings import RecordedFrame
@@ -40,8 +39,10 @@ _SENSELESS_LIMIT: Final = 20
 """If so many frames at the beginning make no sense, the file is something else."""
 _MAX_OTHERS: Final = 64  # a peer chooses the names
 
-_V1_DATA = re.compile(rb"\[\s*[0-9]+\s*,")  # [channelID, ...
-_V1 = "it is a recording of Kraken's older protocol, v1, which cannot be verified yet; v2 is wss://ws.kraken.com/v2"
+_FOREIGN: Final = {
+    "v1": "it is a recording of Kraken's older protocol, v1, which cannot be verified yet; v2 is wss://ws.kraken.com/v2",
+    "futures": "it is a recording of Kraken Futures, which cannot be verified; v2 is wss://ws.kraken.com/v2",
+}
 
 
 @attrs.define
@@ -88,7 +89,7 @@ class Verification:
         self._depth = depth
         self._acked: dict[str, int] = {}
         self._books: dict[str, OrderBook] = {}
-        self._decoder = v2.Decoder()
+        self._codec = codec_for("v2")
         self._senseless = 0
 
     @property
@@ -107,10 +108,8 @@ class Verification:
     def take(self, frame: RecordedFrame) -> None:
         """The next frame. Raises :class:`RecordingError` if the file cannot be checked at all."""
         self.frames += 1
-        if _V1_DATA.match(frame.data):
-            raise RecordingError(_V1)
         try:
-            message = self._decoder.decode(frame.data)
+            message = self._codec.decode(frame.data)
         except ProtocolError as error:
             self._senseless += 1
             if self._senseless == self.frames == _SENSELESS_LIMIT:
@@ -133,9 +132,9 @@ class Verification:
         elif isinstance(message, Heartbeat):
             self._other("heartbeats")
         elif isinstance(message, Unknown):
-            if message.what == "frame" and b'"event"' in frame.data:
-                raise RecordingError(_V1)
             self._other(message.what)
+        elif isinstance(message, Foreign):
+            raise RecordingError(_FOREIGN[message.protocol])
         else:
             self._other("control frames")
 

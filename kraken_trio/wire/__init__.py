@@ -1,5 +1,11 @@
-"""Frames to typed messages, and requests to frames. Pure, and the only place that knows JSON.
+"""Frames to typed messages, and requests to frames. Pure, and the only place that knows JSON of the exchange.
 
-* :mod:`~kraken_trio.wire.messages`: what a frame may say, whatever the protocol's version;
-* :mod:`~kraken_trio.wire.v2`: Kraken's v2 protocol: one row per channel.
+* :mod:`~kraken_trio.wire.codec`: the seam: what a protocol can do, and the codec of each;
+* :mod:`~kraken_trio.wire.messages`: what a frame may say, whatever the protocol;
+* :mod:`~kraken_trio.wire.v2`: Kraken's v2 protocol, one row per channel;
+* :mod:`~kraken_trio.wire.foreign`: what is none of a codec's business.
 """
+
+from kraken_trio.wire.codec import Codec, codec_for
+
+__all__ = ["Codec", "codec_for"]

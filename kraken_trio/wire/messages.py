@@ -1,9 +1,14 @@
-"""What a frame may say. A decoder turns any bytes into one of these, or raises :class:`~kraken_trio.ProtocolError`."""
+"""What a frame may say, whatever the protocol: a codec turns any bytes into one of these, or raises ``ProtocolError``.
+
+Every class has ``is_pushed``: whether the exchange sent the frame on its own, as it does all the time while a
+subscription is in force. That is what shows that it still serves this connection; an answer to one of our requests,
+such as a pong, shows only that somebody reads them.
+"""
 
 from __future__ import annotations
 
 import enum
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import attrs
 import msgspec
@@ -15,9 +20,11 @@ __all__ = [
     "Data",
     "DataEvent",
     "Empty",
+    "Foreign",
     "Heartbeat",
     "Message",
     "Method",
+    "Notice",
     "Pong",
     "Refusal",
     "RefusalKind",
@@ -54,6 +61,7 @@ class RefusalKind(enum.Enum):
 class Data(msgspec.Struct, frozen=True, gc=False, eq=False):
     """Market data of one channel, in the order of the wire."""
 
+    is_pushed: ClassVar[bool] = True
     channel: str
     events: tuple[DataEvent, ...] = msgspec.field(name="data")
 
@@ -76,6 +84,7 @@ class Data(msgspec.Struct, frozen=True, gc=False, eq=False):
 class Empty:
     """A snapshot without entries: there is nothing yet. Of which symbol, it does not say."""
 
+    is_pushed: ClassVar[bool] = True
     channel: str
 
 
@@ -83,17 +92,20 @@ class Empty:
 class Heartbeat:
     """The connection lives."""
 
+    is_pushed: ClassVar[bool] = True
+
 
 @attrs.frozen(kw_only=True)
 class Status:
     """The exchange's own state."""
 
+    is_pushed: ClassVar[bool] = True
     system: str
     """``online``, ``maintenance``, ``cancel_only``, ``post_only``, ``limit_only``, or something new."""
     version: str = ""
     api_version: str = ""
     connection_id: int | None = None
-    """Unsigned, 64 bits."""
+    """Unsigned, 64 bits. During maintenance there may be none."""
     notices: tuple[str, ...] = ()
     """Upcoming maintenance and emergencies, as they came: JSON texts."""
 
@@ -102,6 +114,7 @@ class Status:
 class Ack:
     """A request was accepted, for one symbol."""
 
+    is_pushed: ClassVar[bool] = False
     method: Method
     channel: str
     symbol: str | None
@@ -117,19 +130,51 @@ class Ack:
 class Refusal:
     """A request was refused: for one symbol, or, if that is None, for the whole request (or who knows which)."""
 
+    is_pushed: ClassVar[bool] = False
     error: str
+    """The exchange's words, printable."""
     kind: RefusalKind
     symbol: str | None = None
+    """The symbol that the whole refusal is about, as the exchange says."""
+    mentioned: tuple[str, ...] = ()
+    """Where ``symbol`` is None: the symbols that stand elsewhere in the answer, or in its text, in upper case. Which of
+    them were asked for is for the caller to find out; compare without case."""
+    channel: str | None = None
+    """As the exchange says, which it seldom does."""
     req_id: int | None = None
     method: str | None = None
-    """As the exchange says; it is not to be trusted (PROTOCOL, section 3.2)."""
+    """As the exchange says; it is not to be trusted (see docs/reference/protocol.md, errors)."""
 
 
 @attrs.frozen(kw_only=True)
 class Pong:
     """The answer to an application ping."""
 
+    is_pushed: ClassVar[bool] = False
     req_id: int | None
+
+
+@attrs.frozen(kw_only=True)
+class Notice:
+    """A plain text that is no JSON, such as ``CloudFlare WebSocket proxy restarting``: the connection may end soon.
+
+    It does not count as pushed: what says such things is a proxy on the way.
+    """
+
+    is_pushed: ClassVar[bool] = False
+    text: str
+    """Printable."""
+
+
+@attrs.frozen(kw_only=True)
+class Foreign:
+    """A frame of another of Kraken's protocols: the client is connected to the wrong endpoint."""
+
+    is_pushed: ClassVar[bool] = False
+    protocol: str
+    """``"v1"`` or ``"futures"``."""
+    text: str
+    """How the frame begins, printable."""
 
 
 @attrs.frozen(kw_only=True)
@@ -137,6 +182,12 @@ class Unknown:
     """A well-formed frame that this version does not know."""
 
     what: str
+    channel: str | None = None
+    """Of data of a channel, or of a form, that is not known; printable."""
+
+    @property
+    def is_pushed(self) -> bool:
+        return self.channel is not None
 
 
-Message: TypeAlias = Data | Empty | Heartbeat | Status | Ack | Refusal | Pong | Unknown
+Message: TypeAlias = Data | Empty | Heartbeat | Status | Ack | Refusal | Pong | Notice | Foreign | Unknown

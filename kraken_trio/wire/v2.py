@@ -19,7 +19,8 @@ import re
 from collections import Counter
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar
 
 import attrs
 import cattrs
@@ -42,14 +43,17 @@ from kraken_trio.events import (
     Trade,
 )
 from kraken_trio.settings import MAX_FRAME_BYTES
+from kraken_trio.wire.foreign import notice, protocol_of
 from kraken_trio.wire.messages import (
     Ack,
     Data,
     DataEvent,
     Empty,
+    Foreign,
     Heartbeat,
     Message,
     Method,
+    Notice,
     Pong,
     Refusal,
     RefusalKind,
@@ -58,7 +62,7 @@ from kraken_trio.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from kraken_trio.requests import Request
 
@@ -362,7 +366,10 @@ _set_snapshot_received = BookSnapshot.received_ns.__set__  # type: ignore[attr-d
 
 
 class Decoder:
-    """Turns frames into messages. It remembers only what it counts."""
+    """Kraken's v2 protocol as a :class:`~kraken_trio.wire.codec.Codec`. It remembers only what it counts."""
+
+    channels: Collection[str] = frozenset(CHANNELS)
+    snapshots_carry_checksums: bool = True
 
     def __init__(self) -> None:
         self.unknown: Counter[str] = Counter()
@@ -394,20 +401,31 @@ class Decoder:
             pass  # it holds something that is not known, or is not right: the other way finds out what
         try:
             tree = _decode_tree(frame)
-            if isinstance(tree, dict):
-                if begins is None or (tree["channel"], tree["type"]) == ("book", begins):
-                    return self._message(tree, epoch, received_ns)
-                problem = "a key stands twice"
-            else:
-                problem = "not an object"
+            if begins is None or (tree["channel"], tree["type"]) == ("book", begins):
+                return self._message(tree, epoch, received_ns, frame)
+            problem = "a key stands twice"
         except ProtocolError as error:
             problem = str(error)
         except _REFUSED as error:
+            text = notice(frame)
+            if text is not None:
+                return Notice(text=text)
             problem = printable(error)
         msg = f"{problem}; the frame begins {_excerpt(frame)}"
         raise ProtocolError(msg)
 
-    def _message(self, tree: dict[str, Any], epoch: int, received_ns: int) -> Message:
+    def request(self, method: Method, asked: Sequence[Request], req_id: int) -> str:
+        return request(method, asked, req_id)
+
+    def ping(self, req_id: int) -> str:
+        return ping(req_id)
+
+    def guess_topic(self, frame: str | bytes) -> tuple[str | None, str | None]:
+        return salvage(frame)
+
+    def _message(self, tree: Any, epoch: int, received_ns: int, frame: str | bytes) -> Message:
+        if not isinstance(tree, dict):
+            return _foreign(tree, frame) or _no_object()
         if "method" in tree:
             return self._answer(tree)
         channel = tree.get("channel")
@@ -416,12 +434,14 @@ class Decoder:
         if channel == "status":
             return self._status(tree)
         if isinstance(channel, str):
+            if tree.get("success") is False or ("data" not in tree and _error(tree) is not None):
+                return _refusal(tree)  # an answer that forgot its method
             row = CHANNELS.get(channel)
             if row is None:
-                return self._unknown(f"channel {printable(channel, 40)}")
+                return self._unknown(f"channel {printable(channel, 40)}", channel)
             kind = tree.get("type")
             if kind not in ("snapshot", "update"):
-                return self._unknown(f"type {printable(channel, 40)}.{printable(kind, 40)}")
+                return self._unknown(f"type {printable(channel, 40)}.{printable(kind, 40)}", channel)
             events = row.read(tree.get("data"), kind == "snapshot")
             self._count_unknown_fields(tree, row)
             if kind == "snapshot" and not events:
@@ -429,10 +449,10 @@ class Decoder:
             for event in events:
                 self._look_at(event)
             return Data(channel, tuple(_stamped(event, epoch, received_ns) for event in events))
-        for key in ("Error", "error", "errorMessage"):
-            if isinstance(tree.get(key), str):
-                return _refusal(tree, tree[key])
-        return self._unknown("frame")
+        foreign = _foreign(tree, frame)
+        if foreign is not None:
+            return foreign
+        return self._unknown("frame") if _error(tree) is None else _refusal(tree)
 
     def _answer(self, tree: dict[str, Any]) -> Message:
         method = tree["method"]
@@ -452,14 +472,13 @@ class Decoder:
                 interval=_whole(result, "interval"),
                 warnings=_texts(warnings),
             )
-        error = tree.get("error")
-        return _refusal(tree, error if isinstance(error, str) else "the exchange gave no reason")
+        return _refusal(tree)
 
     def _status(self, tree: dict[str, Any]) -> Message:
         data = tree.get("data")
         entry = data[-1] if isinstance(data, list) and data else data
         if not isinstance(entry, dict) or not isinstance(entry.get("system"), str):
-            return self._unknown("status without system")
+            return self._unknown("status without system", "status")
         notices = [*_items(entry.get("upcoming_maintenance")), *_items(entry.get("emergency"))]
         return Status(
             system=printable(entry["system"], 40),
@@ -471,9 +490,9 @@ class Decoder:
 
     # What is not known
 
-    def _unknown(self, what: str) -> Unknown:
+    def _unknown(self, what: str, channel: str | None = None) -> Unknown:
         self._count(what)
-        return Unknown(what=what)
+        return Unknown(what=what, channel=None if channel is None else printable(channel, 40))
 
     def _count(self, what: str) -> None:
         known = what in self.unknown or len(self.unknown) < _MAX_UNKNOWN_NAMES
@@ -505,9 +524,19 @@ def _stamped(event: DataEvent, epoch: int, received_ns: int) -> DataEvent:
     return attrs.evolve(event, epoch=epoch, received_ns=received_ns)
 
 
-def _excerpt(frame: str | bytes) -> str:
-    start = frame[:80]
-    return printable(start if isinstance(start, str) else start.decode("utf-8", "replace"), 80)
+def _excerpt(frame: str | bytes, limit: int = 80) -> str:
+    start = frame[: limit + 1]
+    return printable(start if isinstance(start, str) else start.decode("utf-8", "replace"), limit)
+
+
+def _foreign(document: Any, frame: str | bytes) -> Foreign | None:
+    protocol = protocol_of(document)
+    return None if protocol is None else Foreign(protocol=protocol, text=_excerpt(frame, 200))
+
+
+def _no_object() -> NoReturn:
+    msg = "not an object"
+    raise ProtocolError(msg)
 
 
 def _whole(tree: dict[str, Any], key: str) -> int | None:
@@ -526,6 +555,9 @@ def _texts(value: Any) -> tuple[str, ...]:
 _KINDS: Final = (
     ("Exceeded msg rate", RefusalKind.RATE_LIMITED),
     ("EAPI:Rate limit exceeded", RefusalKind.RATE_LIMITED),
+    ("EAuth:Rate limit exceeded", RefusalKind.RATE_LIMITED),
+    ("EGeneral:Too many requests", RefusalKind.RATE_LIMITED),
+    ("Rate limit for snapshot requests exceeded", RefusalKind.LATER),
     ("EService:", RefusalKind.LATER),
     ("EGeneral:Internal error", RefusalKind.LATER),
     ("EGeneral:Temporary lockout", RefusalKind.LATER),
@@ -533,18 +565,70 @@ _KINDS: Final = (
     ("Already subscribed", RefusalKind.ALREADY),
     ("Subscription Not Found", RefusalKind.ABSENT),
 )
-"""How an error text begins, and what it means (PROTOCOL, section 4). Every other one is final."""
+"""How an error text begins, in whatever case, and what it means (docs/reference/protocol.md, errors). That there were
+too many requests may stand anywhere in it. Every other text is final."""
+_COMPARED: Final = tuple((words.lower(), kind) for words, kind in _KINDS)
 
 
-def _refusal(tree: dict[str, Any], error: str) -> Refusal:
-    symbol, method = tree.get("symbol"), tree.get("method")
+def _kind(error: str) -> RefusalKind:
+    text = error.lower()
+    for words, kind in _COMPARED:
+        if text.startswith(words) or (kind is RefusalKind.RATE_LIMITED and words in text):
+            return kind
+    return RefusalKind.FINAL
+
+
+def _error(tree: dict[str, Any]) -> str | None:
+    """The words of an error, wherever they stand."""
+    keys = ("error", "Error", "errorMessage", *(("message",) if tree.get("event") == "error" else ()))
+    return next((tree[key] for key in keys if isinstance(tree.get(key), str)), None)
+
+
+def _refusal(tree: dict[str, Any]) -> Refusal:
+    words = _error(tree)
+    error = "the exchange gave no reason" if words is None else printable(words.strip(), _MAX_TEXT)
+    inside = result if isinstance(result := tree.get("result"), dict) else {}
+    symbol, method, channel = tree.get("symbol"), tree.get("method"), tree.get("channel", inside.get("channel"))
     return Refusal(
-        error=printable(error, _MAX_TEXT),
-        kind=next((kind for start, kind in _KINDS if error.startswith(start)), RefusalKind.FINAL),
+        error=error,
+        kind=_kind(error),
         symbol=symbol if isinstance(symbol, str) else None,
+        mentioned=() if isinstance(symbol, str) else _mentioned(error, symbol, inside.get("symbol")),
+        channel=channel if isinstance(channel, str) else None,
         req_id=_whole(tree, "req_id"),
         method=method if isinstance(method, str) else None,
     )
+
+
+_MAX_MENTIONED: Final = 1000
+_TOKEN: Final = re.compile(r"[A-Za-z0-9./\-]+", re.ASCII)
+_PAIR: Final = re.compile(r"[A-Za-z0-9.\-]{1,32}/[A-Za-z0-9.\-]{1,32}", re.ASCII)
+_NAMED_LAST: Final = re.compile(
+    r"currency pair not (?:supported|in ISO 4217-A3 format)\s+(\S{1,65})\s*", re.ASCII | re.IGNORECASE
+)
+
+
+def _mentioned(error: str, *places: Any) -> tuple[str, ...]:
+    """The symbols that an error without a symbol of its own is about: those of its fields, or those of its words.
+
+    A field that holds several of them may only repeat the request; the words, if they name any, name the bad ones.
+    """
+    fields = [text for place in places for text in _pairs(place)]
+    found = fields if len(fields) == 1 else _pairs_in(error) or fields
+    return tuple(dict.fromkeys(symbol.upper() for symbol in found))
+
+
+def _pairs(value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [text for text in islice(values, _MAX_MENTIONED) if isinstance(text, str) and _PAIR.fullmatch(text)]
+
+
+def _pairs_in(error: str) -> list[str]:
+    named = _NAMED_LAST.fullmatch(error)
+    if named:
+        return [named[1]]
+    tokens = (token.rstrip(".") for token in _TOKEN.findall(error))
+    return [token for token in tokens if _PAIR.fullmatch(token)]
 
 
 _CHANNEL_NAME = re.compile(r'"channel"\s*:\s*"([a-z0-9_]{1,32})"')

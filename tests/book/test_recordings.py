@@ -11,8 +11,8 @@ import pytest
 
 from kraken_trio import BookSnapshot, BookUpdate, Level, OrderBook
 from kraken_trio.testing.reference_book import ReferenceBook
+from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Data
-from kraken_trio.wire.v2 import Decoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def frames(recording: Path) -> Iterator[bytes]:
 
 @pytest.mark.parametrize(("name", "checksums"), [("v2_book25_ethusd", 1129), ("v2_book25_xrpusd", 1147)])
 def test_v2(captures: Path, name: str, checksums: int) -> None:
-    decoder, book, model = Decoder(), OrderBook(25), ReferenceBook(25)
+    decoder, book, model = codec_for("v2"), OrderBook(25), ReferenceBook(25)
     verified = 0
     for frame in frames(captures / f"{name}.cbcap"):
         message = decoder.decode(frame)

@@ -14,8 +14,8 @@ import trio.testing
 import kraken_trio as kt
 from kraken_trio.testing import open_exchange
 from kraken_trio.testing.faults import CorruptChecksum, DelaySnapshots, Drop, SkipUpdate
+from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Data
-from kraken_trio.wire.v2 import Decoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -103,7 +103,7 @@ class Readers:
 
     async def got_all(self, frames: Sequence[str]) -> None:
         """They get everything, in the exchange's order; nobody else notices anything."""
-        decoder = Decoder()
+        decoder = codec_for("v2")
         sent: list[kt.Event] = []
         for frame in frames:
             message = decoder.decode(frame, epoch=1, received_ns=0)

@@ -23,8 +23,8 @@ from kraken_trio.events import BookSnapshot, BookUpdate, Cause, ConnectionState,
 from kraken_trio.recordings import RecordedFrame, RecordingError, read_frames
 from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Request, Ticker, Trades
 from kraken_trio.session.subscription import Step
+from kraken_trio.settings import MAX_FRAME_BYTES
 from kraken_trio.wire.messages import Data
-from kraken_trio.wire.v2 import MAX_FRAME_BYTES
 from tests.session.driver import (
     ABSENT,
     ALREADY,

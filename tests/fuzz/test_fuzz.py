@@ -15,7 +15,7 @@ from hypothesis import example, given, settings, strategies as st
 
 from kraken_trio.errors import ProtocolError
 from kraken_trio.testing import strategies as ours
-from kraken_trio.wire.v2 import Decoder
+from kraken_trio.wire import codec_for
 from tests.cli.recorder import Recorder, ack, cbcap, lines
 from tests.fuzz.corpus import SEEDS, exchange_frames
 from tests.fuzz.survival import (
@@ -186,7 +186,7 @@ CALLS_PER_BYTE = 2
 
 @given(ours.frames())
 def test_what_a_frame_costs(frame: str) -> None:
-    decoder = Decoder()
+    decoder = codec_for("v2")
 
     def work() -> None:
         with suppress(ProtocolError):

@@ -219,7 +219,7 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
         '        if tree.get("success") is True and',
         '        if tree.get("success", True) and',
         "a refusal is the only place where it is said, and it is taken for a confirmation",
-        ("tests/wire/test_answers.py",),
+        ("tests/wire/test_refusals.py",),
     ),
     TextMutant(
         "take a rate limit for the last word",
@@ -227,7 +227,7 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
         '    ("Exceeded msg rate", RefusalKind.RATE_LIMITED),',
         '    ("Exceeded msg rate", RefusalKind.FINAL),',
         "a busy moment loses a subscription for good",
-        ("tests/wire/test_answers.py",),
+        ("tests/wire/test_refusals.py",),
     ),
     TextMutant(
         "take a time without a zone",

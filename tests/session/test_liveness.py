@@ -13,8 +13,8 @@ from kraken_trio.session.followers import LatestFollower, TradeFollower
 from kraken_trio.session.subscription import Step, Subscription, SubscriptionState
 from kraken_trio.session.watch import Watch
 from kraken_trio.settings import Settings
+from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Data
-from kraken_trio.wire.v2 import Decoder
 from tests.session.driver import (
     BTC,
     ETH,
@@ -440,7 +440,7 @@ def test_nothing_is_a_movement_while_it_is_made_anew(at: Step) -> None:
     found: list[Subscription] = []
 
     def hear(sub: Subscription, frame: str) -> None:
-        message = Decoder().decode(frame, received_ns=int(reading) + 1)
+        message = codec_for("v2").decode(frame, received_ns=int(reading) + 1)
         assert isinstance(message, Data)
         for event in message.events:
             if isinstance(sub.follower, LatestFollower):

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from kraken_trio.errors import ConnectError, SubscriptionRejected
 from kraken_trio.events import Cause
 from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Ticker, Trades
-from kraken_trio.wire.v2 import Decoder
+from kraken_trio.wire import codec_for
 from tests.nasty import NASTY, check, texts
 from tests.session.driver import BTC, ETH, Client, Market
 from tests.wire.test_hostile import FRAMES
@@ -116,7 +116,7 @@ def test_the_check_itself_finds_what_is_not_printable() -> None:
         ):
             with pytest.raises(AssertionError):
                 check(value)
-    decoder = Decoder()
+    decoder = codec_for("v2")
     with pytest.raises(AssertionError):
         check(
             copy.copy(

@@ -1,4 +1,4 @@
-"""What answers a request: acks, refusals in every recorded shape, pongs; and the exchange's own state."""
+"""What answers a request (refusals: test_refusals.py), and the exchange's own state."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from kraken_trio.wire.messages import Ack, Message, Method, Pong, Refusal, RefusalKind, Status
-from kraken_trio.wire.v2 import Decoder
+from kraken_trio.wire import codec_for
+from kraken_trio.wire.messages import Ack, Message, Method, Pong, Refusal, Status
 
 
 def decode(frame: str) -> Message:
-    return Decoder().decode(frame)
+    return codec_for("v2").decode(frame)
 
 
 def decode_tree(**tree: Any) -> Message:
@@ -108,137 +108,6 @@ def test_a_req_id_is_a_whole_number(req_id: object) -> None:
 
 def test_a_req_id_of_64_bits() -> None:
     assert decode_tree(method="pong", req_id=2**64 - 1) == Pong(req_id=2**64 - 1)
-
-
-# Refusals
-
-
-def test_refusal_of_one_symbol() -> None:
-    message = decode(
-        '{"error":"Currency pair not supported XBT/USDT","method":"subscribe","success":false,"symbol":"XBT/USDT",'
-        '"time_in":"2026-09-10T17:44:44.609516Z","time_out":"2026-09-10T17:44:44.609555Z"}',
-    )
-    assert message == Refusal(
-        error="Currency pair not supported XBT/USDT",
-        kind=RefusalKind.FINAL,
-        symbol="XBT/USDT",
-        method="subscribe",
-    )
-
-
-def test_refusal_of_a_whole_request() -> None:
-    message = decode(
-        '{"error":"Subscription depth not supported","method":"subscribe","req_id":3,"success":false,'
-        '"time_in":"2026-08-16T23:54:19.629313Z","time_out":"2026-08-16T23:54:19.629343Z"}',
-    )
-    assert message == Refusal(
-        error="Subscription depth not supported",
-        kind=RefusalKind.FINAL,
-        req_id=3,
-        method="subscribe",
-    )
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        ("Currency pair not supported NOPE/USD", RefusalKind.FINAL),
-        ("Currency pair not in ISO 4217-A3 format XBTUSD", RefusalKind.FINAL),
-        ("Already subscribed", RefusalKind.ALREADY),
-        ("Already subscribed to one ohlc interval on this symbol", RefusalKind.FINAL),
-        ("Subscription Not Found", RefusalKind.ABSENT),
-        ("Subscription depth not supported", RefusalKind.FINAL),
-        ("Subscription ohlc interval not supported", RefusalKind.FINAL),
-        ("Subscription name invalid", RefusalKind.FINAL),
-        ("Symbol field must be an array", RefusalKind.FINAL),
-        ("Symbol(s) not found", RefusalKind.FINAL),
-        ("Malformed request", RefusalKind.FINAL),
-        ("Unsupported field: 'foo'", RefusalKind.FINAL),
-        ("Exceeded msg rate", RefusalKind.RATE_LIMITED),
-        ("EAPI:Rate limit exceeded", RefusalKind.RATE_LIMITED),
-        ("EAPI:Invalid token", RefusalKind.FINAL),
-        ("EGeneral:Permission denied", RefusalKind.FINAL),
-        ("EGeneral:Temporary lockout", RefusalKind.LATER),
-        ("EAccount:Invalid permissions", RefusalKind.FINAL),
-        ("EService:Unavailable", RefusalKind.LATER),
-        ("EService:Busy", RefusalKind.LATER),
-        ("EService:Market in cancel_only mode", RefusalKind.LATER),
-        ("EService:Throttled: 1785644622", RefusalKind.LATER),
-        ("EGeneral:Invalid arguments", RefusalKind.FINAL),
-        ("EGeneral:Internal error", RefusalKind.LATER),
-        ("EGeneral:Internal error:E1", RefusalKind.LATER),
-        ("", RefusalKind.FINAL),
-    ],
-)
-def test_what_to_do_about_a_refusal(error: str, kind: RefusalKind) -> None:
-    assert decode_tree(method="subscribe", success=False, error=error) == Refusal(
-        error=error,
-        kind=kind,
-        method="subscribe",
-    )
-
-
-@pytest.mark.parametrize("key", ["Error", "error", "errorMessage"])
-def test_the_bare_rate_limit_text(key: str) -> None:
-    assert decode_tree(**{key: "Exceeded msg rate"}) == Refusal(
-        error="Exceeded msg rate",
-        kind=RefusalKind.RATE_LIMITED,
-    )
-
-
-def test_the_refusal_to_subscribe_status_has_no_method() -> None:
-    assert decode_tree(error="Symbol(s) not found", success=False, req_id=4) == Refusal(
-        error="Symbol(s) not found",
-        kind=RefusalKind.FINAL,
-        req_id=4,
-    )
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {},
-        {"success": False},
-        {"success": "true", "result": {"channel": "book"}},
-        {"success": 1, "result": {"channel": "book"}},
-        {"success": None, "result": {"channel": "book"}},
-        {"result": {"channel": "book"}},
-        {"success": True},
-        {"success": True, "result": []},
-        {"success": True, "result": None},
-        {"success": False, "error": ["EGeneral"]},
-    ],
-)
-def test_what_does_not_clearly_succeed_is_refused(answer: dict[str, object]) -> None:
-    assert decode_tree(method="subscribe", req_id=9, **answer) == Refusal(
-        error="the exchange gave no reason",
-        kind=RefusalKind.FINAL,
-        req_id=9,
-        method="subscribe",
-    )
-
-
-def test_a_refusal_is_dispatched_on_success_even_when_it_holds_a_result() -> None:
-    message = decode_tree(method="subscribe", success=False, error="no", result={"channel": "book"})
-    assert isinstance(message, Refusal)
-
-
-def test_names_in_a_refusal_are_texts_or_absent() -> None:
-    message = decode_tree(method=5, success=False, error="no", symbol=["BTC/USD"])
-    assert message == Refusal(error="no", kind=RefusalKind.FINAL)
-
-
-def test_the_text_of_a_refusal_is_bounded() -> None:
-    message = decode_tree(method="subscribe", success=False, error="x" * 100_000)
-    assert isinstance(message, Refusal)
-    assert len(message.error) == 500
-
-
-def test_the_text_of_a_refusal_is_printable() -> None:
-    message = decode_tree(method="subscribe", success=False, error="Exceeded msg rate\x1b[2J\u202e")
-    assert isinstance(message, Refusal)
-    assert message.error == r"Exceeded msg rate\x1b[2J\u202e"
-    assert message.kind is RefusalKind.RATE_LIMITED
 
 
 # Pongs

@@ -22,8 +22,9 @@ from kraken_trio import (
     TickerUpdate,
     Trade,
 )
+from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Ack, Data, Heartbeat, Message, Refusal, Status, Unknown
-from kraken_trio.wire.v2 import CHANNELS, Decoder
+from kraken_trio.wire.v2 import CHANNELS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +57,7 @@ EVERY_CHANNEL = (BOOK_SNAPSHOT, BOOK_UPDATE, TRADE, TICKER, CANDLE)
 
 
 def decoded(frame: str | bytes) -> tuple[Message, dict[str, int]]:
-    decoder = Decoder()
+    decoder = codec_for("v2")
     message = decoder.decode(frame, epoch=4, received_ns=1_700_000_000_000_000_000)
     return message, dict(decoder.unknown)
 
@@ -291,7 +292,12 @@ def test_a_snapshot_of_a_book_has_a_checksum_of_32_bits_too() -> None:
     ],
 )
 def test_what_is_not_known_is_counted_and_passes(frame: str, what: str) -> None:
-    assert decoded(frame) == (Unknown(what=what), {what: 1})
+    message, unknown = decoded(frame)
+    assert isinstance(message, Unknown)
+    assert (message.what, unknown) == (what, {what: 1})
+    channel = json.loads(frame).get("channel")
+    assert message.channel == (channel if isinstance(channel, str) else None)
+    assert message.is_pushed == isinstance(channel, str)
 
 
 @pytest.mark.parametrize("frame", EVERY_CHANNEL)
@@ -329,7 +335,7 @@ def test_a_side_is_a_text(value: str) -> None:
 
 
 def test_names_of_the_unknown_are_bounded_in_number() -> None:
-    decoder = Decoder()
+    decoder = codec_for("v2")
     for number in range(1000):
         decoder.decode(f'{{"channel":"c{number}"}}')
     decoder.decode('{"channel":"c0"}')
@@ -340,7 +346,7 @@ def test_names_of_the_unknown_are_bounded_in_number() -> None:
 
 
 def test_names_of_the_unknown_are_printable_and_short() -> None:
-    decoder = Decoder()
+    decoder = codec_for("v2")
     name = "\x1b[31m\u202e" + "x" * 10_000
     for tree in (
         {"channel": name},
@@ -372,7 +378,7 @@ def test_only_the_book_is_a_book() -> None:
 
 
 def test_recorded_frames_of_all_channels(captures: Path) -> None:
-    decoder = Decoder()
+    decoder = codec_for("v2")
     lines = (captures / "v2_control_and_other_channels.jsonl").read_text().splitlines()
     messages = [decoder.decode(line) for line in lines]
     assert [type(message) for message in messages] == [
@@ -394,7 +400,7 @@ def test_recorded_frames_of_all_channels(captures: Path) -> None:
 
 
 def test_data_is_compared_by_content_however_it_was_decoded() -> None:
-    fast, slow = Decoder().decode(BOOK_UPDATE), Decoder().decode(" " + BOOK_UPDATE)
+    fast, slow = codec_for("v2").decode(BOOK_UPDATE), codec_for("v2").decode(" " + BOOK_UPDATE)
     assert type(fast) is not type(slow)
     assert fast == slow
     assert (fast != slow) is False
@@ -402,7 +408,7 @@ def test_data_is_compared_by_content_however_it_was_decoded() -> None:
 
 
 def test_data_may_be_a_key() -> None:
-    assert len({Decoder().decode(BOOK_UPDATE), Decoder().decode(" " + BOOK_UPDATE)}) == 1
+    assert len({codec_for("v2").decode(BOOK_UPDATE), codec_for("v2").decode(" " + BOOK_UPDATE)}) == 1
 
 
 @pytest.mark.parametrize("frame", [TRADE, TICKER, CANDLE])

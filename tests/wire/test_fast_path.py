@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kraken_trio import BookUpdate, ProtocolError
+from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Data, Message
-from kraken_trio.wire.v2 import Decoder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ def frame(entry: str = ENTRY) -> str:
 
 def outcome(text: str | bytes) -> tuple[Message | str, dict[str, int]]:
     """What comes of a frame: the message and what was counted, or that it was refused."""
-    decoder = Decoder()
+    decoder = codec_for("v2")
     try:
         message = decoder.decode(text, epoch=3, received_ns=17)
     except ProtocolError:

@@ -19,13 +19,26 @@ from hypothesis import example, given, settings, strategies as st
 from kraken_trio import ProtocolError
 from kraken_trio._digits import MAX_DIGITS
 from kraken_trio.events import Level
-from kraken_trio.wire.messages import Ack, Data, Empty, Heartbeat, Message, Pong, Refusal, Status, Unknown
-from kraken_trio.wire.v2 import MAX_FRAME_BYTES, Decoder, salvage
+from kraken_trio.settings import MAX_FRAME_BYTES
+from kraken_trio.wire import codec_for
+from kraken_trio.wire.messages import (
+    Ack,
+    Data,
+    Empty,
+    Foreign,
+    Heartbeat,
+    Message,
+    Notice,
+    Pong,
+    Refusal,
+    Status,
+    Unknown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MESSAGES = (Ack, Data, Empty, Heartbeat, Pong, Refusal, Status, Unknown)
+MESSAGES = (Ack, Data, Empty, Foreign, Heartbeat, Notice, Pong, Refusal, Status, Unknown)
 
 FRAMES = (
     (
@@ -97,8 +110,8 @@ def timestamps(value: Any) -> Iterator[datetime]:
 
 def survive(frame: str | bytes) -> Message | None:
     """The message, or None if the frame was refused. Everything else that could happen is a failure."""
-    decoder = Decoder()
-    assert all(part is None or (part.isprintable() and len(part) <= 65) for part in salvage(frame))
+    decoder = codec_for("v2")
+    assert all(part is None or (part.isprintable() and len(part) <= 65) for part in codec_for("v2").guess_topic(frame))
     message, refusal = None, None
     try:
         message = decoder.decode(frame, epoch=3, received_ns=17)
@@ -193,7 +206,7 @@ def test_a_frame_that_is_too_long_is_not_looked_at() -> None:
     assert survive(FRAMES[3] + padding) == survive(FRAMES[3])
     for frame in (FRAMES[3] + padding + " ", (FRAMES[3] + padding + " ").encode(), b"x" * 10_000_000):
         with pytest.raises(ProtocolError, match=f"a frame of {len(frame)} bytes is longer than {MAX_FRAME_BYTES}"):
-            Decoder().decode(frame)
+            codec_for("v2").decode(frame)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +251,7 @@ def test_a_frame_full_of_entries() -> None:
     assert isinstance(message, Data)
     assert len(message.events) == 10_000
     with pytest.raises(ProtocolError, match="at most 20000"):
-        Decoder().decode(FRAMES[4].replace(entry, ",".join([entry] * 20_001)))
+        codec_for("v2").decode(FRAMES[4].replace(entry, ",".join([entry] * 20_001)))
     # One bad one among them refuses the whole frame.
     assert survive(FRAMES[4].replace(entry, ",".join([entry] * 10_000 + ["{}"]))) is None
 
@@ -388,12 +401,12 @@ def test_any_object(tree: dict[str, Any]) -> None:
 @pytest.mark.parametrize("text", ["5", "null", "true", '"channel"', "[]", "1.5"])
 def test_what_is_no_object_is_refused(text: str) -> None:
     with pytest.raises(ProtocolError, match="not an object; the frame begins"):
-        Decoder().decode(text)
+        codec_for("v2").decode(text)
 
 
 def test_the_error_shows_where_the_frame_begins() -> None:
     with pytest.raises(ProtocolError) as caught:
-        Decoder().decode(b'{"channel":"\x1b\xff' + b"x" * 1000)
+        codec_for("v2").decode(b'{"channel":"\x1b\xff' + b"x" * 1000)
     text = str(caught.value)
     assert text.isprintable()
     assert '; the frame begins {"channel":"\\x1b\N{REPLACEMENT CHARACTER}xxx' in text
@@ -401,7 +414,7 @@ def test_the_error_shows_where_the_frame_begins() -> None:
 
 
 def test_damage_is_not_contagious() -> None:
-    decoder = Decoder()
+    decoder = codec_for("v2")
     for frame in FRAMES:
         with pytest.raises(ProtocolError):
             decoder.decode(frame[:-1])
@@ -430,4 +443,4 @@ def test_damage_is_not_contagious() -> None:
     ],
 )
 def test_salvage(frame: str | bytes, about: tuple[str | None, str | None]) -> None:
-    assert salvage(frame) == about
+    assert codec_for("v2").guess_topic(frame) == about

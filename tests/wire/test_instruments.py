@@ -10,8 +10,9 @@ import cattrs
 import pytest
 
 from kraken_trio import Asset, InstrumentUpdate, Pair, ProtocolError
+from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Data
-from kraken_trio.wire.v2 import MAX_ENTRIES, Decoder
+from kraken_trio.wire.v2 import MAX_ENTRIES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ def frame(data: str, kind: str = "snapshot") -> str:
 
 
 def decoded(data: str, kind: str = "snapshot") -> InstrumentUpdate:
-    message = Decoder().decode(frame(data, kind))
+    message = codec_for("v2").decode(frame(data, kind))
     assert isinstance(message, Data)
     (event,) = message.events
     assert isinstance(event, InstrumentUpdate)
@@ -175,7 +176,7 @@ def test_names_are_printable_and_short() -> None:
 
 
 def test_a_whole_recorded_snapshot(captures: Path) -> None:
-    decoder = Decoder()
+    decoder = codec_for("v2")
     message = decoder.decode((captures / "v2_instrument_snapshot_2024.json").read_bytes().strip())
     assert isinstance(message, Data)
     (event,) = message.events

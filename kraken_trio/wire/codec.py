@@ -1,0 +1,72 @@
+"""The seam between a protocol of Kraken's and everything else: frames to messages, requests to frames.
+
+Whatever is above ``wire/`` is given a :class:`Codec`, and knows no protocol. A new protocol is a package beside ``v2``
+and a row in the table here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from kraken_trio.wire import v2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from kraken_trio.requests import Request
+    from kraken_trio.wire.messages import Message, Method
+
+__all__ = ["Codec", "codec_for"]
+
+
+class Codec(Protocol):
+    """One protocol, for one client: it may count and remember, so each session has its own."""
+
+    @property
+    def channels(self) -> Collection[str]:
+        """The channels that can be asked for."""
+        ...
+
+    @property
+    def unknown(self) -> Mapping[str, int]:
+        """How often something was met that this version does not know, by a printable name; bounded."""
+        ...
+
+    @property
+    def snapshots_carry_checksums(self) -> bool:
+        """Whether a book's snapshot has a checksum in this protocol, so that one without is malformed."""
+        ...
+
+    def decode(self, frame: str | bytes, epoch: int = 0, received_ns: int = 0) -> Message:
+        """The message of one frame. Raises :class:`~kraken_trio.ProtocolError`, and nothing else, for any bytes.
+
+        ``epoch`` and ``received_ns`` are put into the events.
+        """
+        ...
+
+    def request(self, method: Method, asked: Sequence[Request], req_id: int) -> str:
+        """One frame that subscribes or unsubscribes ``asked``: equal in channel and variant, differing in symbol."""
+        ...
+
+    def ping(self, req_id: int) -> str:
+        """A frame that asks for a :class:`~kraken_trio.wire.messages.Pong`."""
+        ...
+
+    def guess_topic(self, frame: str | bytes) -> tuple[str | None, str | None]:
+        """The channel and symbol that a frame which could not be decoded seems to be about; None for what is unclear.
+
+        It guesses, from the frame's beginning, and is right for a frame that was damaged elsewhere.
+        """
+        ...
+
+
+_CODECS: Final[Mapping[str, Callable[[], Codec]]] = {"v2": v2.Decoder}
+
+
+def codec_for(protocol: str) -> Codec:
+    """A new codec for the protocol of this name. Raises :class:`ValueError` if there is none."""
+    make = _CODECS.get(protocol)
+    if make is None:
+        msg = f"{protocol!r} is no protocol of this version: choose one of {', '.join(map(repr, _CODECS))}"
+        raise ValueError(msg)
+    return make()
