@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import random
-import sys
 import time
 from contextlib import asynccontextmanager
 from copy import copy
 from typing import TYPE_CHECKING, get_args
 
-import trio
-
-from kraken_trio import budget
 from kraken_trio._address import parse_address
 from kraken_trio._nursery import open_hidden_nursery
-from kraken_trio.budget_file import BudgetFile
+from kraken_trio.admission.default import default_admission
 from kraken_trio.endpoint import PUBLIC_V2, Endpoint
 from kraken_trio.errors import SubscriptionRejected
 from kraken_trio.requests import Request, Trades
@@ -30,6 +26,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
 
+    from kraken_trio.admission import Admission
     from kraken_trio.events import ConnectionState
     from kraken_trio.session import ClientStatistics
     from kraken_trio.transport import Connect
@@ -162,6 +159,7 @@ async def open_client(
     settings: Settings = _DEFAULTS,
     ssl_context: ssl.SSLContext | None = None,
     transport: TransportName | Connect = "auto",
+    admission: Admission | None = None,
     budget_file: str | os.PathLike[str] | None = None,
 ) -> AsyncIterator[Client]:
     """Connect to the exchange for the time of a block, and stay connected.
@@ -181,11 +179,16 @@ async def open_client(
     takes the fast one if it is installed. It may also be a :class:`kraken_trio.transport.Connect` of your own.
 
     All clients of the process together make at most 120 connection attempts in any 600 s
-    (``settings.connect_budget``); who has to wait for longer than ``settings.connect_timeout`` for the first one gets a
-    :class:`~kraken_trio.ConnectError` that says how long. With ``budget_file``, all processes of this host that name
-    the same file count together as well. It is made if it is not there; while it cannot be used, nobody connects.
+    (``settings.connect_budget`` lowers the number). A client that would have to wait for longer than
+    ``settings.connect_timeout`` for its first attempt raises :class:`~kraken_trio.ConnectError`, which says for how
+    long. With ``budget_file``, all processes of this host that name the same file count together as well; it is made
+    if it is not there, and while it cannot be used, nobody connects. Addresses of the loopback interface are exempt
+    unless ``budget_file`` is given. ``admission`` replaces all of this: see :class:`kraken_trio.admission.Admission`.
     """
     endpoint = Endpoint(endpoint) if isinstance(endpoint, str) else endpoint
+    if admission is not None and budget_file is not None:
+        msg = "open_client takes an admission or a budget_file, not both"
+        raise TypeError(msg)
     if isinstance(transport, str):
         # What is wrong with these is said here, whatever the settings.
         check_tls(parse_address(endpoint.url), ssl_context)
@@ -196,16 +199,9 @@ async def open_client(
         connect=choose(transport),
         wall_ns=time.time_ns,
         jitter=random.random,
-        budgets=None if is_time_virtual() else budget.PROCESS,
-        budget_file=None if budget_file is None else BudgetFile(budget_file),
+        admission=default_admission(endpoint.url, budget_file) if admission is None else admission,
     ) as client:
         yield client
-
-
-def is_time_virtual() -> bool:
-    """Does this run of Trio have a clock for tests? Its hours are no hours for the process's budget."""
-    testing = sys.modules.get("trio.testing")
-    return testing is not None and isinstance(trio.lowlevel.current_clock(), testing.MockClock)
 
 
 @asynccontextmanager
@@ -217,16 +213,11 @@ async def open_with(
     connect: Connect,
     wall_ns: Callable[[], int],
     jitter: Callable[[], float],
-    budgets: budget.Budgets | None = None,
-    budget_file: BudgetFile | None = None,
+    admission: Admission,
 ) -> AsyncIterator[Client]:
-    """:func:`open_client` with everything that is not deterministic as a parameter.
-
-    Without ``budgets`` the client has its own, on the clock of this run of Trio.
-    """
+    """:func:`open_client` with everything that is not deterministic as a parameter."""
     endpoint = Endpoint(endpoint) if isinstance(endpoint, str) else endpoint
     session = Session(settings, jitter)
-    budgets = budgets or budget.Budgets(trio.current_time)
     actor = Actor(
         endpoint,
         session=session,
@@ -234,7 +225,7 @@ async def open_with(
         connect=connect,
         ssl_context=ssl_context,
         wall_ns=wall_ns,
-        admission=budget.Admission(endpoint.url, settings.connect_budget, budgets, budget_file),
+        admission=admission,
     )
     async with open_hidden_nursery() as nursery:
         await nursery.start(actor.run, nursery)

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase, settings
 
-from kraken_trio import budget
-
 # Wall-clock deadlines fail on a busy machine and say nothing about the code.
 settings.register_profile("dev", max_examples=50, deadline=None)
 # In CI the same commit gives the same result: the examples follow from the test's own code.
@@ -34,9 +32,3 @@ def captures() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the recordings are not here: there is no folder {folder} (set KRAKEN_TRIO_CAPTURES)")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def clients_do_not_share_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attempts of one test do not count in another one, and in virtual time they are counted in virtual time."""
-    monkeypatch.setattr(budget, "PROCESS", None)

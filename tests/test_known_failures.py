@@ -83,7 +83,7 @@ KRAKEN: Final[dict[str, tuple[str, ...]]] = {
         "client/test_promises.py::test_an_exchange_that_says_429",
         "client/test_recovery.py::test_retry_after_is_respected",
         "client/test_reconnecting.py::test_after_a_refusal_the_client_stays_away_for_long",
-        "client/test_budget.py::test_40_clients_that_cannot_connect_stay_within_one_budget_for_an_hour",
+        "admission/test_clients.py::test_40_clients_that_cannot_connect_stay_within_one_budget_for_an_hour",
     ),
     "an invalid session": ("client/test_incidents.py::test_an_invalid_session_is_not_asked_for_in_a_loop",),
     "maintenance": (
@@ -222,10 +222,10 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
     "HTTP 5xx": ("client/test_reconnecting.py::test_after_a_refusal_the_client_stays_away_for_long",),
     "`Retry-After`": ("client/test_recovery.py::test_retry_after_is_respected",),
     "all clients of the process (or host) have made 120 attempts within 600 s": (
-        "client/test_budget.py::test_40_clients_that_cannot_connect_stay_within_one_budget_for_an_hour",
-        "client/test_budget.py::test_a_client_whose_budget_is_spent_waits_visibly_and_goes_on",
-        "client/test_budget.py::test_the_first_connection_raises_if_its_turn_comes_late",
-        "client/test_budget.py::test_a_file_that_is_full_keeps_the_client_away",
+        "admission/test_clients.py::test_40_clients_that_cannot_connect_stay_within_one_budget_for_an_hour",
+        "admission/test_clients.py::test_a_client_whose_budget_is_spent_waits_visibly_and_goes_on",
+        "admission/test_clients.py::test_the_first_connection_raises_if_its_turn_comes_late",
+        "admission/test_clients.py::test_a_file_that_is_full_keeps_the_client_away",
     ),
     "the exchange accepts and drops at once, over and over": (
         "client/test_recovery.py::test_an_exchange_that_accepts_and_drops_is_not_hammered",

@@ -39,13 +39,12 @@ ALLOWED: dict[str, dict[str, str]] = {
     "client.py": {
         "time.time_ns": "the wall clock of open_client; open_with takes another",
         "random.random": "the jitter of open_client; open_with takes another",
-        TRIO_TIME: "the budget of a client that shares none",
     },
-    "budget.py": {
-        "time.monotonic": "the budget of the process; open_with takes another",
+    "admission/process.py": {
+        "time.monotonic": "the budget of the process; open_client takes another admission",
         "threading.Lock": "the budget is that of all threads",
     },
-    "budget_file.py": {
+    "admission/host.py": {
         "time.*": "the budget of the host, which processes share",
         "trio.to_thread.run_sync": "a file that may be locked",
     },

@@ -19,7 +19,7 @@ import attrs
 import trio
 
 from kraken_trio._nursery import open_hidden_nursery
-from kraken_trio.budget import Wait
+from kraken_trio.admission import Wait
 from kraken_trio.errors import ConnectError
 from kraken_trio.events import Cause, ConnectionState, StateChange
 from kraken_trio.runtime.feed import Feed, Overflow
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Sequence
 
-    from kraken_trio.budget import Admission
+    from kraken_trio.admission import Admission
     from kraken_trio.endpoint import Endpoint
     from kraken_trio.requests import Request
     from kraken_trio.session import Effects, Session
@@ -131,7 +131,7 @@ class Actor:
         wait: Wait | None = None
         told: set[str] = set()
         with trio.move_on_at(deadline):
-            while (wait := await self._admission.take()) is not None:
+            while (wait := await self._admission.take(self._settings.connect_budget)) is not None:
                 if wait.why not in told:
                     told.add(wait.why)
                     why = f"the next attempt to connect has to wait for {wait.seconds:.0f} s or longer: {wait.why}"
@@ -142,7 +142,7 @@ class Actor:
             else:
                 return
         if wait is None:
-            wait = Wait(self._settings.connect_timeout, "the budget file does not answer")
+            wait = Wait(self._settings.connect_timeout, "the connect budget has not answered yet")
         msg = f"no attempt was made to connect to {self.name}: {wait.why}; try again in {wait.seconds:.0f} s"
         raise ConnectError(msg, retry_after=wait.seconds)
 

@@ -68,7 +68,7 @@ class Line:
 class InMemoryExchange:
     """:class:`ExchangeCore` with lists for sockets."""
 
-    url = "ws://exchange.test/v2"
+    url = "ws://localhost/v2"  # a loopback address: the process's budget is not for it
 
     def __init__(self) -> None:
         market = Market(DEFAULT_MARKETS, seed=7, rate=20.0)

@@ -16,6 +16,7 @@ import trio
 import trio.testing
 
 import kraken_trio as kt
+from kraken_trio.admission.default import EXEMPT
 from kraken_trio.client import open_with
 from kraken_trio.testing.exchange.core import ExchangeCore
 from kraken_trio.testing.exchange.market import DEFAULT_MARKETS, Market, MarketSpec
@@ -377,6 +378,7 @@ async def test_a_clock_on_the_wall_that_jumps_moves_nothing_but_what_it_stamps(
             connect=exchange.connect,
             wall_ns=lambda: next(wall),
             jitter=lambda: 0.5,
+            admission=EXEMPT,
         ) as client,
         client.subscribe(kt.Book("BTC/USD"), capacity=100_000) as feed,
     ):

@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 import kraken_trio as kt
+from kraken_trio.admission.default import EXEMPT
 from kraken_trio.client import open_with
 from kraken_trio.runtime.feed import make_feed
 from kraken_trio.testing.faults import CorruptChecksum, Drop, DropHow, IgnoreRequests
@@ -98,6 +99,7 @@ async def test_a_keyboard_interrupt_within_the_actor_comes_out_as_it_is(
             connect=exchange.connect,
             wall_ns=wall_ns,
             jitter=lambda: 0.5,
+            admission=EXEMPT,
         ):
             await trio.sleep_forever()
 

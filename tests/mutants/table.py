@@ -465,11 +465,11 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
     ),
     TextMutant(
         "connect without a budget",
-        "session/budget.py",
+        "admission/window.py",
         "        if self.ready_at(now, limit) > now:",
         "        if False:",
         "Kraken bans the address",
-        ("tests/session/test_budget.py", "tests/client/test_budget.py"),
+        ("tests/admission/test_window.py", "tests/admission/test_clients.py"),
     ),
     TextMutant(
         "hurry while the exchange rests",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import kraken_trio as kt
+from kraken_trio.admission.window import SlidingWindow
 from kraken_trio.book import OrderBook
 from kraken_trio.runtime.feed import Feed
-from kraken_trio.session.budget import ConnectBudget
 from kraken_trio.session.registry import Registry
 from kraken_trio.session.subscription import Step
 from kraken_trio.session.timing import Backoff, ListeningClock, Pacer
@@ -83,8 +83,8 @@ def one_wish_is_forgotten(patch: Patch) -> None:
 
 def reconnecting_does_not_slow_down(patch: Patch) -> None:
     patch.setattr(Backoff, "next_delay", lambda *_: 0.5)
-    patch.setattr(ConnectBudget, "take", lambda *_: True)
-    patch.setattr(ConnectBudget, "ready_at", lambda _self, now, _limit: now)
+    patch.setattr(SlidingWindow, "take", lambda *_: True)
+    patch.setattr(SlidingWindow, "ready_at", lambda _self, now, _limit: now)
 
 
 def requests_are_not_paced(patch: Patch) -> None:

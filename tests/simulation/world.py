@@ -13,6 +13,7 @@ import attrs
 import trio
 
 import kraken_trio as kt
+from kraken_trio.admission import ConnectBudget
 from kraken_trio.client import open_with
 from kraken_trio.testing import open_exchange
 from kraken_trio.testing.faults import Drop, DropHow, RefuseConnect, SetStatus
@@ -269,6 +270,7 @@ class World:
                     connect=self.connecting(epochs),
                     wall_ns=wall_ns,
                     jitter=self.jitter.random,
+                    admission=ConnectBudget(trio.current_time),
                 ) as client:
                     self.client = client
                     try:

@@ -318,7 +318,7 @@ async def open_exchange(
     ``network``
         Listen there and not on a real socket: see :class:`~kraken_trio.testing.Network`.
     ``host``, ``port``
-        Where to listen: on the loopback, at a free port; in a network of memory, at ``exchange.test``, at the usual
+        Where to listen: on the loopback, at a free port; in a network of memory, at ``localhost``, at the usual
         port.
     ``journal_limit``
         Data frames kept per connection in :attr:`Exchange.journal`; None keeps all, 0 none.
@@ -353,7 +353,7 @@ async def open_exchange(
         port = listeners[0].socket.getsockname()[1]
     else:
         await trio.lowlevel.checkpoint()
-    host = host or ("127.0.0.1" if network is None else "exchange.test")
+    host = host or ("127.0.0.1" if network is None else "localhost")
     url = f"{scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}/v2"
     async with open_hidden_nursery() as nursery:
         if network is None:

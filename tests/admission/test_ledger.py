@@ -1,79 +1,18 @@
-"""The connect budget: never one attempt too many, whatever clocks and file do; and never waiting for nothing."""
+"""The host's ledger: never one attempt too many, whatever clocks and file do; and no wait that is not needed."""
 
 from __future__ import annotations
 
 import itertools
-from fractions import Fraction
-from math import inf, nextafter
 
 import pytest
-from hypothesis import example, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kraken_trio.session.budget import ConnectBudget, HostLedger
-from kraken_trio.settings import CONNECT_WINDOW, MAX_CONNECT_BUDGET
+from kraken_trio.admission.ledger import HostLedger
+from kraken_trio.settings import CONNECT_WINDOW
 
 SECOND = 1_000_000_000  # in nanoseconds
 WINDOW = round(CONNECT_WINDOW * SECOND)
-
-
-def test_the_numbers_are_krakens() -> None:
-    assert (MAX_CONNECT_BUDGET, CONNECT_WINDOW) == (120, 600.0)
-
-
-# ConnectBudget
-
-
-def test_120_attempts_at_once_and_the_next_one_after_ten_minutes() -> None:
-    budget = ConnectBudget()
-    assert budget.over_at == -inf
-    assert all(budget.take(5.0) for _ in range(120))
-    assert budget.ready_at(5.0) == budget.over_at == nextafter(605.0, inf)
-    assert not budget.take(605.0)  # both ends of the window count
-    assert budget.take(nextafter(605.0, inf))
-    assert [budget.take(606.0) for _ in range(120)] == [True] * 119 + [False]
-
-
-def test_a_lower_limit_leaves_the_rest_to_others() -> None:
-    budget = ConnectBudget()
-    assert [budget.take(0.0, 3) for _ in range(4)] == [True, True, True, False]
-    assert [budget.take(1.0) for _ in range(118)] == [True] * 117 + [False]
-    assert budget.ready_at(2.0, 3) == nextafter(601.0, inf)
-    assert budget.ready_at(2.0, 120) == budget.ready_at(2.0, 10**9) == nextafter(600.0, inf)
-
-
-@given(
-    st.integers(1, 5),
-    st.floats(1e-3, 1e4),
-    st.floats(0, 1e6),
-    st.lists(st.tuples(st.floats(0, 1e4) | st.just(None), st.integers(1, 7)), max_size=60),
-)
-@example(2, 600.0, 0.1, [(None, 5)] * 40)
-def test_no_window_ever_holds_more(
-    attempts: int, window: float, now: float, steps: list[tuple[float | None, int]]
-) -> None:
-    """Exactly: as real numbers, not as floats. (None: wait as long as the budget says.)"""
-    budget = ConnectBudget(attempts, window)
-    taken: list[tuple[float, int]] = []
-    for gap, limit in steps:
-        ready = budget.ready_at(now, limit)
-        assert now <= ready <= max(now, nextafter(now + window, inf))
-        if gap is None:
-            if ready > now:
-                assert not budget.take(nextafter(ready, -inf), limit)  # not any sooner
-            now = ready
-            assert budget.take(now, limit)
-            taken.append((now, limit))
-        else:
-            now += gap
-            if budget.take(now, limit):
-                taken.append((now, limit))
-    for last, (at, limit) in enumerate(taken):
-        begins = Fraction(at) - Fraction(window)
-        assert sum(Fraction(earlier) >= begins for earlier, _ in taken[: last + 1]) <= min(limit, attempts)
-
-
-# HostLedger
 
 
 class Host:
@@ -193,13 +132,18 @@ class HostAgainstTheRealTime(RuleBasedStateMachine):
         if self.is_disturbed:  # what makes no sense is of now, which is when it is looked at
             self.is_disturbed = False
             self.calm_since = self.host.time
+        ledger = self.host.ledger()
         for _ in range(times):
-            if not self.host.take(limit):
+            wait = ledger.wait(limit)
+            assert ledger.take(limit) == (wait == 0)
+            if wait:
+                assert wait <= CONNECT_WINDOW + 1e-8
                 is_calm = self.host.time - self.calm_since > WINDOW
                 is_free = sum(at >= self.host.time - WINDOW for at, _ in self.taken) < limit
                 assert not (is_calm and is_free), "it waits for nothing"
                 break
             self.taken.append((self.host.time, limit))
+        self.host.data = ledger.to_bytes()
 
     @rule(seconds=st.sampled_from([0.0, 1e-9, 1.0, 300.0, 599.999999999, 600.0, 600.000000001, 5000.0]))
     def wait(self, seconds: float) -> None:
@@ -246,6 +190,32 @@ def test_any_bytes_are_a_ledger_or_refused(data: bytes) -> None:
     again = HostLedger(ledger.to_bytes(), wall=10**18, monotonic=10**12)
     assert again.wait() == ledger.wait()
     assert again.to_bytes() == ledger.to_bytes()
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.sampled_from([1, 200, 400, 600])), max_size=6),
+    st.integers(0, HostLedger.SIZE),
+    st.sampled_from([0, 1, 250, 600]),
+)
+def test_a_write_that_is_cut_short_loses_no_attempt(history: list[tuple[int, int]], cut: int, pause: int) -> None:
+    host = Host()
+    taken: list[int] = []
+    for attempts, seconds in history:
+        ledger = host.ledger()
+        taken += [host.time for _ in range(attempts) if ledger.take()]
+        host.data = ledger.to_bytes()
+        host.time += seconds * SECOND
+    ledger = host.ledger()
+    ledger.take()  # an attempt that is not made, for its writer dies
+    host.data = ledger.to_bytes()[:cut] + host.data[cut:]
+    ledger = host.ledger()
+    host.data = ledger.to_bytes()
+    host.time += pause * SECOND
+    ledger = host.ledger()
+    left = sum(ledger.take() for _ in range(130))
+    assert left <= 120 - sum(at >= host.time - WINDOW for at in taken)
+    host.time += WINDOW + 1
+    assert host.ledger().wait() == 0
 
 
 def test_every_process_sees_what_the_others_wrote() -> None:

@@ -1,0 +1,69 @@
+"""What admits a client's attempts, if its program says nothing else."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Final
+
+from kraken_trio._address import parse_address
+from kraken_trio.admission.process import PROCESS, ConnectBudget
+from kraken_trio.errors import ConnectError
+
+if TYPE_CHECKING:
+    import os
+
+    from kraken_trio.admission.host import HostBudget
+    from kraken_trio.admission.seam import Admission, Wait
+
+__all__ = ["EXEMPT", "HostAndProcess", "default_admission", "is_loopback"]
+
+_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1"))
+
+
+class _Exempt:
+    """Every attempt may be made."""
+
+    async def take(self, _limit: int, /) -> None: ...
+
+
+EXEMPT: Final = _Exempt()
+"""For servers on this machine."""
+
+
+class HostAndProcess:
+    """Both the host's budget and the process's must admit an attempt; one that waits takes from neither."""
+
+    def __init__(self, host: HostBudget, process: ConnectBudget) -> None:
+        self._host = host
+        self._process = process
+
+    async def take(self, limit: int, /) -> Wait | None:
+        """See :meth:`Admission.take`."""
+        # The file is written only when the process has an attempt left. The process counts last, so that its time is
+        # that of the attempt, however long the file took.
+        return self._process.peek(limit) or await self._host.take(limit) or self._process.take_nowait(limit)
+
+
+def default_admission(url: str, budget_file: str | os.PathLike[str] | None) -> Admission:
+    """The budget of the process, and of the host if a file is named; none for a loopback address without a file."""
+    if budget_file is not None:
+        # Only who names a file needs filelock, whose import takes a tenth of this package's.
+        from kraken_trio.admission.host import HostBudget  # noqa: PLC0415
+
+        return HostAndProcess(HostBudget(budget_file), PROCESS)
+    return EXEMPT if is_loopback(url) else PROCESS
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL plainly means this machine: ``localhost``, a name below it, 127.0.0.0/8 or ::1."""
+    try:
+        host = parse_address(url).host.rstrip(".").lower()
+    except ConnectError:  # a program's own transport may understand it
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in _LOOPBACK)

@@ -1,0 +1,123 @@
+"""The budget of a host: a file in which processes count their connection attempts together.
+
+What is in the file, and what it allows, is decided by :class:`~kraken_trio.admission.ledger.HostLedger`. Here it is
+read and written, in a worker thread, under a lock of the operating system on a second file beside it,
+``<file>.lock``. The lock goes when its holder does, even by ``kill -9``. Whatever goes wrong means waiting, never an
+attempt that was not counted.
+
+It is for the processes of one host, and a file system of that host. What is written survives the processes, but is not
+forced to the disk: after a power failure the last attempts may be forgotten.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import trio
+from filelock import FileLock, Timeout
+
+from kraken_trio.admission.ledger import HostLedger
+from kraken_trio.admission.seam import Wait, too_many
+from kraken_trio.errors import printable
+from kraken_trio.settings import MAX_CONNECT_BUDGET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from io import FileIO
+
+__all__ = ["HostBudget"]
+
+LOCK_PATIENCE: Final = 1.0
+"""Seconds to wait for the lock at a time. Nobody needs it for longer than milliseconds, unless it is stopped."""
+LOCK_POLL: Final = 0.01
+"""Seconds between two attempts to get it: an unlimited wait for a lock could not be abandoned."""
+ANSWER_PATIENCE: Final = 5.0
+"""Seconds to wait for the file system, which may be one on a network that is gone."""
+TRY_AGAIN: Final = 5.0
+"""Seconds until a file that cannot be used is looked at again: it may have been repaired."""
+
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+
+
+class HostBudget:
+    """An :class:`~kraken_trio.admission.Admission` of at most 120 attempts in any 600 s for all that name the file.
+
+    The clocks give nanoseconds.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        lock_patience: float = LOCK_PATIENCE,
+    ) -> None:
+        self._path = Path(path).absolute()  # as it is meant now, whatever the working directory is later
+        self._name = printable(self._path)
+        self._wall_ns = wall_ns
+        self._monotonic_ns = monotonic_ns
+        self._lock_patience = lock_patience
+        self._one_thread = trio.CapacityLimiter(1)  # not more for a file system that never answers
+
+    async def take(self, limit: int = MAX_CONNECT_BUDGET, /) -> Wait | None:
+        """See :meth:`Admission.take`. Cancelling does not wait for the file."""
+        with trio.move_on_after(ANSWER_PATIENCE):
+            return await trio.to_thread.run_sync(self.take_now, limit, abandon_on_cancel=True, limiter=self._one_thread)
+        return Wait(TRY_AGAIN, f"the budget file {self._name} does not answer")
+
+    def take_now(self, limit: int = MAX_CONNECT_BUDGET) -> Wait | None:
+        """The same, in a worker thread."""
+        try:
+            path = os.path.realpath(self._path)  # one file has one lock, whatever it is called
+            mode = _permissions(path)
+            with FileLock(  # not the soft kind, which would outlive a holder that is killed
+                f"{path}.lock", self._lock_patience, mode, poll_interval=LOCK_POLL, fallback_to_soft=False
+            ):
+                wait = self._count(path, limit)
+        except Timeout:
+            return Wait(LOCK_PATIENCE, f"another process holds the lock of the budget file {self._name}")
+        except OSError as error:
+            return self._unusable(error.strerror or str(error))
+        except ValueError as error:
+            return self._unusable(f"{error}; name another, or delete it")
+        return Wait(wait, too_many(limit, f"the processes that share the budget file {self._name}")) if wait else None
+
+    def _unusable(self, why: str) -> Wait:
+        return Wait(TRY_AGAIN, f"the budget file {self._name} cannot be used: {printable(why)}")
+
+    def _count(self, path: str, limit: int) -> float:
+        """Make an attempt: 0, and it counts as made; or how many seconds to wait."""
+        with _open(path) as file:
+            data = file.read(HostLedger.SIZE)
+            ledger = HostLedger(data, wall=self._wall_ns(), monotonic=self._monotonic_ns())
+            wait = ledger.wait(limit)
+            ledger.take(limit)
+            fresh = ledger.to_bytes()
+            if fresh != data:  # attempts that are over are forgotten, damaged lines have a time from now on
+                file.seek(0)
+                # In place: the file keeps its owner and its permissions, and may be in a folder of somebody else. A
+                # write that is cut short loses no attempt; see HostLedger.
+                if file.write(fresh) != len(fresh):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return wait
+
+
+def _open(path: str) -> FileIO:
+    """Open the file; it is made if it is not there."""
+    return os.fdopen(os.open(path, _FLAGS, 0o666), "r+b", buffering=0)  # unbuffered: one write is one write
+
+
+def _permissions(path: str) -> int:
+    """The lock's: who may write the file may lock it. Raises if this process may not, before it makes a lock."""
+    with _open(path) as file:
+        mode = os.fstat(file.fileno()).st_mode
+    if not stat.S_ISREG(mode):
+        msg = "it is no regular file"
+        raise ValueError(msg)
+    return (stat.S_IMODE(mode) & 0o666) | 0o600
