@@ -175,7 +175,7 @@ def attrs_signature(cls: type) -> str:
 
 DATA = {
     "kraken_trio.PUBLIC_V2": "kraken_trio.endpoint",
-    "kraken_trio.testing.DEFAULT_MARKETS": "kraken_trio.testing.exchange.market",
+    "kraken_trio.testing.DEFAULT_MARKETS": "kraken_trio.testing.exchange.market_spec",
 }
 """Public data, and the module that defines and describes it."""
 

@@ -61,6 +61,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "select.*": "may the terminal be written to?",
         "trio.to_thread.run_sync": "writing to a terminal that may block",
     },
+    "testing/exchange/shell.py": {TRIO_TIME: "it tells the core what time it is"},
     "testing/exchange/server.py": {
         "time.time_ns": "when open_exchange is given no epoch_ns",
         TRIO_TIME: "it tells the core what time it is",

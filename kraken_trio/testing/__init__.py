@@ -19,9 +19,10 @@ The map, from the bottom up:
 * :mod:`~kraken_trio.testing.strategies`: Hypothesis strategies; to be imported by name, needs ``kraken-trio[testing]``
 """
 
-from kraken_trio.testing.exchange.actions import ConnectionJournal, ReceivedRequest, Subscribed, Withheld
 from kraken_trio.testing.exchange.core import ExchangeCore
-from kraken_trio.testing.exchange.market import DEFAULT_MARKETS, Market, MarketSpec
+from kraken_trio.testing.exchange.journal import ConnectionJournal, ReceivedRequest, Subscribed, Withheld
+from kraken_trio.testing.exchange.market import Market
+from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
 from kraken_trio.testing.exchange.recording import Recording, read_frames
 from kraken_trio.testing.exchange.server import Exchange, ExchangeStatistics, open_exchange
 from kraken_trio.testing.faults import (
@@ -42,16 +43,21 @@ from kraken_trio.testing.faults import (
     DropConnect,
     DropHow,
     DuplicateAck,
+    EndSubscription,
     Fault,
     Freeze,
     HalfOpen,
     HangConnect,
     HangDial,
     IgnoreRequests,
+    Irregularity,
+    IrregularSnapshot,
     LateUpdates,
     LinkFault,
     Mute,
     NetworkFault,
+    OmitChecksum,
+    OmitSnapshot,
     Outage,
     Raw,
     RawKind,
@@ -64,9 +70,11 @@ from kraken_trio.testing.faults import (
     SetStatus,
     Shape,
     SkipUpdate,
+    SpeakV1,
     Split,
     Stall,
     StopHeartbeats,
+    StopPushing,
     Tear,
     Throttle,
     UnknownChannel,
@@ -101,6 +109,7 @@ __all__ = [
     "DropConnect",
     "DropHow",
     "DuplicateAck",
+    "EndSubscription",
     "Exchange",
     "ExchangeCore",
     "ExchangeStatistics",
@@ -110,6 +119,8 @@ __all__ = [
     "HangConnect",
     "HangDial",
     "IgnoreRequests",
+    "IrregularSnapshot",
+    "Irregularity",
     "LateUpdates",
     "Link",
     "LinkFault",
@@ -119,6 +130,8 @@ __all__ = [
     "Mute",
     "Network",
     "NetworkFault",
+    "OmitChecksum",
+    "OmitSnapshot",
     "Outage",
     "Proxy",
     "Raw",
@@ -135,9 +148,11 @@ __all__ = [
     "SetStatus",
     "Shape",
     "SkipUpdate",
+    "SpeakV1",
     "Split",
     "Stall",
     "StopHeartbeats",
+    "StopPushing",
     "Subscribed",
     "Tear",
     "Throttle",

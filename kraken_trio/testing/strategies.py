@@ -22,7 +22,8 @@ except ImportError as _error:  # pragma: no cover
 from kraken_trio.events import BookSnapshot, BookUpdate, Level
 from kraken_trio.requests import DEPTHS, INTERVALS
 from kraken_trio.testing.exchange import frames as text
-from kraken_trio.testing.exchange.market import MarketSpec, SymbolMarket
+from kraken_trio.testing.exchange.market import SymbolMarket
+from kraken_trio.testing.exchange.market_spec import MarketSpec
 from kraken_trio.testing.exchange.server_book import ASK, BID, DepthChange, ServerBook, scaled_text
 from kraken_trio.testing.faults import Scheduled, exchange as f, network as n
 from kraken_trio.testing.reference_book import ReferenceBook
@@ -193,7 +194,7 @@ def valid_frames(draw: DrawFn) -> str:
         window = market.step(start_ns).book.windows.get(depth, window)
     kind = draw(st.sampled_from(["snapshot", "update"]))
     req_id = draw(st.none() | st.integers(0, 2**64 - 1))
-    times = {"in_ns": start_ns, "out_ns": start_ns + draw(st.integers(0, 10**9))}
+    times: Any = {"in_ns": start_ns, "out_ns": start_ns + draw(st.integers(0, 10**9))}
     top = DepthChange(tuple(market.book.bids.top(depth)), tuple(market.book.asks.top(depth)))
     interval = draw(st.sampled_from(INTERVALS))
     choices: list[Any] = [

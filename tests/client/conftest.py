@@ -16,7 +16,8 @@ import trio
 import kraken_trio as kt
 from kraken_trio.testing.exchange.actions import End, Send, SendRaw
 from kraken_trio.testing.exchange.core import ExchangeCore
-from kraken_trio.testing.exchange.market import DEFAULT_MARKETS, Market
+from kraken_trio.testing.exchange.market import Market
+from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS
 from kraken_trio.testing.faults import DropConnect, RefuseConnect
 from kraken_trio.transport import ConnectionLost, Limits
 

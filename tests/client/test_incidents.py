@@ -19,7 +19,8 @@ import kraken_trio as kt
 from kraken_trio.admission.default import EXEMPT
 from kraken_trio.client import open_with
 from kraken_trio.testing.exchange.core import ExchangeCore
-from kraken_trio.testing.exchange.market import DEFAULT_MARKETS, Market, MarketSpec
+from kraken_trio.testing.exchange.market import Market
+from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
 from kraken_trio.testing.faults import (
     CorruptChecksum,
     CorruptLevel,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 import kraken_trio as kt
-from kraken_trio.testing.exchange.market import MarketSpec
+from kraken_trio.testing.exchange.market_spec import MarketSpec
 from kraken_trio.testing.faults import exchange as f, network as n
 from kraken_trio.testing.faults.network import Conditions, Direction
 
@@ -108,6 +108,7 @@ NONSENSE = (
 WORSE = (b"\xff\xfe", b"\x00" * 40, b"\x82\x03abc", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x8a\x00", b"\x89\x04ping")
 LATER = ("Exceeded msg rate", "Exceeded msg rate", "EGeneral:Internal error", "EService:Unavailable")
 FINAL = "Currency pair not supported"
+SHAPES = (f.Shape.WITH_SYMBOL, f.Shape.WITHOUT_SYMBOL, f.Shape.BARE)
 
 
 NOTICED = {BTC: ("book", "trade", "ticker"), ETH: ("book", "trade", "ohlc"), GST: ("book",)}
@@ -147,7 +148,7 @@ EXCHANGE_FAULTS: tuple[_Draw, ...] = (
     lambda _r, _: f.UnknownChannel(),
     lambda r, _: f.UnknownField(times=_times(r)),
     lambda r, _: f.SetStatus(system=r.choice(("online", "maintenance", "cancel_only", "post_only", "limit_only"))),
-    lambda r, _: f.Refuse(error=r.choice(LATER), shape=r.choice(list(f.Shape)), times=_times(r)),
+    lambda r, _: f.Refuse(error=r.choice(LATER), shape=r.choice(SHAPES), times=_times(r)),
     lambda r, _: f.RefuseConnect(
         status=r.choice((429, 403, 500, 502, 503)),
         retry_after=r.choice((None, None, 1, 20)),

@@ -40,7 +40,7 @@ async def tcp_to(exchange: Exchange) -> Any:
 
 async def test_a_client_keeps_every_book_through_thousands_of_updates(connect: Any) -> None:
     async with open_exchange(rate=0, seed=1) as exchange, connect(exchange) as client:
-        depths = dict(zip(exchange.symbols, (10, 25, 100, 500, 1000, 10, 10), strict=True))
+        depths = dict(zip(exchange.symbols, (10, 25, 100, 500, 1000, 10, 10, 10), strict=True))
         books = {symbol: ReferenceBook(depth) for symbol, depth in depths.items()}
         for symbol, depth in depths.items():
             await client.subscribe(symbol=[symbol], depth=depth)
@@ -84,7 +84,7 @@ async def test_what_the_exchange_knows_of_its_clients(connect: Any) -> None:
                 await client.receive_data()
             assert len(exchange.journal[0].sent) == sent + 1
             assert exchange.statistics().market_updates == 200
-            assert repr(exchange) == f"<Exchange {exchange.url} connections=1 symbols=7>"
+            assert repr(exchange) == f"<Exchange {exchange.url} connections=1 symbols=8>"
         await exchange.wait_until(lambda it: it.connections == 0)
         assert exchange.subscriptions == {}
         assert exchange.connects == 1
@@ -245,12 +245,23 @@ async def test_an_upgrade_can_be_refused(connect: Any, rejected: Any, status: in
         assert exchange.statistics().refused_connects == 1
 
 
-async def test_only_v2_is_served(connect: Any, rejected: Any) -> None:
+@pytest.mark.parametrize("path", ["/v1", "/v2/", "/v22", "/private"])
+async def test_other_paths_are_not_served(connect: Any, rejected: Any, path: str) -> None:
     async with open_exchange() as exchange:
         with pytest.raises(rejected) as caught:
-            async with connect(exchange, path="/"):
+            async with connect(exchange, path=path):
                 pass
         assert caught.value.status == 404
+
+
+async def test_the_older_protocol_greets_at_its_path(connect: Any) -> None:
+    async with open_exchange() as exchange, connect(exchange, path="/") as client:
+        greeting = json.loads(await client.receive())
+        assert greeting.pop("connectionID") > 2**62
+        assert greeting == {"event": "systemStatus", "status": "online", "version": "1.9.0"}
+        await client.subscribe()
+        assert await client.receive() == '{"errorMessage":"Malformed request","event":"error"}'
+        assert [request.method for request in exchange.requests] == ["subscribe"]
 
 
 async def test_an_upgrade_can_be_dropped_or_left_hanging(connect: Any, gone: Any) -> None:

@@ -17,13 +17,10 @@ from kraken_trio.testing import (
     DropConnect,
     DropHow,
     DuplicateAck,
-    ExchangeCore,
     Freeze,
     HangConnect,
     IgnoreRequests,
     LateUpdates,
-    Market,
-    MarketSpec,
     Mute,
     Raw,
     RawKind,
@@ -41,55 +38,10 @@ from kraken_trio.testing import (
     UpdateBeforeSnapshot,
 )
 from kraken_trio.testing.exchange.actions import End, Send, SendRaw, Stall
+from tests.testing.venue import Venue, frames, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from kraken_trio.testing.exchange.actions import Action
-
-MARKETS = tuple(
-    MarketSpec(symbol=symbol, price_precision=1, qty_precision=8, start_price="64525.0", levels=60)
-    for symbol in ("BTC/USD", "ETH/USD")
-)
-
-
-class Venue:
-    """A core with two connections."""
-
-    def __init__(self, *faults: Any, recording: Recording | None = None) -> None:
-        market = Market(MARKETS if recording is None else (), seed=5, rate=0)
-        self.core = ExchangeCore(market, now=0.0, epoch_ns=0, faults=faults, recording=recording)
-        self.now = 0.0
-        for _ in range(2):
-            self.core.connect(0.0)
-
-    def inject(self, fault: Any) -> Any:
-        return self.core.inject(fault, self.now)
-
-    def ask(
-        self, method: str = "subscribe", connection: int = 1, channel: str = "book", symbol: Any = ("BTC/USD",)
-    ) -> list[dict[str, Any]]:
-        message = {"method": method, "params": {"channel": channel, "symbol": list(symbol)}, "req_id": 9}
-        return frames(self.core.receive(connection, json.dumps(message), self.now))
-
-    def publish(self, updates: int = 1, symbol: Any = "BTC/USD") -> Any:
-        return [text_of(action) for action in self.core.publish(updates, self.now, symbol)]
-
-    def tick(self, now: float) -> Any:
-        self.now = now
-        out = []
-        while (deadline := self.core.deadline) is not None and deadline <= now:
-            out += self.core.tick(deadline)
-        return out
-
-
-def text_of(action: Action) -> str:
-    assert isinstance(action, Send)
-    return action.text
-
-
-def frames(actions: Iterable[Action]) -> list[dict[str, Any]]:
-    return [json.loads(action.text) for action in actions if isinstance(action, Send)]
+    from collections.abc import Callable
 
 
 @pytest.fixture
@@ -249,7 +201,7 @@ def test_inconsistently_crossed(venue: Venue, book: ReferenceBook) -> None:
 
 
 def test_crossing_an_unknown_market(venue: Venue) -> None:
-    with pytest.raises(ValueError, match="no market"):
+    with pytest.raises(ValueError, match="trades BTC/USD, ETH/USD"):
         venue.inject(CrossedBook(symbol="NO/SUCH", consistent=True))
 
 
@@ -273,14 +225,29 @@ def test_refuse(venue: Venue, shape: Shape) -> None:
     answers = venue.ask(symbol=["BTC/USD", "ETH/USD"])
     if shape is Shape.BARE:
         assert answers == [{"Error": "Exceeded msg rate"}]
+    elif shape is Shape.WHOLE:
+        (refused,) = answers
+        assert (refused["error"], refused["req_id"], refused["success"]) == ("Exceeded msg rate", 9, False)
+        assert not venue.core.subscribed()[1]
     else:
         granted, refused, snapshot = answers
         assert granted["success"]
         assert snapshot["data"][0]["symbol"] == "BTC/USD"
-        assert refused["error"] == "Exceeded msg rate"
+        assert refused["error"] == "Exceeded msg rate" + (" ETH/USD" if shape is Shape.IN_TEXT else "")
         assert refused["req_id"] == 9
         assert refused.get("symbol") == ("ETH/USD" if shape is Shape.WITH_SYMBOL else None)
+        in_result = {"channel": "book", "depth": 10, "symbol": "ETH/USD"}
+        assert refused.get("result") == (in_result if shape is Shape.IN_RESULT else None)
+    assert "channel" not in answers[0]
     assert venue.ask(symbol=["ETH/USD"])[0]["success"]
+
+
+@pytest.mark.parametrize("shape", [shape for shape in Shape if shape is not Shape.BARE])
+def test_refuse_with_a_channel_beside_the_method(venue: Venue, shape: Shape) -> None:
+    venue.inject(Refuse(shape=shape, names_channel=True, error="Wait, {symbol}"))
+    (refused,) = venue.ask()
+    assert (refused["method"], refused["channel"]) == ("subscribe", "book")
+    assert refused["error"] == ("Wait, {symbol}" if shape is Shape.WHOLE else "Wait, BTC/USD")
 
 
 def test_refuse_other_things(venue: Venue) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from zlib import crc32
 
 from kraken_trio.testing.exchange import frames
+from kraken_trio.testing.exchange.irregular import irregular
 from kraken_trio.testing.exchange.server_book import CHECKED_LEVELS, DepthChange
-from kraken_trio.testing.faults import CorruptChecksum, CorruptLevel, SkipUpdate
+from kraken_trio.testing.faults import CorruptChecksum, CorruptLevel, IrregularSnapshot, OmitChecksum, SkipUpdate
 
 if TYPE_CHECKING:
-    from kraken_trio.testing.exchange.core import ExchangeCore
     from kraken_trio.testing.exchange.market import MarketUpdate, SymbolMarket
+    from kraken_trio.testing.exchange.state import ExchangeState
     from kraken_trio.testing.exchange.subscriptions import Subscription
     from kraken_trio.testing.faults import Fault
 
@@ -20,35 +21,42 @@ __all__ = ["Broadcaster"]
 
 _WRONG = 0x5A5A5A5A
 _CHECKSUM = re.compile(r'"checksum":(\d+)')
+_CHECKSUM_FIELD = re.compile(r',"checksum":\d+|"checksum":\d+,')
+
+
+_UpdateFault: TypeAlias = SkipUpdate | CorruptLevel | CorruptChecksum | OmitChecksum
 
 
 class Broadcaster:
     """Makes data frames. Every text is made once, however many connections get it."""
 
-    def __init__(self, core: ExchangeCore) -> None:
-        self._core = core
+    def __init__(self, state: ExchangeState) -> None:
+        self._state = state
 
     # Snapshots
 
     def snapshot(self, subscription: Subscription, now_ns: int) -> None:
         """What a new subscription starts with."""
-        core = self._core
+        state = self._state
         if subscription.channel == "instrument":
-            specs = [market.spec for market in core.market.symbols.values()]
-            core.deliver(subscription, frames.instruments("snapshot", specs))
+            specs = [market.spec for market in state.market.symbols.values()]
+            if not subscription.variant:
+                specs = [spec for spec in specs if spec.multiplier is None]
+            state.deliver(subscription, frames.instruments("snapshot", specs))
             return
-        market = core.market.symbols[subscription.symbol or ""]
+        market = state.market.symbols[subscription.symbol or ""]
         if subscription.channel == "book":
             self._book_snapshot(subscription, market, now_ns)
         elif subscription.channel == "trade":
-            core.deliver(subscription, frames.trades("snapshot", market.spec, market.tape.latest))
+            state.deliver(subscription, frames.trades("snapshot", market.spec, market.tape.latest))
         elif subscription.channel == "ticker":
-            core.deliver(subscription, frames.ticker("snapshot", market))
+            state.deliver(subscription, frames.ticker("snapshot", market))
         else:
             interval = subscription.variant
             assert isinstance(interval, int)
             rows = market.tape.candles[interval]
-            core.deliver(subscription, frames.candles("snapshot", market.spec, rows, now_ns))
+            if rows:  # of a pair without trades Kraken sends no snapshot
+                state.deliver(subscription, frames.candles("snapshot", market.spec, rows, now_ns))
 
     def _book_snapshot(self, subscription: Subscription, market: SymbolMarket, now_ns: int) -> None:
         depth = subscription.variant
@@ -57,81 +65,108 @@ class Broadcaster:
         top = DepthChange(tuple(book.bids.top(depth)), tuple(book.asks.top(depth)))
         time_ns = max(now_ns, market.time_ns)
         text = frames.book("snapshot", market.spec, top, book.checksum(), time_ns)
-        if self._core.armed:
-            fault = self._core.armed.take(
-                CorruptChecksum, lambda f: f.snapshots and _concerns(f.symbol, f.connection, subscription)
-            )
+        if self._state.armed:
+            levels = self._irregular(subscription, market, top)
+            checksum: int | None = book.checksum()
+            fault = self._proof_fault(subscription, snapshots=True)
             if fault is not None:
-                self._core.withhold(subscription, text, fault)
-                text = frames.book("snapshot", market.spec, top, book.checksum() ^ _WRONG, time_ns)
-        self._core.deliver(subscription, text)
+                self._state.withhold(subscription, text, fault)
+                checksum = None if isinstance(fault, OmitChecksum) else book.checksum() ^ _WRONG
+            text = frames.book("snapshot", market.spec, levels, checksum, time_ns)
+        self._state.deliver(subscription, text)
 
-    def early_update(self, subscription: Subscription, market: SymbolMarket) -> None:
+    def _proof_fault(self, subscription: Subscription, *, snapshots: bool) -> CorruptChecksum | OmitChecksum | None:
+        """A fault of the checksum of this snapshot, or update."""
+
+        def fits(fault: CorruptChecksum | OmitChecksum) -> bool:
+            return fault.snapshots == snapshots and _concerns(fault.symbol, fault.connection, subscription)
+
+        armed = self._state.armed
+        return armed.take(CorruptChecksum, fits) or armed.take(OmitChecksum, fits)
+
+    def _irregular(self, subscription: Subscription, market: SymbolMarket, top: DepthChange) -> DepthChange:
+        """The levels of a snapshot, as a fault has them."""
+        depth = subscription.variant
+        assert isinstance(depth, int)
+        found: DepthChange | None = None
+
+        def fits(fault: IrregularSnapshot) -> bool:
+            nonlocal found
+            if fault.symbol in (None, subscription.symbol):
+                found = irregular(fault.how, market.book, top, depth, self._state.random)
+                return found is not None
+            return False
+
+        self._state.armed.take(IrregularSnapshot, fits)
+        return found or top
+
+    def early_update(self, subscription: Subscription) -> None:
         """An update where none is allowed: the best levels, once more."""
+        market = self._state.market.symbols[subscription.symbol or ""]
         best = DepthChange(tuple(market.book.bids.top(1)), tuple(market.book.asks.top(1)))
         text = frames.book("update", market.spec, best, market.book.checksum(), market.time_ns)
-        self._core.deliver(subscription, text)
+        self._state.deliver(subscription, text)
 
     # Updates
 
     def publish(self, update: MarketUpdate) -> None:
         """Tell everybody what has happened."""
-        core = self._core
-        market = core.market.symbols[update.symbol]
+        state = self._state
+        market = state.market.symbols[update.symbol]
         if update.book.windows:
             self._book_update(update, market)
         if update.trades:
             text = frames.trades("update", market.spec, update.trades)
-            for subscription in core.subscriptions.of_topic(("trade", update.symbol)):
+            for subscription in state.subscriptions.of_topic(("trade", update.symbol)):
                 if subscription.live:
-                    core.deliver(subscription, text)
+                    state.deliver(subscription, text)
         self._ticker_update(update, market)
         if update.trades:
             self._candle_update(update, market)
 
     def _ticker_update(self, update: MarketUpdate, market: SymbolMarket) -> None:
         text = None
-        for subscription in self._core.subscriptions.of_topic(("ticker", update.symbol)):
+        for subscription in self._state.subscriptions.of_topic(("ticker", update.symbol)):
             wanted = update.book.best_changed if subscription.variant == "bbo" else bool(update.trades)
             if subscription.live and wanted:
                 text = text or frames.ticker("update", market)
-                self._core.deliver(subscription, text)
+                self._state.deliver(subscription, text)
 
     def _candle_update(self, update: MarketUpdate, market: SymbolMarket) -> None:
-        for subscription in self._core.subscriptions.of_topic(("ohlc", update.symbol)):
+        for subscription in self._state.subscriptions.of_topic(("ohlc", update.symbol)):
             if subscription.live and isinstance(subscription.variant, int):
                 row = market.tape.candles[subscription.variant][-1]
-                self._core.deliver(subscription, frames.candles("update", market.spec, [row], update.time_ns))
+                self._state.deliver(subscription, frames.candles("update", market.spec, [row], update.time_ns))
 
     def _book_update(self, update: MarketUpdate, market: SymbolMarket) -> None:
-        core = self._core
+        state = self._state
         windows = update.book.windows
-        seeing = [s for s in core.subscriptions.of_topic(("book", update.symbol)) if s.live and s.variant in windows]
+        seeing = [s for s in state.subscriptions.of_topic(("book", update.symbol)) if s.live and s.variant in windows]
         if not seeing:
             return
         texts: dict[object, str] = {}
-        fault = self._book_fault(update, market, seeing) if core.armed else None
+        fault = self._book_fault(update, market, seeing) if state.armed else None
         for subscription in seeing:
             depth = subscription.variant
             assert isinstance(depth, int)
             if depth not in texts:
                 texts[depth] = frames.book("update", market.spec, windows[depth], update.book.checksum, update.time_ns)
             if fault is None or not _concerns(fault.symbol, fault.connection, subscription):
-                core.deliver(subscription, texts[depth])
+                state.deliver(subscription, texts[depth])
             else:
-                core.withhold(subscription, texts[depth], fault)
+                state.withhold(subscription, texts[depth], fault)
                 if not isinstance(fault, SkipUpdate):
-                    core.deliver(subscription, _spoilt(fault, update, market, windows[depth]))
-            if subscription.late is not None and core.subscriptions.spend_late(subscription):
-                core.unwatch(subscription)
+                    state.deliver(subscription, _spoilt(fault, update, market, windows[depth]))
+            if subscription.late is not None and state.subscriptions.spend_late(subscription):
+                state.update_depths(subscription)
 
     def _book_fault(
         self, update: MarketUpdate, market: SymbolMarket, seeing: list[Subscription]
-    ) -> SkipUpdate | CorruptLevel | CorruptChecksum | None:
+    ) -> _UpdateFault | None:
         """The fault whose occasion this update is."""
-        armed = self._core.armed
+        armed = self._state.armed
 
-        def seen(fault: SkipUpdate | CorruptLevel | CorruptChecksum) -> bool:
+        def seen(fault: _UpdateFault) -> bool:
             return any(_concerns(fault.symbol, fault.connection, s) and not s.muted for s in seeing)
 
         def corruptible(fault: CorruptLevel) -> bool:
@@ -141,6 +176,7 @@ class Broadcaster:
             armed.take(SkipUpdate, lambda f: seen(f) and (update.book.top_changed or not f.top))
             or armed.take(CorruptLevel, corruptible)
             or armed.take(CorruptChecksum, lambda f: not f.snapshots and seen(f))
+            or armed.take(OmitChecksum, lambda f: not f.snapshots and seen(f))
         )
 
     def publish_phantom(self, market: SymbolMarket) -> None:
@@ -151,16 +187,18 @@ class Broadcaster:
         price, qty = book.asks.keys[0] + 1, 12345
         bids = sorted({**dict(book.bids.top(CHECKED_LEVELS)), price: qty}.items(), reverse=True)[:CHECKED_LEVELS]
         checksum = crc32((book.asks.hashed() + "".join(f"{p}{q}" for p, q in bids)).encode())
-        text = frames.book("update", spec, DepthChange(((price, qty),), ()), checksum, market.time_ns)
-        for subscription in self._core.subscriptions.of_topic(("book", spec.symbol)):
+        levels = DepthChange(((price, qty),), ())
+        for subscription in self._state.subscriptions.of_topic(("book", spec.symbol)):
             if subscription.live:
-                self._core.deliver(subscription, text)
+                fault = self._proof_fault(subscription, snapshots=False) if self._state.armed else None
+                shown = checksum if fault is None else None if isinstance(fault, OmitChecksum) else checksum ^ _WRONG
+                self._state.deliver(subscription, frames.book("update", spec, levels, shown, market.time_ns))
 
     # Recordings
 
     def publish_recorded(self, subscription: Subscription, text: str) -> None:
         """A recorded frame, or what a fault makes of it."""
-        armed = self._core.armed
+        armed = self._state.armed
         fault: Fault | None = None
         if armed and subscription.channel == "book":
             snapshot = '"type":"snapshot"' in text
@@ -168,28 +206,33 @@ class Broadcaster:
                 None if snapshot else armed.take(SkipUpdate, lambda f: _concerns(f.symbol, f.connection, subscription))
             )
             if fault is not None:
-                self._core.withhold(subscription, text, fault)
+                self._state.withhold(subscription, text, fault)
                 return
-            fault = armed.take(
-                CorruptChecksum,
-                lambda f: f.snapshots == snapshot and _concerns(f.symbol, f.connection, subscription),
-            )
-            if fault is not None:
-                self._core.withhold(subscription, text, fault)
-                text = _CHECKSUM.sub(lambda m: f'"checksum":{int(m[1]) ^ _WRONG}', text, count=1)
-        self._core.deliver(subscription, text)
+            proof = self._proof_fault(subscription, snapshots=snapshot)
+            if proof is not None:
+                self._state.withhold(subscription, text, proof)
+                text = _without_checksum(text) if isinstance(proof, OmitChecksum) else _with_wrong_checksum(text)
+        self._state.deliver(subscription, text)
 
 
 def _concerns(symbol: str | None, connection: int | None, subscription: Subscription) -> bool:
     return symbol in (None, subscription.symbol) and connection in (None, subscription.connection.number)
 
 
-def _spoilt(
-    fault: CorruptLevel | CorruptChecksum, update: MarketUpdate, market: SymbolMarket, window: DepthChange
-) -> str:
-    checksum = update.book.checksum
+def _with_wrong_checksum(text: str) -> str:
+    return _CHECKSUM.sub(lambda m: f'"checksum":{int(m[1]) ^ _WRONG}', text, count=1)
+
+
+def _without_checksum(text: str) -> str:
+    return _CHECKSUM_FIELD.sub("", text, count=1)
+
+
+def _spoilt(fault: _UpdateFault, update: MarketUpdate, market: SymbolMarket, window: DepthChange) -> str:
+    checksum: int | None = update.book.checksum
     if isinstance(fault, CorruptChecksum):
-        checksum ^= _WRONG
+        checksum = update.book.checksum ^ _WRONG
+    elif isinstance(fault, OmitChecksum):
+        checksum = None
     else:
         window = _one_digit_wrong(market, window)
     return frames.book("update", market.spec, window, checksum, update.time_ns)

@@ -14,7 +14,17 @@ import attrs
 
 from kraken_trio.requests import DEPTHS, INTERVALS, TRIGGERS
 
-__all__ = ["CHANNELS", "Asked", "ChannelRule", "Refusal", "read_request", "read_subscription", "symbol_error"]
+__all__ = [
+    "CHANNELS",
+    "MALFORMED",
+    "Asked",
+    "ChannelRule",
+    "Refusal",
+    "Subscribing",
+    "read_request",
+    "read_subscription",
+    "symbol_error",
+]
 
 MALFORMED = "Malformed request"
 _SYMBOL = re.compile(r"[^/\s]+/[^/\s]+")
@@ -47,6 +57,25 @@ class ChannelRule:
     snapshot: bool = True
     """Is there a snapshot when the request does not say?"""
     warnings: tuple[str, ...] = ()
+    echoes_variant: bool = True
+    """Whether an acknowledgement repeats the parameter."""
+
+    def granted(self, symbol: str | None, variant: object, *, snapshot: bool) -> dict[str, Any]:
+        """The ``result`` of the acknowledgement of a subscribe."""
+        result = self.ended(symbol, variant)
+        result["snapshot"] = snapshot
+        if self.warnings:
+            result["warnings"] = list(self.warnings)
+        return result
+
+    def ended(self, symbol: str | None, variant: object) -> dict[str, Any]:
+        """The ``result`` of the acknowledgement of an unsubscribe."""
+        result: dict[str, Any] = {"channel": self.name}
+        if self.variant is not None and self.echoes_variant:
+            result[self.variant] = variant
+        if symbol is not None:
+            result["symbol"] = symbol
+        return result
 
 
 CHANNELS: dict[str, ChannelRule] = {
@@ -73,6 +102,10 @@ CHANNELS: dict[str, ChannelRule] = {
         ChannelRule(
             name="instrument",
             has_symbols=False,
+            variant="include_tokenized_assets",
+            default=False,
+            allowed=(False, True),
+            echoes_variant=False,
             warnings=("tick_size is deprecated, use price_increment",),
         ),
     )

@@ -12,11 +12,13 @@ from kraken_trio.testing.exchange.server_book import scaled_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kraken_trio.testing.exchange.market import MarketSpec, SymbolMarket
+    from kraken_trio.testing.exchange.market import SymbolMarket
+    from kraken_trio.testing.exchange.market_spec import MarketSpec
     from kraken_trio.testing.exchange.server_book import DepthChange
     from kraken_trio.testing.exchange.tape import Candle, TradePrint
 
 __all__ = [
+    "ERROR_V1",
     "HEARTBEAT",
     "ack",
     "bare_error",
@@ -26,12 +28,17 @@ __all__ = [
     "instruments",
     "pong",
     "stamp",
+    "stamp_ns",
     "status",
+    "status_v1",
     "ticker",
     "trades",
+    "unknown_channel",
 ]
 
 HEARTBEAT = '{"channel":"heartbeat"}'
+ERROR_V1 = '{"errorMessage":"Malformed request","event":"error"}'
+"""What Kraken's older protocol answers to a request that it does not understand, such as one of v2."""
 
 
 @lru_cache(maxsize=4096)
@@ -51,12 +58,23 @@ def stamp_ns(time_ns: int) -> str:
     return f"{_second(seconds)}.{rest:09d}Z"
 
 
-def status(system: str, connection_id: int) -> str:
-    """The engine's status, as it is pushed."""
+def status(system: str, connection_id: int | None) -> str:
+    """The engine's status, as it is pushed; with or without the connection's id."""
+    identity = "" if connection_id is None else f'"connection_id":{connection_id},'
     return (
         f'{{"channel":"status","type":"update","data":[{{"version":"2.0.10","system":{json.dumps(system)},'
-        f'"api_version":"v2","connection_id":{connection_id},"upcoming_maintenance":[],"emergency":[]}}]}}'
+        f'"api_version":"v2",{identity}"upcoming_maintenance":[],"emergency":[]}}]}}'
     )
+
+
+def status_v1(system: str, connection_id: int) -> str:
+    """The same in Kraken's older protocol: its first frame."""
+    return f'{{"connectionID":{connection_id},"event":"systemStatus","status":{json.dumps(system)},"version":"1.9.0"}}'
+
+
+def unknown_channel(channel: str) -> str:
+    """A well-formed frame of a channel that nobody has heard of."""
+    return f'{{"channel":{json.dumps(channel)},"type":"update","data":[{{"symbol":"BTC/USD"}}]}}'
 
 
 def _answer(fields: dict[str, Any], req_id: int | None, in_ns: int, out_ns: int) -> str:
@@ -72,11 +90,25 @@ def ack(method: str, result: dict[str, Any], req_id: int | None, in_ns: int, out
     return _answer({"method": method, "result": result, "success": True}, req_id, in_ns, out_ns)
 
 
-def error(text: str, *, method: str | None, symbol: str | None, req_id: int | None, in_ns: int, out_ns: int) -> str:
+def error(
+    text: str,
+    *,
+    method: str | None,
+    symbol: str | None,
+    req_id: int | None,
+    in_ns: int,
+    out_ns: int,
+    channel: str | None = None,
+    result: dict[str, Any] | None = None,
+) -> str:
     """A refusal. ``symbol`` stands at top level, and only where the error belongs to one."""
     fields: dict[str, Any] = {"error": text}
     if method is not None:
         fields["method"] = method
+    if channel is not None:
+        fields["channel"] = channel
+    if result is not None:
+        fields["result"] = result
     fields["success"] = False
     if symbol is not None:
         fields["symbol"] = symbol
@@ -98,12 +130,13 @@ def _levels(levels: Iterable[tuple[int, int]], spec: MarketSpec) -> str:
     return ",".join([f'{{"price":{scaled_text(price, pp)},"qty":{scaled_text(qty, qp)}}}' for price, qty in levels])
 
 
-def book(kind: str, spec: MarketSpec, levels: DepthChange, checksum: int, time_ns: int) -> str:
+def book(kind: str, spec: MarketSpec, levels: DepthChange, checksum: int | None, time_ns: int) -> str:
     """A ``book`` frame; ``kind`` is ``snapshot`` or ``update``."""
+    proof = "" if checksum is None else f'"checksum":{checksum},'
     return (
         f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"{spec.symbol}",'
         f'"bids":[{_levels(levels.bids, spec)}],"asks":[{_levels(levels.asks, spec)}],'
-        f'"checksum":{checksum},"timestamp":"{stamp(time_ns)}"}}]}}'
+        f'{proof}"timestamp":"{stamp(time_ns)}"}}]}}'
     )
 
 
@@ -156,6 +189,9 @@ def candles(kind: str, spec: MarketSpec, rows: Iterable[Candle], time_ns: int) -
     return f'{{"channel":"ohlc","type":"{kind}","timestamp":"{stamp_ns(time_ns)}","data":[{data}]}}'
 
 
+_FIAT = frozenset({"USD", "EUR", "JPY", "GBP"})
+
+
 def _increment(precision: int) -> str:
     """Reference data writes small numbers with an exponent, as Kraken does: ``1e-08``."""
     return scaled_text(1, precision) if precision < 5 else f"1e-{precision:02d}"
@@ -168,7 +204,7 @@ def _pair(spec: MarketSpec) -> str:
         else '"marginable":false,'
     )
     return (
-        f'{{"symbol":"{spec.symbol}","base":"{spec.base}","quote":"{spec.quote}","status":"{spec.status}",'
+        f'{{"symbol":"{spec.symbol}","base":"{spec.base}","quote":"{spec.quote}","status":{json.dumps(spec.status)},'
         f'"qty_precision":{spec.qty_precision},"qty_increment":{_increment(spec.qty_precision)},'
         f'"price_precision":{spec.price_precision},"cost_precision":5,{margin}"has_index":true,"cost_min":0.50,'
         f'"tick_size":{_increment(spec.price_precision)},"price_increment":{_increment(spec.price_precision)},'
@@ -176,16 +212,21 @@ def _pair(spec: MarketSpec) -> str:
     )
 
 
+def _asset(name: str, multiplier: str | None) -> str:
+    is_fiat = name in _FIAT
+    tokenized = "" if multiplier is None else f',"multiplier":{multiplier}'
+    return (
+        f'{{"id":"{name}","status":"enabled","precision":{4 if is_fiat else 10},'
+        f'"precision_display":{2 if is_fiat else 5},"borrowable":true,"collateral_value":1.00,'
+        f'"margin_rate":0.025000{tokenized}}}'
+    )
+
+
 def instruments(kind: str, specs: Iterable[MarketSpec]) -> str:
     """``data`` is an object here, not a list."""
     specs = list(specs)
+    multipliers = {spec.base: spec.multiplier for spec in specs}
     names = sorted({name for spec in specs for name in (spec.base, spec.quote)})
-    fiat = {"USD", "EUR", "JPY", "GBP"}
-    assets = ",".join(
-        f'{{"id":"{name}","status":"enabled","precision":{4 if name in fiat else 10},'
-        f'"precision_display":{2 if name in fiat else 5},"borrowable":true,"collateral_value":1.00,'
-        '"margin_rate":0.025000}'
-        for name in names
-    )
+    assets = ",".join(_asset(name, multipliers.get(name)) for name in names)
     pairs = ",".join(_pair(spec) for spec in specs)
     return f'{{"channel":"instrument","type":"{kind}","data":{{"assets":[{assets}],"pairs":[{pairs}]}}}}'

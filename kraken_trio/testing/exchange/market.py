@@ -15,6 +15,7 @@ What it promises, whatever the seed:
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 from itertools import accumulate
 from random import Random
@@ -22,83 +23,20 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from kraken_trio.testing import checks
+from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
 from kraken_trio.testing.exchange.server_book import ASK, BID, BookChange, ServerBook, ServerSide, SideName
 from kraken_trio.testing.exchange.tape import Tape, TradePrint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["DEFAULT_MARKETS", "Market", "MarketSpec", "MarketUpdate", "SymbolMarket"]
+__all__ = ["Market", "MarketUpdate", "SymbolMarket"]
 
 _SECOND_NS = 10**9
 _BURST_CHANCE = 0.02
 _BURST_MESSAGES = (5, 40)
 _MEAN_ARRIVAL = 1 + _BURST_CHANCE * (sum(_BURST_MESSAGES) / 2)
-
-
-@attrs.frozen(kw_only=True)
-class MarketSpec:
-    """One symbol of the fake exchange: what an instrument says, and how its market behaves."""
-
-    symbol: str
-    price_precision: int
-    """Decimals of a price."""
-    qty_precision: int
-    """Decimals of a quantity."""
-    start_price: str
-    """Where the market begins: a decimal number as text."""
-    levels: int = 1200
-    """Levels per side at the beginning; the book stays near that."""
-    typical_qty: str = "1"
-    """A middling quantity of one level: a decimal number as text."""
-    spacing: int = 3
-    """Mean distance of neighbouring levels, in price increments."""
-    weight: float = 1.0
-    """This market's share of all events, relative to the other markets' weights."""
-    status: str = "online"
-    """As the ``instrument`` channel says it."""
-    marginable: bool = False
-
-    @property
-    def base(self) -> str:
-        return self.symbol.partition("/")[0]
-
-    @property
-    def quote(self) -> str:
-        return self.symbol.partition("/")[2]
-
-
-DEFAULT_MARKETS: tuple[MarketSpec, ...] = (
-    MarketSpec(
-        symbol="BTC/USD", price_precision=1, qty_precision=8, start_price="64525.0", levels=1500,
-        typical_qty="0.35", spacing=4, weight=5, marginable=True,
-    ),
-    MarketSpec(
-        symbol="ETH/USD", price_precision=2, qty_precision=8, start_price="1877.30", levels=1500,
-        typical_qty="4", spacing=5, weight=3, marginable=True,
-    ),
-    MarketSpec(
-        symbol="XRP/USD", price_precision=5, qty_precision=8, start_price="1.08100", levels=1200,
-        typical_qty="2500", spacing=4, weight=2, marginable=True,
-    ),
-    MarketSpec(
-        symbol="SHIB/USD", price_precision=8, qty_precision=5, start_price="0.00001234", levels=400,
-        typical_qty="8000000", spacing=1, weight=1,
-    ),
-    MarketSpec(
-        symbol="BTC/JPY", price_precision=0, qty_precision=8, start_price="9876543", levels=300,
-        typical_qty="0.05", spacing=150, weight=0.5,
-    ),
-    MarketSpec(
-        symbol="TRX/BTC", price_precision=10, qty_precision=8, start_price="0.0000035000", levels=300,
-        typical_qty="9000", spacing=8, weight=0.5,
-    ),
-    MarketSpec(
-        symbol="GST/EUR", price_precision=3, qty_precision=8, start_price="0.021", levels=5,
-        typical_qty="700", spacing=2, weight=0.5,
-    ),
-)  # fmt: skip
-"""The markets of an exchange that was not told otherwise: every sort of precision, deep ones and a thin one."""
 
 
 @attrs.frozen
@@ -140,9 +78,9 @@ class SymbolMarket:
         return levels
 
     def _history(self, start_ns: int) -> None:
-        """Sixty trades of the last half hour: with holes of some minutes, so that some candles are absent."""
+        """The trades of the last half hour: with holes of some minutes, so that some candles are absent."""
         price = self.start_price
-        times = sorted(self._random.randrange(30 * 60) for _ in range(60))
+        times = sorted(self._random.randrange(30 * 60) for _ in range(self.spec.history))
         for second in times:
             price = max(1, price + self._random.randint(-2, 2) * self.spec.spacing)
             time_ns = start_ns - (30 * 60 - second) * _SECOND_NS + self._random.randrange(10**6) * 1000
@@ -313,6 +251,10 @@ class SymbolMarket:
         return self._message([])
 
 
+MAX_RATE = 1_000_000.0
+"""Market events a second: more than any machine makes."""
+
+
 class Market:
     """All markets, and when the next thing happens in one of them.
 
@@ -327,6 +269,11 @@ class Market:
         rate: float = 100.0,
         start_ns: int = 0,
     ) -> None:
+        specs = checks.items("specs", specs, checks.instance(MarketSpec, wanted="MarketSpec(...)"), "markets in a list")
+        checks.seed("seed", seed)
+        checks.number(least=0, most=MAX_RATE)("rate", rate)
+        checks.epoch_ns("start_ns", start_ns)
+        _check_together(specs)
         self.symbols: dict[str, SymbolMarket] = {spec.symbol: SymbolMarket(spec, seed, start_ns) for spec in specs}
         """By symbol."""
         self.rate: float = rate
@@ -355,7 +302,11 @@ class Market:
 
         Raises :class:`KeyError` for an unknown symbol.
         """
+        checks.count("count", count)
         only = None if symbol is None else self.symbols[symbol]
+        if only is None and not self._names:
+            msg = "there is no market in which anything could happen"
+            raise ValueError(msg)
         return ((only or self._any()).step(now_ns) for _ in range(count))
 
     def postpone(self, now_ns: int) -> None:
@@ -366,6 +317,16 @@ class Market:
     def _any(self) -> SymbolMarket:
         name = self._random.choices(self._names, cum_weights=self._weights)[0]
         return self.symbols[name]
+
+
+def _check_together(specs: tuple[MarketSpec, ...]) -> None:
+    doubled = [symbol for symbol, times in Counter(spec.symbol for spec in specs).items() if times > 1]
+    if doubled:
+        msg = f"markets: each symbol once, and {doubled[0]!r} is there twice"
+        raise ValueError(msg)
+    if specs and not any(spec.weight for spec in specs):
+        msg = "markets: one at least needs a weight above 0"
+        raise ValueError(msg)
 
 
 def _scaled(text: str, precision: int) -> int:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Front", "Peer"]
 
+_V1 = "/"
+"""Where Kraken serves its older protocol, which this exchange only greets in."""
+_PATHS = ("/v2", _V1)
 _CHUNK = 64 * 1024
 _MAX_MESSAGE = 1024 * 1024
 """Bytes of the largest message taken from a client."""
@@ -47,7 +50,7 @@ class Front(Protocol):
     """What a peer needs of the exchange."""
 
     def admit(self) -> RefuseConnect | HangConnect | DropConnect | DelayConnect | None: ...
-    def connected(self, peer: Peer) -> int: ...
+    def connected(self, peer: Peer, *, v1: bool) -> int: ...
     def received(self, number: int, data: str | bytes) -> None: ...
     def disconnected(self, number: int) -> None: ...
     def written(self) -> None: ...
@@ -124,7 +127,7 @@ class Peer:
         else:
             self._push(_frame(1 if raw.kind is RawKind.TEXT else 2, payload))
 
-    def end(self, how: DropHow) -> None:
+    def end(self, how: DropHow, reason: str = "") -> None:
         """End it; what was sent before goes out first, except for a reset."""
         if self._ending is not None:
             return
@@ -136,7 +139,7 @@ class Peer:
         if how is DropHow.TORN:
             self._push(_frame(1, b"x" * 100)[:40])
         elif how.code is not None:
-            self._push(self._ws.send(CloseConnection(code=how.code, reason="")))
+            self._push(self._ws.send(CloseConnection(code=how.code, reason=reason)))
         self._more.set()
 
     def freeze(self) -> None:
@@ -195,7 +198,8 @@ class Peer:
                 return await self._decide(request)
 
     async def _decide(self, request: Request) -> bool:
-        if request.target.partition("?")[0] != "/v2":
+        path = request.target.partition("?")[0]
+        if path not in _PATHS:
             await self._reject(404, [])
             return False
         match self._front.admit():
@@ -214,7 +218,7 @@ class Peer:
             case None:
                 pass
         await self._stream.send_all(self._ws.send(AcceptConnection()))
-        self._number = self._front.connected(self)
+        self._number = self._front.connected(self, v1=path == _V1)
         return True
 
     async def _reject(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> None:

@@ -105,14 +105,3 @@ class Recording:
         symbol = data[0].get("symbol") if isinstance(data, list) else None
         self.frames.append(RecordedFrame(text, channel, symbol))
         self.topics.add((channel, symbol))
-
-
-@attrs.define
-class Player:
-    """The recording as one subscribe request gets it: from the beginning, only what was asked for."""
-
-    connection: int
-    topics: dict[tuple[str, str | None], object]
-    """Subscription tokens by topic; a subscription that has ended is taken out."""
-    due: float
-    position: int = 0

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
 
 from kraken_trio.testing.exchange import frames
-from kraken_trio.testing.exchange.broadcaster import Broadcaster
 from kraken_trio.testing.exchange.dialect import (
+    CHANNELS,
     MALFORMED,
     Asked,
     Refusal,
     Subscribing,
-    read_request,
     read_subscription,
     symbol_error,
 )
@@ -20,49 +21,64 @@ from kraken_trio.testing.faults import (
     DelayAcks,
     DelaySnapshots,
     DuplicateAck,
+    EndSubscription,
     LateUpdates,
     Mute,
+    OmitSnapshot,
     Refuse,
     Shape,
     UpdateBeforeSnapshot,
 )
 
 if TYPE_CHECKING:
-    from kraken_trio.testing.exchange.core import ExchangeCore
+    from kraken_trio.testing.exchange.broadcaster import Broadcaster
+    from kraken_trio.testing.exchange.replay import Replay
+    from kraken_trio.testing.exchange.state import ExchangeState
     from kraken_trio.testing.exchange.subscriptions import Connection
 
 __all__ = ["RequestHandler"]
 
 _WORK_NS = 40_000
 """What one answer takes, by ``time_in`` and ``time_out``."""
+_FOR_ALL = (Shape.WHOLE, Shape.BARE)
+"""The forms of a refusal that concern a request as a whole."""
+
+_SymbolFault: TypeAlias = "Mute | OmitSnapshot | UpdateBeforeSnapshot | LateUpdates"
+
+
+@attrs.frozen
+class _Denial:
+    """Why one symbol of a request is refused, and how that is said."""
+
+    error: str
+    shape: Shape = Shape.WITH_SYMBOL
+    names_channel: bool = False
 
 
 class RequestHandler:
     """Answers every request: one answer per symbol, all with the same ``req_id``; then the snapshots."""
 
-    def __init__(self, core: ExchangeCore) -> None:
-        self._core = core
-        self._snapshots = Broadcaster(core)
-
-    def read(self, data: str | bytes) -> Asked:
-        return read_request(data)
+    def __init__(self, state: ExchangeState, broadcaster: Broadcaster, replay: Replay) -> None:
+        self._state = state
+        self._broadcaster = broadcaster
+        self._replay = replay
 
     def answer(self, connection: Connection, asked: Asked, now: float) -> None:
         """Do it, and say so."""
         if asked.error is not None:
             self._refuse(connection, asked, asked.error, now)
         elif asked.method == "ping":
-            now_ns = self._core.wall_ns(now)
-            self._core.send(connection, frames.pong(asked.req_id, now_ns, now_ns + _WORK_NS))
+            now_ns = self._state.wall_ns(now)
+            self._state.answer(connection, frames.pong(asked.req_id, now_ns, now_ns + _WORK_NS))
         else:
-            delay = self._core.armed.take(DelayAcks)
+            delay = self._state.armed.take(DelayAcks)
             if delay is None:
                 self._subscription(connection, asked, now)
             else:
-                self._core.call_at(now + delay.seconds, lambda later: self._late_answer(connection, asked, later))
+                self._state.call_at(now + delay.seconds, lambda later: self._late_answer(connection, asked, later))
 
     def _late_answer(self, connection: Connection, asked: Asked, now: float) -> None:
-        if self._core.connections.get(connection.number) is connection:
+        if self._state.connections.get(connection.number) is connection:
             self._subscription(connection, asked, now)
 
     def _subscription(self, connection: Connection, asked: Asked, now: float) -> None:
@@ -71,180 +87,196 @@ class RequestHandler:
         except Refusal as refusal:
             self._refuse(connection, asked, str(refusal), now)
             return
-        channel = wanted.rule.name
-        bare = self._core.armed.take(
-            Refuse,
-            lambda f: (
-                f.shape is Shape.BARE
-                and f.method == asked.method
-                and f.channel in (None, channel)
-                and (f.symbol is None or f.symbol in wanted.symbols)
-                and self._chosen(f)
-            ),
-        )
-        if bare is not None:
-            self._core.send(connection, frames.bare_error(bare.error))
+        fault = self._refusal_of_all(wanted, asked)
+        if fault is not None and fault.shape is Shape.BARE:
+            self._state.answer(connection, frames.bare_error(fault.error))
+        elif fault is not None:
+            channel = wanted.rule.name if fault.names_channel else None
+            self._refuse(connection, asked, fault.error, now, channel=channel)
         elif asked.method == "subscribe":
             self._subscribe(connection, asked, wanted, now)
         else:
             self._unsubscribe(connection, asked, wanted, now)
 
-    def _chosen(self, fault: Refuse) -> bool:
-        return fault.chance >= 1 or self._core.random.random() < fault.chance
+    # Armed refusals
+
+    def _refusal_of_all(self, wanted: Subscribing, asked: Asked) -> Refuse | None:
+        return self._state.armed.take(
+            Refuse,
+            lambda f: (
+                f.shape in _FOR_ALL
+                and f.method == asked.method
+                and f.channel in (None, wanted.rule.name)
+                and (f.symbol is None or f.symbol in wanted.symbols)
+                and self._is_chosen(f)
+            ),
+        )
+
+    def _refusal(self, channel: str, symbol: object, asked: Asked) -> _Denial | None:
+        fault = self._state.armed.take(
+            Refuse,
+            lambda f: (
+                f.shape not in _FOR_ALL
+                and f.method == asked.method
+                and f.channel in (None, channel)
+                and f.symbol in (None, symbol)
+                and self._is_chosen(f)
+            ),
+        )
+        return None if fault is None else _Denial(fault.error, fault.shape, fault.names_channel)
+
+    def _is_chosen(self, fault: Refuse) -> bool:
+        return fault.chance >= 1 or self._state.random.random() < fault.chance
 
     # Subscribe
 
     def _subscribe(self, connection: Connection, asked: Asked, wanted: Subscribing, now: float) -> None:
         granted: list[Subscription] = []
         for symbol in wanted.symbols:
-            trouble, shown = self._trouble(connection, wanted, symbol, asked)
-            if trouble is not None:
-                self._refuse(connection, asked, trouble, now, symbol=symbol if shown else None)
+            denial = self._denial(connection, wanted, symbol, asked)
+            if denial is not None:
+                self._deny(connection, asked, wanted, symbol, denial, now)
                 continue
             assert symbol is None or isinstance(symbol, str)
             subscription = Subscription(
                 connection=connection, channel=wanted.rule.name, symbol=symbol, variant=wanted.variant
             )
-            subscription.muted = self._muted(subscription)
-            self._core.subscriptions.add(subscription)
-            self._core.watch(subscription)
+            subscription.muted = self._takes(Mute, subscription) is not None
+            self._state.subscriptions.add(subscription)
+            self._state.update_depths(subscription)
             granted.append(subscription)
             if connection.next_beat is None:
                 connection.next_beat = now + 1.0
-            self._ack(connection, asked, self._result(wanted, symbol, subscribe=True), now)
+            self._ack(connection, asked, wanted.rule.granted(symbol, wanted.variant, snapshot=wanted.snapshot), now)
         if granted:
             self._begin(connection, granted, wanted, now)
 
-    def _trouble(
-        self, connection: Connection, wanted: Subscribing, symbol: object, asked: Asked
-    ) -> tuple[str | None, bool]:
-        """Why not, and whether the answer names the symbol."""
+    def _denial(self, connection: Connection, wanted: Subscribing, symbol: object, asked: Asked) -> _Denial | None:
+        """Why not."""
         rule = wanted.rule
         if rule.has_symbols:
-            known = isinstance(symbol, str) and self._trades(rule.name, symbol)
+            known = isinstance(symbol, str) and self._is_traded(rule.name, symbol)
             error = symbol_error(symbol, known=known)
             if error is not None:
-                return error, True
+                return _Denial(error)
         if wanted.variant_error is not None:
-            return wanted.variant_error, False
-        fault = self._armed_refusal(rule.name, symbol, asked)
-        if fault is not None:
-            return fault.error, fault.shape is Shape.WITH_SYMBOL
+            return _Denial(wanted.variant_error, Shape.WITHOUT_SYMBOL)
+        armed = self._refusal(rule.name, symbol, asked)
+        if armed is not None:
+            return armed
         assert symbol is None or isinstance(symbol, str)
         recorded = self._recorded_variant(rule.name, symbol)
         if recorded is not None and recorded != wanted.variant:
-            return rule.refusal, False
-        there = self._core.subscriptions.find(connection, (rule.name, symbol))
+            return _Denial(rule.refusal, Shape.WITHOUT_SYMBOL)
+        there = self._state.subscriptions.find(connection, (rule.name, symbol))
         if there is not None:
-            return ("Already subscribed" if there.variant == wanted.variant else rule.second), True
-        return None, False
+            return _Denial("Already subscribed" if there.variant == wanted.variant else rule.second)
+        return None
 
-    def _armed_refusal(self, channel: str, symbol: object, asked: Asked) -> Refuse | None:
-        return self._core.armed.take(
-            Refuse,
+    def _is_traded(self, channel: str, symbol: str) -> bool:
+        if self._state.recording is not None:
+            return (channel, symbol) in self._state.recording.topics
+        return symbol in self._state.market.symbols
+
+    def _recorded_variant(self, channel: str, symbol: str | None) -> object:
+        if self._state.recording is None:
+            return None
+        return self._state.recording.variants.get((channel, symbol))
+
+    def _takes(self, kind: type[_SymbolFault], subscription: Subscription) -> _SymbolFault | None:
+        """A fault of this subscription, if one is armed."""
+        return self._state.armed.take(
+            kind,
             lambda f: (
-                f.shape is not Shape.BARE
-                and f.method == asked.method
-                and f.channel in (None, channel)
-                and f.symbol in (None, symbol)
-                and self._chosen(f)
+                f.symbol in (None, subscription.symbol) and getattr(f, "channel", None) in (None, subscription.channel)
             ),
         )
 
-    def _trades(self, channel: str, symbol: str) -> bool:
-        if self._core.recording is not None:
-            return (channel, symbol) in self._core.recording.topics
-        return symbol in self._core.market.symbols
-
-    def _recorded_variant(self, channel: str, symbol: str | None) -> object:
-        if self._core.recording is None:
-            return None
-        return self._core.recording.variants.get((channel, symbol))
-
-    def _muted(self, subscription: Subscription) -> bool:
-        fault = self._core.armed.take(
-            Mute, lambda f: f.symbol in (None, subscription.symbol) and f.channel in (None, subscription.channel)
-        )
-        return fault is not None
-
     def _begin(self, connection: Connection, granted: list[Subscription], wanted: Subscribing, now: float) -> None:
         """The snapshots, now or later; and from then on the updates."""
-        if self._core.recording is not None:
+        if self._state.recording is not None:
             for subscription in granted:
                 subscription.live = True
-            self._core.play(connection, granted, now)
+            self._replay.play(connection, granted, now)
             return
-        fault = self._core.armed.take(DelaySnapshots)
-        delay = self._core.snapshot_delay if fault is None else fault.seconds
+        fault = self._state.armed.take(DelaySnapshots)
+        delay = self._state.snapshot_delay if fault is None else fault.seconds
         for subscription in granted:
             if not wanted.snapshot:
                 subscription.live = True
             elif delay > 0:
-                self._core.call_at(now + delay, lambda at, s=subscription: self._snapshot(s, at))  # type: ignore[misc]
+                self._state.call_at(now + delay, lambda at, s=subscription: self._snapshot(s, at))  # type: ignore[misc]
             else:
                 self._snapshot(subscription, now)
 
     def _snapshot(self, subscription: Subscription, now: float) -> None:
-        core = self._core
-        if core.subscriptions.find(subscription.connection, subscription.topic) is not subscription:
+        state = self._state
+        if state.subscriptions.find(subscription.connection, subscription.topic) is not subscription:
             return  # unsubscribed before its snapshot went out: the real exchange skips it too
-        if subscription.channel == "book" and self._early(subscription):
-            self._snapshots.early_update(subscription, core.market.symbols[subscription.symbol or ""])
-        self._snapshots.snapshot(subscription, core.wall_ns(now))
+        if subscription.channel == "book" and self._takes(UpdateBeforeSnapshot, subscription) is not None:
+            self._broadcaster.early_update(subscription)
+        if self._takes(OmitSnapshot, subscription) is None:
+            self._broadcaster.snapshot(subscription, state.wall_ns(now))
         subscription.live = True
-
-    def _early(self, subscription: Subscription) -> bool:
-        fault = self._core.armed.take(UpdateBeforeSnapshot, lambda f: f.symbol in (None, subscription.symbol))
-        return fault is not None
 
     # Unsubscribe
 
     def _unsubscribe(self, connection: Connection, asked: Asked, wanted: Subscribing, now: float) -> None:
         for symbol in wanted.symbols:
-            fault = self._armed_refusal(wanted.rule.name, symbol, asked)
-            if fault is not None:
-                shown = symbol if fault.shape is Shape.WITH_SYMBOL else None
-                self._refuse(connection, asked, fault.error, now, symbol=shown)
+            denial = self._refusal(wanted.rule.name, symbol, asked)
+            if denial is not None:
+                self._deny(connection, asked, wanted, symbol, denial, now)
                 continue
             topic = (wanted.rule.name, symbol) if symbol is None or isinstance(symbol, str) else None
-            there = self._core.subscriptions.find(connection, topic) if topic is not None else None
+            there = self._state.subscriptions.find(connection, topic) if topic is not None else None
             other = wanted.variant_given and there is not None and there.variant != wanted.variant
             if there is None or (other and wanted.rule.name != "ticker"):
                 # Seen live: this refusal says "subscribe", whatever was asked.
                 self._refuse(connection, asked, "Subscription Not Found", now, symbol=symbol, method="subscribe")
                 continue
-            self._core.subscriptions.remove(there, late=self._late_updates(there))
-            self._core.unwatch(there)
-            result = self._result(wanted, there.symbol, subscribe=False, variant=there.variant)
-            self._ack(connection, asked, result, now)
+            late = self._takes(LateUpdates, there) if there.channel == "book" else None
+            self._remove(there, late=late.updates if isinstance(late, LateUpdates) else None)
+            self._ack(connection, asked, wanted.rule.ended(there.symbol, there.variant), now)
 
-    def _late_updates(self, subscription: Subscription) -> int | None:
-        if subscription.channel != "book":
-            return None
-        fault = self._core.armed.take(LateUpdates, lambda f: f.symbol in (None, subscription.symbol))
-        return None if fault is None else fault.updates
+    def _remove(self, subscription: Subscription, late: int | None = None) -> None:
+        self._state.subscriptions.remove(subscription, late=late)
+        self._state.update_depths(subscription)
+
+    def end_subscriptions(self, fault: EndSubscription, now: float) -> None:
+        """End these, and confirm that, although nobody has asked for it."""
+        now_ns = self._state.wall_ns(now)
+        for subscription in self._state.subscriptions.matching(fault.channel, fault.symbol):
+            connection = subscription.connection
+            if fault.connection in (None, connection.number) and subscription.late is None:
+                self._remove(subscription)
+                result = CHANNELS[subscription.channel].ended(subscription.symbol, subscription.variant)
+                self._state.push(connection, frames.ack("unsubscribe", result, None, now_ns, now_ns + _WORK_NS))
 
     # Words
 
-    def _result(
-        self, wanted: Subscribing, symbol: str | None, *, subscribe: bool, variant: object = None
-    ) -> dict[str, Any]:
-        rule = wanted.rule
-        result: dict[str, Any] = {"channel": rule.name}
-        if rule.variant is not None:
-            result[rule.variant] = wanted.variant if subscribe else variant
-        if subscribe:
-            result["snapshot"] = wanted.snapshot
-        if symbol is not None:
-            result["symbol"] = symbol
-        if subscribe and rule.warnings:
-            result["warnings"] = list(rule.warnings)
-        return result
-
     def _ack(self, connection: Connection, asked: Asked, result: dict[str, Any], now: float) -> None:
-        now_ns = self._core.wall_ns(now)
+        now_ns = self._state.wall_ns(now)
         text = frames.ack(asked.method or "", result, asked.req_id, now_ns, now_ns + _WORK_NS)
         self._say(connection, text)
+
+    def _deny(
+        self, connection: Connection, asked: Asked, wanted: Subscribing, symbol: object, denial: _Denial, now: float
+    ) -> None:
+        """Refuse one symbol."""
+        error, shape = denial.error, denial.shape
+        name = symbol if isinstance(symbol, str) else ""
+        if shape is Shape.IN_TEXT and "{symbol}" not in error and name:
+            error = f"{error} {name}"
+        result = wanted.rule.ended(name or None, wanted.variant) if shape is Shape.IN_RESULT else None
+        self._refuse(
+            connection,
+            asked,
+            error.replace("{symbol}", name),
+            now,
+            symbol=symbol if shape is Shape.WITH_SYMBOL else None,
+            channel=wanted.rule.name if denial.names_channel else None,
+            result=result,
+        )
 
     def _refuse(
         self,
@@ -255,8 +287,10 @@ class RequestHandler:
         *,
         symbol: object = None,
         method: str | None = None,
+        channel: str | None = None,
+        result: dict[str, Any] | None = None,
     ) -> None:
-        now_ns = self._core.wall_ns(now)
+        now_ns = self._state.wall_ns(now)
         text = frames.error(
             error,
             method=method or asked.method,
@@ -264,10 +298,12 @@ class RequestHandler:
             req_id=asked.req_id,
             in_ns=now_ns,
             out_ns=now_ns + _WORK_NS,
+            channel=channel,
+            result=result,
         )
         self._say(connection, text, answer=error != MALFORMED)
 
     def _say(self, connection: Connection, text: str, *, answer: bool = True) -> None:
-        self._core.send(connection, text)
-        if answer and self._core.armed.take(DuplicateAck) is not None:
-            self._core.send(connection, text)
+        self._state.answer(connection, text)
+        if answer and self._state.armed.take(DuplicateAck) is not None:
+            self._state.answer(connection, text)

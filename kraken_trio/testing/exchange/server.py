@@ -6,39 +6,45 @@
 
 from __future__ import annotations
 
+import re
+import ssl
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import attrs
 import trio
 
 from kraken_trio._nursery import open_hidden_nursery
-from kraken_trio.testing.exchange.actions import ConnectionJournal, End, ReceivedRequest, Send, SendRaw, Subscribed
+from kraken_trio.testing import checks
 from kraken_trio.testing.exchange.core import ExchangeCore
-from kraken_trio.testing.exchange.market import DEFAULT_MARKETS, Market
-from kraken_trio.testing.exchange.peer import Peer
+from kraken_trio.testing.exchange.market import Market
+from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
 from kraken_trio.testing.exchange.recording import Recording
 from kraken_trio.testing.exchange.server_book import scaled_text
-from kraken_trio.testing.faults import DelayConnect, DropConnect, DropHow, HangConnect, RefuseConnect, Scheduled
-from kraken_trio.testing.faults.network import LinkFault
+from kraken_trio.testing.exchange.shell import Shell
+from kraken_trio.testing.faults import Fault, LinkFault, Scheduled
+from kraken_trio.testing.network.network import Network
 from kraken_trio.testing.reference_book import ReferenceBook
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
-    from kraken_trio.testing.exchange.actions import Action
-    from kraken_trio.testing.exchange.market import MarketSpec
-    from kraken_trio.testing.exchange.peer import Wire
-    from kraken_trio.testing.faults import Fault
-    from kraken_trio.testing.network.network import Network
+    from kraken_trio.testing.exchange.journal import ConnectionJournal, ReceivedRequest, Subscribed
 
 __all__ = ["Exchange", "ExchangeStatistics", "open_exchange"]
 
 _PUBLISH_CHUNK = 64
 _USUAL_PORTS = {"ws": 80, "wss": 443}
+_HOST = re.compile(r"[^\s/]+")
+_A_MARKET = checks.instance(MarketSpec, wanted="MarketSpec(...)")
+_A_FAULT = checks.instance(
+    *get_args(Fault),
+    *get_args(LinkFault),
+    Scheduled,
+    wanted="a fault of the exchange or of its network, or Scheduled(...)",
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -61,89 +67,6 @@ class ExchangeStatistics:
     market_updates: int
 
 
-class _Shell:
-    """Moves frames between the core and its peers, and tells the core the time."""
-
-    def __init__(self, core: ExchangeCore, ssl_context: ssl.SSLContext | None, queue_limit: int | None) -> None:
-        self.core = core
-        self.peers: dict[int, Peer] = {}
-        self._ssl_context = ssl_context
-        self._queue_limit = queue_limit
-        self._changed = trio.Event()
-        self._activity: trio.Event | None = None
-
-    # What a peer says
-
-    def admit(self) -> RefuseConnect | HangConnect | DropConnect | DelayConnect | None:
-        fault = self.core.admit()
-        self._happened()
-        return fault
-
-    def connected(self, peer: Peer) -> int:
-        number, actions = self.core.connect(trio.current_time())
-        self.peers[number] = peer
-        self.core.journals[-1].link = peer.link
-        self.do(actions)
-        return number
-
-    def received(self, number: int, data: str | bytes) -> None:
-        self.do(self.core.receive(number, data, trio.current_time()))
-
-    def disconnected(self, number: int) -> None:
-        self.core.disconnect(number)
-        self.peers.pop(number, None)
-        self.do([])
-
-    def written(self) -> None:
-        self._happened()
-
-    # What the core says
-
-    def do(self, actions: list[Action]) -> None:
-        for action in actions:
-            peer = self.peers.get(action.connection)
-            if peer is None:
-                continue
-            if isinstance(action, Send):
-                peer.send(action.text)
-            elif isinstance(action, SendRaw):
-                peer.send_raw(action.raw)
-            elif isinstance(action, End):
-                peer.end(action.how)
-            else:
-                peer.freeze()
-            if self._queue_limit is not None and peer.queued > self._queue_limit:
-                self.core.disconnect(action.connection)
-                peer.end(DropHow.RESET)
-        self._changed.set()
-        self._happened()
-
-    def _happened(self) -> None:
-        if self._activity is not None:
-            self._activity.set()
-            self._activity = None
-
-    async def wait_activity(self) -> None:
-        if self._activity is None:
-            self._activity = trio.Event()
-        await self._activity.wait()
-
-    # Tasks
-
-    async def serve(self, tcp: Wire) -> None:
-        await Peer(tcp, self, self._ssl_context).run()
-
-    async def keep_time(self) -> None:
-        while True:
-            deadline = self.core.deadline
-            self._changed = trio.Event()
-            with trio.move_on_at(float("inf") if deadline is None else deadline):
-                await self._changed.wait()
-            deadline, now = self.core.deadline, trio.current_time()
-            if deadline is not None and deadline <= now:
-                self.do(self.core.tick(now))
-
-
 class Exchange:
     """A running fake exchange. Made by :func:`open_exchange`; all methods are to be called from its Trio run.
 
@@ -152,7 +75,7 @@ class Exchange:
     never drops a frame for a slow client: they queue.
     """
 
-    def __init__(self, shell: _Shell, url: str) -> None:
+    def __init__(self, shell: Shell, url: str) -> None:
         core = shell.core
         self.url: str = url
         """Where clients connect: ``ws://127.0.0.1:<port>/v2``."""
@@ -183,16 +106,14 @@ class Exchange:
     @property
     def symbols(self) -> tuple[str, ...]:
         """The markets; of a recording, its symbols."""
-        recording = self._core.recording
-        if recording is not None:
-            return tuple(sorted({symbol for _, symbol in recording.topics if symbol is not None}))
-        return tuple(self._core.market.symbols)
+        return self._core.symbols
 
     def book(self, symbol: str, depth: int | None = None) -> ReferenceBook:
         """A copy of the exchange's own book as it is now, whole or its best ``depth`` levels.
 
         Raises :class:`KeyError` for an unknown symbol, and for every symbol while a recording is served.
         """
+        checks.optional(checks.integer(least=1))("depth", depth)
         market = self._core.market.symbols[symbol]
         pp, qp = market.spec.price_precision, market.spec.qty_precision
         bids, asks = (
@@ -251,6 +172,7 @@ class Exchange:
         They are queued for every subscriber, however slow: this does not wait for clients (see :meth:`drained`), only
         lets other tasks run now and then. Not every event is visible at every depth.
         """
+        checks.count("updates", updates)
         sent = 0
         while updates > 0:
             actions = self._core.publish(min(updates, _PUBLISH_CHUNK), trio.current_time(), symbol)
@@ -267,6 +189,7 @@ class Exchange:
 
         For tests, in place of sleeping: ``await exchange.wait_until(lambda e: e.connections == 0)``.
         """
+        checks.function("condition", condition)
         await trio.lowlevel.checkpoint()
         while not condition(self):
             await self._shell.wait_activity()
@@ -328,12 +251,22 @@ async def open_exchange(
         The wall-clock time of the start, in nanoseconds since 1970; None: this machine's. All timestamps follow from
         it and from Trio's clock.
     """
-    start_ns = time.time_ns() if epoch_ns is None else epoch_ns
-    recorded = None if recording is None else Recording.load(recording)
-    here, elsewhere = _apart(faults)
+    checks.optional(checks.epoch_ns)("epoch_ns", epoch_ns)
+    checks.optional(checks.instance(ssl.SSLContext, wanted="an ssl.SSLContext"))("ssl_context", ssl_context)
+    checks.optional(checks.instance(Network, wanted="a Network"))("network", network)
+    checks.optional(checks.text("the name or address of a host", pattern=_HOST))("host", host)
+    checks.port("port", port)
+    checks.optional(checks.integer(least=1))("queue_limit", queue_limit)
+    markets = checks.items("markets", markets, _A_MARKET, "markets in a list: [MarketSpec(...)]")
+    here, elsewhere = _apart(checks.items("faults", faults, _A_FAULT, "faults in a list: [Drop()]"))
     if elsewhere and network is None:
         msg = f"{elsewhere[0]} needs a network of memory: open_exchange(network=Network(), ...)"
         raise ValueError(msg)
+    if replay_rate is not None and recording is None:
+        msg = f"replay_rate={replay_rate!r} is of a recording, and there is none"
+        raise ValueError(msg)
+    start_ns = time.time_ns() if epoch_ns is None else epoch_ns
+    recorded = None if recording is None else Recording.load(recording)
     market = Market(markets if recorded is None else (), seed=seed, rate=rate, start_ns=start_ns)
     core = ExchangeCore(
         market,
@@ -346,7 +279,7 @@ async def open_exchange(
         faults=here,
         journal_limit=journal_limit,
     )
-    shell = _Shell(core, ssl_context, queue_limit)
+    shell = Shell(core, ssl_context, queue_limit)
     scheme = "ws" if ssl_context is None else "wss"
     if network is None:
         listeners = await trio.open_tcp_listeners(port, host=host or "127.0.0.1")

@@ -9,7 +9,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kraken_trio.testing.exchange.actions import ConnectionJournal
+    from kraken_trio.testing.exchange.journal import ConnectionJournal
 
 __all__ = ["Connection", "Subscription", "Subscriptions", "Topic"]
 
@@ -28,6 +28,11 @@ class Connection:
     next_beat: float | None = None
     """When the next heartbeat is due; None before the first subscription."""
     frozen: bool = False
+    """Nothing is sent to it or read from it."""
+    silent: bool = False
+    """Requests are answered, and nothing else is sent."""
+    speaks_v1: bool = False
+    """It is one of Kraken's older protocol, which this exchange only greets in."""
     subscriptions: dict[Topic, Subscription] = attrs.Factory(dict)
 
 
@@ -60,6 +65,10 @@ class Subscriptions:
     def __iter__(self) -> Iterator[Subscription]:
         for group in list(self._by_topic.values()):
             yield from list(group.values())
+
+    def matching(self, channel: str | None, symbol: str | None) -> list[Subscription]:
+        """Those of this channel and symbol; None means any."""
+        return [s for s in self if channel in (None, s.channel) and symbol in (None, s.symbol)]
 
     def of_topic(self, topic: Topic) -> list[Subscription]:
         """Those of one topic, by connection number; late ones too."""

@@ -14,9 +14,12 @@ times, and are then spent: :class:`RefuseDial`, :class:`HangDial`, :class:`Delay
 from __future__ import annotations
 
 import enum
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import attrs
+
+from kraken_trio.testing import checks
+from kraken_trio.testing.checks import valid
 
 __all__ = [
     "BlackHole",
@@ -34,44 +37,30 @@ __all__ = [
 ]
 
 
-def _range_of(least: float) -> Any:
-    def check(_instance: object, attribute: attrs.Attribute[Any], value: tuple[float, float]) -> None:
-        low, high = value
-        if not least <= low <= high < float("inf"):
-            msg = f"{attribute.name}={value}: two numbers, the least and the most, from {least:g} on"
-            raise ValueError(msg)
-
-    return check
-
-
-def _positive(_instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
-    if value is not None and not 0 < value < float("inf"):
-        msg = f"{attribute.name}={value}: more than 0"
-        raise ValueError(msg)
-
-
-def _seconds(default: float | None = attrs.NOTHING) -> Any:  # type: ignore[assignment]
-    return attrs.field(default=default, validator=_positive)
-
-
-def _times() -> Any:
-    return attrs.field(default=1, validator=_positive)
+_SECONDS = checks.number(above=0)
+_LINK = checks.optional(checks.integer(least=1))
 
 
 @attrs.frozen(kw_only=True)
 class Conditions:
     """How bytes travel, each way."""
 
-    latency: tuple[float, float] = attrs.field(default=(0.0, 0.0), validator=_range_of(0))
+    latency: tuple[float, float] = attrs.field(
+        default=(0.0, 0.0),
+        validator=valid(checks.span(checks.seconds, "two numbers, the least and the most, from 0 on")),
+    )
     """Seconds that what is sent at once takes, at least and at most. Nothing overtakes."""
-    piece: tuple[int, int] = attrs.field(default=(65536, 65536), validator=_range_of(1))
+    piece: tuple[int, int] = attrs.field(
+        default=(65536, 65536),
+        validator=valid(checks.span(checks.integer(least=1), "two whole numbers, the least and the most, from 1 on")),
+    )
     """Bytes that one read gets at most: a number between these two, drawn anew for each. Small ones cut frames apart,
     and cost time."""
-    bytes_per_second: float | None = attrs.field(default=None, validator=_positive)
+    bytes_per_second: float | None = attrs.field(default=None, validator=valid(checks.optional(_SECONDS)))
     """The throughput; None: without limit."""
-    buffer_bytes: int = attrs.field(default=65536, validator=_positive)
+    buffer_bytes: int = attrs.field(default=65536, validator=valid(checks.integer(least=1)))
     """Bytes that were sent and have not been read, at most. Then sending waits, as TCP does: this is backpressure."""
-    patience: float = attrs.field(default=120.0, validator=_positive)
+    patience: float = attrs.field(default=120.0, validator=valid(_SECONDS))
     """Seconds after which a sender whose bytes do not arrive finds its connection timed out. (Linux takes 900.)"""
 
 
@@ -87,7 +76,7 @@ class Direction(enum.Enum):
 class ResetLink:
     """A TCP reset, seen by both ends at once. What is on the way is lost."""
 
-    link: int | None = None
+    link: int | None = attrs.field(default=None, validator=valid(_LINK))
 
 
 @attrs.frozen(kw_only=True)
@@ -97,18 +86,18 @@ class HalfOpen:
     As TCP repeats what is lost, it all arrives when ``seconds`` are over, if both ends are still there.
     """
 
-    direction: Direction = Direction.TO_CLIENT
-    seconds: float | None = _seconds(None)
-    link: int | None = None
+    direction: Direction = attrs.field(default=Direction.TO_CLIENT, validator=valid(checks.one_of(*Direction)))
+    seconds: float | None = attrs.field(default=None, validator=valid(checks.optional(_SECONDS)))
+    link: int | None = attrs.field(default=None, validator=valid(_LINK))
 
 
 @attrs.frozen(kw_only=True)
 class BlackHole:
     """Nothing passes any more, either way, and nobody is told."""
 
-    seconds: float | None = _seconds(None)
-    link: int | None = None
-    dials: bool = False
+    seconds: float | None = attrs.field(default=None, validator=valid(checks.optional(_SECONDS)))
+    link: int | None = attrs.field(default=None, validator=valid(_LINK))
+    dials: bool = attrs.field(default=False, validator=valid(checks.boolean))
     """Dialling does not come through either, as long as this lasts."""
 
 
@@ -116,46 +105,46 @@ class BlackHole:
 class Outage:
     """The other machine is restarted: all links are reset, and for so long nobody listens."""
 
-    seconds: float = _seconds()
+    seconds: float = attrs.field(validator=valid(_SECONDS))
 
 
 @attrs.frozen(kw_only=True)
 class Degrade:
     """Links have these conditions for a time; so have those that are made meanwhile, unless ``link`` names one."""
 
-    conditions: Conditions
-    seconds: float | None = _seconds(None)
-    direction: Direction = Direction.BOTH
-    link: int | None = None
+    conditions: Conditions = attrs.field(validator=valid(checks.instance(Conditions, wanted="Conditions(...)")))
+    seconds: float | None = attrs.field(default=None, validator=valid(checks.optional(_SECONDS)))
+    direction: Direction = attrs.field(default=Direction.BOTH, validator=valid(checks.one_of(*Direction)))
+    link: int | None = attrs.field(default=None, validator=valid(_LINK))
 
 
 @attrs.frozen(kw_only=True)
 class RefuseDial:
     """Nobody listens: ``ConnectionRefusedError``."""
 
-    times: int | None = _times()
+    times: int | None = attrs.field(default=1, validator=valid(checks.times))
 
 
 @attrs.frozen(kw_only=True)
 class HangDial:
     """Dialling never ends: a firewall swallows it."""
 
-    times: int | None = _times()
+    times: int | None = attrs.field(default=1, validator=valid(checks.times))
 
 
 @attrs.frozen(kw_only=True)
 class DelayDial:
     """The connection is accepted only so many seconds later."""
 
-    seconds: float = _seconds()
-    times: int | None = _times()
+    seconds: float = attrs.field(validator=valid(_SECONDS))
+    times: int | None = attrs.field(default=1, validator=valid(checks.times))
 
 
 @attrs.frozen(kw_only=True)
 class UnknownHost:
     """The name cannot be looked up: ``socket.gaierror``."""
 
-    times: int | None = _times()
+    times: int | None = attrs.field(default=1, validator=valid(checks.times))
 
 
 LinkFault: TypeAlias = (

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import attrs
+
+from kraken_trio.testing import checks
+from kraken_trio.testing.checks import valid
 
 __all__ = [
     "Cut",
@@ -17,12 +20,6 @@ __all__ = [
     "Throttle",
     "Unreachable",
 ]
-
-
-def _positive(_instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not 0 < value < float("inf"):
-        msg = f"{attribute.name}={value!r}: a positive number"
-        raise ValueError(msg)
 
 
 @attrs.frozen
@@ -52,21 +49,21 @@ class Stall:
 class Throttle:
     """So many bytes a second pass, per connection and direction. Until cleared."""
 
-    bytes_per_second: float = attrs.field(validator=_positive)
+    bytes_per_second: float = attrs.field(validator=valid(checks.number(above=0)))
 
 
 @attrs.frozen(kw_only=True)
 class Split:
     """Bytes pass in pieces of 1 to ``max_bytes``, chosen by the seed. Until cleared."""
 
-    max_bytes: int = attrs.field(validator=_positive)
+    max_bytes: int = attrs.field(validator=valid(checks.integer(least=1)))
 
 
 @attrs.frozen(kw_only=True)
 class Delay:
     """What comes at once passes so many seconds later: half of that at least, by the seed. Until cleared."""
 
-    seconds: float = attrs.field(validator=_positive)
+    seconds: float = attrs.field(validator=valid(checks.number(above=0)))
 
 
 @attrs.frozen

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import attrs
 
-from kraken_trio.testing.faults.exchange import Fault  # noqa: TC001 (Hypothesis looks it up)
-from kraken_trio.testing.faults.network import LinkFault  # noqa: TC001
+from kraken_trio.testing import checks
+from kraken_trio.testing.checks import valid
+from kraken_trio.testing.faults.exchange import Fault
+from kraken_trio.testing.faults.network import LinkFault
 
 __all__ = ["Scheduled"]
 
@@ -14,5 +18,9 @@ __all__ = ["Scheduled"]
 class Scheduled:
     """A fault that is injected by itself, ``at`` seconds after the exchange was opened."""
 
-    at: float
-    fault: Fault | LinkFault
+    at: float = attrs.field(validator=valid(checks.seconds))
+    fault: Fault | LinkFault = attrs.field(
+        validator=valid(
+            checks.instance(*get_args(Fault), *get_args(LinkFault), wanted="a fault, of the exchange or a network")
+        )
+    )

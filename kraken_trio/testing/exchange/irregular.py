@@ -1,0 +1,55 @@
+"""Snapshots that are right, and written oddly: applied as messages are, each makes the exchange's book."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from kraken_trio.testing.exchange.server_book import DepthChange
+from kraken_trio.testing.faults import Irregularity
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from kraken_trio.testing.exchange.server_book import ServerBook
+
+__all__ = ["irregular"]
+
+_EXTRA: Final = 3
+"""How many levels too many there are."""
+
+_Side: TypeAlias = tuple[tuple[int, int], ...]
+
+
+def irregular(how: Irregularity, book: ServerBook, top: DepthChange, depth: int, random: Random) -> DepthChange | None:
+    """The levels of a snapshot, odd in this way; None where this book has not the levels that it takes."""
+    if how is Irregularity.UNSORTED:
+        found = DepthChange(_shuffled(top.bids, random), _shuffled(top.asks, random))
+    elif how is Irregularity.EXTRA_LEVELS:
+        found = DepthChange(tuple(book.bids.top(depth + _EXTRA)), tuple(book.asks.top(depth + _EXTRA)))
+    elif how is Irregularity.ZERO_QUANTITY:
+        found = DepthChange(_with_zero(top.bids, -1), _with_zero(top.asks, 1))
+    else:
+        found = DepthChange(_with_repetition(top.bids), _with_repetition(top.asks))
+    return None if found == top else found
+
+
+def _shuffled(side: _Side, random: Random) -> _Side:
+    levels = list(side)
+    random.shuffle(levels)
+    return tuple(levels) if tuple(levels) != side else side[::-1]
+
+
+def _with_zero(side: _Side, step: int) -> _Side:
+    """A level that is not there, behind the best one."""
+    if not side:
+        return side
+    taken = {price for price, _ in side}
+    price = side[0][0] + step
+    while price in taken:
+        price += step
+    return (side[0], (price, 0), *side[1:]) if price > 0 else side
+
+
+def _with_repetition(side: _Side) -> _Side:
+    """The best price twice; the second quantity holds."""
+    return ((side[0][0], side[0][1] + 1), *side) if side else side

@@ -1,0 +1,79 @@
+"""The records that an exchange keeps: what clients asked, what they were sent, and what faults kept from them."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+import attrs
+
+if TYPE_CHECKING:
+    from kraken_trio.testing.faults import Fault
+
+__all__ = ["ConnectionJournal", "ReceivedRequest", "Subscribed", "Withheld"]
+
+
+class Subscribed(NamedTuple):
+    """One subscription in force."""
+
+    channel: str
+    symbol: str | None
+    variant: object
+    """The depth, interval or trigger; None for channels that have none."""
+
+
+@attrs.frozen(kw_only=True)
+class ReceivedRequest:
+    """One message that a client sent."""
+
+    connection: int
+    time: float
+    """By the exchange's clock, in seconds."""
+    data: str | bytes
+    method: str | None
+    """None if it could not be understood."""
+
+
+@attrs.frozen
+class Withheld:
+    """A data frame that a client should have got, and did not get in this form."""
+
+    position: int
+    """How many data frames the connection had been sent before."""
+    text: str
+    fault: Fault
+    """Why."""
+
+
+class ConnectionJournal:
+    """The data frames of one connection, in order: no acknowledgements, status, heartbeats or raw bytes.
+
+    They were handed to the connection; of a connection that ended early the client has got the first so many.
+    """
+
+    def __init__(self, connection: int, limit: int | None) -> None:
+        self.connection: int = connection
+        """Its number: 1 for the exchange's first."""
+        self.sent: deque[str] = deque(maxlen=limit)
+        """The latest frames; all of them unless the exchange was given a ``journal_limit``."""
+        self.sent_count: int = 0
+        """How many there were."""
+        self.withheld: deque[Withheld] = deque(maxlen=limit)
+        """What faults kept back or altered."""
+        self.withheld_count: int = 0
+        """How many there were."""
+        self.link: int | None = None
+        """The number of the link that it came over, in a :class:`~kraken_trio.testing.Network`."""
+
+    def add(self, text: str) -> None:
+        """Record a data frame that was sent."""
+        self.sent.append(text)
+        self.sent_count += 1
+
+    def add_withheld(self, text: str, fault: Fault) -> None:
+        """Record a data frame that was not sent in this form."""
+        self.withheld.append(Withheld(self.sent_count, text, fault))
+        self.withheld_count += 1
+
+    def __repr__(self) -> str:
+        return f"<ConnectionJournal {self.connection}: {self.sent_count} sent, {self.withheld_count} withheld>"

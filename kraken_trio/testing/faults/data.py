@@ -1,0 +1,112 @@
+"""What can go wrong with data: books above all."""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from kraken_trio.testing import checks
+from kraken_trio.testing.checks import valid
+
+__all__ = [
+    "CorruptChecksum",
+    "CorruptLevel",
+    "CrossedBook",
+    "IrregularSnapshot",
+    "Irregularity",
+    "OmitChecksum",
+    "SkipUpdate",
+    "UnknownField",
+]
+
+_SYMBOL = checks.optional(checks.symbol)
+_CHANNEL = checks.optional(checks.one_of(*checks.CHANNELS))
+
+
+@attrs.frozen(kw_only=True)
+class UnknownField:
+    """The next data frame has additional fields, outside and inside of its data."""
+
+    channel: str | None = attrs.field(default=None, validator=valid(_CHANNEL))
+    times: int | None = attrs.field(default=1, validator=valid(checks.times))
+
+
+@attrs.frozen(kw_only=True)
+class SkipUpdate:
+    """A visible update of this symbol's book is withheld from its subscribers. The exchange's own book moves on."""
+
+    symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
+    top: bool = attrs.field(default=True, validator=valid(checks.boolean))
+    """Only one that changes the ten best levels, which the checksum covers: so the next message exposes it
+    (unless that undoes the change). False: any."""
+    connection: int | None = attrs.field(default=None, validator=valid(checks.connection))
+    times: int | None = attrs.field(default=1, validator=valid(checks.times))
+
+
+@attrs.frozen(kw_only=True)
+class CorruptLevel:
+    """In the next update with a level among the ten best, one digit of its quantity is wrong. The checksum is right."""
+
+    symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
+    connection: int | None = attrs.field(default=None, validator=valid(checks.connection))
+    times: int | None = attrs.field(default=1, validator=valid(checks.times))
+
+
+@attrs.frozen(kw_only=True)
+class CorruptChecksum:
+    """The next book message has a wrong checksum."""
+
+    symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
+    connection: int | None = attrs.field(default=None, validator=valid(checks.connection))
+    snapshots: bool = attrs.field(default=False, validator=valid(checks.boolean))
+    """True: only snapshots. False: only updates."""
+    times: int | None = attrs.field(default=1, validator=valid(checks.times))
+
+
+@attrs.frozen(kw_only=True)
+class OmitChecksum:
+    """The next book message has no checksum. What it says is right."""
+
+    symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
+    connection: int | None = attrs.field(default=None, validator=valid(checks.connection))
+    snapshots: bool = attrs.field(default=False, validator=valid(checks.boolean))
+    """True: only snapshots. False: only updates."""
+    times: int | None = attrs.field(default=1, validator=valid(checks.times))
+
+
+class Irregularity(enum.Enum):
+    """What is odd about a snapshot that is right: applied as messages are, it makes the exchange's book."""
+
+    UNSORTED = "unsorted"
+    """The levels do not stand in the order of their prices."""
+    ZERO_QUANTITY = "zero quantity"
+    """One level has the quantity zero: it is not there."""
+    EXTRA_LEVELS = "extra levels"
+    """There are more levels than the depth that was subscribed. (Only of a book that has them.)"""
+    REPEATED_PRICE = "repeated price"
+    """The best price stands twice; the second quantity is the right one."""
+
+
+@attrs.frozen(kw_only=True)
+class IrregularSnapshot:
+    """The next snapshot of a book is odd in this way, and its checksum is right."""
+
+    how: Irregularity = attrs.field(validator=valid(checks.one_of(*Irregularity)))
+    symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
+    times: int | None = attrs.field(default=1, validator=valid(checks.times))
+
+
+@attrs.frozen(kw_only=True)
+class CrossedBook:
+    """The best bid is above the best ask.
+
+    ``consistent=True``: that is the exchange's own state. Its checksums are right and every fresh snapshot shows it,
+    until ``clear_faults()``; meanwhile only deeper levels of this book move.
+
+    ``consistent=False``: one update says so, with a checksum that fits, but the exchange's book is not crossed; a fresh
+    snapshot is well.
+    """
+
+    symbol: str = attrs.field(validator=valid(checks.symbol))
+    consistent: bool = attrs.field(validator=valid(checks.boolean))
