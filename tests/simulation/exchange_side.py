@@ -16,7 +16,7 @@ from kraken_trio.testing.reference_book import ReferenceBook, parse_frame
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kraken_trio.testing.exchange.actions import ConnectionJournal
+    from kraken_trio.testing.exchange.journal import ConnectionJournal
 
 __all__ = ["BookState", "Connection", "Item", "Key", "Topic"]
 
