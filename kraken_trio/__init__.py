@@ -37,8 +37,8 @@ from kraken_trio.events import (
     TickerUpdate,
     Trade,
 )
-from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Request, Ticker, Trades
-from kraken_trio.runtime.feed import Feed, FeedStatistics, Overflow
+from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Overflow, Request, Ticker, Trades
+from kraken_trio.runtime.feed import Feed, FeedStatistics
 from kraken_trio.session import ClientStatistics
 from kraken_trio.session.subscription import SubscriptionState
 from kraken_trio.settings import Settings

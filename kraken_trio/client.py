@@ -5,17 +5,15 @@ from __future__ import annotations
 import random
 import time
 from contextlib import asynccontextmanager
-from copy import copy
 from typing import TYPE_CHECKING, get_args
 
 from kraken_trio._address import parse_address
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.admission.default import default_admission
 from kraken_trio.endpoint import PUBLIC_V2, Endpoint
-from kraken_trio.errors import SubscriptionRejected
-from kraken_trio.requests import Request, Trades
+from kraken_trio.requests import Overflow, Request, Trades
 from kraken_trio.runtime.actor import Actor
-from kraken_trio.runtime.feed import Feed, Overflow, make_feed
+from kraken_trio.runtime.feed import Feed, open_feed
 from kraken_trio.session import Session
 from kraken_trio.settings import Settings
 from kraken_trio.transport.choice import TransportName, choose
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.admission import Admission
     from kraken_trio.events import ConnectionState
+    from kraken_trio.runtime.shell import Shell
     from kraken_trio.session import ClientStatistics
     from kraken_trio.transport import Connect
 
@@ -37,14 +36,14 @@ __all__ = ["Client", "open_client"]
 class Client:
     """A connection to the exchange that is kept, and what is wanted from it. Made by :func:`open_client`."""
 
-    def __init__(self, actor: Actor) -> None:
+    def __init__(self, shell: Shell) -> None:
         """(not to be called by programs)."""
-        self._actor = actor
+        self._shell = shell
 
     @property
     def state(self) -> ConnectionState:
         """Where the client stands now."""
-        return self._actor.session.state
+        return self._shell.state
 
     @property
     def system_status(self) -> str | None:
@@ -55,11 +54,11 @@ class Client:
         While it is ``maintenance`` or ``cancel_only``, no attempt to reconnect comes sooner than after
         ``Settings.retry_delay``.
         """
-        return self._actor.session.system_status
+        return self._shell.system_status
 
     def statistics(self) -> ClientStatistics:
         """All numbers, as of now."""
-        return self._actor.session.statistics()
+        return self._shell.statistics()
 
     async def wait_for(self, *states: ConnectionState) -> ConnectionState:
         """Wait until the client is in one of ``states``, and return which one it was.
@@ -70,15 +69,7 @@ class Client:
         if not states:
             msg = "wait_for needs at least one ConnectionState"
             raise ValueError(msg)
-        waiter = self._actor.wait_for(states)
-        try:
-            await waiter.done.wait()
-        finally:
-            self._actor.forget(waiter)
-        if waiter.reached is None:
-            assert waiter.error is not None  # that is why it was released
-            raise copy(waiter.error)
-        return waiter.reached
+        return await self._shell.wait_for(states)
 
     @asynccontextmanager
     async def subscribe(
@@ -102,25 +93,18 @@ class Client:
         Raises :class:`~kraken_trio.ConnectError` when the exchange has refused us for good, and
         :class:`trio.ClosedResourceError` after the client's block was left.
         """
-        actor = self._actor
-        _check(requests, capacity, overflow, actor.max_capacity)
-        feed = make_feed(requests, capacity, overflow)
-        feed._on_close = lambda: actor.drop_feed(feed)  # noqa: SLF001 (feeds are made here)
-        waiter = actor.add_feed(feed)
+        shell = self._shell
+        _check(requests, capacity, overflow, shell.max_capacity)
+        sender, feed = open_feed(requests, capacity, overflow, shell.rebuild)
         try:
-            await waiter.done.wait()
-            if waiter.reasons:
-                raise SubscriptionRejected(waiter.reasons)
-            if waiter.error is not None:
-                raise copy(waiter.error)
+            await shell.attach(sender)
             yield feed
         finally:
-            feed._close()  # noqa: SLF001
+            feed.close()
 
     def __repr__(self) -> str:
-        session = self._actor.session
-        count = sum(1 for _ in session.subscriptions)
-        return f"<Client of {self._actor.name}: {session.state.value}, epoch {session.epoch}, {count} subscriptions>"
+        now = self.statistics()
+        return f"<Client of {self._shell.name}: {now.state.value}, epoch {now.epoch}, {len(now.subscriptions)} wanted>"
 
 
 def _check(requests: tuple[Request, ...], capacity: int, overflow: Overflow, max_capacity: int) -> None:

@@ -9,6 +9,7 @@ only once per channel and symbol on one connection, and its name, for the messag
 
 from __future__ import annotations
 
+import enum
 import re
 from typing import Any, ClassVar, TypeAlias
 
@@ -22,6 +23,7 @@ __all__ = [
     "Candles",
     "Instruments",
     "Lifecycle",
+    "Overflow",
     "Request",
     "Ticker",
     "Trades",
@@ -63,6 +65,30 @@ def _one_of(name: str, allowed: tuple[Any, ...]) -> Any:
 
 def _symbol_field() -> Any:
     return attrs.field(converter=canonical_symbol)
+
+
+class Overflow(enum.Enum):
+    """What happens when a feed's channel is full."""
+
+    BACKPRESSURE = "backpressure"
+    """The client stops reading until there is room, so TCP slows the exchange, for all feeds of this client. Nothing
+    is lost. A feed that holds it up for longer than ``Settings.stall_limit`` gets
+    :class:`~kraken_trio.ConsumerTooSlow`."""
+    CONFLATE = "conflate"
+    """Nobody waits, and nothing fails: of what there is no room for, the latest state is kept: of each symbol's book,
+    ticker and candles, of the reference data, and of the client. A book comes as one
+    :class:`~kraken_trio.BookSnapshot`, made when it is received from the client's verified book, without a request to
+    the exchange; if that is not verified just then, its :class:`~kraken_trio.Gap` comes, and the snapshot later. The
+    events of one symbol and channel stay in order, but those of two may change places. A candle can be passed over
+    though it is finished. Refused for :class:`~kraken_trio.Trades`: a trade is no state."""
+    DROP_OLDEST = "drop oldest"
+    """Nobody waits, and nothing fails: the oldest events are dropped, and where they stood comes, for each channel and
+    symbol, one :class:`~kraken_trio.Gap` with ``cause=OVERFLOW``, which says how many. If there was another gap among
+    them, it has that one's cause, detail and evidence, and counts what was missing there, too. A book goes on with a
+    :class:`~kraken_trio.BookSnapshot` made from the client's verified book, without a request to the exchange, and
+    reference data likewise. Changes of the client's state are not dropped, but made one."""
+    FAIL = "fail"
+    """The feed gets :class:`~kraken_trio.ConsumerTooSlow` at once; no other feed notices."""
 
 
 @attrs.frozen

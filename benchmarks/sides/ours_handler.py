@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import trio
-from kraken_trio import Book, Feed, OrderBook, Overflow, Settings
+from kraken_trio import Book, OrderBook, Overflow, Settings
+from kraken_trio.runtime.feed import open_feed
 from kraken_trio.session import Session
 from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Data
@@ -69,13 +70,13 @@ async def feed(snapshots: list[bytes], depth: int) -> Callable[[list[bytes]], Aw
     """The session, and a consumer that has received each batch and looked at the best price."""
     _, ours = session([], depth)
     request = Book(_symbol(snapshots[0]), depth)
-    consumer = Feed([request], 1024, Overflow.BACKPRESSURE)
-    ours.add(consumer, consumer.requests, 0.0)
-    handle, offer, take = ours.receive, consumer._offer, consumer.receive_many
+    sender, consumer = open_feed([request], 1024, Overflow.BACKPRESSURE)
+    ours.add(sender, sender.requests, 0.0)
+    handle, offer, take = ours.receive, sender.offer, consumer.receive_many
 
     async def run(frames: list[bytes]) -> None:
         for start in range(0, len(frames), BATCH):
-            offer(handle(frames[start : start + BATCH], 1, 0.0).deliver[consumer])
+            offer(handle(frames[start : start + BATCH], 1, 0.0).deliver[sender])
             await take()
             best = consumer.book(request.symbol).best_bid
             assert best is not None

@@ -12,8 +12,7 @@ from kraken_trio.cli.live import display
 from kraken_trio.cli.words import counted
 from kraken_trio.client import open_client
 from kraken_trio.errors import KrakenTrioError
-from kraken_trio.requests import Book, Candles, Lifecycle, Ticker, Trades, canonical_symbol
-from kraken_trio.runtime.feed import Overflow
+from kraken_trio.requests import Book, Candles, Lifecycle, Overflow, Ticker, Trades, canonical_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

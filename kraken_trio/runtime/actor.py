@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from copy import copy
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -20,30 +22,31 @@ import trio
 
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.admission import Wait
-from kraken_trio.errors import ConnectError
-from kraken_trio.events import Cause, ConnectionState, StateChange
-from kraken_trio.runtime.feed import Feed, Overflow
+from kraken_trio.errors import ConnectError, SubscriptionRejected
+from kraken_trio.events import Cause, ConnectionState, Event, StateChange
+from kraken_trio.runtime.feed import FeedSender
 from kraken_trio.transport import ConnectionLost, Limits, Pings
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection
 
     from kraken_trio.admission import Admission
     from kraken_trio.endpoint import Endpoint
     from kraken_trio.requests import Request
-    from kraken_trio.session import Effects, Session
+    from kraken_trio.runtime.overflow import Key
+    from kraken_trio.session import ClientStatistics, Effects, Session
     from kraken_trio.settings import Settings
     from kraken_trio.transport import Connect, Transport
 
-__all__ = ["Actor", "Waiter"]
+__all__ = ["Actor"]
 
 _log = logging.getLogger("kraken_trio")
 _log.addHandler(logging.NullHandler())  # a library prints nothing by itself
 
 
 @attrs.define(eq=False)
-class Waiter:
+class _Waiter:
     """Somebody waits for a state, or for the answer to a subscribe."""
 
     states: frozenset[ConnectionState] = frozenset()
@@ -54,7 +57,7 @@ class Waiter:
 
 
 class Actor:
-    """Runs one client's connection, from the first attempt to the end of its block."""
+    """Runs one client's connection, from the first attempt to the end of its block. A :class:`Shell`."""
 
     def __init__(
         self,
@@ -80,14 +83,14 @@ class Actor:
         self._wall_ns = wall_ns
         self._admission = admission
         self._nursery: trio.Nursery | None = None
-        self._feeds: dict[Feed, Waiter] = {}
-        self._waiters: list[Waiter] = []
+        self._feeds: dict[FeedSender, _Waiter] = {}
+        self._waiters: list[_Waiter] = []
         self._outbox: deque[str] = deque()
         self._outbox_filled = trio.Event()
         self._ping_wanted = trio.Event()
         self._timer_changed = trio.Event()
         self._timer_at = float("inf")
-        self._stalled: set[Feed] = set()
+        self._stalled: set[FeedSender] = set()
         self._unstalled = trio.Event()
         self._serving: trio.CancelScope | None = None
         self._loss: tuple[Cause, str, int | None] | None = None
@@ -113,7 +116,7 @@ class Actor:
             begin = self.session.retry
             try:
                 async with self._connect(self.endpoint.url, ssl_context=self._ssl_context, limits=limits) as transport:
-                    self._outbox.clear()
+                    self._outbox.clear()  # mutant: requests of the last connection
                     self._do(self.session.connected(trio.current_time()))
                     if not is_started:
                         is_started = True
@@ -168,7 +171,7 @@ class Actor:
     async def _read(self, transport: Transport) -> None:
         try:
             while True:
-                while self._stalled:
+                while self._stalled:  # mutant: full feed holds up reading
                     await self._unstalled.wait()
                 frames = await transport.receive()
                 if self.ended is not None:
@@ -217,18 +220,16 @@ class Actor:
     # Doing what the session says
 
     def _do(self, effects: Effects) -> None:
-        too_slow: list[Feed] = []
+        too_slow: list[FeedSender] = []
         for feed, events in effects.deliver.items():
-            assert isinstance(feed, Feed)  # the session knows feeds as keys only
-            if feed._offer(events):  # noqa: SLF001 (the actor's side of a feed)
-                continue
-            if feed.overflow is Overflow.FAIL:
-                feed._fail_too_slow(None)  # noqa: SLF001
-                too_slow.append(feed)
-            else:
-                self._wait_for(feed)
+            assert isinstance(feed, FeedSender)  # the session knows feeds as keys only
+            if not feed.offer(events):
+                if feed.is_ended:
+                    too_slow.append(feed)
+                else:
+                    self._wait_for_room(feed)
         for feed, reasons in effects.answers:
-            assert isinstance(feed, Feed)
+            assert isinstance(feed, FeedSender)
             waiter = self._feeds.get(feed)
             if waiter is not None:
                 waiter.reasons = reasons
@@ -244,14 +245,14 @@ class Actor:
             _log.warning("%s: %s", self.name, line)
         if effects.ping:
             self._ping_wanted.set()
-        if effects.drop is not None:
+        if effects.drop is not None:  # mutant: connection given up
             self._lose(effects.drop, effects.drop_detail)
         if effects.end is not None:
             self._end(effects.end)
         if effects.rearm and self.session.deadline < self._timer_at:
             self._timer_changed.set()
         for feed in too_slow:  # last, because it has effects of its own, which come after these
-            self.drop_feed(feed)
+            self._detach(feed)
 
     def _changed(self, change: StateChange) -> None:
         for waiter in self._waiters:
@@ -259,7 +260,7 @@ class Actor:
                 waiter.reached = change.current
                 waiter.done.set()
 
-    def _wait_for(self, feed: Feed) -> None:
+    def _wait_for_room(self, feed: FeedSender) -> None:
         if feed not in self._stalled:
             assert self._nursery is not None  # feeds are offered events by the running actor only
             self._stalled.add(feed)
@@ -267,54 +268,67 @@ class Actor:
             self._timer_changed.set()
             self._nursery.start_soon(self._relieve, feed)
 
-    async def _relieve(self, feed: Feed) -> None:
-        """Wait for a full feed's consumer, for ``stall_limit`` at most."""
-        limit = self._settings.stall_limit
-        with trio.move_on_after(limit) as scope:
-            await feed._drain()  # noqa: SLF001
-        if scope.cancelled_caught:
-            feed._fail_too_slow(limit)  # noqa: SLF001
+    async def _relieve(self, feed: FeedSender) -> None:
+        """Wait for a full feed's consumer."""
+        is_served = await feed.drain(self._settings.stall_limit)
         self._stalled.discard(feed)
         if not self._stalled:
             self.session.resume(trio.current_time())
             self._unstalled.set()
             self._unstalled = trio.Event()
             self._timer_changed.set()
-        if scope.cancelled_caught:
-            self.drop_feed(feed)
+        if not is_served:
+            self._detach(feed)
 
     # The programs' side
 
-    def add_feed(self, feed: Feed) -> Waiter:
-        """Ask for what the feed wants. The waiter is done when there is an answer."""
-        waiter = self._feeds[feed] = Waiter(error=self.ended)
-        feed._use(self.session.total)  # noqa: SLF001 (the actor's side of a feed)
-        if self.ended is not None:
-            waiter.done.set()
-        else:
-            self._do(self.session.add(feed, feed.requests, trio.current_time()))
-        return waiter
+    @property
+    def state(self) -> ConnectionState:
+        return self.session.state
 
-    def drop_feed(self, feed: Feed) -> None:
-        """The feed wants nothing any more."""
-        if self._feeds.pop(feed, None) is not None:
-            self._do(self.session.remove(feed, trio.current_time()))
+    @property
+    def system_status(self) -> str | None:
+        return self.session.system_status
 
-    def wait_for(self, states: Sequence[ConnectionState]) -> Waiter:
-        """The waiter is done when one of ``states`` is reached, or never will be."""
-        waiter = Waiter(states=frozenset(states), error=self.ended)
+    def statistics(self) -> ClientStatistics:
+        return self.session.statistics()
+
+    def rebuild(self, key: Key, /) -> Event | None:
+        return self.session.total(key)
+
+    async def wait_for(self, states: Collection[ConnectionState]) -> ConnectionState:
+        waiter = _Waiter(states=frozenset(states), error=self.ended)
         if self.session.state in waiter.states:
             waiter.reached = self.session.state
         if waiter.reached is not None or self.ended is not None:
             waiter.done.set()
-        else:
-            self._waiters.append(waiter)
-        return waiter
-
-    def forget(self, waiter: Waiter) -> None:
-        """Nobody waits any more."""
-        if waiter in self._waiters:
+        self._waiters.append(waiter)
+        try:
+            await waiter.done.wait()
+        finally:
             self._waiters.remove(waiter)
+        if waiter.reached is None:
+            assert waiter.error is not None  # that is why it was released
+            raise copy(waiter.error)
+        return waiter.reached
+
+    async def attach(self, sender: FeedSender) -> None:
+        waiter = self._feeds[sender] = _Waiter(error=self.ended)
+        sender.call_when_closed(partial(self._detach, sender))
+        if self.ended is not None:
+            waiter.done.set()
+        else:
+            self._do(self.session.add(sender, sender.requests, trio.current_time()))
+        await waiter.done.wait()
+        if waiter.reasons:
+            raise SubscriptionRejected(waiter.reasons)
+        if waiter.error is not None:
+            raise copy(waiter.error)
+
+    def _detach(self, sender: FeedSender) -> None:
+        """It wants nothing any more."""
+        if self._feeds.pop(sender, None) is not None:
+            self._do(self.session.remove(sender, trio.current_time()))
 
     def close(self) -> None:
         """The block is being left: feeds end, waiters are released."""
@@ -325,7 +339,7 @@ class Actor:
         if self.ended is None:
             self.ended = error or trio.ClosedResourceError("the client's block has been left")
         for feed, waiter in self._feeds.items():
-            feed._fail(error)  # noqa: SLF001
+            feed.end(error)
             waiter.error = self.ended
             waiter.done.set()
         for waiter in self._waiters:

@@ -1,10 +1,16 @@
-"""One consumer's bounded channel: events in the order of the exchange, and its own copy of each book.
+"""Both ends of a feed, over one shared state, like Trio's own memory channels.
 
-The actor offers events; what the channel has no room for waits in a backlog: the rest of one batch of frames, and what
-a loss, a start or a state adds, because the actor reads nothing more until the backlog is gone
-(``Overflow.BACKPRESSURE``) or the feed has failed (``Overflow.FAIL``). With the other policies a
-:mod:`buffer <kraken_trio.runtime.overflow>` takes over when the channel is full, until the program has taken all: it
-always has room.
+:class:`FeedSender` is the end of whoever has the events, such as the owner of the socket; :class:`Feed` is the
+program's. Between them stands a bounded Trio memory channel. It is filled with ``send_nowait`` and emptied with
+``receive_nowait`` wherever nobody has to wait.
+
+What the channel has no room for is the business of a :mod:`policy <kraken_trio.runtime.overflow>`, one per member of
+:class:`~kraken_trio.Overflow`:
+
+* a *backlog* stands behind the full channel: the rest of one batch of frames, and what a loss, a start or a state adds,
+  because nothing more is read until the backlog is gone (``BACKPRESSURE``) or the feed has failed (``FAIL``);
+* a *buffer* takes over what is in the full channel, and all that comes after it, until the program has taken
+  everything: it always has room (``CONFLATE``, ``DROP_OLDEST``).
 
 A consumer may be many events behind the client. So a feed has order books of its own, which follow the events as
 they are *received*: ``feed.book(symbol)`` is the book as of the last received event, not as of now.
@@ -12,11 +18,10 @@ they are *received*: ``feed.book(symbol)`` is the book as of the last received e
 
 from __future__ import annotations
 
-import enum
-from collections import deque
 from copy import copy
+from itertools import chain
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import trio
@@ -24,37 +29,24 @@ import trio
 from kraken_trio.book import OrderBook
 from kraken_trio.errors import ConsumerTooSlow
 from kraken_trio.events import BookSnapshot, BookUpdate, Event, Gap
-from kraken_trio.requests import Book, Instruments, Request, canonical_symbol
-from kraken_trio.runtime.overflow import Buffer, ConflatingBuffer, DroppingBuffer, Key, Total
+from kraken_trio.requests import Book, Instruments, Overflow, Request, canonical_symbol
+from kraken_trio.runtime.overflow import Backlog, Policy, Rebuild, make_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["Feed", "FeedStatistics", "Overflow", "make_feed"]
+    from typing_extensions import TypeVar
+else:
+    from typing import TypeVar
 
+__all__ = ["Feed", "FeedSender", "FeedStatistics", "open_feed"]
 
-class Overflow(enum.Enum):
-    """What happens when a feed's channel is full."""
+if TYPE_CHECKING:
+    E_co = TypeVar("E_co", covariant=True, default=Event)
+else:  # defaults of type variables come with Python 3.13
+    E_co = TypeVar("E_co", covariant=True)
 
-    BACKPRESSURE = "backpressure"
-    """The client stops reading until there is room, so TCP slows the exchange, for all feeds of this client. Nothing
-    is lost. A feed that holds it up for longer than ``Settings.stall_limit`` gets
-    :class:`~kraken_trio.ConsumerTooSlow`."""
-    CONFLATE = "conflate"
-    """Nobody waits, and nothing fails: of what there is no room for, the latest state is kept: of each symbol's book,
-    ticker and candles, of the reference data, and of the client. A book comes as one
-    :class:`~kraken_trio.BookSnapshot`, made when it is received from the client's verified book, without a request to
-    the exchange; if that is not verified just then, its :class:`~kraken_trio.Gap` comes, and the snapshot later. The
-    events of one symbol and channel stay in order, but those of two may change places. A candle can be passed over
-    though it is finished. Refused for :class:`~kraken_trio.Trades`: a trade is no state."""
-    DROP_OLDEST = "drop oldest"
-    """Nobody waits, and nothing fails: the oldest events are dropped, and where they stood comes, for each channel and
-    symbol, one :class:`~kraken_trio.Gap` with ``cause=OVERFLOW``, which says how many. If there was another gap among
-    them, it has that one's cause, detail and evidence, and counts what was missing there, too. A book goes on with a
-    :class:`~kraken_trio.BookSnapshot` made from the client's verified book, without a request to the exchange, and
-    reference data likewise. Changes of the client's state are not dropped, but made one."""
-    FAIL = "fail"
-    """The feed gets :class:`~kraken_trio.ConsumerTooSlow` at once; no other feed notices."""
+_CLOSED: Final = "this feed was closed: its subscribe block has been left, or aclose() was called"
 
 
 @attrs.frozen(kw_only=True)
@@ -81,7 +73,171 @@ class FeedStatistics:
     """How long this feed has held up reading, all in all, up to now. Only ``BACKPRESSURE`` does."""
 
 
-class Feed(trio.abc.ReceiveChannel[Event]):
+@attrs.define(eq=False)
+class _State:
+    """What both ends share."""
+
+    requests: tuple[Request, ...]
+    overflow: Overflow
+    capacity: int
+    policy: Policy
+    send: trio.MemorySendChannel[Any]
+    receive: trio.MemoryReceiveChannel[Any]
+    on_close: Callable[[], None] | None = None
+    is_buffering: bool = False
+    """All that waits is in the policy's buffer, and the channel is empty."""
+    is_ended: bool = False
+    """Nothing more is taken from the sender."""
+    is_closed: bool = False
+    """Nothing more is given to the program."""
+    error: Exception | None = None
+    """Why it has ended, if that was a failure."""
+    buffered: int = 0
+    """What waits, in the channel and beside it."""
+    high_water: int = 0
+    delivered: int = 0
+    held_seconds: float = 0.0
+    held_since: float | None = None
+    """Since when it has held up reading, if it does so now."""
+
+    def count(self, buffered: int) -> None:
+        self.buffered = buffered
+        self.high_water = max(self.high_water, buffered)
+
+    def __str__(self) -> str:
+        wanted = ", ".join(map(str, self.requests))
+        ended = " closed" if self.is_closed else f" failed: {self.error}" if self.error else ""
+        return f"{wanted}: {self.buffered}/{self.capacity} buffered{ended}"
+
+
+class FeedSender:
+    """The end of a feed that events are put into. Nothing here raises because of what the program does."""
+
+    def __init__(self, state: _State) -> None:
+        """(see :func:`open_feed`)."""
+        self.requests: tuple[Request, ...] = state.requests
+        self._state = state
+        self._backlog: Backlog | None = state.policy if isinstance(state.policy, Backlog) else None
+        self._send_nowait = state.send.send_nowait
+        self._draining: trio.CancelScope | None = None
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing more is taken: :meth:`end` was called, the program has closed its end, or it was too slow."""
+        return self._state.is_ended
+
+    def call_when_closed(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called when the program closes its end."""
+        self._state.on_close = callback
+
+    def offer(self, events: Sequence[Event]) -> bool:
+        """Take ``events``, in order.
+
+        False if not all of them have gone where the program finds them. Then either the feed :attr:`is_ended`, because
+        it is to fail when it is full; or nothing more should be read until :meth:`drain` has returned. What comes
+        meanwhile all the same is taken, too.
+        """
+        state = self._state
+        if state.is_ended:
+            return True
+        rest = iter(events)
+        if state.is_buffering or self._backlog:
+            return self._overflow(rest, len(events))
+        send_nowait = self._send_nowait
+        try:
+            for event in rest:
+                send_nowait(event)
+        except trio.WouldBlock:
+            return self._overflow(chain((event,), rest), len(events))
+        state.buffered = buffered = state.buffered + len(events)
+        if buffered > state.high_water:  # noqa: PLR1730 (max() costs as much as sending an event)
+            state.high_water = buffered
+        return True
+
+    def _overflow(self, rest: Iterable[Event], offered: int) -> bool:
+        """The channel is full: ``rest``, of so many that were offered, goes to the policy."""
+        state = self._state
+        policy = state.policy
+        backlog = self._backlog
+        if backlog is None and not state.is_buffering:
+            receive_nowait = state.receive.receive_nowait
+            for _ in range(state.capacity):
+                policy.offer(receive_nowait())
+            state.is_buffering = True
+        for event in rest:  # mutant: rest of a batch
+            policy.offer(event)
+        if backlog is None:
+            state.count(len(policy))
+            return True
+        state.count(state.buffered + offered)
+        if backlog.fails:
+            self._fail("and its policy is to fail")
+        return False
+
+    async def drain(self, limit: float) -> bool:  # noqa: ASYNC910 (it is called when there is a backlog)
+        """Wait until the backlog has gone into the channel, for ``limit`` seconds at most: then the feed fails.
+
+        Returns False if it has failed. The time counts as that for which the feed has held up reading.
+        """
+        state = self._state
+        state.held_since = started = trio.current_time()
+        self._draining = trio.move_on_after(limit)  # mutant: stall limit
+        try:
+            with self._draining as scope:
+                await self._move_backlog()
+        finally:
+            self._draining = None
+            state.held_since = None
+            state.held_seconds += trio.current_time() - started
+            if state.is_ended:
+                state.send.close()  # end() has left that to do
+        if scope.cancelled_caught and not state.is_ended:
+            self._fail(f"and held up reading for more than {limit:g} s")
+            return False
+        return True
+
+    async def _move_backlog(self) -> None:
+        backlog, send = self._backlog, self._state.send
+        assert backlog is not None  # the other policies always have room
+        while backlog:
+            # It is taken off the backlog when it is in the channel, not before: waiting can be cancelled.
+            try:
+                send.send_nowait(backlog.first)
+            except trio.WouldBlock:
+                try:
+                    await send.send(backlog.first)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    return  # the program has closed its end
+            if backlog:  # else it was closed just now
+                backlog.pop()
+
+    def end(self, error: Exception | None) -> None:
+        """Let nothing more come: after what waits, the program gets ``error``, or the end of the channel."""
+        state = self._state
+        if state.is_ended:
+            return
+        state.is_ended = True
+        state.error = error
+        if self._draining is None:
+            state.send.close()
+        else:
+            # The event that drain() waits to send may have been received just now, and still be the backlog's first.
+            # So the channel ends, and the program takes what is left of the backlog, when drain() has returned.
+            self._draining.cancel()
+
+    def _fail(self, why: str) -> None:
+        state, backlog = self._state, self._backlog
+        assert backlog is not None  # the other policies never fail
+        state.buffered -= len(backlog)
+        backlog.drop()
+        what = f"the feed's channel ({state.capacity} events) was full, {why}"
+        self.end(ConsumerTooSlow(f"{what}: read faster (receive_many), or raise capacity"))
+
+    def __repr__(self) -> str:
+        return f"<FeedSender of {self._state}>"
+
+
+class Feed(trio.abc.ReceiveChannel[E_co]):
     """The events of one ``subscribe``, in the order in which the exchange sent them.
 
     ``async for event in feed`` ends when the client's block is left. After a failure
@@ -91,51 +247,26 @@ class Feed(trio.abc.ReceiveChannel[Event]):
     One task receives at a time, so that ``book`` is exact; a second one gets :class:`trio.BusyResourceError`.
     """
 
-    def __init__(self, requests: Sequence[Request], capacity: int, overflow: Overflow) -> None:
+    def __init__(self, state: _State) -> None:
         """(not to be called by programs: ``Client.subscribe`` makes feeds)."""
-        self.requests: tuple[Request, ...] = tuple(requests)
+        self.requests: tuple[Request, ...] = state.requests
         """What it was opened with."""
-        self.overflow: Overflow = overflow
+        self.overflow: Overflow = state.overflow
         """What happens when it is full."""
-        self._capacity = capacity
-        self._send, self._receive = trio.open_memory_channel[Event](capacity)
-        self._backlog: deque[Event] = deque()
-        self._books = {r.symbol: OrderBook(r.depth) for r in self.requests if isinstance(r, Book)}
-        self._error: Exception | None = None
-        self._is_closed = False
-        self._is_ended = False  # nothing more is offered
+        self._state = state
+        self._channel = state.receive
         self._is_receiving = False
-        self._offered = 0
-        self._delivered = 0
-        self._high_water = 0
-        self._dropped = 0
-        self._conflated = 0
-        self._held_seconds = 0.0
-        self._held_since: float | None = None  # it holds up reading now
-        self._on_close: Callable[[], None] = lambda: None
+        self._books = {r.symbol: OrderBook(r.depth) for r in self.requests if isinstance(r, Book)}
 
-    # The program's side
-
-    async def receive(self) -> Event:
+    async def receive(self) -> E_co:
         """Wait for the next event. Cancelling loses none.
 
         Raises :class:`trio.EndOfChannel` after the client's block was left, :class:`trio.ClosedResourceError` after
         this feed's, and the failure that ended the feed, if one did.
         """
-        self._begin()
-        try:
-            event = await self._receive.receive()
-        except trio.EndOfChannel:
-            await trio.lowlevel.checkpoint()
-            event = self._rest()
-        finally:
-            self._is_receiving = False
-        self._require_open()
-        self._delivered += 1
-        self._follow(event)
-        return event
+        return (await self.receive_many(1))[0]
 
-    async def receive_many(self, max_events: int = 256) -> list[Event]:
+    async def receive_many(self, max_events: int = 256) -> list[E_co]:
         """Wait for the next event, and take up to ``max_events`` that are there: at least one, in order.
 
         Several times faster than :meth:`receive` when events come in bursts; ``book`` is then as of the last of them.
@@ -144,33 +275,80 @@ class Feed(trio.abc.ReceiveChannel[Event]):
         if max_events < 1:
             msg = f"max_events={max_events}: at least 1"
             raise ValueError(msg)
-        self._begin()
+        if self._is_receiving:
+            msg = "another task is receiving from this feed"
+            raise trio.BusyResourceError(msg)
+        state = self._state
+        events: list[Any] = []
+        self._is_receiving = True
         try:
-            events = [await self._receive.receive()]
+            if state.is_buffering:
+                await trio.lowlevel.checkpoint()
+            else:
+                events.append(await self._channel.receive())
         except trio.EndOfChannel:
             await trio.lowlevel.checkpoint()
-            events = [self._rest()]
+        except trio.ClosedResourceError:
+            pass
         finally:
             self._is_receiving = False
-        self._require_open()
-        receive_nowait = self._receive.receive_nowait
-        try:
-            while len(events) < max_events:
-                events.append(receive_nowait())
-        except (trio.WouldBlock, trio.EndOfChannel):
-            pass
-        self._delivered += len(events)
-        books = self._books
+        if state.is_closed:  # perhaps by another task, after the event was taken, and before this task went on
+            raise trio.ClosedResourceError(_CLOSED)
+        self._take(events, max_events)
+        if not events:
+            raise copy(state.error) or trio.EndOfChannel  # a copy: each raise gets a traceback of its own
         for event in events:
-            if type(event) is BookUpdate:
-                books[event.symbol].follow(event)
-            else:
-                self._follow(event)
+            self._follow(event)
         return events
+
+    def _take(self, events: list[Any], max_events: int) -> None:
+        """Add what is there to ``events``, up to ``max_events`` of them."""
+        state = self._state
+        is_beside = state.is_buffering  # what is to be taken next is not in the channel
+        if not is_beside:
+            receive_nowait = self._channel.receive_nowait
+            try:
+                while len(events) < max_events:
+                    events.append(receive_nowait())
+            except trio.WouldBlock:
+                pass
+            except trio.EndOfChannel:
+                is_beside = True
+        if is_beside:
+            policy = state.policy
+            while len(events) < max_events and policy:
+                events.append(policy.pop())
+            state.is_buffering = state.is_buffering and bool(policy)
+            state.count(len(policy))
+        else:
+            state.buffered -= len(events)
+        state.delivered += len(events)
+
+    def _follow(self, event: Event) -> None:
+        if isinstance(event, BookUpdate | BookSnapshot):
+            self._books[event.symbol].follow(event)
+        elif isinstance(event, Gap) and event.channel == "book" and event.symbol is not None:
+            self._books[event.symbol].follow(event)  # mutant: book of a feed after its gap
+
+    def close(self) -> None:
+        """Stop, like :meth:`aclose`, but without a checkpoint."""
+        state = self._state
+        if state.is_closed:
+            return
+        state.is_closed = state.is_ended = True
+        state.is_buffering = False
+        state.policy.clear()
+        state.buffered = 0
+        state.receive.close()
+        state.send.close()
+        for book in self._books.values():
+            book.invalidate("its feed is closed")
+        if state.on_close is not None:
+            state.on_close()
 
     async def aclose(self) -> None:
         """Stop: nothing more is wanted, events that wait are dropped. Leaving the ``subscribe`` block does it, too."""
-        self._close()
+        self.close()
         await trio.lowlevel.checkpoint()
 
     def book(self, symbol: str) -> OrderBook:
@@ -197,210 +375,37 @@ class Feed(trio.abc.ReceiveChannel[Event]):
 
     def statistics(self) -> FeedStatistics:
         """All numbers, as of now."""
+        state = self._state
+        held_now = 0.0 if state.held_since is None else trio.current_time() - state.held_since
         return FeedStatistics(
-            buffered=self._buffered,
-            capacity=self._capacity,
-            high_water=self._high_water,
-            delivered=self._delivered,
-            dropped=self._dropped,
-            conflated=self._conflated,
-            held_seconds=self._held_seconds
-            + (0.0 if self._held_since is None else trio.current_time() - self._held_since),
+            buffered=state.buffered,
+            capacity=state.capacity,
+            high_water=state.high_water,
+            delivered=state.delivered,
+            dropped=state.policy.dropped,
+            conflated=state.policy.conflated,
+            held_seconds=state.held_seconds + held_now,
         )
 
     def __repr__(self) -> str:
-        wanted = ", ".join(map(str, self.requests))
-        ended = " closed" if self._is_closed else f" failed: {self._error}" if self._error else ""
-        return f"<Feed of {wanted}: {self._buffered}/{self._capacity} buffered{ended}>"
-
-    def _begin(self) -> None:
-        if self._is_receiving:
-            msg = "another task is receiving from this feed"
-            raise trio.BusyResourceError(msg)
-        self._is_receiving = True
-
-    def _require_open(self) -> None:
-        """Another task may have closed the feed after the event was taken, and before this task went on."""
-        if self._is_closed:
-            raise trio.ClosedResourceError
-
-    def _rest(self) -> Event:
-        """After the end: what the channel had no room for. Then raise why nothing more comes."""
-        if self._backlog:
-            return self._backlog.popleft()
-        raise copy(self._error) or trio.EndOfChannel() from None  # a copy: each raise gets a traceback of its own
-
-    def _follow(self, event: Event) -> None:
-        if isinstance(event, BookUpdate | BookSnapshot):
-            self._books[event.symbol].follow(event)
-        elif isinstance(event, Gap) and event.channel == "book" and event.symbol is not None:
-            self._books[event.symbol].follow(event)  # which makes it unavailable; no other gap does
-
-    @property
-    def _buffered(self) -> int:
-        return self._offered - self._delivered
-
-    def _close(self) -> None:
-        if not self._is_closed:
-            self._is_closed = self._is_ended = True
-            self._drop_backlog()
-            self._offered = self._delivered
-            self._receive.close()
-            self._send.close()
-            for book in self._books.values():
-                book.invalidate("its feed is closed")
-            self._on_close()
-
-    # The actor's side
-
-    def _use(self, total: Total) -> None:
-        """Whom to ask for a verified book, or for reference data, as of the last event that was offered."""
-
-    def _offer(self, events: Sequence[Event]) -> bool:
-        """Take ``events``, in order. False if some of them had to go to the backlog."""
-        if self._is_ended:
-            return True
-        self._offered += len(events)
-        self._high_water = max(self._high_water, self._offered - self._delivered)
-        if self._backlog:
-            self._backlog.extend(events)
-            return False
-        send = self._send.send_nowait
-        waiting = iter(events)
-        for event in waiting:
-            try:
-                send(event)
-            except trio.WouldBlock:
-                self._backlog.append(event)
-                self._backlog.extend(waiting)
-                return False
-        return True
-
-    async def _drain(self) -> None:  # noqa: ASYNC910 (it is called when there is a backlog)
-        """Wait until the backlog is in the channel, or the feed has ended."""
-        self._held_since = started = trio.current_time()
-        try:
-            while self._backlog:
-                await self._send.send(self._backlog[0])
-                if self._backlog:  # it may have been closed just now
-                    self._backlog.popleft()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # it has ended; if its program is still there, it takes the backlog itself
-        finally:
-            self._held_since = None
-            self._held_seconds += trio.current_time() - started
-
-    def _fail(self, error: Exception | None) -> None:
-        """Nothing more comes: after what is here, ``error``, or the end."""
-        if not self._is_ended:
-            self._is_ended = True
-            self._error = error
-            self._send.close()
-
-    def _drop_backlog(self) -> None:
-        self._offered -= len(self._backlog)
-        self._backlog.clear()
-
-    def _fail_too_slow(self, limit: float | None) -> None:
-        waited = "and its policy is to fail" if limit is None else f"and held up reading for more than {limit:g} s"
-        self._dropped += len(self._backlog)
-        self._drop_backlog()
-        what = f"the feed's channel ({self._capacity} events) was full, {waited}"
-        self._fail(ConsumerTooSlow(f"{what}: read faster (receive_many), or raise capacity"))
+        return f"<Feed of {self._state}>"
 
 
-class _BufferedFeed(Feed):
-    """A feed that always has room: what its channel has none for goes to a buffer, as :class:`Overflow` promises.
+def open_feed(
+    requests: Sequence[Request], capacity: int, overflow: Overflow, rebuild: Rebuild = lambda _key: None
+) -> tuple[FeedSender, Feed[Any]]:
+    """Both ends of a new feed for ``capacity`` events.
 
-    Either the channel or the buffer is in use, the other is empty.
+    ``rebuild`` is asked for a verified book, or for the reference data, as of the last event that was offered.
     """
-
-    def __init__(self, requests: Sequence[Request], capacity: int, overflow: Overflow) -> None:
-        super().__init__(requests, capacity, overflow)
-        self._total: Total = lambda _key: None
-        self._buffer: Buffer = _BUFFERS[overflow](
-            capacity,
-            [(r.channel, r.symbol) for r in self.requests if isinstance(r, Book | Instruments)],
-            self._ask,
-        )
-
-    async def receive(self) -> Event:
-        if self._buffer:
-            return (await self.receive_many(1))[0]
-        return await super().receive()
-
-    async def receive_many(self, max_events: int = 256) -> list[Event]:
-        buffer = self._buffer
-        if not buffer or max_events < 1:  # the latter is an error, which is said there
-            return await super().receive_many(max_events)
-        self._begin()
-        try:
-            await trio.lowlevel.checkpoint()
-        finally:
-            self._is_receiving = False
-        if not buffer:  # closed just now
-            return await super().receive_many(max_events)
-        before = len(buffer)
-        events = [buffer.pop()]
-        while buffer and len(events) < max_events:
-            events.append(buffer.pop())
-        self._offered += len(buffer) + len(events) - before  # made by the buffer, or dropped to make room for that
-        self._delivered += len(events)
-        self._count()
-        for event in events:
-            self._follow(event)
-        return events
-
-    def _use(self, total: Total) -> None:
-        self._total = total
-
-    def _ask(self, key: Key) -> Event | None:
-        return self._total(key)
-
-    def _offer(self, events: Sequence[Event]) -> bool:
-        if self._is_ended:
-            return True
-        buffer = self._buffer
-        before = len(buffer)
-        waiting = iter(events)
-        if not buffer:
-            send = self._send.send_nowait
-            for event in waiting:
-                try:
-                    send(event)
-                except trio.WouldBlock:
-                    before = self._move_to_buffer()
-                    buffer.offer(event)
-                    break
-                self._offered += 1
-        for event in waiting:
-            buffer.offer(event)
-        self._offered += len(buffer) - before
-        self._count()
-        return True
-
-    def _move_to_buffer(self) -> int:
-        """The channel is full: from now on the buffer is used. Returns how many events it has now."""
-        receive_nowait = self._receive.receive_nowait
-        for _ in range(self._capacity):
-            self._buffer.offer(receive_nowait())
-        return len(self._buffer)
-
-    def _count(self) -> None:
-        self._dropped, self._conflated = self._buffer.dropped, self._buffer.conflated
-        self._high_water = max(self._high_water, self._offered - self._delivered)
-
-    def _close(self) -> None:
-        self._buffer.clear()
-        super()._close()
-
-
-_BUFFERS: Final[Mapping[Overflow, Callable[[int, Collection[Key], Total], Buffer]]] = {
-    Overflow.CONFLATE: ConflatingBuffer,
-    Overflow.DROP_OLDEST: DroppingBuffer,
-}
-
-
-def make_feed(requests: Sequence[Request], capacity: int, overflow: Overflow) -> Feed:
-    """A feed of the right kind for ``overflow``."""
-    return (_BufferedFeed if overflow in _BUFFERS else Feed)(requests, capacity, overflow)
+    cumulative = [(r.channel, r.symbol) for r in requests if isinstance(r, Book | Instruments)]
+    send, receive = trio.open_memory_channel[Any](capacity)
+    state = _State(
+        requests=tuple(requests),
+        overflow=overflow,
+        capacity=capacity,
+        policy=make_policy(overflow, capacity, cumulative, rebuild),
+        send=send,
+        receive=receive,
+    )
+    return FeedSender(state), Feed(state)

@@ -1,25 +1,28 @@
-"""What a feed does with events for which its channel has no room, when nobody may be held up. Pure.
+"""What a feed does with events for which its channel has no room: one policy per member of ``Overflow``. Pure.
 
-A buffer takes over what waits in the full channel, and all that comes after it, until the program has taken everything;
-then the channel is used again. There are two, one for each policy:
-
+:class:`Backlog` (``Overflow.BACKPRESSURE`` and ``Overflow.FAIL``)
+    stands behind the full channel, and leaves nothing out: either its feed holds up reading until all of it has gone
+    into the channel, or its feed fails.
 :class:`ConflatingBuffer` (``Overflow.CONFLATE``)
     keeps what there was room for, and behind it, for each key, the latest state.
 :class:`DroppingBuffer` (``Overflow.DROP_OLDEST``)
     drops the oldest, and remembers for each key what was dropped: one :class:`~kraken_trio.Gap`.
 
-A *key* is a channel and a symbol. The keys of books and of reference data are *summed*: what the program has is a sum
-of all events, and no update can be left out. When some were, the sum itself is asked for, ``total(key)``: the verified
-local book as a ``BookSnapshot``, as of the last event that was offered. It is None only if that key's last event was a
-gap: then the exchange will send the sum.
+The two buffers hold nobody up. They take over what waits in the full channel, and all that comes after it, until the
+program has taken everything; then the channel is used again.
 
-Both keep the order of the events of each key; both are bounded, whatever comes.
+A *key* is a channel and a symbol. The keys of books and of reference data are *cumulative*: what the program has is the
+result of all events, and no update can be left out. When some were, the result itself is asked for, ``rebuild(key)``:
+the verified local book as a ``BookSnapshot``, as of the last event that was offered. It is None only if that key's last
+event was a gap: then the exchange will send a snapshot.
+
+All keep the order of the events of each key. The buffers are bounded, whatever comes.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, assert_never
 
 import attrs
 
@@ -36,11 +39,12 @@ from kraken_trio.events import (
     TickerUpdate,
     Trade,
 )
+from kraken_trio.requests import Overflow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
-__all__ = ["Buffer", "ConflatingBuffer", "DroppingBuffer", "Key", "Total", "key_of"]
+__all__ = ["Backlog", "ConflatingBuffer", "DroppingBuffer", "Key", "Policy", "Rebuild", "key_of", "make_policy"]
 
 Key: TypeAlias = tuple[str | None, str | None]
 """Channel and symbol; of what the client itself tells, the event's class and None."""
@@ -65,33 +69,61 @@ def key_of(event: Event) -> Key:
     return channel, getattr(event, "symbol", None)
 
 
-class Total(Protocol):
-    """The sum of all events of a summed key, as of now; None while it is not known."""
+class Rebuild(Protocol):
+    """All events of a cumulative key so far, as one event that starts anew; None while it is not known."""
 
     def __call__(self, key: Key, /) -> Event | None: ...
 
 
-class Buffer(Protocol):
-    """What waits for a program that is too slow."""
+class Policy(Protocol):
+    """What waits beside a full channel."""
 
     dropped: int
-    """Events of the exchange that were dropped; each is told of by a gap."""
+    """Events of the exchange that the program never gets."""
     conflated: int
     """Events in whose place a later one of the same key, or one made of several, is delivered."""
 
     def offer(self, event: Event) -> None:
-        """It has just come."""
+        """Take an event that has just come."""
         ...
 
     def pop(self) -> Event:
-        """The program takes one. There is one: see ``len()``."""
+        """Give the program the next one. There is one: see ``len()``."""
         ...
 
     def clear(self) -> None:
-        """Nobody takes any more."""
+        """Forget all: nobody takes any more."""
         ...
 
     def __len__(self) -> int: ...
+
+
+class Backlog:
+    """The events that have not yet gone into the channel, in order."""
+
+    def __init__(self, *, fails: bool) -> None:
+        self.fails = fails
+        """Whether the feed fails at once, instead of holding up reading."""
+        self.dropped: int = 0
+        self.conflated: int = 0
+        self._events: deque[Event] = deque()
+        self.offer: Callable[[Event], None] = self._events.append
+        self.pop: Callable[[], Event] = self._events.popleft
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    @property
+    def first(self) -> Event:
+        return self._events[0]
+
+    def drop(self) -> None:
+        """Forget all, and count it: the feed has failed."""
+        self.dropped += len(self._events)
+        self._events.clear()
+
+    def clear(self) -> None:
+        self._events.clear()
 
 
 def _merged(first: Event | None, later: Event) -> Event:
@@ -114,15 +146,15 @@ class ConflatingBuffer:
 
     While the queue has room, and nothing is pending, events are queued as they are. Then they become pending: one entry
     per key, in the order in which the keys came to be pending, which is fair to each. What is pending is delivered
-    after what is queued. A sum is asked for as late as possible, when it is delivered.
+    after what is queued. A cumulative key is rebuilt as late as possible, when it is delivered.
 
     Never more than ``capacity`` and one for each key.
     """
 
-    def __init__(self, capacity: int, summed: Collection[Key], total: Total) -> None:
+    def __init__(self, capacity: int, cumulative: Collection[Key], rebuild: Rebuild) -> None:
         self._capacity = capacity
-        self._summed = frozenset(summed)
-        self._total = total
+        self._cumulative = frozenset(cumulative)
+        self._rebuild = rebuild
         self._queue: deque[Event] = deque()
         self._pending: OrderedDict[Key, _Pending] = OrderedDict()
         self.dropped: int = 0
@@ -148,10 +180,10 @@ class ConflatingBuffer:
         if self._queue:
             return self._queue.popleft()
         key, pending = self._pending.popitem(last=False)
-        if pending.count == 1 or key not in self._summed:
+        if pending.count == 1 or key not in self._cumulative:  # mutant: conflated book
             return pending.event
-        total = self._total(key)
-        return pending.event if total is None else total  # a gap, if there is no sum
+        rebuilt = self._rebuild(key)
+        return pending.event if rebuilt is None else rebuilt  # a gap, if it cannot be rebuilt
 
     def clear(self) -> None:
         self._queue.clear()
@@ -231,26 +263,28 @@ class DroppingBuffer:
     front comes after it. What is dropped meanwhile adds to a hole that this round has yet to tell, or makes one for the
     next. (To the key of the event in front its hole is told first, so that nothing can be added that came after it.)
 
-    When an update of a summed key is dropped, so are its later ones, up to its next snapshot or gap: nobody could apply
-    them. If there is none, whatever comes of it adds to its hole. When the hole is told its sum is asked for, and
+    When an update of a cumulative key is dropped, so are its later ones, up to its next snapshot or gap: nobody could
+    apply them. If there is none, whatever comes of it adds to its hole. When the hole is told the key is rebuilt, and
     queued as the last: it is exactly as of then, and what comes after it is queued after it. Such a snapshot is not
     dropped: when it has become the first of the queue it is put in front instead. So after its gap a book comes as a
     snapshot, however slow the program is.
 
-    Never more than ``capacity``, or one for each summed key and one, whichever is more; and one for each key.
+    Never more than ``capacity``, or one for each cumulative key and one, whichever is more; and one for each key.
     """
 
-    def __init__(self, capacity: int, summed: Collection[Key], total: Total) -> None:
+    def __init__(self, capacity: int, cumulative: Collection[Key], rebuild: Rebuild) -> None:
         self._capacity = capacity
-        self._total = total
+        self._rebuild = rebuild
         self._holes: OrderedDict[Key, _Hole] = OrderedDict()
         self._round = 0  # how many of the holes are still to be told before what is in front
         self._front: deque[Event] = deque()
         self._queue: OrderedDict[int, Event] = OrderedDict()
         self._number = 0  # of the last that was queued
-        self._where: dict[Key, deque[int]] = {key: deque() for key in summed}  # each summed key's numbers in the queue
-        self._made: set[int] = set()  # the numbers of the sums that were queued
-        self._broken: set[Key] = set()  # summed keys that have a hole, and nothing in the queue
+        self._where: dict[Key, deque[int]] = {
+            key: deque() for key in cumulative
+        }  # each cumulative key's numbers in the queue
+        self._made: set[int] = set()  # the numbers of the rebuilt events that were queued
+        self._broken: set[Key] = set()  # cumulative keys that have a hole, and nothing in the queue
         self.dropped: int = 0
         self.conflated: int = 0
 
@@ -263,6 +297,7 @@ class DroppingBuffer:
             self._lose(key, event)
             return
         self._enqueue(key, event)
+        # mutant: bound of the buffer
         while self._queue and len(self._front) + len(self._queue) > self._capacity:
             self._drop_first()
 
@@ -272,7 +307,7 @@ class DroppingBuffer:
         if self._round:
             self._round -= 1
             key, hole = self._holes.popitem(last=False)
-            if key in self._broken:
+            if key in self._broken:  # mutant: snapshot after a hole
                 self._mend(key)
             return hole.event
         return self._front.popleft() if self._front else self._take_first()[1]
@@ -297,9 +332,9 @@ class DroppingBuffer:
 
     def _mend(self, key: Key) -> None:
         self._broken.discard(key)
-        total = self._total(key)
-        if total is not None:  # else its last event was a gap, and the exchange will send it
-            self._enqueue(key, total)
+        rebuilt = self._rebuild(key)
+        if rebuilt is not None:  # else its last event was a gap, and the exchange will send it
+            self._enqueue(key, rebuilt)
             self._made.add(self._number)
 
     def _enqueue(self, key: Key, event: Event) -> None:
@@ -323,8 +358,8 @@ class DroppingBuffer:
         if is_made:
             self._front.append(event)
         else:
-            self._lose(key, event)
-            if key in self._where:
+            self._lose(key, event)  # mutant: gap for the dropped
+            if key in self._where:  # mutant: rest of a dropped book
                 self._lose_what_follows(key)
 
     def _lose_what_follows(self, key: Key) -> None:
@@ -358,3 +393,18 @@ def _neighbours(event: Event) -> tuple[int | None, int | None]:
 def _is_update(event: Event) -> bool:
     """Does it make sense only with all that was before it?"""
     return isinstance(event, BookUpdate) or (isinstance(event, InstrumentUpdate) and not event.snapshot)
+
+
+def make_policy(overflow: Overflow, capacity: int, cumulative: Collection[Key], rebuild: Rebuild) -> Policy:
+    """The policy of a feed for ``capacity`` events."""
+    match overflow:
+        case Overflow.BACKPRESSURE:
+            return Backlog(fails=False)
+        case Overflow.FAIL:
+            return Backlog(fails=True)
+        case Overflow.CONFLATE:
+            return ConflatingBuffer(capacity, cumulative, rebuild)
+        case Overflow.DROP_OLDEST:
+            return DroppingBuffer(capacity, cumulative, rebuild)
+        case _:
+            assert_never(overflow)

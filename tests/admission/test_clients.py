@@ -19,6 +19,7 @@ from kraken_trio.admission.host import HostBudget
 from kraken_trio.admission.ledger import HostLedger
 from kraken_trio.admission.process import PROCESS
 from kraken_trio.client import open_with
+from kraken_trio.runtime.actor import Actor
 from kraken_trio.testing import Drop, Exchange, Network, open_exchange
 
 if TYPE_CHECKING:
@@ -276,7 +277,8 @@ async def test_leaving_ends_the_wait(autojump_clock: MockClock) -> None:
 
             nursery.start_soon(wait)
             await trio.testing.wait_all_tasks_blocked()
-            client._actor.close()
+            assert isinstance(client._shell, Actor)
+            client._shell.close()
     assert trio.current_time() == 0
 
 

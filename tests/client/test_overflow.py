@@ -396,7 +396,7 @@ async def test_a_full_feed_waits_and_ends_like_any_other(
 
             async def somebody_closes() -> None:
                 await checkpoint()
-                feed._close()
+                feed.close()
 
             monkeypatch.setattr(trio.lowlevel, "checkpoint", somebody_else_comes)
             await feed.receive()

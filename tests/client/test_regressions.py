@@ -13,7 +13,7 @@ import trio.testing
 import kraken_trio as kt
 from kraken_trio.admission.default import EXEMPT
 from kraken_trio.client import open_with
-from kraken_trio.runtime.feed import make_feed
+from kraken_trio.runtime.feed import open_feed
 from kraken_trio.testing.faults import CorruptChecksum, Drop, DropHow, IgnoreRequests
 
 if TYPE_CHECKING:
@@ -191,8 +191,8 @@ async def test_a_feed_that_is_closed_while_its_event_is_on_its_way_is_closed(
     policy: kt.Overflow, event: kt.Event, how_many: int | None, nursery: trio.Nursery
 ) -> None:
     """The event was taken, and another task closed the feed: its book came to life again, or was said to be missing."""
-    feed = make_feed([BTC], 10, policy)
-    feed._offer([SNAPSHOT])
+    sender, feed = open_feed([BTC], 10, policy)
+    sender.offer([SNAPSHOT])
     await feed.receive()
     ended: list[BaseException] = []
 
@@ -204,7 +204,7 @@ async def test_a_feed_that_is_closed_while_its_event_is_on_its_way_is_closed(
 
     nursery.start_soon(receive)
     await trio.testing.wait_all_tasks_blocked()
-    feed._offer([event])
+    sender.offer([event])
     await feed.aclose()
     await trio.testing.wait_all_tasks_blocked()
     assert len(ended) == 1

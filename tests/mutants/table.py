@@ -24,6 +24,7 @@ from tests.mutants.operators import (
     Operator,
     Plus,
     Reverse,
+    SkipFirst,
     Swap,
 )
 
@@ -625,91 +626,80 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
         ("tests/session/test_malformed.py",),
     ),
     # -- the feed, the actor -----------------------------------------------------------------------------------------
-    TextMutant(
+    Mutant(
         "drop the backlog",
-        "runtime/feed.py",
-        "                self._backlog.extend(waiting)",
-        "                list(waiting)",
+        "rest of a batch",
+        SkipFirst(),
         "the rest of a batch that was larger than the channel is lost",
         ("tests/client/test_blocks.py", *CLIENT, "tests/client/test_promises.py"),
     ),
-    TextMutant(
+    Mutant(
         "conflate a book as if it were a ticker",
-        "runtime/overflow.py",
-        "        if pending.count == 1 or key not in self._summed:",
-        "        if True:",
+        "conflated book",
+        Always(),
         "a slow program's book lacks the updates that were left out",
         ("tests/runtime/test_overflow.py", "tests/client/test_overflow.py"),
     ),
-    TextMutant(
+    Mutant(
         "drop without telling",
-        "runtime/overflow.py",
-        "            self._lose(key, event)\n            if key in self._where:",
-        "            if key in self._where:",
+        "gap for the dropped",
+        Drop(),
         "a slow program loses events silently",
         ("tests/runtime/test_overflow.py", "tests/client/test_overflow.py"),
     ),
-    TextMutant(
+    Mutant(
         "keep the rest of a book of which the oldest was dropped",
-        "runtime/overflow.py",
-        "            if key in self._where:\n                self._lose_what_follows(key)",
-        "            pass",
+        "rest of a dropped book",
+        Never(),
         "updates come that nobody can apply",
         ("tests/runtime/test_overflow.py", "tests/client/test_overflow.py"),
     ),
-    TextMutant(
-        "send no sum after a hole",
-        "runtime/overflow.py",
-        "            if key in self._broken:\n                self._mend(key)",
-        "            self._broken.discard(key)",
+    Mutant(
+        "send no snapshot after a hole",
+        "snapshot after a hole",
+        Never(),
         "after an overflow a book never comes back",
         ("tests/runtime/test_overflow.py", "tests/client/test_overflow.py"),
     ),
-    TextMutant(
+    Mutant(
         "let a buffer grow",
-        "runtime/overflow.py",
-        "        while self._queue and len(self._front) + len(self._queue) > self._capacity:",
-        "        while False:",
+        "bound of the buffer",
+        Never(),
         "a program that never reads fills the memory",
         ("tests/runtime/test_overflow.py", "tests/client/test_overflow.py"),
     ),
-    TextMutant(
+    Mutant(
         "read on while a feed is full",
-        "runtime/actor.py",
-        "                while self._stalled:",
-        "                while False:",
+        "full feed holds up reading",
+        Never(),
         "the backlog of a slow consumer grows without a bound",
         ("tests/client/test_blocks.py", *CLIENT, "tests/client/test_promises.py"),
     ),
-    TextMutant(
+    Mutant(
         "wait for a slow consumer for ever",
-        "runtime/actor.py",
-        "        with trio.move_on_after(limit) as scope:",
-        "        with trio.CancelScope() as scope:",
+        "stall limit",
+        Becomes("$target = trio.CancelScope()"),
         "one feed that is never read stops all others",
         CLIENT,
     ),
-    TextMutant(
+    Mutant(
         "send the last connection's requests",
-        "runtime/actor.py",
-        "                    self._outbox.clear()",
-        "                    self._outbox.extend(())",
+        "requests of the last connection",
+        Drop(),
         "what was to be said to a dead connection is said to the new one",
         CLIENT,
     ),
-    TextMutant(
+    Mutant(
         "keep the connection that was given up",
-        "runtime/actor.py",
-        "        if effects.drop is not None:",
-        "        if False:",
+        "connection given up",
+        Never(),
         "a silent connection is known to be dead, and kept",
         CLIENT,
     ),
-    TextMutant(
+    Mutant(
         "keep a feed's book readable after its gap",
-        "runtime/feed.py",
-        "            self._books[event.symbol].follow(event)  # which makes",
-        "            pass  # which makes",
+        "book of a feed after its gap",
+        Drop(),
         "feed.book() shows a book that is known to be old",
         ("tests/client/test_recovery.py", "tests/client/test_promises.py"),
     ),

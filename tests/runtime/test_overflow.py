@@ -31,7 +31,7 @@ from kraken_trio.events import (
     TickerUpdate,
     Trade,
 )
-from kraken_trio.runtime.overflow import Buffer, ConflatingBuffer, DroppingBuffer, Key, key_of
+from kraken_trio.runtime.overflow import ConflatingBuffer, DroppingBuffer, Key, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 Channel = Literal["book", "trade", "ticker", "ohlc", "instrument", "state", "unknown"]
 
 SYMBOLS = ("A/USD", "B/USD", "C/USD")
-SUMMED: tuple[Key, ...] = (*(("book", symbol) for symbol in SYMBOLS), ("instrument", None))
-KEYS = len(SUMMED) + 3 * len(SYMBOLS) + 2
+CUMULATIVE: tuple[Key, ...] = (*(("book", symbol) for symbol in SYMBOLS), ("instrument", None))
+KEYS = len(CUMULATIVE) + 3 * len(SYMBOLS) + 2
 """Every key that a world may use: three channels more, the client's state, and gaps of nobody knows what."""
 STATES: tuple[Channel, ...] = ("book", "ticker", "ohlc", "instrument", "state", "unknown")
 """What can be conflated."""
@@ -64,7 +64,7 @@ class World:
         self.trade_ids: Counter[str] = Counter()
         self.state = ConnectionState.DISCONNECTED
 
-    def total(self, key: Key) -> Event | None:
+    def rebuild(self, key: Key) -> Event | None:
         channel, symbol = key
         if channel == "instrument":
             assets = tuple(self.assets.values())
@@ -246,10 +246,10 @@ def steps(*channels: Channel) -> st.SearchStrategy[list[Step]]:
 
 def run(
     make: type[ConflatingBuffer | DroppingBuffer], capacity: int, todo: list[Step]
-) -> tuple[World, Program, Buffer]:
+) -> tuple[World, Program, ConflatingBuffer | DroppingBuffer]:
     world = World()
     program = Program(world)
-    buffer = make(capacity, SUMMED, world.total)
+    buffer = make(capacity, CUMULATIVE, world.rebuild)
     play(buffer, program, todo)
     assert len(buffer) == 0
     return world, program, buffer
@@ -264,12 +264,12 @@ def play(buffer: ConflatingBuffer | DroppingBuffer, program: Program, todo: list
         else:
             channel, symbol, number, lost = step
             buffer.offer(program.world.happen(channel, SYMBOLS[symbol], number, lost=lost))
-        assert len(buffer) <= max(buffer._capacity, len(SUMMED) + 1) + KEYS
+        assert len(buffer) <= max(buffer._capacity, len(CUMULATIVE) + 1) + KEYS
     while buffer:
         take(buffer, program)
 
 
-def take(buffer: Buffer, program: Program) -> None:
+def take(buffer: ConflatingBuffer | DroppingBuffer, program: Program) -> None:
     is_latest = isinstance(buffer, ConflatingBuffer) and not buffer._queue
     event = buffer.pop()
     if is_latest:  # of a key's state, and nothing older
@@ -304,7 +304,7 @@ def test_while_there_is_room_events_are_as_they_are(extra: int, todo: list[Step]
 
 @given(st.integers(1, 6), steps(*STATES))
 def test_conflating_keeps_one_for_each_key(capacity: int, todo: list[Step]) -> None:
-    world, buffer = World(), ConflatingBuffer(capacity, SUMMED, lambda _key: None)
+    world, buffer = World(), ConflatingBuffer(capacity, CUMULATIVE, lambda _key: None)
     for step in todo:
         if not isinstance(step, int):
             buffer.offer(world.happen(step[0], SYMBOLS[step[1]], step[2], lost=step[3]))
@@ -313,7 +313,7 @@ def test_conflating_keeps_one_for_each_key(capacity: int, todo: list[Step]) -> N
 
 def test_conflating_is_fair_to_each_key() -> None:
     world = World()
-    buffer = ConflatingBuffer(1, SUMMED, world.total)
+    buffer = ConflatingBuffer(1, CUMULATIVE, world.rebuild)
     counts: Counter[str | None] = Counter()
     for number in range(300):
         for _ in range(50):
@@ -327,7 +327,7 @@ def test_conflating_is_fair_to_each_key() -> None:
 def test_a_book_is_conflated_to_a_snapshot_as_of_when_it_is_taken() -> None:
     world = World()
     program = Program(world)
-    buffer = ConflatingBuffer(2, SUMMED, world.total)
+    buffer = ConflatingBuffer(2, CUMULATIVE, world.rebuild)
     for number in (1, 2, 3, 4):
         buffer.offer(world.happen("book", "A/USD", number, lost=False))
     program.take(buffer.pop())
@@ -343,7 +343,7 @@ def test_a_book_is_conflated_to_a_snapshot_as_of_when_it_is_taken() -> None:
 
 def test_a_single_pending_event_is_taken_as_it_is() -> None:
     world = World()
-    buffer = ConflatingBuffer(1, SUMMED, world.total)
+    buffer = ConflatingBuffer(1, CUMULATIVE, world.rebuild)
     first, second = (world.happen("book", "A/USD", 1, lost=False) for _ in range(2))
     buffer.offer(first)
     buffer.offer(second)
@@ -353,7 +353,7 @@ def test_a_single_pending_event_is_taken_as_it_is() -> None:
 def test_a_book_that_is_not_verified_when_it_is_taken_comes_as_its_gap_and_later_as_a_snapshot() -> None:
     world = World()
     program = Program(world)
-    buffer = ConflatingBuffer(1, SUMMED, world.total)
+    buffer = ConflatingBuffer(1, CUMULATIVE, world.rebuild)
     for lost in (False, False, True):
         buffer.offer(world.happen("book", "A/USD", 1, lost=lost))
     program.take(buffer.pop())
@@ -368,7 +368,7 @@ def test_a_book_that_is_not_verified_when_it_is_taken_comes_as_its_gap_and_later
 def test_changes_of_state_become_one_from_the_first_to_the_last() -> None:
     for make in (ConflatingBuffer, DroppingBuffer):
         world = World()
-        buffer = make(1, SUMMED, world.total)
+        buffer = make(1, CUMULATIVE, world.rebuild)
         changes = [world.happen("state", "", number, lost=False) for number in (0, 1, 2, 3, 1)]
         for change in changes:
             buffer.offer(change)
@@ -419,7 +419,7 @@ def test_dropping_keeps_the_order_of_the_exchange_also_between_symbols(capacity:
 @given(st.integers(1, 40), steps(*ALL))
 def test_after_its_gap_a_book_comes_as_a_snapshot(capacity: int, todo: list[Step]) -> None:
     _, program, _ = run(DroppingBuffer, capacity, todo)
-    for key in SUMMED:
+    for key in CUMULATIVE:
         mine = [event for event in program.taken if key_of(event) == key]
         for before, after in pairwise(mine):
             if isinstance(before, Gap):
@@ -434,7 +434,7 @@ def test_after_its_gap_a_book_comes_as_a_snapshot(capacity: int, todo: list[Step
 def test_a_program_that_is_always_too_slow_still_gets_on(capacity: int, channels: tuple[Channel, ...]) -> None:
     world = World()
     program = Program(world)
-    buffer = DroppingBuffer(capacity, SUMMED, world.total)
+    buffer = DroppingBuffer(capacity, CUMULATIVE, world.rebuild)
     for number in range(200):
         for step in range(2 * capacity + len(channels) * len(SYMBOLS)):
             channel, symbol = channels[step % len(channels)], SYMBOLS[step // len(channels) % len(SYMBOLS)]
@@ -444,13 +444,13 @@ def test_a_program_that_is_always_too_slow_still_gets_on(capacity: int, channels
     runs = [len(list(run)) for is_gap, run in groupby(isinstance(event, Gap) for event in program.taken) if is_gap]
     assert max(runs) <= 2 * len(keys)
     assert len(data(program.taken)) >= len(program.taken) // (2 * len(keys) + 1)
-    for key in keys & set(SUMMED):
+    for key in keys & set(CUMULATIVE):
         assert any(key_of(event) == key for event in data(program.taken))
 
 
 def test_where_the_oldest_stood_is_a_gap() -> None:
     world = World()
-    buffer = DroppingBuffer(3, SUMMED, world.total)
+    buffer = DroppingBuffer(3, CUMULATIVE, world.rebuild)
     for symbol in (0, 1, 0, 0, 1, 2):
         buffer.offer(world.happen("trade", SYMBOLS[symbol], 1, lost=False))
     taken = [buffer.pop() for _ in range(len(buffer))]
@@ -468,7 +468,7 @@ def test_where_the_oldest_stood_is_a_gap() -> None:
 def test_the_snapshot_is_made_when_the_gap_is_taken_and_updates_go_on_after_it() -> None:
     world = World()
     program = Program(world)
-    buffer = DroppingBuffer(4, SUMMED, world.total)
+    buffer = DroppingBuffer(4, CUMULATIVE, world.rebuild)
     for number in range(6):
         buffer.offer(world.happen("book", "A/USD", 1 + number % 4, lost=False))
     buffer.offer(world.happen("ticker", "B/USD", 1, lost=False))
@@ -485,7 +485,7 @@ def test_the_snapshot_is_made_when_the_gap_is_taken_and_updates_go_on_after_it()
 
 def test_the_exchanges_own_snapshot_is_enough() -> None:
     world = World()
-    buffer = DroppingBuffer(3, SUMMED, lambda _key: pytest.fail("nobody needs it"))
+    buffer = DroppingBuffer(3, CUMULATIVE, lambda _key: pytest.fail("nobody needs it"))
     for lost in (False, False, True, False, False):
         buffer.offer(world.happen("book", "A/USD", 1, lost=lost))
     taken = [buffer.pop() for _ in range(len(buffer))]
@@ -529,10 +529,10 @@ def test_when_it_is_cleared_it_is_as_new(
 ) -> None:
     world = World()
 
-    def total(key: Key) -> Event | None:
-        return world.total(key)
+    def rebuild(key: Key) -> Event | None:
+        return world.rebuild(key)
 
-    buffer = make(capacity, SUMMED, total)
+    buffer = make(capacity, CUMULATIVE, rebuild)
     for step in before:
         if isinstance(step, int):
             for _ in range(min(step, len(buffer))):
