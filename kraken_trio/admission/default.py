@@ -51,7 +51,7 @@ def default_admission(url: str, budget_file: str | os.PathLike[str] | None) -> A
         from kraken_trio.admission.host import HostBudget  # noqa: PLC0415
 
         return HostAndProcess(HostBudget(budget_file), PROCESS)
-    return EXEMPT if is_loopback(url) else PROCESS
+    return EXEMPT if is_loopback(url) else PROCESS  # mutant: this machine is exempt
 
 
 def is_loopback(url: str) -> bool:

@@ -72,7 +72,7 @@ class HostLedger:
         attempt = _Attempt(self._wall, self._monotonic, 0)
         if match is not None:
             wall, monotonic = int(match[1]), int(match[2])
-            age = min(self._wall - wall, self._monotonic - monotonic)
+            age = min(self._wall - wall, self._monotonic - monotonic)  # mutant: two clocks
             if age > _WINDOW_NS:
                 return
             if age >= 0:

@@ -34,7 +34,7 @@ class SlidingWindow:
 
     def take(self, now: float, limit: int | None = None) -> bool:
         """Whether one may be made now. If so, it counts as made."""
-        if self.ready_at(now, limit) > now:
+        if self.ready_at(now, limit) > now:  # mutant: connect budget
             return False
         self._taken.append(now)
         return True

@@ -464,13 +464,33 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
         "an exchange in maintenance is called until it bans us",
         ("tests/session/test_timing.py",),
     ),
-    TextMutant(
+    Mutant(
         "connect without a budget",
-        "admission/window.py",
-        "        if self.ready_at(now, limit) > now:",
-        "        if False:",
+        "connect budget",
+        Never(),
         "Kraken bans the address",
         ("tests/admission/test_window.py", "tests/admission/test_clients.py"),
+    ),
+    Mutant(
+        "spend the connect budget on this machine",
+        "this machine is exempt",
+        Never(),
+        "the tests of a program are held up after 120 connections to a fake exchange",
+        ("tests/admission/test_process.py",),
+    ),
+    Mutant(
+        "take every address for this machine",
+        "this machine is exempt",
+        Always(),
+        "Kraken bans the address",
+        ("tests/admission/test_process.py",),
+    ),
+    Mutant(
+        "believe one clock",
+        "two clocks",
+        Becomes("$target = $argument"),
+        "after the host's clock is set, its processes connect too often, or not at all",
+        ("tests/admission/test_ledger.py", "tests/admission/test_host.py"),
     ),
     TextMutant(
         "hurry while the exchange rests",
