@@ -41,7 +41,7 @@ class Endpoint:
     """``wss://…`` (or ``ws://…``, without encryption)."""
     protocol: str = attrs.field(default="v2", validator=attrs.validators.instance_of(str))
     """The protocol that is spoken there. ``"v2"`` is the only one so far."""
-    serves: frozenset[str] | None = attrs.field(default=None, converter=_channels)
+    serves: frozenset[str] | None = attrs.field(default=None, converter=_channels, repr=False)
     """The names of the channels that it offers; None if all of the protocol's. Whoever subscribes to another one is
     refused at once, without asking."""
 

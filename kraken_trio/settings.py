@@ -189,6 +189,11 @@ class Settings:
         if problems:
             raise ValueError("; ".join(problems))
 
+    def __repr__(self) -> str:
+        """What is not as by default, as an expression that makes equal settings."""
+        values = ((field, getattr(self, field.name)) for field in attrs.fields(type(self)))
+        return f"Settings({', '.join(f'{field.name}={value!r}' for field, value in values if value != field.default)})"
+
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
         """Settings from names and values, as a configuration file gives them.

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
+from hypothesis import given, strategies as st
 
 from kraken_trio import ProtocolError, Settings
 from kraken_trio.settings import MAX_FRAME_BYTES
@@ -144,6 +145,14 @@ def test_what_only_nearly_contradicts_is_taken(values: dict[str, Any]) -> None:
     settings = Settings(**values)
     assert {name: getattr(settings, name) for name in values} == values
     assert Settings.from_mapping(values) == settings
+
+
+@given(st.sets(st.sampled_from(["stall_limit", "log_rate", "max_feeds", "require_first_connection"])))
+def test_the_text_of_settings_is_what_is_not_as_by_default(names: set[str]) -> None:
+    values = {name: False if name.startswith("require") else 7 for name in names}
+    settings = Settings(**values)  # type: ignore[arg-type]
+    assert eval(repr(settings)) == settings
+    assert repr(settings).count("=") == len(names)
 
 
 def test_no_longer_frame_is_taken_than_is_decoded() -> None:

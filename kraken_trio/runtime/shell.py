@@ -1,23 +1,26 @@
-"""The seam between a client and where its events come from.
+"""The seams around what runs a client: who uses it, and who is told what it does.
 
 A :class:`Shell` drives something that has events, and puts them into feeds. The one that there is owns a socket
 (:mod:`kraken_trio.runtime.actor`). Nothing here knows of sockets: what plays a recording, or reads from a broker, is a
 shell as well, and the same :class:`~kraken_trio.Client` is the facade of each.
+
+A :class:`Telemetry` is given to a shell, and is told as values what happens: log lines, metrics and traces are made of
+them elsewhere.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from kraken_trio.events import ConnectionState, Event
     from kraken_trio.runtime.feed import FeedSender
     from kraken_trio.runtime.overflow import Key
     from kraken_trio.session import ClientStatistics
 
-__all__ = ["Shell"]
+__all__ = ["Shell", "Telemetry"]
 
 
 class Shell(Protocol):
@@ -67,4 +70,17 @@ class Shell(Protocol):
 
         None while that is not known: then its feeds have got a gap.
         """
+        ...
+
+
+class Telemetry(Protocol):
+    """What is told what a session does."""
+
+    @property
+    def left_out(self) -> int:
+        """How many log lines were left out, because there would have been too many."""
+        ...
+
+    def consume(self, records: Sequence[Any], now: float) -> None:
+        """Take what has happened, in order. ``now`` is the time that the session was told, in seconds."""
         ...
