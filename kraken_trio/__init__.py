@@ -6,6 +6,8 @@ gives a :class:`Feed`; the feed yields events (:class:`BookUpdate`, …) in the 
 exchange to test with.
 """
 
+from typing import TYPE_CHECKING
+
 from kraken_trio.book import OrderBook
 from kraken_trio.client import Client, open_client
 from kraken_trio.endpoint import PUBLIC_V2, Endpoint
@@ -42,6 +44,10 @@ from kraken_trio.runtime.feed import Feed, FeedStatistics
 from kraken_trio.session import ClientStatistics
 from kraken_trio.session.subscription import SubscriptionState
 from kraken_trio.settings import Settings
+
+if TYPE_CHECKING:
+    __version__: str
+    """The version of the installed package."""
 
 __all__ = [
     "PUBLIC_V2",
@@ -87,3 +93,22 @@ __all__ = [
     "Trades",
     "open_client",
 ]
+
+
+if not TYPE_CHECKING:  # type checkers would take every misspelt name for an attribute
+
+    def __getattr__(name: str) -> str:
+        """``__version__``, looked up when it is asked for."""
+        if name == "__version__":
+            return _version()
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 (slow, and rarely needed)
+
+    try:
+        return version("kraken-trio")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "unknown"

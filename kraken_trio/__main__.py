@@ -14,9 +14,10 @@ def main() -> int:
     try:
         from kraken_trio.cli.app import run  # noqa: PLC0415 (what it needs is an extra, which may be missing)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRA:
             raise
-        print(f"kraken-trio: {error.name} is not installed: pip install 'kraken-trio[cli]'", file=sys.stderr)  # noqa: T201
+        print(f"kraken-trio: {missing} is not installed: pip install 'kraken-trio[cli]'", file=sys.stderr)  # noqa: T201
         return 2
     return run()
 

@@ -408,4 +408,4 @@ def test_what_is_not_there_is_noticed() -> None:
     assert missing("test_known_failures.py::missing") == "there is no such test"
     assert missing("nowhere/test_nothing.py::test_nothing") == "there is no such file"
     assert missing("conftest.py::captures") == "there is no such file"
-    assert missing("cli/test_commands.py::test_ctrl_c_in_the_demo") == "it may be left out"
+    assert missing("cli/test_demo.py::test_ctrl_c_in_the_demo") == "it may be left out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -9,7 +10,7 @@ import attrs
 import pytest
 from hypothesis import given, strategies as st
 
-from kraken_trio import ProtocolError, Settings
+from kraken_trio import ProtocolError, Settings, open_client
 from kraken_trio.settings import MAX_FRAME_BYTES
 from kraken_trio.wire import codec_for
 
@@ -153,6 +154,10 @@ def test_the_text_of_settings_is_what_is_not_as_by_default(names: set[str]) -> N
     settings = Settings(**values)  # type: ignore[arg-type]
     assert eval(repr(settings)) == settings
     assert repr(settings).count("=") == len(names)
+
+
+def test_the_help_of_open_client_does_not_list_all_defaults() -> None:
+    assert "settings: 'Settings' = Settings()," in str(inspect.signature(open_client))
 
 
 def test_no_longer_frame_is_taken_than_is_decoded() -> None:

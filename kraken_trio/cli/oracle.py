@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from kraken_trio.cli.formatting import counted
 from kraken_trio.cli.walk import walk
-from kraken_trio.cli.words import counted
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, Event, Gap, Trade
 from kraken_trio.requests import Book
 

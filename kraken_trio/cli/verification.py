@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from kraken_trio.book import OrderBook
-from kraken_trio.cli.words import counted
+from kraken_trio.cli.formatting import counted
 from kraken_trio.errors import ChecksumMismatch, ProtocolError, printable
 from kraken_trio.events import BookSnapshot, BookUpdate
 from kraken_trio.recordings import RecordingError

@@ -7,28 +7,62 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+import click
+from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from kraken_trio.cli.formatting import counted
+from kraken_trio.cli.running import STOPPED, leave
 from kraken_trio.cli.verification import Verification
-from kraken_trio.cli.words import counted
 from kraken_trio.errors import printable
 from kraken_trio.recordings import RecordingError, read_frames
+from kraken_trio.requests import DEPTHS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from rich.console import Console
-
     from kraken_trio.cli.verification import Failure, SymbolReport
 
-__all__ = ["STDIN", "verify_files"]
+__all__ = ["verify", "verify_files"]
 
 STDIN: Final = "-"
+"""What click calls the standard input."""
 _CHUNK_BYTES: Final = 256 * 1024
 _DESCRIBED_BRIEFLY: Final = 10
 """Failures of a file that are told in a line each, after the first one, which is told in full."""
+
+
+@click.command(short_help="Check every checksum of a recording.")
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True), metavar="FILE..."
+)
+@click.option(
+    "--depth",
+    type=click.Choice([str(depth) for depth in DEPTHS]),
+    help="Depth of books whose subscription is not in the recording.  [default: the smallest that fits the snapshot]",
+)
+def verify(files: tuple[str, ...], depth: str | None) -> None:
+    """Check every checksum in recordings of Kraken's v2 protocol.
+
+    Each frame of each FILE is decoded and checked as in a live client. A FILE is a .cbcap, or holds one frame per
+    line, with or without its time before it ("1785644622.17: {...}"); - is the standard input.
+
+    Exit status: 0 if every checksum was verified; 1 if one was not, if a frame is malformed, if a file is truncated,
+    or if it holds no checksum; 130 after Ctrl-C.
+
+    \b
+    Examples:
+      kraken-trio verify monday.cbcap tuesday.cbcap
+      kraken-trio verify --depth 100 frames.jsonl
+      zcat frames.jsonl.gz | kraken-trio verify -
+    """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
+    try:
+        good = verify_files(files, depth=None if depth is None else int(depth), out=Console(), err=Console(stderr=True))
+    except KeyboardInterrupt:
+        leave(STOPPED)
+    leave(0 if good else 1)
 
 
 def verify_files(paths: Sequence[str], *, depth: int | None, out: Console, err: Console) -> bool:

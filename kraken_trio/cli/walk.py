@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
-from kraken_trio.cli.words import counted
+from kraken_trio.cli.formatting import counted
 from kraken_trio.events import BookSnapshot, BookUpdate, Event, Gap, Trade
 from kraken_trio.requests import Book
 from kraken_trio.testing import ReferenceBook

@@ -5,37 +5,123 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final, TextIO
 
+import click
 import trio
 
-from kraken_trio.cli.board import Board
-from kraken_trio.cli.live import display
-from kraken_trio.cli.words import counted
-from kraken_trio.client import open_client
-from kraken_trio.errors import KrakenTrioError
-from kraken_trio.requests import Book, Candles, Lifecycle, Overflow, Ticker, Trades, canonical_symbol
+from kraken_trio import (
+    PUBLIC_V2,
+    Book,
+    Candles,
+    Cause,
+    Endpoint,
+    Gap,
+    KrakenTrioError,
+    Lifecycle,
+    Overflow,
+    SubscriptionRejected,
+    SubscriptionState,
+    Ticker,
+    Trades,
+    open_client,
+)
+from kraken_trio.cli.formatting import counted
+from kraken_trio.cli.running import output, plain_option, positive_seconds, refusals, run_and_exit
+from kraken_trio.cli.view.board import Board, Kind
+from kraken_trio.cli.view.live import display
+from kraken_trio.errors import printable
+from kraken_trio.requests import DEPTHS, INTERVALS, canonical_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kraken_trio.client import Client
-    from kraken_trio.requests import Request
-    from kraken_trio.runtime.feed import Feed
+    from kraken_trio import Client, Event, Feed, Request
 
-__all__ = ["CHANNELS", "requests_for", "watch"]
+__all__ = ["CHANNELS", "requests_for", "watch", "watch_command"]
 
 CHANNELS: Final = ("book", "trades", "ticker", "candles")
 ANSWER_LIMIT: Final = 30.0
-"""Seconds within which the exchange must have answered all that was asked."""
+"""Seconds within which the exchange must have answered all requests."""
 _CAPACITY: Final = 16_384
 _BATCH: Final = 1024
+
+
+@click.command("watch", short_help="Watch symbols live: books, trades, tickers, candles.")
+@click.argument("symbols", nargs=-1, required=True, metavar="SYMBOL...")
+@click.option(
+    "--channel",
+    "channels",
+    type=click.Choice(CHANNELS),
+    multiple=True,
+    default=("book", "trades"),
+    help="What to watch; may be repeated.  [default: book, trades]",
+)
+@click.option(
+    "--depth",
+    type=click.Choice([str(depth) for depth in DEPTHS]),
+    default="10",
+    show_default=True,
+    help="Levels per side of the books.",
+)
+@click.option(
+    "--interval",
+    type=click.Choice([str(minutes) for minutes in INTERVALS]),
+    default="1",
+    show_default=True,
+    help="Minutes per candle.",
+)
+@click.option(
+    "--url", metavar="URL", default=PUBLIC_V2.url, show_default=True, help="A server that speaks Kraken's v2 protocol."
+)
+@click.option(
+    "--seconds", type=float, metavar="SECONDS", callback=positive_seconds, help="Duration.  [default: until Ctrl-C]"
+)
+@plain_option
+def watch_command(
+    symbols: tuple[str, ...],
+    channels: tuple[str, ...],
+    depth: str,
+    interval: str,
+    url: str,
+    seconds: float | None,
+    *,
+    plain: bool,
+) -> None:
+    """Watch SYMBOLs live: order books, trades, tickers, candles.
+
+    Every book that is shown is verified: its checksum was checked after every message. The client reconnects and
+    resyncs by itself; what was missed is shown.
+
+    A symbol that the exchange refuses is named, with the exchange's words, and the others are watched.
+
+    Exit status: 0 after --seconds; 1 if the connection cannot be made or no symbol is left to watch; 130 after
+    Ctrl-C.
+
+    \b
+    Examples:
+      kraken-trio watch BTC/USD
+      kraken-trio watch BTC/USD ETH/USD --depth 100
+      kraken-trio watch BTC/EUR --channel ticker --channel candles --interval 5
+      kraken-trio watch BTC/USD --channel trades --plain --seconds 60
+    """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
+    stream, screen = output(plain=plain)
+    try:
+        requests = requests_for(symbols, channels, depth=int(depth), interval=int(interval), history=screen)
+    except ValueError as error:
+        raise click.BadParameter(printable(error), param_hint="SYMBOL") from None
+    click.echo(f"connecting to {Endpoint(url).name} (Ctrl-C stops)", err=True)
+
+    async def start() -> int:
+        return await watch(requests, url, seconds=seconds, stream=stream, screen=screen)
+
+    run_and_exit(start)
 
 
 def requests_for(
     symbols: Iterable[str], channels: Iterable[str], *, depth: int, interval: int, history: bool
 ) -> list[Request]:
-    """What to subscribe with; nothing twice. ``history``: begin with the latest trades.
+    """The requests of a command line, without duplicates. ``history``: begin with the latest trades.
 
-    Raises :class:`ValueError` for what is no symbol.
+    Raises :class:`ValueError` for what is not a symbol.
     """
     wanted: dict[Request, None] = {}
     for symbol in dict.fromkeys(map(canonical_symbol, symbols)):
@@ -54,21 +140,18 @@ def requests_for(
 async def watch(requests: Sequence[Request], url: str, *, seconds: float | None, stream: TextIO, screen: bool) -> int:
     """Show ``requests`` until the time is over. Returns the exit status.
 
-    Raises :class:`~kraken_trio.KrakenTrioError` when it cannot begin, or cannot go on.
+    What the exchange refuses is named and left out. Raises :class:`~kraken_trio.SubscriptionRejected` if nothing is
+    left, and another :class:`~kraken_trio.KrakenTrioError` when the client cannot begin or go on.
     """
-    board = Board("watch", url, requests, limit=seconds)
-    # Whoever looks wants what is now: if this machine is too slow for everything, the view must not fall behind.
-    with_trades = any(isinstance(request, Trades) for request in requests)
-    overflow = Overflow.DROP_OLDEST if with_trades else Overflow.CONFLATE
+    refused: dict[Request, str] = {}
     async with open_client(url) as client, AsyncExitStack() as stack:
-        try:
-            with trio.fail_after(ANSWER_LIMIT):
-                feed = await stack.enter_async_context(
-                    client.subscribe(*requests, Lifecycle(), capacity=_CAPACITY, overflow=overflow)
-                )
-        except trio.TooSlowError:
-            msg = f"the exchange has not answered within {ANSWER_LIMIT:g} s; try again later"
-            raise KrakenTrioError(msg) from None
+        feed = await _subscribe(stack, client, requests, refused)
+        accepted = [request for request in requests if request not in refused]
+        symbols = {request.symbol for request in refused}
+        title = f"watch, {counted(len(symbols), 'symbol')} refused" if symbols else "watch"
+        board = Board(title, url, accepted, limit=seconds)
+        for text in refusals(refused):
+            board.note(Kind.REFUSED, text)
         started = trio.current_time()
 
         def refresh() -> None:
@@ -78,10 +161,49 @@ async def watch(requests: Sequence[Request], url: str, *, seconds: float | None,
             async with display(board, refresh, stream, screen=screen, tell_trades=True):
                 with trio.move_on_after(float("inf") if seconds is None else seconds):
                     while True:
-                        board.take(await feed.receive_many(_BATCH))
+                        events = await feed.receive_many(_BATCH)
+                        board.take(events)
+                        _note_refusals(events, accepted, client, refused)
         finally:
             stream.write(f"{summary(board, client, feed)}\n")
+            stream.writelines(f"refused: {text}\n" for text in refusals(refused))
     return 0
+
+
+async def _subscribe(
+    stack: AsyncExitStack, client: Client, requests: Sequence[Request], refused: dict[Request, str]
+) -> Feed:
+    """Subscribe to all that the exchange accepts; the rest goes into ``refused``."""
+    try:
+        with trio.fail_after(ANSWER_LIMIT):
+            while True:
+                wanted = [request for request in requests if request not in refused]
+                # A viewer wants the present: if this machine is too slow for everything, the view must not lag.
+                with_trades = any(isinstance(request, Trades) for request in wanted)
+                overflow = Overflow.DROP_OLDEST if with_trades else Overflow.CONFLATE
+                try:
+                    return await stack.enter_async_context(
+                        client.subscribe(*wanted, Lifecycle(), capacity=_CAPACITY, overflow=overflow)
+                    )
+                except SubscriptionRejected as error:
+                    refused |= error.reasons
+                    if len(refused) >= len(requests):
+                        raise SubscriptionRejected(refused) from None
+    except trio.TooSlowError:
+        msg = f"the exchange has not answered within {ANSWER_LIMIT:g} s; try again later"
+        raise KrakenTrioError(msg) from None
+
+
+def _note_refusals(
+    events: Iterable[Event], accepted: Sequence[Request], client: Client, refused: dict[Request, str]
+) -> None:
+    """A symbol can be refused later, too, when it is subscribed again after a reconnect: is anything left?"""
+    gaps = {(e.channel, e.symbol): e.detail for e in events if isinstance(e, Gap) and e.cause is Cause.REFUSED}
+    if gaps:
+        refused |= {r: gaps[r.channel, r.symbol] for r in accepted if (r.channel, r.symbol) in gaps}
+        states = client.statistics().subscriptions
+        if all(states.get(request) is SubscriptionState.REFUSED for request in accepted):
+            raise SubscriptionRejected(refused)
 
 
 def summary(board: Board, client: Client, feed: Feed) -> str:
@@ -91,7 +213,7 @@ def summary(board: Board, client: Client, feed: Feed) -> str:
     return ", ".join(
         (
             f"{board.elapsed:.0f} s: {counted(taken.delivered, 'event')}",
-            *([f"{passed_over:,} more passed over, to keep up"] if passed_over else []),
+            *([f"{passed_over:,} more skipped to keep up"] if passed_over else []),
             f"{counted(now.checksums_verified, 'checksum')} verified",
             counted(now.checksum_failures, "mismatch", "mismatches"),
             counted(now.gaps, "gap"),

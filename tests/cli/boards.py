@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import attrs
 import msgspec
 
-from kraken_trio.book import OrderBook
-from kraken_trio.cli.board import Board
-from kraken_trio.events import (
+from kraken_trio import (
+    Book,
     BookSnapshot,
     Candle,
+    ClientStatistics,
+    ConnectionState,
+    FeedStatistics,
     Level,
+    Lifecycle,
+    OrderBook,
     OrderType,
+    Request,
     Side,
     TickerUpdate,
     Trade,
+    Trades,
 )
-from kraken_trio.requests import Book, Lifecycle, Request, Trades
-from kraken_trio.runtime.feed import FeedStatistics
-from kraken_trio.session import Session
-from kraken_trio.settings import Settings
+from kraken_trio.cli.view.board import Board
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kraken_trio.runtime.feed import Feed
+    from kraken_trio import Feed
 
 NOW = datetime(2026, 8, 2, 4, 23, 42, tzinfo=UTC)
 
@@ -104,9 +108,23 @@ def board_of(*requests: Request, books: Sequence[OrderBook] = (), limit: float |
     return board
 
 
-def sample(board: Board, *books: OrderBook, elapsed: float = 1.0) -> None:
-    feed: Feed = StillFeed(*books)  # type: ignore[assignment]
-    board.sample(Session(Settings(), lambda: 0.0).statistics(), feed, elapsed)
+def statistics(**numbers: int) -> ClientStatistics:
+    """Of a client that has done nothing else."""
+    zeros: dict[str, Any] = dict.fromkeys((field.name for field in attrs.fields(ClientStatistics)), 0)
+    return ClientStatistics(**{**zeros, "state": ConnectionState.DISCONNECTED, **numbers})
+
+
+def sample(board: Board, *books: OrderBook, elapsed: float = 1.0, **numbers: int) -> None:
+    board.sample(statistics(**numbers), cast("Feed", StillFeed(*books)), elapsed)
 
 
 BOTH = (Book("BTC/USD"), Trades("BTC/USD"), Book("ETH/USD", 25), Trades("ETH/USD"), Lifecycle())
+
+
+def replaced(event: Any, **changes: Any) -> Any:
+    """The event with other values."""
+    return (
+        msgspec.structs.replace(event, **changes)
+        if isinstance(event, msgspec.Struct)
+        else attrs.evolve(event, **changes)
+    )

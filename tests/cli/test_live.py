@@ -5,40 +5,62 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import pytest
 import trio.testing
 
-from kraken_trio.cli.board import Board, Kind
-from kraken_trio.cli.live import display
-from kraken_trio.requests import Book, Candles, Ticker, Trades
-from kraken_trio.session import Session
-from kraken_trio.settings import Settings
-from tests.cli.boards import BOTH, StillFeed, board_of, candle, filled, snapshot, ticker, trade
-
-if TYPE_CHECKING:
-    from kraken_trio.runtime.feed import Feed
+from kraken_trio import Book, Candles, Request, Ticker, Trades
+from kraken_trio.cli.view.board import Board, Kind
+from kraken_trio.cli.view.live import display
+from tests.cli.boards import BOTH, board_of, candle, filled, sample, snapshot, ticker, trade
 
 
 def text_file(descriptor: int) -> TextIO:
     return os.fdopen(descriptor, "w", encoding="utf-8")
 
 
+async def lines_of(board: Board, *events: object, stream: io.StringIO | None = None) -> str:
+    """What is told after one and a half seconds."""
+    stream = stream or io.StringIO()
+    book = filled(snapshot())
+    async with display(board, lambda: sample(board, book, elapsed=1.5), stream, screen=False, tell_trades=True):
+        board.take(events)  # type: ignore[arg-type]  # events they are
+        await trio.testing.wait_all_tasks_blocked()
+    return stream.getvalue()
+
+
 async def test_lines_tell_everything_once() -> None:
     board = Board("watch", "", (Book("BTC/USD"), Trades("BTC/USD"), Ticker("ETH/USD"), Candles("XRP/USD")))
-    stream = io.StringIO()
-    feed: Feed = StillFeed(filled(snapshot()))  # type: ignore[assignment]
-    idle = Session(Settings(), lambda: 0.0).statistics()
-    async with display(board, lambda: board.sample(idle, feed, 1.5), stream, screen=False, tell_trades=True):
-        board.take([ticker("ETH/USD"), candle("XRP/USD"), snapshot(), trade()])
-        await trio.testing.wait_all_tasks_blocked()
-    assert stream.getvalue() == (
-        "   0.0  book    BTC/USD verified for the first time: 10 bids, 10 asks, checksum None\n"
+    assert await lines_of(board, ticker("ETH/USD"), candle("XRP/USD"), snapshot(), trade()) == (
+        "   0.0  book    BTC/USD verified: 10 bids, 10 asks, checksum None\n"
         "        trade   BTC/USD buy 0.01000000 at 64525.0 (04:23:42)\n"
-        "   1.5  00:01   BTC/USD 64525.0 / 64526.5; ETH/USD 64525.0 / 64526.0; XRP/USD closes at 64526.0; "
+        "   1.5  status  BTC/USD 64525.0 / 64526.5; ETH/USD 64525.0 / 64526.0; XRP/USD close 64526.0; "
         "disconnected; 0 events, 0 verified, 0 gaps\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (3, "S0/USD unavailable; S1/USD last 64525.0; S2/USD no data yet; disconnected"),
+        (6, "S4/USD no data yet; S5/USD no data yet; disconnected"),
+        (7, "S3/USD no data yet; S4/USD no data yet; +2 more; disconnected"),
+    ],
+)
+async def test_a_status_counts_the_symbols_that_it_does_not_tell_of(count: int, told: str) -> None:
+    requests: list[Request] = [Book("S0/USD"), *(Trades(f"S{n}/USD") for n in range(1, count))]
+    assert told in await lines_of(Board("watch", "", requests), trade("S1/USD"))
+
+
+async def test_lines_in_ascii() -> None:
+    board = board_of(Book("BTC/USD"))
+    board.note(Kind.STATE, "one → two…")
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    async with display(board, lambda: None, stream, screen=False):
+        pass
+    stream.seek(0)
+    assert stream.readline() == "   1.0  state   one -> two...\n"
 
 
 async def test_lines_that_nobody_could_read_are_left_out() -> None:
@@ -69,7 +91,7 @@ async def test_a_screen_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.skipif(sys.platform == "win32", reason="a pipe there cannot be filled like this")
 @pytest.mark.parametrize("is_screen", [False, True])
 async def test_a_reader_that_is_stuck_holds_up_nothing(monkeypatch: pytest.MonkeyPatch, *, is_screen: bool) -> None:
-    monkeypatch.setattr("kraken_trio.cli.live.LAST_WRITE_LIMIT", 0.05)
+    monkeypatch.setattr("kraken_trio.cli.view.live.LAST_WRITE_LIMIT", 0.05)
     monkeypatch.setenv("TERM", "xterm-256color")
     reading, writing = os.pipe()
     os.set_blocking(writing, False)

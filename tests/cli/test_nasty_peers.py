@@ -11,15 +11,14 @@ from click.testing import CliRunner
 from hypothesis import example, given
 from rich.console import Console
 
-from kraken_trio.cli import app
-from kraken_trio.cli.view import render
-from kraken_trio.errors import SubscriptionRejected
-from kraken_trio.events import Cause, ConnectionState, Gap, StateChange, StatusUpdate
-from kraken_trio.requests import Book, Trades
+from kraken_trio import Book, Cause, ConnectionState, Gap, StateChange, StatusUpdate, Trades
+from kraken_trio.cli.app import cli
+from kraken_trio.cli.running import refusals
+from kraken_trio.cli.view.screen import render
 from kraken_trio.testing import Refuse
 from tests.cli.boards import board_of
 from tests.cli.recorder import Recorder, ack, cbcap, lines
-from tests.cli.test_commands import exchange_with, failing, watching
+from tests.cli.test_watch import watching_with
 from tests.nasty import NASTY, texts
 from tests.session.test_peers_texts import TREES, poisoned
 
@@ -36,18 +35,12 @@ def check_output(output: str) -> None:
 
 @given(texts)
 def test_a_refusal_in_an_error_line(text: str) -> None:
-    error = SubscriptionRejected({Book("BTC/USD"): text, Trades("BTC/USD"): text})
-    assert app._refused(error).isprintable()
+    assert all(line.isprintable() for line in refusals({Book("BTC/USD"): text, Trades("BTC/USD"): text}))
 
 
 @pytest.mark.parametrize("text", [NASTY[0], NASTY[3], MARKUP])
 def test_a_refusal_as_watch_tells_it(text: str) -> None:
-    async def start() -> int:
-        async with exchange_with(Refuse(error=text)) as exchange:
-            await watching(exchange)
-        return 0
-
-    status, output = failing(start)
+    status, output = watching_with(Refuse(error=text, times=None))
     assert status == 1
     assert output.count("\n") == 1
     check_output(output)
@@ -76,7 +69,7 @@ def test_on_the_screen_and_in_the_log(text: str) -> None:
 def run_verify(tmp_path: Path, data: bytes) -> str:
     path = tmp_path / "recording"
     path.write_bytes(data)
-    result = CliRunner().invoke(app.cli, ["verify", str(path)])
+    result = CliRunner().invoke(cli, ["verify", str(path)])
     assert isinstance(result.exception, SystemExit | None), result.exception
     return result.output
 

@@ -1,7 +1,7 @@
 """Showing a board while it changes: a screen that is redrawn several times a second, or plain lines.
 
-Both only read the board. What is to be printed is written by a thread, one piece at a time; while a slow terminal
-(or one that was stopped with Ctrl-S) takes its time, nothing is drawn, and the client goes on.
+Both only read the board. A thread writes the output, one piece at a time; while the terminal blocks (it is slow, or was
+stopped with Ctrl-S), nothing is drawn, and the client goes on.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import select
-import signal
 import sys
 from contextlib import asynccontextmanager
 from math import inf
@@ -20,17 +19,17 @@ from rich.console import Console
 from rich.live import Live
 
 from kraken_trio._nursery import open_hidden_nursery
-from kraken_trio.cli.board import Kind
-from kraken_trio.cli.view import render
-from kraken_trio.cli.words import clock, counted
+from kraken_trio.cli.formatting import ASCII_FALLBACK, counted
+from kraken_trio.cli.view.board import Kind
+from kraken_trio.cli.view.screen import render
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
 
-    from kraken_trio.cli.board import Board, Entry
-    from kraken_trio.events import Trade
+    from kraken_trio import Trade
+    from kraken_trio.cli.view.board import Board, Entry, Ladder, Quote
 
-__all__ = ["display", "run_until_signal", "wants_screen"]
+__all__ = ["display"]
 
 REDRAW_INTERVAL: Final = 0.125
 """Seconds between two pictures."""
@@ -40,30 +39,6 @@ STATUS_INTERVAL: Final = 1.0
 """Seconds between two status lines, when there is no screen."""
 _PLAIN_SYMBOLS: Final = 6
 """Symbols whose best prices a status line shows."""
-
-
-def wants_screen(stream: TextIO) -> bool:
-    """Can it be drawn on?"""
-    console = Console(file=stream)
-    return console.is_terminal and not console.is_dumb_terminal and not console.legacy_windows
-
-
-async def run_until_signal(run: Callable[[], Awaitable[int]]) -> int:
-    """The result of ``run``; or, if Ctrl-C or SIGTERM ends it, 128 plus the signal's number, as shells have it."""
-    status = 0
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with open_hidden_nursery() as nursery:
-
-            async def listen() -> None:
-                nonlocal status
-                async for number in signals:
-                    status = 128 + number
-                    nursery.cancel_scope.cancel()
-
-            nursery.start_soon(listen)
-            status = await run()
-            nursery.cancel_scope.cancel()
-    return status
 
 
 @asynccontextmanager
@@ -130,7 +105,7 @@ class _Writer:
 
     def _write(self, text: str) -> None:
         try:
-            data = text.encode(self._encoding, "replace")
+            data = text.encode(self._encoding, ASCII_FALLBACK)
             if self._fd is None:
                 self._stream.write(data.decode(self._encoding))
                 self._stream.flush()
@@ -245,19 +220,23 @@ def _trade(trade: Trade) -> str:
 
 
 def _status(board: Board) -> str:
-    parts = []
-    for symbol, quote in list(board.quotes.items())[:_PLAIN_SYMBOLS]:
-        ladder, ticker, candle = board.ladders.get(symbol), quote.ticker, quote.candle
-        if ladder is not None and not ladder.available:
-            parts.append(f"{symbol} unavailable")
-        elif ladder is not None:
-            best = [f"{side[0].price:f}" if side else "none" for side in (ladder.bids, ladder.asks)]
-            parts.append(f"{symbol} {' / '.join(best)}")
-        elif ticker is not None:
-            parts.append(f"{symbol} {ticker.bid:f} / {ticker.ask:f}")
-        elif candle is not None:
-            parts.append(f"{symbol} closes at {candle.close:f}")
-    parts.append(f"{board.state.value}")
+    parts = [f"{quote.symbol} {_latest(board.ladders.get(quote.symbol), quote)}" for quote in board.quotes.values()]
+    if len(parts) > _PLAIN_SYMBOLS:
+        parts[_PLAIN_SYMBOLS - 1 :] = [f"+{len(parts) - _PLAIN_SYMBOLS + 1:,} more"]
+    parts.append(board.state.value)
     if (now := board.statistics) is not None:
         parts.append(f"{counted(now.events, 'event')}, {now.checksums_verified:,} verified, {counted(now.gaps, 'gap')}")
-    return f"{board.elapsed:6.1f}  {clock(board.elapsed):<8}{'; '.join(parts)}"
+    return f"{board.elapsed:6.1f}  {'status':<8}{'; '.join(parts)}"
+
+
+def _latest(ladder: Ladder | None, quote: Quote) -> str:
+    """The best prices, or what comes nearest to them."""
+    if ladder is not None and not ladder.available:
+        return "unavailable"
+    if ladder is not None:
+        return " / ".join(f"{side[0].price:f}" if side else "none" for side in (ladder.bids, ladder.asks))
+    if quote.ticker is not None:
+        return f"{quote.ticker.bid:f} / {quote.ticker.ask:f}"
+    if quote.candle is not None:
+        return f"close {quote.candle.close:f}"
+    return f"last {quote.trade.price:f}" if quote.trade is not None else "no data yet"

@@ -1,4 +1,4 @@
-"""What there is to see, as one object: events and samples change it, :mod:`kraken_trio.cli.view` draws it.
+"""What there is to see, as one object: events and samples change it, :mod:`.screen` draws it.
 
 Nothing here waits or prints. Everything is bounded: a board of a week is as large as one of a minute.
 """
@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from kraken_trio.errors import BookUnavailable, printable
-from kraken_trio.events import (
+from kraken_trio import (
+    Book,
     BookSnapshot,
+    BookUnavailable,
     Candle,
     ConnectionState,
-    Event,
+    Endpoint,
     Gap,
-    Level,
     StateChange,
     StatusUpdate,
     TickerUpdate,
     Trade,
 )
-from kraken_trio.requests import Book, Request
+from kraken_trio.cli.formatting import counted, listed
+from kraken_trio.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kraken_trio.runtime.feed import Feed
-    from kraken_trio.session import ClientStatistics
+    from kraken_trio import ClientStatistics, Event, Feed, Level, Request
 
 __all__ = ["Board", "Entry", "Kind", "Ladder", "Quote"]
 
@@ -110,7 +110,7 @@ class Board:
 
     def __init__(self, title: str, where: str, requests: Sequence[Request], *, limit: float | None = None) -> None:
         self.title = title
-        self.where: str = printable(where.partition("?")[0], 60)
+        self.where: str = Endpoint(where).name
         """The address, without a query, which may hold a secret."""
         self.limit = limit
         """Seconds after which it ends by itself."""
@@ -189,22 +189,22 @@ class Board:
             self.note(Kind.STATE, f"the exchange is {event.system}{notices}")
 
     def _snapshot(self, event: BookSnapshot) -> None:
-        again = "again" if event.symbol in self._verified else "for the first time"
-        if again == "again" and event.symbol not in self._resyncing:
+        again = " again" if event.symbol in self._verified else ""
+        if again and event.symbol not in self._resyncing:
             return  # we were slow, and its updates came as one snapshot
         self._resyncing.discard(event.symbol)
         self._verified.add(event.symbol)
-        sizes = f"{len(event.bids)} bids, {len(event.asks)} asks"
-        self.note(Kind.BOOK, f"{event.symbol} verified {again}: {sizes}, checksum {event.checksum}")
+        sizes = f"{counted(len(event.bids), 'bid')}, {counted(len(event.asks), 'ask')}"
+        self.note(Kind.BOOK, f"{event.symbol} verified{again}: {sizes}, checksum {event.checksum}")
 
     def _gaps(self, gaps: Sequence[Gap]) -> None:
-        names = ", ".join(" ".join(filter(None, (gap.symbol, gap.channel))) or "everything" for gap in gaps)
+        names = listed([" ".join(filter(None, (gap.symbol, gap.channel))) or "everything" for gap in gaps])
         first = gaps[0]
         missed = sum(gap.missed or 0 for gap in gaps)
-        count = f", {missed} missed" if missed else ""
+        count = f", {missed:,} missed" if missed else ""
         detail = first.detail
         if first.evidence is not None:
-            detail = f"the book has {first.evidence.computed}, the exchange says {first.evidence.expected}"
+            detail = f"computed {first.evidence.computed}, the exchange sent {first.evidence.expected}"
         self.note(Kind.GAP, f"{names} ({first.cause.value}{count}){f': {detail}' if detail else ''}")
         for gap in gaps:
             if gap.channel == "book" and gap.symbol in self.ladders:

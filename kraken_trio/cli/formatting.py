@@ -1,0 +1,86 @@
+"""Numbers, names and marks as people read them, in no more characters than there are.
+
+A number is whole, or shortened with its unit, or left out. It is never cut, and never written with an exponent.
+"""
+
+from __future__ import annotations
+
+import codecs
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["ASCII_FALLBACK", "ascii_text", "clock", "counted", "listed", "shortened"]
+
+_UNITS: Final = ((Decimal(10**3), "k"), (Decimal(10**6), "M"), (Decimal(10**9), "B"), (Decimal(10**12), "T"))
+_MOST_DECIMALS: Final = 3
+"""Of a shortened number."""
+
+_ASCII: Final = str.maketrans(
+    {"→": "->", "…": "...", "●": "*", "▲": "^", "▼": "v", "·": "-"}
+    | dict.fromkeys("█▉▊▋▌", "#")
+    | dict.fromkeys("▍▎▏", "-")
+)
+
+ASCII_FALLBACK: Final = "kraken_trio.ascii"
+"""The name of an error handler for encoders: what an encoding does not have is written as :func:`ascii_text` has it."""
+
+
+def counted(number: int, what: str, plural: str | None = None) -> str:
+    """``1 frame``, ``2 frames``."""
+    return f"{number:,} {what if number == 1 else plural or what + 's'}"
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """``a, b, c``; if there are too many, ``a, b, +5 more``."""
+    shown = names if len(names) <= most else [*names[: most - 1], f"+{len(names) - most + 1} more"]
+    return ", ".join(shown)
+
+
+def clock(seconds: float) -> str:
+    """``01:05``; with hours from the first one on."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def shortened(value: Decimal | int, width: int) -> str:
+    """``value`` in at most ``width`` characters: whole (``11634.5``), else with its unit (``11.6k``), else ``""``.
+
+    A whole number of type :class:`int` is grouped (``11,634``); a :class:`~decimal.Decimal` has all its digits.
+    """
+    whole = f"{value:,}" if isinstance(value, int) else f"{value:f}"
+    if len(whole) <= width:
+        return whole
+    amount = Decimal(value)
+    if abs(amount) >= 1000:
+        for decimals in range(_MOST_DECIMALS, -1, -1):
+            text = _with_unit(amount, decimals)
+            if len(text) <= width:
+                return text
+    return ""
+
+
+def _with_unit(value: Decimal, decimals: int) -> str:
+    """``value`` in the first unit in which less than a thousand stands before the point (after rounding)."""
+    for unit, name in _UNITS:
+        text = f"{value / unit:.{decimals}f}"
+        if abs(Decimal(text)) < 1000:
+            return text + name
+    return text + name
+
+
+def ascii_text(text: str) -> str:
+    """``text`` with a replacement for each character that ASCII does not have."""
+    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
+
+
+def _fall_back(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return ascii_text(error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(ASCII_FALLBACK, _fall_back)

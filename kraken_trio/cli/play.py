@@ -1,0 +1,218 @@
+"""What happens in ``kraken-trio demo``: a fake exchange, a client, three faults, and a verdict.
+
+The market moves as a real one does (see :class:`kraken_trio.testing.Market`), and the socket is real. Everything the
+exchange sent and the feed yielded is kept, and compared at the end by :mod:`kraken_trio.cli.oracle`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TextIO
+
+import attrs
+import trio
+
+from kraken_trio import (
+    Book,
+    BookSnapshot,
+    BookUnavailable,
+    Cause,
+    ConnectionState,
+    Gap,
+    Instruments,
+    Lifecycle,
+    SubscriptionRejected,
+    Trades,
+    open_client,
+)
+from kraken_trio._nursery import open_hidden_nursery
+from kraken_trio.cli.oracle import Case, judge
+from kraken_trio.cli.view.board import Board, Kind
+from kraken_trio.cli.view.live import display
+from kraken_trio.cli.walk import sent_by
+from kraken_trio.errors import printable
+from kraken_trio.testing import DEFAULT_MARKETS, Drop, DropHow, SkipUpdate, open_exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kraken_trio import Client, ClientStatistics, Event, Feed, Level, Request
+    from kraken_trio.cli.oracle import Verdict
+    from kraken_trio.cli.walk import Sides
+    from kraken_trio.testing import Exchange
+
+__all__ = ["run_demo"]
+
+BOOKS: Final = (Book("BTC/USD", 10), Book("ETH/USD", 25), Book("XRP/USD", 100))
+REQUESTS: Final[tuple[Request, ...]] = (*BOOKS, *(Trades(book.symbol) for book in BOOKS))
+SKIPPED: Final = BOOKS[0].symbol
+"""Of depth 10: the checksum covers all of it, so that no loss can hide behind it."""
+NO_SYMBOL: Final = Book("NOPE/USD")
+
+MARKET_RATE: Final = 90.0
+"""Market events per second."""
+SNAPSHOT_DELAY: Final = 0.2
+"""Seconds that the exchange takes for a snapshot: as Kraken on a slow day, so that a resync can be seen."""
+WHEN: Final = {"refuse": 0.2, "skip": 0.4, "drop": 0.65}
+"""The faults, as shares of the whole time."""
+UNDO_WAIT: Final = 0.75
+"""Seconds after which an update that was left out must have been noticed, or was undone by the next one."""
+MEANWHILE: Final = 20
+"""Market events of another symbol that are made while the first one is resynced."""
+SKIP_ATTEMPTS: Final = 12
+RECOVERY_LIMIT: Final = 15.0
+"""Seconds that any recovery may take."""
+
+
+async def run_demo(
+    *, seconds: float, seed: int, stream: TextIO, screen: bool
+) -> tuple[ClientStatistics, float, list[Verdict]]:
+    """Play it. Returns the client's last numbers, the duration, and a verdict on each promise."""
+    markets = [spec for spec in DEFAULT_MARKETS if spec.symbol in {book.symbol for book in BOOKS}]
+    async with (
+        open_exchange(markets=markets, seed=seed, rate=MARKET_RATE, snapshot_delay=SNAPSHOT_DELAY) as exchange,
+        open_client(exchange.url) as client,
+        client.subscribe(*REQUESTS, Lifecycle(), capacity=16_384) as feed,
+    ):
+        board = Board(f"demo, seed {seed}", exchange.url, REQUESTS, limit=seconds)
+        play = _Play(exchange, client, feed, board, seconds)
+        async with display(board, play.refresh, stream, screen=screen), open_hidden_nursery() as nursery:
+            nursery.start_soon(play.consume)
+            await play.faults()
+            await play.settle()
+            nursery.cancel_scope.cancel()
+        return client.statistics(), board.elapsed, judge(play.case())
+
+
+@attrs.define
+class _Play:
+    """What happens, and what is remembered of it."""
+
+    exchange: Exchange
+    client: Client
+    feed: Feed
+    board: Board
+    seconds: float
+    history: list[Event] = attrs.Factory(list)
+    refusals: dict[Request, str | None] = attrs.Factory(dict)
+    dropped: int = 0
+    started: float = attrs.field(factory=trio.current_time)
+    more: trio.Event = attrs.Factory(trio.Event)
+
+    def refresh(self) -> None:
+        self.board.sample(self.client.statistics(), self.feed, trio.current_time() - self.started)
+
+    def note(self, kind: Kind, text: str) -> None:
+        self.board.elapsed = trio.current_time() - self.started
+        self.board.note(kind, text)
+
+    async def consume(self) -> None:
+        """The program of a user."""
+        while True:
+            events = await self.feed.receive_many(1024)
+            self.history += events
+            self.board.elapsed = trio.current_time() - self.started
+            self.board.take(events)
+            self.more.set()
+            self.more = trio.Event()
+
+    async def until(self, condition: Callable[[], bool], limit: float) -> bool:
+        """Wait until it is true of the history, for ``limit`` seconds at most. Returns whether it is."""
+        with trio.move_on_after(limit):
+            await trio.lowlevel.checkpoint()
+            while not condition():
+                await self.more.wait()
+        return condition()
+
+    # The faults
+
+    async def faults(self) -> None:
+        for do, share in ((self.refuse, WHEN["refuse"]), (self.skip, WHEN["skip"]), (self.drop, WHEN["drop"])):
+            await trio.sleep_until(self.started + share * self.seconds)
+            await do()
+        await trio.sleep_until(self.started + self.seconds)
+
+    async def refuse(self) -> None:
+        """Ask for what the exchange does not have."""
+        self.note(Kind.FAULT, f"asking for {NO_SYMBOL.symbol}, which this exchange does not trade")
+        self.refusals[NO_SYMBOL] = None
+        try:
+            with trio.move_on_after(RECOVERY_LIMIT):
+                async with self.client.subscribe(NO_SYMBOL):
+                    pass
+        except SubscriptionRejected as error:
+            self.refusals[NO_SYMBOL] = text = printable(error.reasons[NO_SYMBOL])
+            self.note(Kind.REFUSED, f"SubscriptionRejected, {NO_SYMBOL.symbol}: {text}")
+
+    async def skip(self) -> None:
+        """Let an update be lost, until one is that the next does not undo."""
+        start = len(self.history)
+
+        def noticed() -> bool:
+            return any(isinstance(event, Gap) and event.cause is Cause.CHECKSUM for event in self.history[start:])
+
+        for attempt in range(SKIP_ATTEMPTS):
+            if not self.exchange.faults:
+                text = f"the exchange leaves out an update of {SKIPPED}"
+                self.note(Kind.FAULT, f"{text} once more: the next one undid it" if attempt else text)
+                self.exchange.inject(SkipUpdate(symbol=SKIPPED))
+            if await self.until(noticed, UNDO_WAIT):
+                break
+        self.exchange.clear_faults()
+        await self.exchange.publish(MEANWHILE, BOOKS[1].symbol)
+        await self.until(lambda: self.verified({SKIPPED}, start), RECOVERY_LIMIT)
+
+    async def drop(self) -> None:
+        """Reset the connection."""
+        start = len(self.history)
+        self.dropped = self.client.statistics().epoch
+        self.note(Kind.FAULT, "the exchange resets the connection")
+        self.exchange.inject(Drop(how=DropHow.RESET))
+        await self.until(lambda: self.verified({book.symbol for book in BOOKS}, start), RECOVERY_LIMIT)
+
+    def verified(self, symbols: set[str], start: int) -> bool:
+        """Have these books all had a snapshot since then?"""
+        return symbols <= {event.symbol for event in self.history[start:] if isinstance(event, BookSnapshot)}
+
+    # The end
+
+    async def settle(self) -> None:
+        """Let the market stand still, and all that was sent arrive."""
+        self.exchange.pause()
+        self.note(Kind.NOTE, "the market is paused; everything is compared")
+        with trio.move_on_after(RECOVERY_LIMIT):
+            await self.client.wait_for(ConnectionState.SUBSCRIBED)
+            await self.exchange.drained()
+            # What is answered last was sent last: when this has its answer, the client has read everything before it.
+            async with self.client.subscribe(Instruments()):
+                pass
+            while self.feed.statistics().buffered:
+                await self.more.wait()
+            for _ in range(3):  # what was handed over is looked at in the consumer's next turn
+                await trio.lowlevel.checkpoint()
+
+    def case(self) -> Case:
+        """All the evidence."""
+        local: dict[str, Sides | None] = {}
+        remote: dict[str, Sides] = {}
+        for wanted in BOOKS:
+            theirs = self.exchange.book(wanted.symbol, wanted.depth)
+            remote[wanted.symbol] = (tuple(theirs.bids), tuple(theirs.asks))
+            try:
+                ours = self.feed.book(wanted.symbol)
+                local[wanted.symbol] = (_texts(ours.bids), _texts(ours.asks))
+            except BookUnavailable:
+                local[wanted.symbol] = None
+        return Case(
+            requests=REQUESTS,
+            history=self.history,
+            sent=sent_by(self.exchange.journal),
+            local=local,
+            remote=remote,
+            skipped=SKIPPED,
+            dropped=self.dropped,
+            refusals=self.refusals,
+        )
+
+
+def _texts(levels: Sequence[Level]) -> tuple[tuple[str, str], ...]:
+    return tuple((f"{level.price:f}", f"{level.qty:f}") for level in levels)

@@ -1,0 +1,105 @@
+"""What the commands share: options, the output, and the way from an async function to an exit status.
+
+Exit statuses: 0 success; 1 failure, with one line on standard error (or a report) that says why; 2 usage error;
+130 stopped with Ctrl-C, 143 with SIGTERM.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+import click
+import trio
+from rich.console import Console
+
+from kraken_trio import KrakenTrioError, SubscriptionRejected
+from kraken_trio._nursery import open_hidden_nursery
+from kraken_trio.cli.formatting import listed
+from kraken_trio.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from kraken_trio import Request
+
+__all__ = [
+    "STOPPED",
+    "leave",
+    "output",
+    "plain_option",
+    "positive_seconds",
+    "refusals",
+    "run_and_exit",
+    "run_until_signal",
+]
+
+STOPPED = 128 + signal.SIGINT
+"""The exit status after Ctrl-C."""
+
+plain_option = click.option("--plain", is_flag=True, help="Print lines instead of drawing a screen.")
+
+
+def positive_seconds(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
+    """Reject NaN, infinity, zero and negative durations."""
+    if value is not None and not (math.isfinite(value) and value > 0):
+        msg = f"{value} is not a duration in seconds"
+        raise click.BadParameter(msg)
+    return value
+
+
+def output(*, plain: bool) -> tuple[TextIO, bool]:
+    """Where to write, and whether a screen can be drawn there."""
+    stream = sys.stdout
+    console = Console(file=stream)
+    can_draw = console.is_terminal and not console.is_dumb_terminal and not console.legacy_windows
+    return stream, can_draw and not plain
+
+
+def run_and_exit(start: Callable[[], Awaitable[int]]) -> NoReturn:
+    """Run ``start`` in Trio and exit with its status; an error of the library becomes one line."""
+    try:
+        status = trio.run(run_until_signal, start)
+    except KeyboardInterrupt:
+        status = STOPPED
+    except SubscriptionRejected as error:
+        msg = f"the exchange refused {'; '.join(refusals(error.reasons))}"
+        raise click.ClickException(msg) from None
+    except KrakenTrioError as error:
+        raise click.ClickException(str(error)) from None
+    leave(status)
+
+
+def leave(status: int) -> NoReturn:
+    """Exit with ``status``, and say so if it was Ctrl-C."""
+    if status == STOPPED:
+        click.echo("stopped", err=True)
+    sys.exit(status)
+
+
+async def run_until_signal(run: Callable[[], Awaitable[int]]) -> int:
+    """The result of ``run``; or 128 plus the signal's number if Ctrl-C or SIGTERM ends it."""
+    status = 0
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with open_hidden_nursery() as nursery:
+
+            async def listen() -> None:
+                nonlocal status
+                async for number in signals:
+                    status = 128 + number
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(listen)
+            status = await run()
+            nursery.cancel_scope.cancel()
+    return status
+
+
+def refusals(reasons: Mapping[Request, str]) -> list[str]:
+    """``NOPE/USD (book, trade): Currency pair not supported NOPE/USD``, for each symbol and text."""
+    channels: dict[tuple[str, str], list[str]] = {}
+    for request, text in reasons.items():
+        channels.setdefault((request.symbol or "", printable(text)), []).append(request.channel or "")
+    return [f"{symbol} ({listed(names)}): {text}" for (symbol, text), names in channels.items()]

@@ -1,0 +1,95 @@
+"""The demo: every promise holds, a broken one is noticed, and it can be stopped."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+
+from kraken_trio import Gap
+from kraken_trio.cli import play
+from kraken_trio.cli.demo import report
+from tests.cli.test_app import ROOT
+
+if TYPE_CHECKING:
+    from kraken_trio.cli.oracle import Verdict
+    from kraken_trio.cli.walk import Sides
+
+PLAIN_DEMO = [sys.executable, "-m", "kraken_trio", "demo", "--plain", "--seconds", "60"]
+
+
+async def demonstrated(monkeypatch: pytest.MonkeyPatch, *, seed: int, screen: bool) -> tuple[list[Verdict], list[str]]:
+    """A demo in less time than a person needs to watch it: its verdicts, and all that it showed."""
+    monkeypatch.setattr(play, "SNAPSHOT_DELAY", 0.02)
+    monkeypatch.setattr(play, "MARKET_RATE", 400.0)
+    monkeypatch.setattr(play, "UNDO_WAIT", 0.2)
+    stream = io.StringIO()
+    statistics, elapsed, verdicts = await play.run_demo(seconds=0.5, seed=seed, stream=stream, screen=screen)
+    report(statistics, elapsed, verdicts, stream)
+    return verdicts, stream.getvalue().splitlines()
+
+
+async def test_the_demo_holds_every_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdicts, lines = await demonstrated(monkeypatch, seed=1, screen=False)
+    assert [verdict for verdict in verdicts if not verdict.held] == []
+    assert lines[-1] == "every promise held"
+    assert sum(line.startswith("  held") for line in lines) == 7
+    for words in (
+        "refused SubscriptionRejected, NOPE/USD: Currency pair not supported NOPE/USD",
+        "gap     BTC/USD book (checksum)",
+        "book    BTC/USD verified again",
+        "(disconnected)",
+        "disconnected → connecting (retry)",
+    ):
+        assert words in "\n".join(lines)
+
+
+async def test_the_demo_notices_a_broken_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = play._Play.case
+
+    def doctored(story: play._Play) -> Any:
+        story.history = [event for event in story.history if not isinstance(event, Gap)]
+        case = honest(story)
+        empty: Sides = ((), ())
+        return attrs.evolve(case, local=dict.fromkeys(case.local, empty))
+
+    monkeypatch.setattr(play._Play, "case", doctored)
+    _, lines = await demonstrated(monkeypatch, seed=2, screen=True)
+    assert lines[-1] == "4 of 7 promises broken"
+    assert sum(line.startswith("  BROKEN") for line in lines) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent differently there")
+def test_ctrl_c_in_the_demo() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    with subprocess.Popen(
+        PLAIN_DEMO, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while "state   resyncing -> subscribed" not in process.stdout.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        errors_said = process.stderr.read()
+        rest = process.stdout.read()
+    assert process.returncode == 130
+    assert errors_said == "stopped\n"
+    assert "promise" not in rest
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a closed pipe is told differently there")
+def test_a_reader_that_goes_away() -> None:
+    with subprocess.Popen(PLAIN_DEMO, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+    assert process.returncode == 1
+    assert said == b""
