@@ -3,8 +3,8 @@
 * :mod:`~kraken_trio.cli.app`: the command group; one file per command beside it
 * :mod:`~kraken_trio.cli.running`: options and exit statuses; :mod:`~kraken_trio.cli.formatting`: numbers and names
 * ``watch`` and ``demo`` show a :mod:`~kraken_trio.cli.view`
-* ``demo``: :mod:`~kraken_trio.cli.play` is what happens; :mod:`~kraken_trio.cli.walk` compares what the exchange sent
-  with what the feed yielded, and :mod:`~kraken_trio.cli.oracle` judges (both pure)
+* ``demo``: :mod:`~kraken_trio.cli.play` is what happens; :mod:`kraken_trio.testing.oracle` compares what the exchange
+  sent with what the feed yielded
 * ``verify``: :mod:`~kraken_trio.recordings` reads files, :mod:`~kraken_trio.cli.verification` checks their frames
   (both pure)
 

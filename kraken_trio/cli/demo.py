@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kraken_trio import ClientStatistics
-    from kraken_trio.cli.oracle import Verdict
+    from kraken_trio.testing.oracle.verdicts import Verdict
 
 __all__ = ["demo", "report"]
 

@@ -1,7 +1,7 @@
 """What happens in ``kraken-trio demo``: a fake exchange, a client, three faults, and a verdict.
 
 The market moves as a real one does (see :class:`kraken_trio.testing.Market`), and the socket is real. Everything the
-exchange sent and the feed yielded is kept, and compared at the end by :mod:`kraken_trio.cli.oracle`.
+exchange sent and the feed yielded is kept, and compared at the end by :mod:`kraken_trio.testing.oracle`.
 """
 
 from __future__ import annotations
@@ -25,20 +25,18 @@ from kraken_trio import (
     open_client,
 )
 from kraken_trio._nursery import open_hidden_nursery
-from kraken_trio.cli.oracle import Case, judge
 from kraken_trio.cli.view.board import Board, Kind
 from kraken_trio.cli.view.live import display
-from kraken_trio.cli.walk import sent_by
 from kraken_trio.errors import printable
 from kraken_trio.testing import DEFAULT_MARKETS, Drop, DropHow, SkipUpdate, open_exchange
+from kraken_trio.testing.oracle.verdicts import Case, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kraken_trio import Client, ClientStatistics, Event, Feed, Level, Request
-    from kraken_trio.cli.oracle import Verdict
-    from kraken_trio.cli.walk import Sides
     from kraken_trio.testing import Exchange
+    from kraken_trio.testing.oracle.verdicts import Sides, Verdict
 
 __all__ = ["run_demo"]
 
@@ -74,7 +72,7 @@ async def run_demo(
         client.subscribe(*REQUESTS, Lifecycle(), capacity=16_384) as feed,
     ):
         board = Board(f"demo, seed {seed}", exchange.url, REQUESTS, limit=seconds)
-        play = _Play(exchange, client, feed, board, seconds)
+        play = _Play(exchange, client, feed, board, seconds, exchange.time_ns)
         async with display(board, play.refresh, stream, screen=screen), open_hidden_nursery() as nursery:
             nursery.start_soon(play.consume)
             await play.faults()
@@ -92,6 +90,8 @@ class _Play:
     feed: Feed
     board: Board
     seconds: float
+    opened_ns: int
+    """When the feed was opened, by the exchange's clock."""
     history: list[Event] = attrs.Factory(list)
     refusals: dict[Request, str | None] = attrs.Factory(dict)
     dropped: int = 0
@@ -205,7 +205,8 @@ class _Play:
         return Case(
             requests=REQUESTS,
             history=self.history,
-            sent=sent_by(self.exchange.journal),
+            opened_ns=self.opened_ns,
+            journals=self.exchange.journal,
             local=local,
             remote=remote,
             skipped=SKIPPED,

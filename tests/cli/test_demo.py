@@ -18,8 +18,7 @@ from kraken_trio.cli.demo import report
 from tests.cli.test_app import ROOT
 
 if TYPE_CHECKING:
-    from kraken_trio.cli.oracle import Verdict
-    from kraken_trio.cli.walk import Sides
+    from kraken_trio.testing.oracle.verdicts import Sides, Verdict
 
 PLAIN_DEMO = [sys.executable, "-m", "kraken_trio", "demo", "--plain", "--seconds", "60"]
 

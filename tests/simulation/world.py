@@ -20,8 +20,9 @@ from kraken_trio.testing.faults import Drop, DropHow, RefuseConnect, SetStatus
 from kraken_trio.testing.faults.network import LinkFault
 from kraken_trio.testing.network.network import Network
 from kraken_trio.testing.network.virtual_time import run_virtual
+from kraken_trio.testing.oracle.broken import BrokenPromise
+from kraken_trio.testing.oracle.oracle import Oracle
 from kraken_trio.transport.choice import choose
-from tests.simulation.oracle import BrokenPromise, Oracle, Watch
 from tests.simulation.plan import DEPTHS, EPOCH_NS, MARKETS, Clear
 from tests.simulation.trace import Trace
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from kraken_trio.testing import Exchange
     from kraken_trio.testing.exchange.subscriptions import Subscription
     from kraken_trio.testing.network.link import Link
+    from kraken_trio.testing.oracle.feed import FeedOracle
     from kraken_trio.transport import Connect, Limits, Transport
     from tests.simulation.plan import Consumer, Plan
 
@@ -117,7 +119,7 @@ class World:
         self.client: kt.Client | None = None
         self.epochs: dict[int, int] = {}
         """Of the present client: which connection of the exchange each epoch is."""
-        self.watches: dict[int, Watch] = {}
+        self.watches: dict[int, tuple[FeedOracle, kt.Feed]] = {}
         """Of the consumers that have a feed now."""
         self.is_healed = False
         self.is_over = False
@@ -144,7 +146,7 @@ class World:
                 network=self.network,
                 epoch_ns=EPOCH_NS,
             ) as self.exchange:
-                self.oracle = Oracle(plan, self.exchange, DEPTHS)
+                self.oracle = Oracle(self.exchange, plan.settings, DEPTHS, trio.current_time)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self.break_things)
                     nursery.start_soon(self.leave_sometimes)
@@ -210,7 +212,7 @@ class World:
 
     def silent(self) -> list[Subscription]:
         """What the exchange has accepted, over the client's connection, and does not serve."""
-        present = max(self.oracle.connections, default=0)
+        present = max(self.oracle.sent.connections, default=0)
         core = self.exchange._core
         return [sub for sub in core.subscriptions if sub.muted and sub.connection.number == present]
 
@@ -235,7 +237,7 @@ class World:
             watch = self.watches.get(number)
             if watch is None:
                 return f"consumer {number} has no feed"
-            for symbol, book in watch.feed.books.items():
+            for symbol, book in watch[1].books.items():
                 if not book.available:
                     return f"the book {symbol} of consumer {number} cannot be read"
         return None
@@ -247,7 +249,7 @@ class World:
         await trio.sleep(SETTLE_SECONDS)
         if self.missing() is not None:
             raise BrokenPromise(3, f"without any fault, {self.missing()}")
-        self.oracle.finish(self.watches.values(), self.plan.consumers)
+        self.oracle.finish(self.watches.values())
 
     # The program
 
@@ -349,7 +351,8 @@ class World:
         name = f"consumer {number}"
         async with client.subscribe(*consumer.requests, capacity=consumer.capacity, overflow=consumer.overflow) as feed:
             self.trace.note(name, "has a feed")
-            watch = self.watches[number] = Watch(self.oracle, name, self.epochs, feed)
+            watch = self.oracle.watch(name, feed, self.epochs)
+            self.watches[number] = watch, feed
             rests = [rest for rest in consumer.rests if rest[0] + rest[1] > trio.current_time()]
             try:
                 while True:
@@ -360,12 +363,12 @@ class World:
                     for event in events:
                         self.trace.event(name, event)
                         watch.saw(event)
-                    watch.check_books()
+                    watch.check_books(feed.books)
                     last = events[-1]
                     if isinstance(last, kt.Gap) and last.cause is kt.Cause.REFUSED:
                         return  # asked for again, and answered, by the next visit
             finally:
-                self.oracle.buffered(watch)
+                self.oracle.check_buffered(name, feed)
                 self.events += watch.events
                 self.recoveries += watch.recoveries
                 del self.watches[number]
@@ -423,7 +426,7 @@ class World:
             too_slow=self.too_slow,
             clients=self.clients,
             recovered_within=self.recovered_within,
-            faults=self.oracle.injected if hasattr(self, "oracle") else Counter(),
+            faults=self.oracle.explanations.injected if hasattr(self, "oracle") else Counter(),
             broken=broken,
         )
 

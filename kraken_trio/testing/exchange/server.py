@@ -108,6 +108,11 @@ class Exchange:
         """The markets; of a recording, its symbols."""
         return self._core.symbols
 
+    @property
+    def time_ns(self) -> int:
+        """The exchange's clock, from which all its timestamps are: nanoseconds since 1970."""
+        return self._core.wall_ns(trio.current_time())
+
     def book(self, symbol: str, depth: int | None = None) -> ReferenceBook:
         """A copy of the exchange's own book as it is now, whole or its best ``depth`` levels.
 

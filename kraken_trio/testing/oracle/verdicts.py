@@ -1,23 +1,35 @@
-"""Did every promise hold? The verdicts on a demo, each with its evidence."""
+"""Promise by promise, with the evidence, for people: the judgement on a run in which known things went wrong.
+
+A run is one client with one feed of books and trades; an update of one book was withheld, one connection was dropped,
+and something was refused. Its whole history is gone through at the end, by a :class:`FeedOracle`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
-from kraken_trio.cli.formatting import counted
-from kraken_trio.cli.walk import walk
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, Event, Gap, Trade
 from kraken_trio.requests import Book
+from kraken_trio.testing.oracle.broken import BrokenPromise
+from kraken_trio.testing.oracle.feed import FeedOracle
+from kraken_trio.testing.oracle.sent import Sent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kraken_trio.cli.walk import Key, Sent, Sides
     from kraken_trio.requests import Request
+    from kraken_trio.testing.exchange.journal import ConnectionJournal
+    from kraken_trio.testing.oracle.sent import Key, Levels
 
-__all__ = ["Case", "Verdict", "judge"]
+__all__ = ["Case", "Sides", "Verdict", "judge"]
+
+Sides: TypeAlias = "tuple[Levels, Levels]"
+"""The bids and the asks of a book, best first, as the texts of the wire."""
+
+_ORDER = "in order, none twice, none missing without a gap"
+_BOOKS = "every book was right after every message"
 
 
 @attrs.frozen
@@ -35,11 +47,13 @@ class Case:
     """All that is to be judged."""
 
     requests: Sequence[Request]
-    """What the feed was opened with; books and trades are judged."""
+    """What the feed was opened with: books and trades."""
+    opened_ns: int
+    """When that was, by the exchange's clock: nanoseconds since 1970."""
     history: Sequence[Event]
     """Everything that the feed yielded."""
-    sent: Sequence[Sent]
-    """What the exchange sent and withheld, on all connections."""
+    journals: Sequence[ConnectionJournal]
+    """What the exchange sent and withheld. The client's first connection is its first."""
     local: Mapping[str, Sides | None]
     """The feed's books at the end, by symbol; None: it could not be read."""
     remote: Mapping[str, Sides]
@@ -49,20 +63,59 @@ class Case:
     dropped: int
     """The epoch of the connection that was dropped; 0: none was."""
     refusals: Mapping[Request, str | None]
-    """What should have been refused, and in which words it was; None: it was not."""
+    """What should have been refused, and with which text it was; None: it was not."""
 
 
 def judge(case: Case) -> list[Verdict]:
     """All verdicts, on all promises."""
-    walked = walk(case.requests, case.history, case.sent)
+    sent = _sent(case)
     return [
-        Verdict("in order, none twice, none missing without a gap", not walked.problems, walked.told(walked.problems)),
-        Verdict("every book was right after every message", not walked.wrong, walked.told(walked.wrong, books=True)),
+        *_walked(case, sent),
         _same_in_the_end(case),
-        _skip_recovered(case),
+        _skip_recovered(case, sent),
         _others_undisturbed(case),
         _drop_recovered(case),
         _refused(case),
+    ]
+
+
+def _counted(number: int, what: str, plural: str | None = None) -> str:
+    return f"{number:,} {what if number == 1 else plural or what + 's'}"
+
+
+def _sent(case: Case) -> Sent:
+    depths = {request.symbol: request.depth for request in case.requests if isinstance(request, Book)}
+    sent = Sent(case.journals, depths)
+    for journal in case.journals:
+        sent.connected(journal.connection).read()
+    return sent
+
+
+def _walked(case: Case, sent: Sent) -> list[Verdict]:
+    """Order and books: the feed's history along what was sent."""
+    numbers = {number: number for number in sent.connections}
+    feed = FeedOracle("the feed", case.requests, sent, numbers, opened_ns=case.opened_ns)
+    broken: BrokenPromise | None = None
+    try:
+        for event in case.history:
+            feed.saw(event)
+        missing = feed.behind(sent.latest) if sent.connections else "nothing was sent"
+        if missing is not None:
+            broken = BrokenPromise(2, missing)
+    except BrokenPromise as error:
+        broken = error
+    gaps = sum(isinstance(event, Gap) for event in case.history)
+    books = sum(isinstance(event, BookSnapshot | BookUpdate) for event in case.history)
+    events = _counted(sum(isinstance(event, BookSnapshot | BookUpdate | Trade) for event in case.history), "event")
+    if broken is None:
+        told = f"{events}; {_counted(gaps, 'gap')}, after which it went on {_counted(feed.recoveries, 'time')}"
+        return [Verdict(_ORDER, held=True, evidence=told), Verdict(_BOOKS, True, _counted(books, "message"))]  # noqa: FBT003
+    where = f"{broken.seen} (event {feed.events})"
+    not_judged = f"not judged after event {feed.events}"
+    in_books = broken.promise == 1
+    return [
+        Verdict(_ORDER, held=False, evidence=not_judged if in_books else where),
+        Verdict(_BOOKS, held=not in_books, evidence=where if in_books else not_judged),
     ]
 
 
@@ -98,9 +151,9 @@ def _mismatches(case: Case) -> list[int]:
     ]
 
 
-def _skip_recovered(case: Case) -> Verdict:
+def _skip_recovered(case: Case, sent: Sent) -> Verdict:
     promise = "an update that was left out: a gap, then a fresh snapshot"
-    withheld = sum(one.withheld and one.item.key == ("book", case.skipped) for one in case.sent)
+    withheld = sum(connection.withheld[case.skipped] for connection in sent.connections.values())
     gaps = _mismatches(case)
     if not withheld:
         return Verdict(promise, held=False, evidence="none was left out")
@@ -111,12 +164,12 @@ def _skip_recovered(case: Case) -> Verdict:
     return Verdict(
         promise,
         held=True,
-        evidence=f"{case.skipped}: {withheld} left out, {counted(len(gaps), 'mismatch', 'mismatches')} found",
+        evidence=f"{case.skipped}: {withheld} left out, {_counted(len(gaps), 'mismatch', 'mismatches')} found",
     )
 
 
 def _others_undisturbed(case: Case) -> Verdict:
-    # That they came before the fresh snapshot, if they were sent before it, is part of the walk: it is their order.
+    # That they came before the fresh snapshot, if they were sent before it, is judged already: it is their order.
     promise = "meanwhile the other symbols went on"
     others = 0
     for start in _mismatches(case):
@@ -156,5 +209,5 @@ def _refused(case: Case) -> Verdict:
     for request, text in case.refusals.items():
         if text is None:
             return Verdict(promise, held=False, evidence=f"{request} was not refused")
-    words = "; ".join(f"{request.symbol}: {text}" for request, text in case.refusals.items())
-    return Verdict(promise, held=bool(words), evidence=words or "nothing was refused")
+    told = "; ".join(f"{request.symbol}: {text}" for request, text in case.refusals.items())
+    return Verdict(promise, held=bool(told), evidence=told or "nothing was refused")

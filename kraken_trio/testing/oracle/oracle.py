@@ -1,0 +1,112 @@
+"""Everything that was seen of one run: an exchange, a client after the other, their feeds, and the faults."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kraken_trio.events import Cause, Gap, StatusUpdate
+from kraken_trio.requests import Overflow
+from kraken_trio.testing.oracle.bounds import Pacing, check_buffered, check_dials
+from kraken_trio.testing.oracle.broken import BrokenPromise
+from kraken_trio.testing.oracle.causes import Explanations
+from kraken_trio.testing.oracle.feed import FeedOracle
+from kraken_trio.testing.oracle.received import levels_of
+from kraken_trio.testing.oracle.sent import Sent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from kraken_trio.requests import Request
+    from kraken_trio.runtime.feed import Feed
+    from kraken_trio.settings import Settings
+    from kraken_trio.testing.exchange.server import Exchange
+
+__all__ = ["Oracle"]
+
+
+class Oracle:
+    """Holds the promises to a run. Every method raises :class:`BrokenPromise` where one is broken."""
+
+    def __init__(
+        self, exchange: Exchange, settings: Settings, depths: Mapping[str, int], now: Callable[[], float]
+    ) -> None:
+        """``settings`` are the clients'; ``depths`` the ones that they subscribe, by symbol."""
+        self.sent: Sent = Sent(exchange.journal, depths)
+        self.explanations: Explanations = Explanations(self.sent)
+        self._exchange = exchange
+        self._settings = settings
+        self._depths = depths
+        self._now = now
+        self._pacing = Pacing(settings)
+
+    def new_client(self) -> None:
+        """The program opens a client; the pacing of requests is a client's."""
+        self._pacing = Pacing(self._settings)
+
+    def connected(self, number: int) -> None:
+        """A client's connection has this number at the exchange."""
+        self.sent.connected(number)
+
+    def happened(self, fault: object) -> None:
+        """This fault was injected."""
+        self.explanations.happened(fault)
+
+    def may_reject(self, request: Request) -> bool:
+        """Whether a subscribe may be refused."""
+        return self.explanations.may_reject(request)
+
+    def watch(self, name: str, feed: Feed, numbers: Mapping[int, int]) -> FeedOracle:
+        """Watch a feed that was just opened; ``numbers`` are the exchange's, of the client's connections, by epoch."""
+
+        def explain(gap: Gap) -> None:
+            if gap.cause is not Cause.OVERFLOW:
+                self.explanations.explain(name, gap, self._now())
+            elif feed.overflow is not Overflow.DROP_OLDEST or feed.statistics().dropped == 0:
+                raise BrokenPromise(6, f"{name} at {self._now():.6f}: {gap}, and nothing was dropped")
+
+        def explain_status(event: StatusUpdate) -> None:
+            self.explanations.explain_status(name, event)
+
+        return FeedOracle(
+            name,
+            feed.requests,
+            self.sent,
+            numbers,
+            opened_ns=self._exchange.time_ns,
+            overflow=feed.overflow,
+            now=self._now,
+            explain=explain,
+            explain_status=explain_status,
+        )
+
+    # 4
+
+    def asked(self, text: str) -> None:
+        """The client has sent this."""
+        self._pacing.asked(text, self._now())
+
+    @staticmethod
+    def check_buffered(name: str, feed: Feed) -> None:
+        """Nothing more waits in this feed than may."""
+        check_buffered(name, feed.statistics())
+
+    @staticmethod
+    def check_dials(dials: Iterable[float]) -> None:
+        """Clients have not dialled too often, in any window."""
+        check_dials(dials)
+
+    # 3
+
+    def finish(self, watched: Iterable[tuple[FeedOracle, Feed]]) -> None:
+        """All is quiet: nothing may be missing, and every book is the exchange's."""
+        connection = self.sent.latest
+        for oracle, feed in watched:
+            missing = oracle.behind(connection)
+            if missing is not None:
+                raise BrokenPromise(3, missing)
+            for symbol, book in feed.books.items():
+                theirs = self._exchange.book(symbol, self._depths[symbol])
+                if connection.withheld[symbol]:
+                    continue  # an update may be missing that no checksum covers
+                if (list(levels_of(book.bids)), list(levels_of(book.asks))) != (theirs.bids, theirs.asks):
+                    raise BrokenPromise(3, f"{oracle.name}: {book} is not the exchange's book in the end")

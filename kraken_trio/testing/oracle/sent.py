@@ -1,0 +1,219 @@
+"""What an exchange has really sent, as the oracle needs it: by connection, channel and symbol.
+
+It is read from the exchange's journal by code that shares nothing with the client: numbers stay the texts that stood on
+the wire, books are :class:`~kraken_trio.testing.ReferenceBook`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import attrs
+
+from kraken_trio.testing.reference_book import ReferenceBook, parse_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from kraken_trio.testing.exchange.journal import ConnectionJournal
+
+__all__ = ["BookState", "Item", "Key", "Levels", "Sent", "SentConnection", "Topic"]
+
+Key: TypeAlias = tuple[str, str | None]
+"""Channel and symbol."""
+Levels: TypeAlias = tuple[tuple[str, str], ...]
+
+
+@attrs.frozen
+class Item:
+    """One event's worth of what was sent."""
+
+    frame: int
+    """Which data frame of the connection it came in."""
+    is_snapshot: bool
+    content: Any
+    """To be compared with :func:`kraken_trio.testing.oracle.received.content_of`."""
+
+
+@attrs.frozen
+class BookState:
+    """A book, best first, as texts."""
+
+    bids: Levels
+    asks: Levels
+    crossed: bool
+    verified: bool | None
+    """Whether it has the checksum that came with it; None if none came."""
+
+
+@attrs.define(eq=False)
+class Topic:
+    """Everything that one connection was sent about one channel and symbol."""
+
+    depth: int | None = None
+    items: list[Item] = attrs.Factory(list)
+    _places: defaultdict[Any, list[int]] = attrs.Factory(lambda: defaultdict(list))
+    _states: list[BookState] = attrs.Factory(list)
+    _book: ReferenceBook | None = None
+    _proofs: int = 0
+
+    def append(self, item: Item) -> None:
+        """This was sent next."""
+        self._places[item.content].append(len(self.items))
+        self.items.append(item)
+
+    def places(self, content: Any) -> list[int]:
+        """Which items say this, in order."""
+        return self._places.get(content, [])
+
+    def state(self, index: int) -> BookState:
+        """The book after this item."""
+        if len(self._states) <= index:
+            book = self._book = self._book or ReferenceBook(self.depth)
+            for item in islice(self.items, len(self._states), index + 1):
+                bids, asks, checksum, _ = item.content
+                (book.load if item.is_snapshot else book.apply)(bids=bids, asks=asks)
+                verified = None if checksum is None else book.checksum() == checksum
+                self._states.append(BookState(tuple(book.bids), tuple(book.asks), book.crossed, verified))
+        return self._states[index]
+
+    def had_checksum(self, index: int) -> bool:
+        """Whether a book's message before this one had a checksum."""
+        return any(item.content[2] is not None for item in islice(self.items, index))
+
+
+class SentConnection:
+    """One connection, as the exchange sees it."""
+
+    def __init__(self, journal: ConnectionJournal, depths: Mapping[str, int]) -> None:
+        self.number: int = journal.connection
+        self.topics: dict[Key, Topic] = {}
+        self.trades: dict[str, dict[int, Item]] = {}
+        """By symbol and number."""
+        self.withheld: Counter[str | None] = Counter()
+        """How many book frames were altered or held back, by symbol."""
+        self._journal = journal
+        self._depths = depths
+        self._frames = 0
+        self._withheld_seen = 0
+
+    def topic(self, key: Key) -> Topic:
+        """What was sent of this, up to now."""
+        self.read()
+        return self._topic(key)
+
+    def read(self) -> None:
+        """Take what is new from the journal."""
+        journal = self._journal
+        for text in _latest(journal.sent, journal.sent_count - self._frames):
+            self._take(parse_frame(text))
+            self._frames += 1
+        for withheld in _latest(journal.withheld, journal.withheld_count - self._withheld_seen):
+            self.withheld[parse_frame(withheld.text)["data"][0]["symbol"]] += 1
+            self._withheld_seen += 1
+
+    def _take(self, message: Any) -> None:
+        channel, is_snapshot = message["channel"], message["type"] == "snapshot"
+        if channel == "instrument":
+            self._topic((channel, None)).append(Item(self._frames, is_snapshot, _instruments(message["data"])))
+            return
+        content = _CONTENT[channel]
+        for data in message["data"]:
+            item = Item(self._frames, is_snapshot, content(data))
+            self._topic((channel, data["symbol"])).append(item)
+            if channel == "trade":
+                self.trades.setdefault(data["symbol"], {})[int(data["trade_id"])] = item
+
+    def _topic(self, key: Key) -> Topic:
+        topic = self.topics.get(key)
+        if topic is None:
+            topic = self.topics[key] = Topic(self._depths.get(key[1] or "") if key[0] == "book" else None)
+        return topic
+
+
+class Sent:
+    """All connections that a client has had, by the exchange's journal."""
+
+    def __init__(self, journals: Sequence[ConnectionJournal], depths: Mapping[str, int]) -> None:
+        """``depths`` are those that are subscribed, by symbol."""
+        self.connections: dict[int, SentConnection] = {}
+        """By the exchange's numbers."""
+        self._journals = journals
+        self._depths = depths
+
+    def connected(self, number: int) -> SentConnection:
+        """A client has this connection; saying so twice does no harm."""
+        if number not in self.connections:
+            journal = next(one for one in reversed(self._journals) if one.connection == number)
+            self.connections[number] = SentConnection(journal, self._depths)
+        return self.connections[number]
+
+    @property
+    def latest(self) -> SentConnection:
+        """The connection that was made last."""
+        return self.connections[max(self.connections)]
+
+    def trade(self, symbol: str, trade_id: int) -> Item | None:
+        """This trade, over whatever connection it came."""
+        for connection in self.connections.values():
+            connection.read()
+            item = connection.trades.get(symbol, {}).get(trade_id)
+            if item is not None:
+                return item
+        return None
+
+
+def _latest(records: Any, count: int) -> list[Any]:
+    """The last so many, oldest first; read from the end, because the middle of a deque is far away."""
+    return list(islice(reversed(records), count))[::-1] if count else []
+
+
+def _levels(rows: Any) -> Levels:
+    return tuple([(row["price"], row["qty"]) for row in rows])
+
+
+def _book(data: Any) -> Any:
+    checksum = data.get("checksum")
+    proof = None if checksum is None else int(checksum)
+    return (_levels(data["bids"]), _levels(data["asks"]), proof, data.get("timestamp", "-"))
+
+
+def _fields(names: tuple[str, ...], data: Any) -> Any:
+    return tuple([data[name] for name in names])
+
+
+_trade = partial(_fields, ("side", "price", "qty", "ord_type", "trade_id", "timestamp"))
+_ticker = partial(
+    _fields,
+    (
+        "bid",
+        "bid_qty",
+        "ask",
+        "ask_qty",
+        "last",
+        "volume",
+        "vwap",
+        "low",
+        "high",
+        "change",
+        "change_pct",
+        "trades",
+        "timestamp",
+    ),
+)
+_candle = partial(_fields, ("interval_begin", "open", "high", "low", "close", "volume", "vwap", "trades"))
+
+
+def _instruments(data: Any) -> Any:
+    return (tuple(asset["id"] for asset in data["assets"]), tuple(pair["symbol"] for pair in data["pairs"]))
+
+
+_CONTENT: Final[dict[str, Callable[[Any], Any]]] = {
+    "book": _book,
+    "trade": _trade,
+    "ticker": _ticker,
+    "ohlc": _candle,
+}
