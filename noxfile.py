@@ -24,7 +24,7 @@ PEERS_SIDES = "benchmarks/sides/(cryptofeed|kraken_sdk|ccxt|nautilus)"
 CODE = ("kraken_trio", "tests", "benchmarks", "docs", "conftest.py", "noxfile.py")
 PURE_FLOORS = (
     "kraken_trio/session/*",
-    "kraken_trio/recordings.py",
+    "kraken_trio/recording/*",
     "kraken_trio/wire/*",
     "kraken_trio/book/*",
     "kraken_trio/settings.py",
@@ -39,6 +39,7 @@ PURE_FLOORS = (
 OWN_TESTS = [
     "tests/book",
     "tests/wire",
+    "tests/recording",
     "tests/session",
     "tests/runtime/test_overflow.py",
     *sorted(map(str, Path("tests").glob("test_*.py"))),

@@ -5,8 +5,8 @@
 * ``watch`` and ``demo`` show a :mod:`~kraken_trio.cli.view`
 * ``demo``: :mod:`~kraken_trio.cli.play` is what happens; :mod:`kraken_trio.testing.oracle` compares what the exchange
   sent with what the feed yielded
-* ``verify``: :mod:`~kraken_trio.recordings` reads files, :mod:`~kraken_trio.cli.verification` checks their frames
-  (both pure)
+* ``verify``: :mod:`~kraken_trio.recording.foreign` reads files, :mod:`~kraken_trio.cli.verification` checks their
+  frames (both pure)
 
 A peer's text is printed only through :func:`kraken_trio.errors.printable`, and is never read as rich's markup.
 """

@@ -20,13 +20,13 @@ from kraken_trio.book import OrderBook
 from kraken_trio.cli.formatting import counted
 from kraken_trio.errors import ChecksumMismatch, ProtocolError, printable
 from kraken_trio.events import BookSnapshot, BookUpdate
-from kraken_trio.recordings import RecordingError
+from kraken_trio.recording.foreign import RecordingError
 from kraken_trio.requests import DEPTHS
 from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Ack, Data, Foreign, Heartbeat, Method, Unknown
 
 if TYPE_CHECKING:
-    from kraken_trio.recordings import RecordedFrame
+    from kraken_trio.recording.foreign import RecordedFrame
 
 __all__ = ["MAX_FAILURES", "Failure", "SymbolReport", "Verification"]
 

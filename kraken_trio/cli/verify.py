@@ -16,7 +16,7 @@ from kraken_trio.cli.formatting import counted
 from kraken_trio.cli.running import STOPPED, leave
 from kraken_trio.cli.verification import Verification
 from kraken_trio.errors import printable
-from kraken_trio.recordings import RecordingError, read_frames
+from kraken_trio.recording.foreign import RecordingError, read_frames
 from kraken_trio.requests import DEPTHS
 
 if TYPE_CHECKING:

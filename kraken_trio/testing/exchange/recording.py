@@ -1,6 +1,6 @@
 """A recording: real (or made-up) v2 frames, to be served by the fake exchange in place of a market.
 
-It is a list of frames, or a file in a form that :mod:`kraken_trio.recordings` reads.
+It is a list of frames, or a file in a form that :mod:`kraken_trio.recording.foreign` reads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from kraken_trio import recordings
+from kraken_trio.recording import foreign
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,24 +47,24 @@ def read_frames(path: str | Path) -> list[str]:
     try:
         with Path(path).open("rb") as file:
             return list(_texts(iter(partial(file.read, _CHUNK_BYTES), b"")))
-    except recordings.RecordingError as error:
+    except foreign.RecordingError as error:
         msg = f"{path}: {error}"
         raise ValueError(msg) from None
 
 
 def _texts(chunks: Iterable[bytes]) -> Iterator[str]:
-    for frame in recordings.read_frames(chunks):
+    for frame in foreign.read_frames(chunks):
         try:
             text = frame.data.decode()
         except UnicodeDecodeError:
             msg = f"{frame.where} is no text (UTF-8)"
-            raise recordings.RecordingError(msg) from None
+            raise foreign.RecordingError(msg) from None
         if frame.line is None:
             yield text
         elif text.startswith("{"):  # people write their notes between the lines
             if not text.endswith("}"):
                 msg = f"{frame.where} is cut off: its line begins with '{{', and does not end with '}}'"
-                raise recordings.RecordingError(msg)
+                raise foreign.RecordingError(msg)
             yield text
 
 

@@ -1,4 +1,6 @@
-"""Recordings: chunks of bytes go in, frames come out. Nothing in a file is trusted, and no file is held as a whole.
+"""Recordings by other programs: chunks of bytes go in, frames come out.
+
+Nothing in a file is trusted, and no file is held as a whole.
 
 Two forms are read; the first bytes tell which one it is:
 
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from kraken_trio.errors import printable
-from kraken_trio.wire.v2 import MAX_FRAME_BYTES
+from kraken_trio.settings import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -158,7 +160,7 @@ class _Source:
         self.offset = 0
         """Of the next byte."""
         self.ended = False
-        """Is all that is left in memory?"""
+        """Whether all that is left is in memory."""
 
     @property
     def rest(self) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from kraken_trio.recordings import RecordedFrame, RecordingError, read_frames
+from kraken_trio.recording.foreign import RecordedFrame, RecordingError, read_frames
 from kraken_trio.settings import MAX_FRAME_BYTES
 
 HEADER = b"CBCAP1 kraken BTC/USD 1785644622178672600\n"
