@@ -149,6 +149,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def picture(session: nox.Session) -> None:
+    """Play the demo and draw its last screen into docs/_static/demo.svg, for the README."""
+    session.install(".[cli]")
+    session.run("python", "docs/picture.py")
+
+
+@nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Break rules on purpose, and see that a test notices each (`-- WORD …`: those with a word in their names)."""
     session.install("-e", ".[dev]")

@@ -13,10 +13,7 @@ from kraken_trio.cli.formatting import counted
 from kraken_trio.cli.running import output, plain_option, positive_seconds, run_and_exit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from kraken_trio import ClientStatistics
-    from kraken_trio.testing.oracle.verdicts import Verdict
+    from kraken_trio.cli.play import Outcome
 
 __all__ = ["demo", "report"]
 
@@ -55,18 +52,19 @@ def demo(seconds: float, seed: int, *, plain: bool) -> None:
     stream, screen = output(plain=plain)
 
     async def start() -> int:
-        statistics, elapsed, verdicts = await run_demo(seconds=seconds, seed=seed, stream=stream, screen=screen)
-        report(statistics, elapsed, verdicts, stream)
-        return 0 if all(verdict.held for verdict in verdicts) else 1
+        outcome = await run_demo(seconds=seconds, seed=seed, stream=stream, screen=screen)
+        report(outcome, stream)
+        return 0 if outcome.held else 1
 
     run_and_exit(start)
 
 
-def report(now: ClientStatistics, elapsed: float, verdicts: Sequence[Verdict], stream: TextIO) -> None:
+def report(outcome: Outcome, stream: TextIO) -> None:
     """The numbers, and each promise with its evidence."""
+    now, verdicts = outcome.statistics, outcome.verdicts
     console = Console(file=stream)
     numbers = (
-        f"{elapsed:.0f} s: {counted(now.events, 'event')} over {counted(now.connects, 'connection')}",
+        f"{outcome.board.elapsed:.0f} s: {counted(now.events, 'event')} over {counted(now.connects, 'connection')}",
         f"{counted(now.checksums_verified, 'checksum')} verified",
         counted(now.checksum_failures, "mismatch", "mismatches"),
         counted(now.gaps, "gap"),

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from kraken_trio.testing import Exchange
     from kraken_trio.testing.oracle.verdicts import Sides, Verdict
 
-__all__ = ["run_demo"]
+__all__ = ["Outcome", "run_demo"]
 
 BOOKS: Final = (Book("BTC/USD", 10), Book("ETH/USD", 25), Book("XRP/USD", 100))
 REQUESTS: Final[tuple[Request, ...]] = (*BOOKS, *(Trades(book.symbol) for book in BOOKS))
@@ -61,10 +61,24 @@ RECOVERY_LIMIT: Final = 15.0
 """Seconds that any recovery may take."""
 
 
-async def run_demo(
-    *, seconds: float, seed: int, stream: TextIO, screen: bool
-) -> tuple[ClientStatistics, float, list[Verdict]]:
-    """Play it. Returns the client's last numbers, the duration, and a verdict on each promise."""
+@attrs.frozen
+class Outcome:
+    """How it ended."""
+
+    board: Board
+    """As it was shown last."""
+    statistics: ClientStatistics
+    verdicts: Sequence[Verdict]
+    """One on each promise."""
+
+    @property
+    def held(self) -> bool:
+        """Whether every promise held."""
+        return all(verdict.held for verdict in self.verdicts)
+
+
+async def run_demo(*, seconds: float, seed: int, stream: TextIO, screen: bool) -> Outcome:
+    """Play it."""
     markets = [spec for spec in DEFAULT_MARKETS if spec.symbol in {book.symbol for book in BOOKS}]
     async with (
         open_exchange(markets=markets, seed=seed, rate=MARKET_RATE, snapshot_delay=SNAPSHOT_DELAY) as exchange,
@@ -78,7 +92,7 @@ async def run_demo(
             await play.faults()
             await play.settle()
             nursery.cancel_scope.cancel()
-        return client.statistics(), board.elapsed, judge(play.case())
+        return Outcome(board, client.statistics(), judge(play.case()))
 
 
 @attrs.define

@@ -25,11 +25,16 @@ def test_the_log_tells_what_happened() -> None:
                 cause=Cause.DISCONNECTED,
                 detail="code 1001",
             ),
+            Gap(symbol=None, cause=Cause.DISCONNECTED, channel="instrument", detail="code 1001"),
             StatusUpdate(system="maintenance", notices=('"fire"',)),
             Gap(symbol="BTC/USD", cause=Cause.DISCONNECTED, channel="book", detail="gone"),
             Gap(symbol="BTC/USD", cause=Cause.DISCONNECTED, channel="trade", missed=2_000),
             Gap(symbol=None, cause=Cause.MALFORMED),
             *(Gap(symbol=f"A{n}/USD", cause=Cause.DISCONNECTED, channel="book") for n in range(9)),
+            Gap(symbol="A0/USD", cause=Cause.PARKED, channel="book"),
+            Gap(symbol="A1/USD", cause=Cause.PARKED, channel="book"),
+            Gap(symbol="A1/USD", cause=Cause.PARKED, channel="trade"),
+            Gap(symbol=None, cause=Cause.PARKED),
         ]
     )
     board.note(Kind.FAULT, "a \x1b[31mfault\x1b[0m [bold]")
@@ -38,10 +43,12 @@ def test_the_log_tells_what_happened() -> None:
         "BTC/USD book (checksum): computed 8, the exchange sent 7",
         "BTC/USD verified again: 10 bids, 10 asks, checksum 7",
         "subscribed → disconnected (disconnected: code 1001)",
+        "instrument (disconnected)",
         'the exchange is maintenance; "fire"',
-        "BTC/USD book, BTC/USD trade (disconnected, 2,000 missed): gone",
+        "BTC/USD book, trade (disconnected, 2,000 missed): gone",
         "everything (malformed)",
-        "A0/USD book, A1/USD book, A2/USD book, A3/USD book, A4/USD book, +4 more (disconnected)",
+        "A0/USD, A1/USD, A2/USD, A3/USD, A4/USD, +4 more book (disconnected)",
+        "A0/USD book, A1/USD book, A1/USD trade, everything (parked)",
         "a \\x1b[31mfault\\x1b[0m [bold]",
     ]
 

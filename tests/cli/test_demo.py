@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,20 +19,24 @@ from kraken_trio.cli.demo import report
 from tests.cli.test_app import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kraken_trio.testing.oracle.verdicts import Sides, Verdict
 
 PLAIN_DEMO = [sys.executable, "-m", "kraken_trio", "demo", "--plain", "--seconds", "60"]
 
 
-async def demonstrated(monkeypatch: pytest.MonkeyPatch, *, seed: int, screen: bool) -> tuple[list[Verdict], list[str]]:
+async def demonstrated(
+    monkeypatch: pytest.MonkeyPatch, *, seed: int, screen: bool
+) -> tuple[Sequence[Verdict], list[str]]:
     """A demo in less time than a person needs to watch it: its verdicts, and all that it showed."""
     monkeypatch.setattr(play, "SNAPSHOT_DELAY", 0.02)
     monkeypatch.setattr(play, "MARKET_RATE", 400.0)
     monkeypatch.setattr(play, "UNDO_WAIT", 0.2)
     stream = io.StringIO()
-    statistics, elapsed, verdicts = await play.run_demo(seconds=0.5, seed=seed, stream=stream, screen=screen)
-    report(statistics, elapsed, verdicts, stream)
-    return verdicts, stream.getvalue().splitlines()
+    outcome = await play.run_demo(seconds=0.5, seed=seed, stream=stream, screen=screen)
+    report(outcome, stream)
+    return outcome.verdicts, stream.getvalue().splitlines()
 
 
 async def test_the_demo_holds_every_promise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +67,13 @@ async def test_the_demo_notices_a_broken_promise(monkeypatch: pytest.MonkeyPatch
     _, lines = await demonstrated(monkeypatch, seed=2, screen=True)
     assert lines[-1] == "4 of 7 promises broken"
     assert sum(line.startswith("  BROKEN") for line in lines) == 4
+
+
+def test_the_picture_of_the_demo_stands_alone() -> None:
+    picture = (ROOT / "docs" / "_static" / "demo.svg").read_text(encoding="utf-8")
+    assert "kraken-trio&#160;demo" in picture or "kraken-trio demo" in picture
+    assert set(re.findall(r"https?://[^\"' ]+", picture)) == {"http://www.w3.org/2000/svg", "https://www.textualize.io"}
+    assert not re.search(r"@font-face|file:|/home/|/root/|/work/", picture)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent differently there")

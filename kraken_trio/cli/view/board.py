@@ -198,11 +198,12 @@ class Board:
         self.note(Kind.BOOK, f"{event.symbol} verified{again}: {sizes}, checksum {event.checksum}")
 
     def _gaps(self, gaps: Sequence[Gap]) -> None:
-        names = listed([" ".join(filter(None, (gap.symbol, gap.channel))) or "everything" for gap in gaps])
+        names = _names([(gap.symbol or "", gap.channel or "") for gap in gaps])
         first = gaps[0]
         missed = sum(gap.missed or 0 for gap in gaps)
         count = f", {missed:,} missed" if missed else ""
-        detail = first.detail
+        known = bool(self.log) and first.detail in self.log[-1].text  # a lost connection was told of just now
+        detail = "" if known else first.detail
         if first.evidence is not None:
             detail = f"computed {first.evidence.computed}, the exchange sent {first.evidence.expected}"
         self.note(Kind.GAP, f"{names} ({first.cause.value}{count}){f': {detail}' if detail else ''}")
@@ -213,3 +214,11 @@ class Board:
 
     def _quote(self, symbol: str) -> Quote:
         return self.quotes.get(symbol) or Quote(symbol)
+
+
+def _names(gaps: Sequence[tuple[str, str]]) -> str:
+    """``BTC/USD, ETH/USD book, trade`` if each of the symbols has a gap in each of the channels."""
+    symbols, channels = (list(dict.fromkeys(names)) for names in zip(*gaps, strict=True))
+    if len(set(gaps)) == len(symbols) * len(channels):
+        return f"{listed(symbols)} {listed(channels)}".strip() or "everything"
+    return listed([" ".join(filter(None, gap)) or "everything" for gap in gaps])
