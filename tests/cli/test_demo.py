@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -19,11 +20,9 @@ from kraken_trio.cli.demo import report
 from tests.cli.test_app import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from kraken_trio.testing.oracle.verdicts import Sides, Verdict
-
-PLAIN_DEMO = [sys.executable, "-m", "kraken_trio", "demo", "--plain", "--seconds", "60"]
 
 
 async def demonstrated(
@@ -76,31 +75,48 @@ def test_the_picture_of_the_demo_stands_alone() -> None:
     assert not re.search(r"@font-face|file:|/home/|/root/|/work/", picture)
 
 
+# As processes
+
+
+@pytest.fixture(scope="module")
+def demos() -> Iterator[list[subprocess.Popen[str]]]:
+    """Two that have begun, on a terminal without Unicode; started together, because that is most of their time."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", "kraken_trio", "demo", "--plain", "--seconds", "60"],
+                    cwd=ROOT,
+                    env={**os.environ, "PYTHONIOENCODING": "ascii"},
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for _ in range(2)
+        ]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent differently there")
-def test_ctrl_c_in_the_demo() -> None:
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    with subprocess.Popen(
-        PLAIN_DEMO, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        while "state   resyncing -> subscribed" not in process.stdout.readline():
-            pass
-        process.send_signal(signal.SIGINT)
-        errors_said = process.stderr.read()
-        rest = process.stdout.read()
+def test_ctrl_c_in_the_demo(demos: list[subprocess.Popen[str]]) -> None:
+    process = demos[0]
+    assert process.stdout is not None
+    assert process.stderr is not None
+    while "state   resyncing -> subscribed" not in process.stdout.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    rest, errors_said = process.communicate()
     assert process.returncode == 130
     assert errors_said == "stopped\n"
     assert "promise" not in rest
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a closed pipe is told differently there")
-def test_a_reader_that_goes_away() -> None:
-    with subprocess.Popen(PLAIN_DEMO, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.readline()
-        process.stdout.close()
-        said = process.stderr.read()
-    assert process.returncode == 1
-    assert said == b""
+def test_a_reader_that_goes_away(demos: list[subprocess.Popen[str]]) -> None:
+    process = demos[1]
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 1

@@ -59,8 +59,8 @@ def test_on_the_screen_and_in_the_log(text: str) -> None:
     board.take([Gap(symbol="BTC/USD", channel="book", cause=Cause.MALFORMED, detail=text), change])
     board.take([StatusUpdate(system=text, notices=(text,))])
     assert all(entry.text.isprintable() for entry in board.log)
-    console = Console(width=200, height=40, record=True, file=io.StringIO(), force_terminal=True)
-    console.print(render(board, 200, 40, ascii_only=False), height=40)
+    console = Console(width=120, height=24, record=True, file=io.StringIO(), force_terminal=True)
+    console.print(render(board, 120, 24, ascii_only=False), height=24)
     drawn = console.export_text()
     check_output(drawn)
     assert text != MARKUP or drawn.count(MARKUP) >= 2
