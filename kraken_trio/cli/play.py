@@ -147,7 +147,7 @@ class _Play:
 
     async def refuse(self) -> None:
         """Ask for what the exchange does not have."""
-        self.note(Kind.FAULT, f"asking for {NO_SYMBOL.symbol}, which this exchange does not trade")
+        self.note(Kind.FAULT, f"subscribing to {NO_SYMBOL.symbol}, which this exchange does not list")
         self.refusals[NO_SYMBOL] = None
         try:
             with trio.move_on_after(RECOVERY_LIMIT):
@@ -167,7 +167,7 @@ class _Play:
         for attempt in range(SKIP_ATTEMPTS):
             if not self.exchange.faults:
                 text = f"the exchange leaves out an update of {SKIPPED}"
-                self.note(Kind.FAULT, f"{text} once more: the next one undid it" if attempt else text)
+                self.note(Kind.FAULT, f"{text} again: the next one made up for it" if attempt else text)
                 self.exchange.inject(SkipUpdate(symbol=SKIPPED))
             if await self.until(noticed, UNDO_WAIT):
                 break
@@ -192,7 +192,7 @@ class _Play:
     async def settle(self) -> None:
         """Let the market stand still, and all that was sent arrive."""
         self.exchange.pause()
-        self.note(Kind.NOTE, "the market is paused; everything is compared")
+        self.note(Kind.NOTE, "the market is paused; comparing everything")
         with trio.move_on_after(RECOVERY_LIMIT):
             await self.client.wait_for(ConnectionState.SUBSCRIBED)
             await self.exchange.drained()

@@ -182,8 +182,9 @@ class Board:
             if candle is None or event.interval_begin >= candle.interval_begin:
                 self._quote(event.symbol).candle = event
         elif isinstance(event, StateChange):
-            why = f": {event.detail}" if event.detail else ""
-            self.note(Kind.STATE, f"{event.previous.value} → {event.current.value} ({event.cause.value}{why})")
+            cause = "" if event.cause.value == event.current.value else event.cause.value
+            why = ": ".join(filter(None, (cause, event.detail)))
+            self.note(Kind.STATE, f"{event.previous.value} → {event.current.value}{f' ({why})' if why else ''}")
         elif isinstance(event, StatusUpdate):
             notices = "".join(f"; {notice}" for notice in event.notices)
             self.note(Kind.STATE, f"the exchange is {event.system}{notices}")
