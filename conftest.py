@@ -1,7 +1,8 @@
-"""The examples in README.md and docs/ are tests: every ``python`` block runs, as a reader would run it.
+"""How hard Hypothesis tries; and the examples of README.md and docs/, which are tests.
 
-The blocks of a page share one namespace, top to bottom. ``await``, ``async with`` and ``async for`` may stand at
-the top level of a block: then it runs in Trio, and must end within a minute. A block with
+Every ``python`` block runs, as a reader would run it. The blocks of a page share one namespace, top to bottom.
+``await``, ``async with`` and ``async for`` may stand at the top level of a block: then it runs in Trio, and must end
+within a minute. A block with
 
     <!-- needs: kraken -->
 
@@ -13,15 +14,28 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import types
 from typing import TYPE_CHECKING
 
 import trio
+from hypothesis import Phase, settings
 from sybil import Sybil
 from sybil.parsers.myst import CodeBlockParser, SkipParser
 
 if TYPE_CHECKING:
     from sybil import Example
+
+# Wall-clock deadlines fail on a busy machine and say nothing about the code.
+settings.register_profile("dev", max_examples=50, deadline=None)
+# In CI the same commit gives the same result: the examples follow from the test's own code.
+settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True)
+# For `nox -s mutants`: that a test fails is all it wants to know.
+settings.register_profile("unshrunk", settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate])
+# Before a release, or overnight: `pytest --hypothesis-profile=thorough`.
+settings.register_profile("thorough", max_examples=5000, deadline=None, print_blob=True)
+# An explicit --hypothesis-profile is applied after this, and wins.
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 NEEDS_KRAKEN = "<!-- needs: kraken -->"
 BLOCK_SECONDS = 60.0

@@ -12,6 +12,7 @@ import json
 import sys
 from collections import Counter
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -21,7 +22,7 @@ import trio.testing
 
 import kraken_trio as kt
 from kraken_trio.session import Session
-from kraken_trio.testing import DEFAULT_MARKETS, ExchangeCore, Market
+from kraken_trio.testing import DEFAULT_MARKETS, ExchangeCore, Market, Network, open_exchange, run_virtual
 from kraken_trio.testing.exchange.actions import Send
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from kraken_trio.transport import Limits
+    from kraken_trio.transport.choice import TransportName
 
 # The bounds
 
@@ -46,6 +48,8 @@ STEPS_PER_BATCH = 3
 """Task steps from a socket read to the consumer's having all of it by ``receive_many``, however many frames it has."""
 STEPS_PER_EVENT = 1.1
 """Task steps per event with ``receive``: its checkpoint, and nothing more."""
+STEPS_PER_QUIET_SECOND = 6
+"""Task steps of the client per second of a connection over which nothing comes but its heartbeat, each second."""
 
 UPDATES = 2000
 BATCH = 16
@@ -53,7 +57,8 @@ BATCH = 16
 SETTINGS = kt.Settings(request_rate=1e6, request_burst=1000)
 
 
-def frames(depth: int, updates: int = UPDATES, symbols: int = 1) -> tuple[list[str], list[str], list[str]]:
+@cache
+def frames(depth: int, updates: int, symbols: int) -> tuple[list[str], list[str], list[str]]:
     """Symbols, their snapshots, and updates: the same ones every time."""
     names = ["BTC/USD"] if symbols == 1 else [f"A{number:03}/USD" for number in range(symbols)]
     levels = 1500 if symbols == 1 else 30
@@ -95,8 +100,8 @@ def run(session: Session, updates: list[str], batch: int = BATCH) -> None:
         session.receive(updates[start : start + batch], 1, 0.0)
 
 
-def calls(depth: int, *, symbols: int = 1, batch: int = BATCH) -> float:
-    names, snapshots, updates = frames(depth, symbols=symbols)
+def calls(depth: int, updates: int = UPDATES, *, symbols: int = 1, batch: int = BATCH) -> float:
+    names, snapshots, texts = frames(depth, updates, symbols)
     session = ready(depth, names, snapshots)
     counted: Counter[str] = Counter()
 
@@ -105,13 +110,13 @@ def calls(depth: int, *, symbols: int = 1, batch: int = BATCH) -> float:
 
     sys.setprofile(count)
     try:
-        run(session, updates, batch)
+        run(session, texts, batch)
     finally:
         sys.setprofile(None)
     seen = session.statistics()
-    assert seen.checksums_verified == len(updates) + len(names)
+    assert seen.checksums_verified == len(texts) + len(names)
     assert seen.events == seen.checksums_verified
-    per_update = (counted["call"] + counted["c_call"]) / len(updates)
+    per_update = (counted["call"] + counted["c_call"]) / len(texts)
     show(f"depth {depth}, {symbols} symbols, {batch} a batch: {per_update:.2f} calls per update")
     return per_update
 
@@ -127,11 +132,11 @@ def test_calls_per_update_and_not_more_in_a_deep_book() -> None:
 
 
 def test_the_number_of_symbols_costs_nothing() -> None:
-    assert calls(10, symbols=300, batch=1) <= calls(10, batch=1) * SYMBOLS_FACTOR
+    assert calls(10, 600, symbols=300, batch=1) <= calls(10, 600, batch=1) * SYMBOLS_FACTOR
 
 
 def test_memory_is_what_the_user_is_given_and_nothing_else() -> None:
-    names, snapshots, updates = frames(10)
+    names, snapshots, updates = frames(10, UPDATES, 1)
     session = ready(10, names, snapshots)
     run(session, updates)  # caches are filled
     session.receive(snapshots, 1, 0.0)  # the same way once more
@@ -189,7 +194,7 @@ class Scripted:
 
 async def steps(updates: int, *, many: bool) -> int:
     """Task steps from a socket read with so many updates until its consumer has them all."""
-    names, snapshots, texts = frames(10, updates)
+    names, snapshots, texts = frames(10, updates, 1)
     scripted = Scripted([*snapshots])
     instrument = Steps()
     done = trio.Event()
@@ -225,3 +230,29 @@ async def test_a_batch_costs_as_many_task_steps_as_one_frame() -> None:
 
 async def test_receive_costs_one_task_step_per_event() -> None:
     assert await steps(500, many=False) <= 500 * STEPS_PER_EVENT + STEPS_PER_BATCH
+
+
+class ClientSteps(Steps):
+    """Counts those of the client's own tasks."""
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.count += task.name.startswith(("kraken_trio.runtime.", "kraken_trio.transport."))
+
+
+@pytest.mark.parametrize("transport", ["trio-websocket", "websockets"])
+def test_a_quiet_connection_costs_next_to_nothing(transport: TransportName) -> None:
+    async def story() -> int:
+        network, instrument = Network(), ClientSteps()
+        async with (
+            open_exchange(network=network, rate=0) as exchange,
+            kt.open_client(exchange.url, transport=network.transport(transport)) as client,
+            client.subscribe(kt.Book("BTC/USD")),
+        ):
+            trio.lowlevel.add_instrument(instrument)
+            await trio.sleep(60)
+            trio.lowlevel.remove_instrument(instrument)
+        return instrument.count
+
+    count = run_virtual(story)
+    show(f"{transport}: {count / 60:.2f} task steps of the client per quiet second")
+    assert count <= 60 * STEPS_PER_QUIET_SECOND

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,7 @@ class Uses(ast.NodeVisitor):
         self.generic_visit(node)
 
 
+@cache
 def offences(source: str) -> list[tuple[int, str]]:
     """What a source uses of what is forbidden: the line, and the name."""
     uses = Uses()

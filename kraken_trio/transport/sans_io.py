@@ -190,7 +190,9 @@ class _Line(Line):
             self._is_attended = self._is_reading
             with trio.move_on_after(STAND_IN_AFTER):
                 await self._leaving.wait()
-            while not (self._is_attended or self._is_far_ahead() or self._ended.is_set()):
+            if self._is_reading:  # a quiet connection is looked at when that read ends, not ten times a second
+                await self._receivers.park()
+            while not (self._is_attended or self._is_reading or self._is_far_ahead() or self._ended.is_set()):
                 await self._read()
         while not self._ended.is_set():
             if self._is_reading:

@@ -3,7 +3,7 @@
 A *set* is a fake exchange, a proxy before it and a client, with a feed of books and trades. Each *round* of it lets
 something go wrong, waits until it has (never for so many seconds), makes it good again, lets the market stand still,
 and waits until every book of the feed is the exchange's. In the end all that the exchange sent is compared with all
-that the feed yielded, by the walk that judges ``kraken-trio demo`` as well.
+that the feed yielded, by the oracle that judges ``kraken-trio demo`` as well.
 
 In a *killed* set the exchange is a process, which is killed and comes back on the same port. Nobody knows then what it
 has sent; so its events are held against a model of the book, and its books against its own.
@@ -23,7 +23,6 @@ import attrs
 import trio
 
 import kraken_trio as kt
-from kraken_trio.cli.walk import sent_by, walk
 from kraken_trio.testing import (
     DEFAULT_MARKETS,
     CorruptChecksum,
@@ -45,6 +44,9 @@ from kraken_trio.testing import (
     open_exchange,
     open_proxy,
 )
+from kraken_trio.testing.oracle.broken import BrokenPromise
+from kraken_trio.testing.oracle.feed import FeedOracle
+from kraken_trio.testing.oracle.sent import Sent
 from kraken_trio.transport.choice import choose
 
 if TYPE_CHECKING:
@@ -63,8 +65,8 @@ MARKETS: Final = tuple(spec for spec in DEFAULT_MARKETS if spec.symbol in {book.
 SETTINGS: Final = kt.Settings(
     connect_timeout=3.0,
     close_timeout=0.3,
-    ping_after=1.2,
-    silence_limit=2.5,
+    ping_after=0.8,
+    silence_limit=1.8,
     send_timeout=3.0,
     quick_retries=1_000_000,
     quick_delay=0.05,
@@ -239,11 +241,13 @@ class Proxied(Story):
     exchange: Exchange = attrs.field(kw_only=True)
     proxy: Proxy = attrs.field(kw_only=True)
     tap: Tap = attrs.field(kw_only=True)
+    opened_ns: int = attrs.field(kw_only=True)
+    """When the feed was opened, by the exchange's clock."""
 
     async def play(self, kind: str) -> None:
         """One round."""
         self.exchange.resume()
-        await self.events(self.choice.randint(5, 50))
+        await self.events(self.choice.randint(5, 20))
         await KINDS[kind](self)
         self.proxy.clear_faults()
         self.exchange.clear_faults()
@@ -259,7 +263,7 @@ class Proxied(Story):
     async def lasting(self, fault: NetworkFault) -> None:
         """Let the network be so while events come; it may be too bad for that, and the connection be given up."""
         self.proxy.inject(fault)
-        end, losses = len(self.history) + self.choice.randint(20, 100), self.client.statistics().losses
+        end, losses = len(self.history) + self.choice.randint(10, 40), self.client.statistics().losses
         await self.until(lambda: len(self.history) >= end or self.client.statistics().losses > losses)
 
     async def ending(self, fault: NetworkFault | Drop) -> None:
@@ -288,12 +292,19 @@ class Proxied(Story):
 
     def judge(self) -> None:
         """Compare all that was sent with all that came."""
-        epochs: dict[int, int] = {}
-        for request in self.exchange.requests:
-            epochs[request.connection] = self.tap.said[str(request.data)]
-        sent = [attrs.evolve(one, epoch=epochs[one.epoch]) for one in sent_by(self.exchange.journal)]
-        walked = walk(REQUESTS, self.history, sent)
-        self.report.broken += walked.problems + walked.wrong
+        numbers = {self.tap.said[str(request.data)]: request.connection for request in self.exchange.requests}
+        sent = Sent(self.exchange.journal, {book.symbol: book.depth for book in BOOKS})
+        for number in numbers.values():
+            sent.connected(number).read()
+        feed = FeedOracle("the feed", REQUESTS, sent, numbers, opened_ns=self.opened_ns)
+        try:
+            for event in self.history:
+                feed.saw(event)
+            missing = feed.behind(sent.latest)
+            if missing is not None:
+                self.report.broken.append(missing)
+        except BrokenPromise as error:
+            self.report.broken.append(f"{error} (event {feed.events})")
 
 
 async def _cut_twice(story: Proxied) -> None:
@@ -346,7 +357,9 @@ async def proxied_set(
         trio.open_nursery() as nursery,
     ):
         choice = random.Random(seed)
-        story = Proxied(client, feed, choice, report, exchange=exchange, proxy=proxy, tap=tap)
+        story = Proxied(
+            client, feed, choice, report, exchange=exchange, proxy=proxy, tap=tap, opened_ns=exchange.time_ns
+        )
         nursery.start_soon(story.consume)
         while client.statistics().attempts < CONNECTS_PER_SET and (kind := kinds(story)) is not None:
             await story.play(kind)
@@ -412,7 +425,7 @@ class Killed(Story):
     async def play(self, seed: int, exchange: ExchangeProcess) -> ExchangeProcess:
         """Kill it, and let it come back on the same port, with another market."""
         await exchange.ask("resume")
-        await self.events(self.choice.randint(20, 200))
+        await self.events(self.choice.randint(20, 100))
         await exchange.kill()
         await self.loss()
         attempts = self.client.statistics().attempts

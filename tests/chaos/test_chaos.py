@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import trio
 
 import kraken_trio as kt
 from tests.chaos.story import KINDS, Killed, Proxied, Report, Story, killed_set, proxied_set
 
+if TYPE_CHECKING:
+    from kraken_trio.transport.choice import TransportName
+
 PATIENCE = 170  # seconds: only a hang takes so long
 LONG = ("throttle", "all at once")
 """They take seconds: `nox -s chaos` has them."""
-TRANSPORTS = ("trio-websocket", "websockets")
+TRANSPORTS: tuple[TransportName, ...] = ("trio-websocket", "websockets")
 
 
 def assert_it_would_notice(story: Proxied | Killed) -> None:
@@ -36,7 +41,7 @@ def assert_it_would_notice(story: Proxied | Killed) -> None:
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_a_bad_network(transport: str) -> None:
+async def test_a_bad_network(transport: TransportName) -> None:
     wanted = [kind for kind in KINDS if kind not in LONG]
     kinds = iter(wanted)
 
@@ -45,7 +50,7 @@ async def test_a_bad_network(transport: str) -> None:
 
     report = Report()
     with trio.fail_after(PATIENCE):
-        story = await proxied_set(report, transport, 1, following)  # type: ignore[arg-type]  # one of its names
+        story = await proxied_set(report, transport, 1, following)
     assert report.broken == []
     assert set(report.faults) == set(wanted)
     assert report.reconnects >= 6
@@ -54,12 +59,12 @@ async def test_a_bad_network(transport: str) -> None:
     assert_it_would_notice(story)
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_an_exchange_that_is_killed_and_comes_back(transport: str) -> None:
+@pytest.mark.parametrize(("transport", "times"), [("trio-websocket", 1), ("websockets", 2)])
+async def test_an_exchange_that_is_killed_and_comes_back(transport: TransportName, times: int) -> None:
     report = Report()
     with trio.fail_after(PATIENCE):
-        story = await killed_set(report, transport, 1, lambda story: story.report.faults.total() < 2)  # type: ignore[arg-type]
+        story = await killed_set(report, transport, 1, lambda story: story.report.faults.total() < times)
     assert report.broken == []
-    assert report.faults == {"kill": 2}
-    assert report.reconnects >= 2
+    assert report.faults == {"kill": times}
+    assert report.reconnects >= times
     assert_it_would_notice(story)

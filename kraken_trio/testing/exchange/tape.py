@@ -86,23 +86,20 @@ class Tape:
         self.high = max(self.high, price)
         self.low = min(self.low, price)
         for interval, candles in self.candles.items():
-            self._into_candle(candles, interval, trade)
-        return trade
-
-    def _into_candle(self, candles: deque[Candle], interval: int, trade: TradePrint) -> None:
-        length = interval * _MINUTE_NS
-        begin = trade.time_ns - trade.time_ns % length
-        price, qty = trade.price, trade.qty
-        if candles and candles[-1].begin_ns >= begin:
-            candle = candles[-1]
-            candle.high = max(candle.high, price)
-            candle.low = min(candle.low, price)
+            begin = time_ns - time_ns % (interval * _MINUTE_NS)
+            candle = candles[-1] if candles else None
+            if candle is None or candle.begin_ns < begin:
+                candles.append(Candle(interval, begin, price, price, price, price, qty, price * qty, 1))
+                continue
+            if price > candle.high:
+                candle.high = price
+            elif price < candle.low:
+                candle.low = price
             candle.close = price
             candle.volume += qty
             candle.cost += price * qty
             candle.trades += 1
-        else:
-            candles.append(Candle(interval, begin, price, price, price, price, qty, price * qty, 1))
+        return trade
 
     @property
     def last(self) -> int:

@@ -147,8 +147,9 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         self._outgoing = outgoing
         self._is_closed = False
         self._why_broken: int | None = None
-        self._readable = trio.Event()
-        self._writable = trio.Event()
+        self._reader: trio.CancelScope | None = None
+        self._writer: trio.CancelScope | None = None
+        """Those who wait sleep until a time. What changes that time changes the deadline, and wakes nobody early."""
         self._sending = _Guard("another task is sending")
         self._receiving = _Guard("another task is receiving")
 
@@ -182,18 +183,18 @@ class MemoryStream(trio.abc.HalfCloseableStream):
             await trio.lowlevel.checkpoint()
             while True:
                 self._check_open()
-                now, due = trio.current_time(), self._incoming.due
-                if due <= now:
+                now = trio.current_time()
+                if self._incoming.due <= now:
                     break
                 self._check_patience(now)
-                self._readable = trio.Event()
-                with trio.move_on_at(min(due, self._outgoing.given_up_at)):
-                    await self._readable.wait()
+                with trio.CancelScope(deadline=self._read_at()) as self._reader:
+                    await trio.sleep_forever()
+                self._reader = None
             data = self._incoming.take(max_bytes, now)
             if data is None:
                 self._break(errno.ECONNRESET)
             if data:
-                self.other._writable.set()  # noqa: SLF001 (the ends know each other)
+                self.other._reconsider()  # noqa: SLF001 (the ends know each other)
             return data
 
     async def send_eof(self) -> None:
@@ -260,10 +261,28 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         self._wake()
 
     def _wake(self) -> None:
-        """Let whoever waits look again."""
-        for stream in (self, self.other):
-            stream._readable.set()  # noqa: SLF001
-            stream._writable.set()  # noqa: SLF001
+        """Something has changed: let whoever waits, at either end, wait until the right time."""
+        self._reconsider()
+        self.other._reconsider()  # noqa: SLF001
+
+    def _reconsider(self) -> None:
+        if self._reader is not None:
+            self._reader.deadline = self._read_at()
+        if self._writer is not None:
+            self._writer.deadline = self._write_at()
+
+    def _read_at(self) -> float:
+        """When reading has something to say."""
+        is_over = self._is_closed or self._why_broken is not None
+        return -inf if is_over else min(self._incoming.due, self._outgoing.given_up_at)
+
+    def _write_at(self) -> float:
+        """When there is room, or reason to give up."""
+        is_over = self._is_closed or self._why_broken is not None or self._room() > 0
+        return -inf if is_over else min(self._incoming.reset_due, self._outgoing.given_up_at)
+
+    def _room(self) -> int:
+        return self._outgoing.conditions.buffer_bytes - self._outgoing.unread
 
     def _leave(self) -> None:
         self._is_closed = True
@@ -273,12 +292,12 @@ class MemoryStream(trio.abc.HalfCloseableStream):
     async def _wait_room(self) -> int:
         """Wait until something may be sent, and return how many bytes."""
         while True:
-            room = self._outgoing.conditions.buffer_bytes - self._outgoing.unread
+            room = self._room()
             if room > 0:
                 return room
-            self._writable = trio.Event()
-            with trio.move_on_at(min(self._incoming.reset_due, self._outgoing.given_up_at)):
-                await self._writable.wait()
+            with trio.CancelScope(deadline=self._write_at()) as self._writer:
+                await trio.sleep_forever()
+            self._writer = None
             self._check_may_send()
 
     def _check_open(self) -> None:
