@@ -180,6 +180,8 @@ class FeedSender:
         Returns False if it has failed. The time counts as that for which the feed has held up reading.
         """
         state = self._state
+        if state.is_ended:  # since it was decided to call this
+            return True
         state.held_since = started = trio.current_time()
         self._draining = trio.move_on_after(limit)  # mutant: stall limit
         try:
@@ -206,9 +208,9 @@ class FeedSender:
             except trio.WouldBlock:
                 try:
                     await send.send(backlog.first)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                except trio.BrokenResourceError:
                     return  # the program has closed its end
-            if backlog:  # else it was closed just now
+            if backlog:  # else that happened just now
                 backlog.pop()
 
     def end(self, error: Exception | None) -> None:
@@ -325,10 +327,10 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         state.delivered += len(events)
 
     def _follow(self, event: Event) -> None:
-        if isinstance(event, BookUpdate | BookSnapshot):
-            self._books[event.symbol].follow(event)
-        elif isinstance(event, Gap) and event.channel == "book" and event.symbol is not None:
-            self._books[event.symbol].follow(event)  # mutant: book of a feed after its gap
+        if isinstance(event, BookUpdate | BookSnapshot) or (isinstance(event, Gap) and event.channel == "book"):
+            book = self._books.get(event.symbol or "")
+            if book is not None:
+                book.follow(event)  # mutant: book of a feed
 
     def close(self) -> None:
         """Stop, like :meth:`aclose`, but without a checkpoint."""

@@ -718,8 +718,8 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
     ),
     Mutant(
         "keep a feed's book readable after its gap",
-        "book of a feed after its gap",
-        Drop(),
+        "book of a feed",
+        Becomes("if not isinstance(event, Gap): $value"),
         "feed.book() shows a book that is known to be old",
         ("tests/client/test_recovery.py", "tests/client/test_promises.py"),
     ),
