@@ -277,7 +277,6 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
     ),
     "it fails again and again": (
         "session/test_resync.py::test_attempts_come_slower_and_slower_and_then_it_is_parked",
-        "client/test_reconnecting.py::test_a_book_that_always_mismatches_for_an_hour_costs_no_connection",
         "client/test_liveness.py::test_an_hour_with_a_symbol_that_always_mismatches",
     ),
     "a frame makes no sense": (

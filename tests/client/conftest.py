@@ -23,11 +23,12 @@ from kraken_trio.transport import ConnectionLost, Limits
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from trio.testing import MockClock
 
     from kraken_trio.testing.exchange.actions import Action
+    from kraken_trio.testing.exchange.market_spec import MarketSpec
     from kraken_trio.testing.faults import Fault
 
 
@@ -72,12 +73,21 @@ class InMemoryExchange:
     url = "ws://localhost/v2"  # a loopback address: the process's budget is not for it
 
     def __init__(self) -> None:
-        market = Market(DEFAULT_MARKETS, seed=7, rate=20.0)
-        self.core = ExchangeCore(market, now=trio.current_time(), epoch_ns=0, seed=7)
         self.lines: dict[int, Line] = {}
         self.attempts: list[float] = []
         self.leave_takes = 0.0  # how long closing a connection takes
         self._changed = trio.Event()
+        self.core = self.trade()
+
+    def trade(self, specs: Iterable[MarketSpec] = DEFAULT_MARKETS, *, rate: float = 20.0) -> ExchangeCore:
+        """Trade these, ``rate`` updates a second, as an exchange that knows nothing of what was before.
+
+        What takes long in virtual time is slow in proportion to the rate.
+        """
+        market = Market(tuple(specs), seed=7, rate=rate)
+        self.core = ExchangeCore(market, now=trio.current_time(), epoch_ns=0, seed=7)
+        self._changed.set()
+        return self.core
 
     @asynccontextmanager
     async def connect(self, url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits) -> AsyncIterator[Line]:

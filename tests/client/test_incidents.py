@@ -18,8 +18,6 @@ import trio.testing
 import kraken_trio as kt
 from kraken_trio.admission.default import EXEMPT
 from kraken_trio.client import open_with
-from kraken_trio.testing.exchange.core import ExchangeCore
-from kraken_trio.testing.exchange.market import Market
 from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
 from kraken_trio.testing.faults import (
     CorruptChecksum,
@@ -40,17 +38,9 @@ from kraken_trio.testing.faults import (
 from kraken_trio.transport import ConnectionLost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from trio.testing import MockClock
 
     from .conftest import InMemoryExchange
-
-
-def with_markets(exchange: InMemoryExchange, specs: Iterable[MarketSpec], *, rate: float = 20.0) -> None:
-    """Let the exchange trade these, before anybody has connected."""
-    market = Market(tuple(specs), seed=3, rate=rate)
-    exchange.core = ExchangeCore(market, now=trio.current_time(), epoch_ns=0, seed=3)
 
 
 def asked(exchange: InMemoryExchange, method: str, *, after: int = 0) -> list[tuple[float, list[str]]]:
@@ -117,7 +107,7 @@ async def test_books_of_fewer_than_ten_levels_and_of_any_precision(
 ) -> None:
     """Fewer than ten levels, odd precisions: nobody assumes ten, and digits are those of the wire."""
     specs = [attrs.evolve(spec, start_price=f"{Decimal(50) / 10**spec.price_precision:f}") for spec in THIN]
-    with_markets(exchange, specs, rate=60.0)
+    exchange.trade(specs, rate=60.0)
     requests = [kt.Book(spec.symbol) for spec in specs]
     sizes: set[int] = set()
     async with (
@@ -142,6 +132,7 @@ async def test_an_illiquid_symbol_that_never_verifies_takes_nobody_down_and_is_n
     autojump_clock: MockClock, exchange: InMemoryExchange
 ) -> None:
     """One bad pair tore down the shared connection; an illiquid one was resubscribed in a loop."""
+    exchange.trade(rate=2.0)
     exchange.inject(CorruptChecksum(symbol="GST/EUR", snapshots=True, times=None))
     async with (
         kt.open_client(exchange.url, transport=exchange.connect) as client,
@@ -213,7 +204,7 @@ async def test_a_burst_of_subscribes_after_a_reconnect_is_confirmed_whole(
     autojump_clock: MockClock, exchange: InMemoryExchange, shape: Shape, chance: float
 ) -> None:
     """Burst of subscribes after a reconnect, partly refused with "Exceeded msg rate": all are confirmed in the end."""
-    with_markets(exchange, (attrs.evolve(DEFAULT_MARKETS[-1], symbol=f"A{n}/EUR") for n in range(25)), rate=50.0)
+    exchange.trade((attrs.evolve(DEFAULT_MARKETS[-1], symbol=f"A{n}/EUR") for n in range(25)), rate=2.0)
     requests = [kt.Book(f"A{n}/EUR") for n in range(25)]
     settings = kt.Settings(symbols_per_request=1)  # as bad as it can be
     async with (
@@ -243,7 +234,7 @@ async def test_a_burst_of_subscribes_after_a_reconnect_is_confirmed_whole(
 
 async def test_symbols_share_a_request(autojump_clock: MockClock, exchange: InMemoryExchange) -> None:
     """Burst of subscribes after a reconnect: what shares a frame cannot exceed a rate."""
-    with_markets(exchange, (attrs.evolve(DEFAULT_MARKETS[-1], symbol=f"A{n}/EUR") for n in range(25)), rate=50.0)
+    exchange.trade((attrs.evolve(DEFAULT_MARKETS[-1], symbol=f"A{n}/EUR") for n in range(25)), rate=2.0)
     async with (
         kt.open_client(exchange.url, transport=exchange.connect) as client,
         client.subscribe(*(kt.Book(f"A{n}/EUR") for n in range(25)), capacity=100_000),
@@ -261,7 +252,6 @@ async def test_a_maintenance_from_its_announcement_to_its_end(
     autojump_clock: MockClock, exchange: InMemoryExchange
 ) -> None:
     """Maintenance: status, close, refused connects, cancel_only, post_only, online; thin books at first."""
-    with_markets(exchange, DEFAULT_MARKETS)
     seen: list[str | None] = []
     async with (
         kt.open_client(exchange.url, transport=exchange.connect) as client,
@@ -314,6 +304,7 @@ async def test_an_invalid_session_is_not_asked_for_in_a_loop(
     autojump_clock: MockClock, exchange: InMemoryExchange
 ) -> None:
     """Invalid session: looping on the refusal earned "Exceeded msg rate". It is asked once per connection."""
+    exchange.trade(rate=1.0)
     async with kt.open_client(exchange.url, transport=exchange.connect) as client:
         async with client.subscribe(kt.Book("BTC/USD"), kt.Book("ETH/USD"), capacity=100_000) as feed:
             await client.wait_for(kt.ConnectionState.SUBSCRIBED)
@@ -344,7 +335,7 @@ async def test_an_exchange_that_restarts_is_one_gap_however_long_it_takes(
         client.subscribe(kt.Book("BTC/USD"), kt.Ticker("ETH/USD"), capacity=100_000) as feed,
     ):
         await until(feed, kt.BookSnapshot)
-        with_markets(exchange, DEFAULT_MARKETS, rate=50.0)  # another process, which knows nothing
+        exchange.trade(rate=50.0)  # another process, which knows nothing
         exchange.inject(DropConnect(times=4))
         for line in exchange.lines.values():
             line.lost = ConnectionLost("the connection broke: reset")

@@ -11,10 +11,8 @@ import kraken_trio as kt
 from kraken_trio.testing import (
     DEFAULT_MARKETS,
     CorruptChecksum,
-    ExchangeCore,
     Freeze,
     IgnoreRequests,
-    Market,
     Mute,
     StopHeartbeats,
 )
@@ -26,11 +24,6 @@ if TYPE_CHECKING:
 
 
 S = kt.ConnectionState.SUBSCRIBED
-
-
-def with_market(exchange: InMemoryExchange, *, rate: float) -> None:
-    market = Market(DEFAULT_MARKETS, seed=11, rate=rate)
-    exchange.core = ExchangeCore(market, now=trio.current_time(), epoch_ns=0, seed=11)
 
 
 async def until_gap(feed: kt.Feed) -> kt.Gap:
@@ -102,6 +95,7 @@ async def test_a_slow_consumer_is_no_deaf_peer(
             while self.frames:  # noqa: ASYNC110 (the line has no event for that)
                 await trio.sleep(0.1)
 
+    exchange.trade(rate=5.0)
     async with kt.open_client(exchange.url, transport=exchange.connect) as client:
         for line in exchange.lines.values():
             line.__class__ = Stuck
@@ -138,6 +132,7 @@ async def test_a_half_open_connection_is_found_though_no_ping_is_ever_answered(
 async def test_a_transport_that_cannot_ping_is_not_judged_by_that(
     autojump_clock: MockClock, exchange: InMemoryExchange
 ) -> None:
+    exchange.trade(rate=1.0)
     async with kt.open_client(exchange.url, transport=exchange.connect) as client:
         (line,) = exchange.lines.values()
         assert not isinstance(line, Pings)
@@ -218,7 +213,7 @@ async def test_a_book_that_dies_while_its_symbol_trades_is_brought_back(
 async def test_an_hour_with_a_market_that_lives_suspects_nobody(
     autojump_clock: MockClock, exchange: InMemoryExchange
 ) -> None:
-    with_market(exchange, rate=1.0)
+    exchange.trade(rate=0.5)
     symbols = [spec.symbol for spec in DEFAULT_MARKETS]
     requests = [kind(symbol) for symbol in symbols for kind in (kt.Book, kt.Trades, kt.Ticker, kt.Candles)]
     seen: list[tuple[float, kt.Event]] = []
@@ -231,7 +226,7 @@ async def test_an_hour_with_a_market_that_lives_suspects_nobody(
         await trio.sleep(3600)
         assert client.statistics().resyncs == client.statistics().gaps == 0
         assert client.statistics().requests_sent == 4
-        assert len(seen) > 3600
+        assert len(seen) > 2000
         nursery.cancel_scope.cancel()
 
 
@@ -239,7 +234,7 @@ async def test_an_hour_with_a_symbol_that_always_mismatches(
     autojump_clock: MockClock, exchange: InMemoryExchange
 ) -> None:
     """It is parked, and tried again after each rest; the others do not notice, and no connection is used up."""
-    with_market(exchange, rate=3.0)
+    exchange.trade(rate=1.0)
     exchange.inject(CorruptChecksum(symbol="BTC/USD", times=None))
     settings = kt.Settings()
     others = [spec.symbol for spec in DEFAULT_MARKETS if spec.symbol != "BTC/USD"]
@@ -260,7 +255,7 @@ async def test_an_hour_with_a_symbol_that_always_mismatches(
     # The others are untouched: one snapshot each, then updates only, over the one connection.
     assert [type(event) for _, event in good[: len(others)]] == [kt.BookSnapshot] * len(others)
     assert {type(event) for _, event in good[len(others) :]} == {kt.BookUpdate}
-    assert len(good) > 3600
+    assert len(good) > 1000
     for symbol in others:
         assert subscriptions[kt.Book(symbol)] is kt.SubscriptionState.LIVE
     assert len(exchange.attempts) == statistics.connects == 1  # far fewer than 120 in 600 s
