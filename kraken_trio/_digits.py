@@ -14,9 +14,10 @@ from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from kraken_trio.errors import ProtocolError, printable
+from kraken_trio._text import printable
+from kraken_trio.errors import ProtocolError
 
-__all__ = ["MAX_DIGITS", "checked", "number", "wire_digits"]
+__all__ = ["MAX_DIGITS", "checked", "number", "number_text", "wire_digits"]
 
 MAX_DIGITS = 40
 """The most digits of a number, and the most places before or after its point. Kraken's longest are below 20."""
@@ -41,6 +42,28 @@ def number(value: Any) -> Decimal:
     shown = "an integer of too many digits" if kind is int else printable(value, 40)
     msg = f"not a price or quantity: {shown}"
     raise ProtocolError(msg)
+
+
+def number_text(value: Any) -> str:
+    """The digits of a number as a text: what a text, an integer or a Decimal says, with its trailing zeros.
+
+    A text is taken as it is. Raises :class:`TypeError` for what is no number, and :class:`ValueError` for an
+    integer of too many digits.
+    """
+    kind = type(value)
+    if kind is str:
+        return value  # type: ignore[no-any-return]  # just asked
+    if kind is Decimal:
+        text = str(value)
+        # Decimal("0.00000010") calls itself "1.0E-7". The longest that is written out is not longer than what we take.
+        return f"{value:f}" if "E-" in text and value.adjusted() >= -MAX_DIGITS and len(text) <= _MAX_TEXT else text
+    if kind is not int:
+        msg = f"not a price or quantity: {printable(repr(value), 40)}"
+        raise TypeError(msg)
+    if not -_GIANT < value < _GIANT:
+        msg = "not a price or quantity: an integer of too many digits"
+        raise ValueError(msg)
+    return str(value)
 
 
 def checked(value: Decimal) -> Decimal:

@@ -19,15 +19,16 @@ Peers' texts inside messages are escaped and cut, so that printing an error is a
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
+
+from kraken_trio._text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kraken_trio.events import BookSnapshot, BookUpdate
-    from kraken_trio.requests import Request
+    from kraken_trio._request import Request
+    from kraken_trio.evidence import ChecksumEvidence
 
 __all__ = [
     "BookUnavailable",
@@ -37,19 +38,10 @@ __all__ = [
     "KrakenTrioError",
     "ProtocolError",
     "SubscriptionRejected",
-    "printable",
 ]
 
 _REASONS_SHOWN: Final = 10
 """How many refused requests the text of an error names: one ``subscribe`` may hold thousands."""
-
-
-def printable(text: object, limit: int = 200) -> str:
-    """``text`` as one line of printable characters, at most ``limit`` of them: safe for a terminal or a log."""
-    full = str(text)
-    cut = full[: limit + 1]
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
-    return line if len(full) <= limit and len(line) <= limit else line[: max(limit - 1, 0)] + "…"
 
 
 class KrakenTrioError(Exception):
@@ -125,21 +117,28 @@ class ChecksumMismatch(ProtocolError):
     It carries the whole evidence.
     """
 
-    def __init__(self, event: BookSnapshot | BookUpdate, *, expected: int, computed: int, hashed: str) -> None:
-        kind = type(event).__name__
+    def __init__(self, evidence: ChecksumEvidence) -> None:
         super().__init__(
-            f"{printable(event.symbol, 40)}: after this {kind} the book's checksum is {computed}, "
-            f"the exchange says {expected}",
+            f"{printable(evidence.symbol, 40)}: the book's checksum is {evidence.computed}, the exchange says "
+            f"{evidence.expected}, after this {printable(evidence.message, 80)}",
         )
-        self.event: BookSnapshot | BookUpdate = event
-        """The message after which the check failed."""
-        self.expected: int = expected
+        self.evidence: ChecksumEvidence = evidence
+        """Both checksums, the string that was hashed, and the message."""
+
+    @property
+    def expected(self) -> int:
         """The checksum that came with the message."""
-        self.computed: int = computed
+        return self.evidence.expected
+
+    @property
+    def computed(self) -> int:
         """The checksum of the local book."""
-        self.hashed: str = hashed
+        return self.evidence.computed
+
+    @property
+    def hashed(self) -> str:
         """The string that was hashed: asks, then bids, ten levels each, price and quantity digits."""
+        return self.evidence.hashed
 
     def __reduce__(self) -> tuple[Any, ...]:
-        again = partial(type(self), expected=self.expected, computed=self.computed, hashed=self.hashed)
-        return (again, (self.event,))
+        return (type(self), (self.evidence,))

@@ -1,7 +1,10 @@
-"""What a feed yields: frozen values, compared by content.
+"""What a feed yields: frozen values, compared by content, as :class:`msgspec.Struct` (``msgspec.structs.replace`` and
+``asdict`` take them).
 
 Every event has
 
+``channel``, ``symbol``
+    what it is about: the channel of the exchange, and the market; None where there is none;
 ``epoch``
     the number of the connection it came over: 1 for a client's first, one more after every reconnect;
 ``received_ns``
@@ -18,13 +21,13 @@ from __future__ import annotations
 import enum
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias
 
-import attrs
 import msgspec
 
-from kraken_trio._digits import number as _number
-from kraken_trio.errors import ChecksumMismatch, ProtocolError
+from kraken_trio._digits import number, number_text
+from kraken_trio.errors import ProtocolError
+from kraken_trio.evidence import ChecksumEvidence
 
 __all__ = [
     "Asset",
@@ -100,6 +103,14 @@ class Cause(enum.Enum):
     """The consumer was too slow, and its feed's policy dropped events."""
     MISSED = "missed"
     """The exchange's own numbering says that messages are missing."""
+    NOT_RECORDED = "not recorded"
+    """A recording has nothing of this time."""
+    SOUGHT = "sought"
+    """The reader of a recording was moved to another time."""
+    FAILOVER = "failover"
+    """Another producer took over behind a broker, and nobody knows what came between."""
+    EXPIRED = "expired"
+    """A broker or a recording no longer keeps events of that age."""
 
 
 class Side(enum.StrEnum):
@@ -128,47 +139,47 @@ class OrderType(enum.StrEnum):
         return cls("unknown")
 
 
-class _Noted:
-    """What is noted in a level after it was made: what an order book found out about it, and the numbers once read."""
+class Level(msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unknown_fields=True):
+    """One price of one side of a book: ``Level(price, qty)``, of texts or :class:`~decimal.Decimal`.
 
-    __slots__ = ("_price_read", "_qty_read", "_row")
-    _row: tuple[int, int, str]
-
-
-class Level(_Noted, msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unknown_fields=True):
-    """One price of one side of a book.
-
-    It holds the digits of the wire; the :class:`~decimal.Decimal` is made from them when it is first read. (In a
-    level that no book has checked they may be no number: reading it then raises :class:`~kraken_trio.ProtocolError`.)
+    It holds the digits of the wire; the :class:`~decimal.Decimal` is made from them when it is read. (In a level
+    that no book has checked they may be no number: reading it then raises :class:`~kraken_trio.ProtocolError`.)
     """
 
-    __attrs_attrs__: ClassVar[Any]
     if TYPE_CHECKING:
-        price: Decimal
-        """In the quote currency."""
-        qty: Decimal
-        """The whole visible quantity at this price, in the base currency. In an update, zero removes the price."""
-    else:
-        price: Any
-        qty: Any
+        price_text: str
+        """The price's digits, as they came over the wire."""
+        qty_text: str
+        """The quantity's digits, as they came over the wire."""
 
-        def __getattr__(self, name: str) -> Decimal:
-            """``price`` or ``qty``, the first time."""
-            if name == "price":
-                value = _number(self._price)
-                _keep_price(self, value)
-            elif name == "qty":
-                value = _number(self._qty)
-                _keep_qty(self, value)
-            else:
-                msg = f"'Level' object has no attribute {name!r}"
-                raise AttributeError(msg)
-            return value
+        def __init__(self, price: str | Decimal, qty: str | Decimal, /) -> None: ...
+    else:
+        # Any: a JSON number is decoded into its text by the decoder's float_hook, which is for untyped numbers only.
+        price_text: Any = msgspec.field(name="price")
+        qty_text: Any = msgspec.field(name="qty")
+
+    def __post_init__(self) -> None:
+        """Hold texts only, whoever makes the level: a program, or a decoder that met an integer."""
+        if type(self.price_text) is not str or type(self.qty_text) is not str:
+            msgspec.structs.force_setattr(self, "price_text", number_text(self.price_text))
+            msgspec.structs.force_setattr(self, "qty_text", number_text(self.qty_text))
+
+    @property
+    def price(self) -> Decimal:
+        """In the quote currency."""
+        return number(self.price_text)
+
+    @property
+    def qty(self) -> Decimal:
+        """The whole visible quantity at this price, in the base currency. In an update, zero removes the price."""
+        return number(self.qty_text)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not Level:
             return NotImplemented
-        return self.price == other.price and self.qty == other.qty
+        return (self.price_text == other.price_text and self.qty_text == other.qty_text) or (
+            self.price == other.price and self.qty == other.qty
+        )
 
     def __ne__(self, other: object) -> bool:  # a struct has one of its own, which knows nothing of the above
         return not self == other
@@ -186,14 +197,6 @@ class Level(_Noted, msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unkn
         return f"{self.qty} @ {self.price}"
 
 
-# The slots that the constructor and the decoder fill are called `_price` and `_qty`; `price` and `qty` are those for
-# what has been read, and while such a one is empty, Python asks __getattr__.
-_keep_price = vars(_Noted)["_price_read"].__set__
-_keep_qty = vars(_Noted)["_qty_read"].__set__
-for _name in ("price", "qty"):
-    setattr(Level, f"_{_name}", vars(Level)[_name])
-    setattr(Level, _name, vars(_Noted)[f"_{_name}_read"])
-
 Checksum: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
 """32 bits, unsigned."""
 Timestamp: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -203,7 +206,7 @@ Timestamp: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 class BookSnapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
     """A whole, verified book. Whatever you held of this symbol before is obsolete."""
 
-    __attrs_attrs__: ClassVar[Any]
+    channel: ClassVar[str] = "book"
     symbol: str
     bids: tuple[Level, ...]
     """Best (highest) first; at most ``depth`` of the request."""
@@ -223,7 +226,7 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unk
     more than once, and the last one holds. An empty side is unchanged.
     """
 
-    __attrs_attrs__: ClassVar[Any]
+    channel: ClassVar[str] = "book"
     symbol: str
     bids: tuple[Level, ...]
     """The changed bids, in the order of their changes; empty if none changed."""
@@ -236,26 +239,10 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unk
     received_ns: int = 0
 
 
-def _attrs_understand(struct: type[msgspec.Struct]) -> None:
-    """Let ``attrs.fields``, ``attrs.evolve`` and ``attrs.asdict`` take a struct as they take the other events."""
-    hints = {name: hint for name, hint in get_type_hints(struct).items() if name in struct.__struct_fields__}
-    defaults = {field.name: field.default for field in msgspec.structs.fields(struct) if not field.required}
-    hints |= {"price": Decimal, "qty": Decimal} if struct is Level else {}  # when they are read
-    fields = {
-        name: attrs.field(type=hints[name], kw_only=struct is not Level, default=defaults.get(name, attrs.NOTHING))
-        for name in struct.__struct_fields__
-    }
-    struct.__attrs_attrs__ = attrs.make_class(struct.__name__, fields).__attrs_attrs__  # type: ignore[attr-defined]
-
-
-for _struct in (Level, BookSnapshot, BookUpdate):
-    _attrs_understand(_struct)
-
-
-@attrs.frozen(kw_only=True)
-class Trade:
+class Trade(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One trade. ``trade_id`` counts up by one per symbol."""
 
+    channel: ClassVar[str] = "trade"
     symbol: str
     side: Side
     """The taker's: ``BUY`` lifted an ask, ``SELL`` hit a bid."""
@@ -267,17 +254,17 @@ class Trade:
     """The taker's."""
     trade_id: int
     """The exchange's number of it, per symbol."""
-    timestamp: datetime
+    timestamp: Timestamp
     snapshot: bool = False
     """True for a trade from before the subscription (``Trades(snapshot=True)``), or one caught up after a reconnect."""
     epoch: int = 0
     received_ns: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class TickerUpdate:
+class TickerUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Best prices, and the last 24 hours."""
 
+    channel: ClassVar[str] = "ticker"
     symbol: str
     bid: Decimal
     """The best bid's price, in the quote currency, as are all prices here."""
@@ -303,25 +290,25 @@ class TickerUpdate:
     """The same in percent points: 1.5 means 1.5 %."""
     trades: int | None = None
     """How many trades there were within 24 hours."""
-    timestamp: datetime | None = None
+    timestamp: Timestamp | None = None
     snapshot: bool = False
     """True for the state at the time of the subscription."""
     epoch: int = 0
     received_ns: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class Candle:
+class Candle(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One candle as of now; ``interval_begin`` is its identity, and a later event with the same one replaces it.
 
     There is no mark for a finished candle: it is final when one with a later ``interval_begin`` arrives, or its
     time is over. Intervals without trades are absent.
     """
 
+    channel: ClassVar[str] = "ohlc"
     symbol: str
     interval: int
     """Minutes."""
-    interval_begin: datetime
+    interval_begin: Timestamp
     open: Decimal
     """The first trade's price, in the quote currency, as are all prices here."""
     high: Decimal
@@ -340,8 +327,7 @@ class Candle:
     received_ns: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class Asset:
+class Asset(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Reference data of one currency or asset."""
 
     id: str
@@ -361,8 +347,7 @@ class Asset:
     """Of a tokenised asset: how many of the underlying one token stands for."""
 
 
-@attrs.frozen(kw_only=True)
-class Pair:
+class Pair(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Reference data of one symbol."""
 
     symbol: str
@@ -394,10 +379,11 @@ class Pair:
     position_limit_short: Decimal | None = None
 
 
-@attrs.frozen(kw_only=True)
-class InstrumentUpdate:
+class InstrumentUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Reference data: everything (``snapshot``), or what has changed."""
 
+    channel: ClassVar[str] = "instrument"
+    symbol: ClassVar[None] = None
     assets: tuple[Asset, ...]
     pairs: tuple[Pair, ...]
     snapshot: bool = False
@@ -405,14 +391,15 @@ class InstrumentUpdate:
     received_ns: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class StateChange:
+class StateChange(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The client went from one state to another. Yielded to :class:`~kraken_trio.Lifecycle` subscriptions.
 
     Each one's ``previous`` is the ``current`` of the one before. Where a full feed has made several changes one
     (see :class:`~kraken_trio.Overflow`), it is from before the first to after the last, and may be there and back.
     """
 
+    channel: ClassVar[None] = None
+    symbol: ClassVar[None] = None
     previous: ConnectionState
     current: ConnectionState
     cause: Cause
@@ -422,14 +409,15 @@ class StateChange:
     received_ns: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class StatusUpdate:
+class StatusUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What the exchange says of its engine. Yielded to :class:`~kraken_trio.Lifecycle` subscriptions.
 
     It comes once per connection, which says it first of all, and whenever any of it changes. It says nothing of the
     data: a book that can be read is verified, whatever the status.
     """
 
+    channel: ClassVar[None] = None
+    symbol: ClassVar[None] = None
     system: str
     """``online``; ``maintenance``: no trading, no cancelling; ``cancel_only``, ``post_only``: no matching;
     ``limit_only``; or something new."""
@@ -444,8 +432,7 @@ class StatusUpdate:
     received_ns: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class Gap:
+class Gap(msgspec.Struct, frozen=True, gc=False, kw_only=True, eq=False):
     """Here events are missing, or may be. It stands exactly where they would have stood.
 
     After a gap with ``channel="book"`` and a symbol, nothing of that book comes before its next :class:`BookSnapshot`,
@@ -469,10 +456,35 @@ class Gap:
     well, and another gap tells of it. So ``missed`` is their difference minus one; and None where ``before_id`` is not
     the larger one: there the exchange began to number its trades anew, and nobody knows how many are missing. One of
     the two ids is None where a gap without numbers, such as a lost connection, is a part of the hole."""
-    evidence: ChecksumMismatch | None = attrs.field(default=None, eq=False)
-    """For ``Cause.CHECKSUM``: both checksums, the string that was hashed, and the message."""
+    evidence: ChecksumEvidence | None = None
+    """For ``Cause.CHECKSUM``: both checksums, the string that was hashed, and the message. It is more about the cause,
+    and does not count when gaps are compared."""
     epoch: int = 0
     received_ns: int = 0
+
+    def _compared(self) -> tuple[object, ...]:
+        return (
+            self.symbol,
+            self.cause,
+            self.channel,
+            self.detail,
+            self.missed,
+            self.after_id,
+            self.before_id,
+            self.epoch,
+            self.received_ns,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not Gap:
+            return NotImplemented
+        return self._compared() == other._compared()
+
+    def __ne__(self, other: object) -> bool:  # a struct has one of its own, which knows nothing of the above
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self._compared())
 
 
 Event: TypeAlias = (

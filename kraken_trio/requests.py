@@ -5,15 +5,29 @@ A new channel is a class here, a class in :mod:`kraken_trio.events` and a row in
 Every request answers three questions. ``channel``: which channel of the exchange (None: the client answers
 itself). ``symbol``: of which market (None: the channel has none). ``variant``: the parameter that Kraken allows
 only once per channel and symbol on one connection, and its name, for the message that says so.
+
+What is to be done with what a feed has no room for is a part of what is asked for, too: :class:`Overflow`.
 """
 
 from __future__ import annotations
 
 import enum
 import re
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
 
 import attrs
+
+from kraken_trio._request import Request
+from kraken_trio.events import (
+    BookSnapshot,
+    BookUpdate,
+    Candle,
+    InstrumentUpdate,
+    StateChange,
+    StatusUpdate,
+    TickerUpdate,
+    Trade,
+)
 
 __all__ = [
     "DEPTHS",
@@ -21,20 +35,27 @@ __all__ = [
     "TRIGGERS",
     "Book",
     "Candles",
+    "Depth",
     "Instruments",
+    "Interval",
     "Lifecycle",
     "Overflow",
     "Request",
     "Ticker",
     "Trades",
+    "Trigger",
     "canonical_symbol",
 ]
 
-DEPTHS = (10, 25, 100, 500, 1000)
+Depth: TypeAlias = Literal[10, 25, 100, 500, 1000]
+Interval: TypeAlias = Literal[1, 5, 15, 30, 60, 240, 1440, 10080, 21600]
+Trigger: TypeAlias = Literal["trades", "bbo"]
+
+DEPTHS: Final[tuple[Depth, ...]] = get_args(Depth)
 """The book depths that Kraken offers, in levels per side."""
-INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
+INTERVALS: Final[tuple[Interval, ...]] = get_args(Interval)
 """The candle intervals that Kraken offers, in minutes."""
-TRIGGERS = ("trades", "bbo")
+TRIGGERS: Final[tuple[Trigger, ...]] = get_args(Trigger)
 """What makes a ticker update: a trade, or any change of the best bid or offer."""
 
 _LEGACY = {"XBT": "BTC", "XDG": "DOGE"}  # the v1 and REST names; v2 rejects them
@@ -92,15 +113,15 @@ class Overflow(enum.Enum):
 
 
 @attrs.frozen
-class Book:
+class Book(Request[BookSnapshot | BookUpdate]):
     """A symbol's order book: a :class:`~kraken_trio.BookSnapshot`, then a :class:`~kraken_trio.BookUpdate` per change.
 
     ``depth`` is in levels per side: 10, 25, 100, 500 or 1000. Kraken allows one depth per symbol and connection.
     """
 
-    channel: ClassVar[str] = "book"
+    channel: ClassVar[str | None] = "book"
     symbol: str = _symbol_field()
-    depth: int = attrs.field(default=10, validator=_one_of("depth", DEPTHS))
+    depth: Depth = attrs.field(default=10, validator=_one_of("depth", DEPTHS))
 
     @property
     def variant(self) -> tuple[str, object]:
@@ -108,32 +129,33 @@ class Book:
 
 
 @attrs.frozen
-class Trades:
+class Trades(Request[Trade]):
     """The trades of a symbol, one :class:`~kraken_trio.Trade` each.
 
     With ``snapshot=True`` the latest trades from before the subscription come first: as many of the last 50 as there
     are without a hole. After a lost connection the missed ones come, as many as the exchange still has: the last 50.
     """
 
-    channel: ClassVar[str] = "trade"
+    channel: ClassVar[str | None] = "trade"
     symbol: str = _symbol_field()
     snapshot: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
 
-    @property
-    def variant(self) -> tuple[str, object] | None:
-        return None
+    def joined(self, other: Request[Any]) -> Request[Any]:
+        if isinstance(other, Trades) and self.snapshot:
+            return attrs.evolve(other, snapshot=True)
+        return other
 
 
 @attrs.frozen
-class Ticker:
+class Ticker(Request[TickerUpdate]):
     """Best prices and 24-hour figures of a symbol: a :class:`~kraken_trio.TickerUpdate` now and on every trigger.
 
     ``trigger`` is ``"trades"``, or ``"bbo"`` for every change of the best bid or offer.
     """
 
-    channel: ClassVar[str] = "ticker"
+    channel: ClassVar[str | None] = "ticker"
     symbol: str = _symbol_field()
-    trigger: str = attrs.field(default="trades", validator=_one_of("trigger", TRIGGERS))
+    trigger: Trigger = attrs.field(default="trades", validator=_one_of("trigger", TRIGGERS))
 
     @property
     def variant(self) -> tuple[str, object]:
@@ -141,15 +163,15 @@ class Ticker:
 
 
 @attrs.frozen
-class Candles:
+class Candles(Request[Candle]):
     """The candles of a symbol: recent history, then a :class:`~kraken_trio.Candle` whenever the current one changes.
 
     ``interval`` is in minutes. Kraken allows one interval per symbol and connection.
     """
 
-    channel: ClassVar[str] = "ohlc"
+    channel: ClassVar[str | None] = "ohlc"
     symbol: str = _symbol_field()
-    interval: int = attrs.field(default=1, validator=_one_of("interval", INTERVALS))
+    interval: Interval = attrs.field(default=1, validator=_one_of("interval", INTERVALS))
 
     @property
     def variant(self) -> tuple[str, object]:
@@ -157,39 +179,27 @@ class Candles:
 
 
 @attrs.frozen
-class Instruments:
-    """Reference data of all assets and symbols: one large :class:`~kraken_trio.InstrumentUpdate`, then the changes."""
+class Instruments(Request[InstrumentUpdate]):
+    """Reference data of all assets and symbols: one large :class:`~kraken_trio.InstrumentUpdate`, then the changes.
 
-    channel: ClassVar[str] = "instrument"
+    With ``include_tokenized_assets=True`` it includes tokenised assets (xStocks, such as ``AAPLx/USD``), and
+    :attr:`Asset.multiplier <kraken_trio.Asset.multiplier>` says how many of the underlying one token stands for.
+    Without it Kraken leaves them out. One connection has either.
+    """
+
+    channel: ClassVar[str | None] = "instrument"
+    include_tokenized_assets: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
 
     @property
-    def symbol(self) -> None:
-        return None
-
-    @property
-    def variant(self) -> tuple[str, object] | None:
-        return None
+    def variant(self) -> tuple[str, object]:
+        return ("include_tokenized_assets", self.include_tokenized_assets)
 
 
 @attrs.frozen
-class Lifecycle:
+class Lifecycle(Request[StateChange | StatusUpdate]):
     """How client and exchange are. Nothing is sent to the exchange.
 
     A :class:`~kraken_trio.StateChange` for every change of the client's own state; and a
     :class:`~kraken_trio.StatusUpdate` for what the exchange says of its engine: first its last word, if there has been
     any, then one per connection and change.
     """
-
-    channel: ClassVar[None] = None
-
-    @property
-    def symbol(self) -> None:
-        return None
-
-    @property
-    def variant(self) -> tuple[str, object] | None:
-        return None
-
-
-Request: TypeAlias = Book | Trades | Ticker | Candles | Instruments | Lifecycle
-"""Anything that ``Client.subscribe`` takes."""

@@ -24,6 +24,7 @@ import kraken_trio as kt
 from kraken_trio.session import Session
 from kraken_trio.testing import DEFAULT_MARKETS, ExchangeCore, Market, Network, open_exchange, run_virtual
 from kraken_trio.testing.exchange.actions import Send
+from kraken_trio.wire.codec import codec_for
 
 if TYPE_CHECKING:
     import ssl
@@ -86,7 +87,7 @@ def books(actions: list[Any]) -> Iterator[str]:
 
 
 def ready(depth: int, names: list[str], snapshots: list[str]) -> Session:
-    session = Session(SETTINGS, lambda: 0.0)
+    session = Session(SETTINGS, lambda: 0.0, codec_for("v2"), kt.PUBLIC_V2)
     session.open(0.0)
     session.connected(0.0)
     session.add("feed", [kt.Book(name, depth) for name in names], 0.0)

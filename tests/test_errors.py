@@ -11,9 +11,8 @@ from hypothesis import given, strategies as st
 
 from kraken_trio import (
     Book,
-    BookSnapshot,
     BookUnavailable,
-    BookUpdate,
+    ChecksumEvidence,
     ChecksumMismatch,
     ConnectError,
     ConsumerTooSlow,
@@ -25,7 +24,7 @@ from kraken_trio import (
     Trades,
     errors,
 )
-from kraken_trio.errors import printable
+from kraken_trio._text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +72,7 @@ def test_the_tree() -> None:
     families = [ConnectError, SubscriptionRejected, ConsumerTooSlow, BookUnavailable, ProtocolError]
     assert all(family.__mro__[1] is KrakenTrioError for family in families)
     assert KrakenTrioError.__mro__[1] is Exception
-    public = {name for name in errors.__all__ if name != "printable"}
+    public = set(errors.__all__)
     assert public == {family.__name__ for family in (*families, ChecksumMismatch, KrakenTrioError)}
     assert all(name in (errors.__doc__ or "") for name in public)
 
@@ -106,15 +105,14 @@ def test_the_text_of_many_refusals_is_bounded() -> None:
     assert SubscriptionRejected({Instruments(): HOSTILE}).reasons == {Instruments(): HOSTILE}
 
 
-@pytest.mark.parametrize("kind", [BookSnapshot, BookUpdate])
-def test_checksum_mismatch(kind: type[BookSnapshot | BookUpdate]) -> None:
-    event = kind(symbol=HOSTILE, bids=(), asks=(), checksum=7)
-    error = ChecksumMismatch(event, expected=7, computed=8, hashed="123")
-    assert error.event is event
+def test_checksum_mismatch() -> None:
+    evidence = ChecksumEvidence(symbol=HOSTILE, expected=7, computed=8, hashed="123", message=HOSTILE)
+    error = ChecksumMismatch(evidence)
+    assert error.evidence is evidence
     assert (error.expected, error.computed, error.hashed) == (7, 8, "123")
     assert str(error).isprintable()
-    assert len(str(error)) < 200
-    assert f"after this {kind.__name__} the book's checksum is 8, the exchange says 7" in str(error)
+    assert len(str(error)) < 250
+    assert "the book's checksum is 8, the exchange says 7, after this " in str(error)
 
 
 @pytest.mark.parametrize("again", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
@@ -122,8 +120,7 @@ def test_every_error_can_be_copied_and_sent_to_another_process(
     again: Callable[[KrakenTrioError], KrakenTrioError],
 ) -> None:
     """Regression: a copy of the two that take more than a message raised TypeError."""
-    event = BookUpdate(symbol="BTC/USD", bids=(), asks=(), checksum=1)
-    mismatch = ChecksumMismatch(event, expected=1, computed=2, hashed="12")
+    mismatch = ChecksumMismatch(ChecksumEvidence("BTC/USD", expected=1, computed=2, hashed="12", message="update"))
     rejected = SubscriptionRejected({Book("BTC/USD"): "no"})
     refused = ConnectError("no", status=429, retry_after=7.0, retryable=False)
     for error in (mismatch, rejected, refused, ConsumerTooSlow("slow"), BookUnavailable("not yet")):

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, get_args
 
-import attrs
 import msgspec
 import pytest
 
@@ -19,7 +18,7 @@ from kraken_trio import (
     BookUpdate,
     Candle,
     Cause,
-    ChecksumMismatch,
+    ChecksumEvidence,
     ConnectionState,
     Event,
     Gap,
@@ -90,15 +89,15 @@ def test_events_are_compared_by_content() -> None:
     assert events == again
     assert len({*events, *again}) == len(events)
     for event in events:
-        assert attrs.evolve(event, epoch=2) != event
-        assert attrs.evolve(event, received_ns=2) != event
+        assert msgspec.structs.replace(event, epoch=2) != event
+        assert msgspec.structs.replace(event, received_ns=2) != event
 
 
 @pytest.mark.parametrize("event", [*make(), LEVEL, ASSET, PAIR], ids=lambda event: type(event).__name__)
 def test_events_are_frozen(event: Any) -> None:
-    for field in attrs.fields(type(event)):
+    for name in (*event.__struct_fields__, "price", "channel"):
         with pytest.raises(AttributeError):
-            setattr(event, field.name, None)
+            setattr(event, name, None)
     with pytest.raises(AttributeError):
         event.something_new = 1
 
@@ -106,23 +105,76 @@ def test_events_are_frozen(event: Any) -> None:
 @pytest.mark.parametrize("event", make(), ids=lambda event: type(event).__name__)
 def test_every_event_says_when_and_over_which_connection_it_came(event: Any) -> None:
     assert (event.epoch, event.received_ns) == (0, 0)
-    stamped = attrs.evolve(event, epoch=3, received_ns=17)
+    stamped = msgspec.structs.replace(event, epoch=3, received_ns=17)
     assert (stamped.epoch, stamped.received_ns) == (3, 17)
     assert "epoch=3" in repr(stamped)
 
 
 def test_events_are_made_with_keywords_only() -> None:
     for kind in get_args(Event):
-        assert all(field.kw_only for field in attrs.fields(kind)), kind
+        assert kind.__struct_config__.frozen, kind
+        with pytest.raises(TypeError, match="positional"):
+            kind(*range(len(kind.__struct_fields__)))
+
+
+CHANNELS = {
+    BookSnapshot: ("book", "A/B"),
+    BookUpdate: ("book", "A/B"),
+    Trade: ("trade", "A/B"),
+    TickerUpdate: ("ticker", "A/B"),
+    Candle: ("ohlc", "A/B"),
+    InstrumentUpdate: ("instrument", None),
+    StateChange: (None, None),
+    StatusUpdate: (None, None),
+    Gap: (None, "A/B"),
+}
+
+
+def test_every_event_says_what_it_is_about() -> None:
+    assert {type(event): (event.channel, event.symbol) for event in make()} == CHANNELS
+
+
+@pytest.mark.parametrize("event", make(), ids=lambda event: type(event).__name__)
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda event: pickle.loads(pickle.dumps(event))])
+def test_a_copy_is_equal(event: Any, copied: Callable[[Any], Any]) -> None:
+    event = msgspec.structs.replace(event, epoch=3, received_ns=17)
+    again = copied(event)
+    assert type(again) is type(event)
+    assert again == event
+    assert (repr(again), hash(again)) == (repr(event), hash(event))
+
+
+EVIDENCE = ChecksumEvidence(symbol="A/B", expected=1, computed=2, hashed="3", message="update")
+GAP = Gap(symbol="A/B", cause=Cause.CHECKSUM, channel="book", detail="no", missed=1, after_id=2, before_id=4)
 
 
 def test_the_evidence_of_a_gap_does_not_count_in_comparisons() -> None:
-    """Two runs over the same input give equal events; an exception equals only itself."""
-    event = BookUpdate(symbol="A/B", bids=(), asks=())
-    evidence = [ChecksumMismatch(event, expected=1, computed=2, hashed="3") for _ in range(2)]
-    first, second = (Gap(symbol="A/B", cause=Cause.CHECKSUM, evidence=error) for error in evidence)
+    first, second = (msgspec.structs.replace(GAP, evidence=evidence) for evidence in (EVIDENCE, None))
     assert first == second
+    assert (first != second) is False
     assert hash(first) == hash(second)
+    assert first.evidence is EVIDENCE
+    assert pickle.loads(pickle.dumps(first)).evidence == EVIDENCE
+
+
+def test_everything_else_of_a_gap_does() -> None:
+    other = {
+        "symbol": None, "cause": Cause.MISSED, "channel": "trade", "detail": "", "missed": 2, "after_id": 1,
+        "before_id": 3, "epoch": 1, "received_ns": 1, "evidence": EVIDENCE,
+    }  # fmt: skip
+    assert set(other) == set(Gap.__struct_fields__)
+    for name, value in other.items():
+        changed = msgspec.structs.replace(GAP, **{name: value})
+        assert (changed != GAP) is (name != "evidence"), name
+    assert GAP.__eq__("a gap") is NotImplemented
+
+
+def test_evidence_is_a_value() -> None:
+    again = pickle.loads(pickle.dumps(EVIDENCE))
+    assert again == EVIDENCE == copy.copy(EVIDENCE)
+    assert hash(again) == hash(EVIDENCE)
+    with pytest.raises(AttributeError):
+        again.expected = 5
 
 
 @pytest.mark.parametrize("kind", [Side, OrderType])
@@ -150,9 +202,8 @@ def test_a_level_holds_the_digits_of_the_wire_and_makes_its_numbers_when_they_ar
     frame = '{"channel":"book","type":"update","data":[{"symbol":"A/B","bids":[{"price":1.50,"qty":3}],"asks":[]}]}'
     message: Any = codec_for("v2").decode(frame)
     level = message.events[0].bids[0]
-    assert (level._price, level._qty) == ("1.50", 3)
+    assert (level.price_text, level.qty_text) == ("1.50", "3")
     assert repr(level) == "Level(price=Decimal('1.50'), qty=Decimal('3'))"
-    assert level.price is level.price
     assert str(level.price) == "1.50"
     assert level == Level(Decimal("1.5"), Decimal(3))
     assert hash(level) == hash(Level(Decimal("1.5"), Decimal(3)))
@@ -172,12 +223,50 @@ def test_a_level_may_be_copied_before_and_after_it_was_read(copied: Callable[[Le
     assert str(before) == str(copied(level)) == str(level)
 
 
-@pytest.mark.parametrize("junk", ["null", "true", "[1.5]", '{"a":1}', '"abc"', '""', "9" * 41])
-def test_what_is_no_number_is_found_out_when_it_is_read(junk: str) -> None:
-    level = msgspec.json.Decoder(Level, float_hook=str).decode(f'{{"price":{junk},"qty":1.0}}')
-    assert "not a price or quantity" in repr(level)
-    with pytest.raises(ProtocolError, match="not a price or quantity"):
-        level.price  # noqa: B018 (it raises)
+@pytest.mark.parametrize("junk", ["abc", "", "9" * 51, Decimal("NaN")])
+def test_a_text_that_is_no_number_is_found_out_when_it_is_read(junk: Any) -> None:
+    for level in (Level(junk, "1.0"), Level("1.0", junk)):
+        if isinstance(junk, str):
+            assert "not a price or quantity" in repr(level)
+            with pytest.raises(ProtocolError, match="not a price or quantity"):
+                _ = (level.price, level.qty)
+        with pytest.raises(ProtocolError, match="not a price or quantity"):
+            OrderBook(10).apply(BookSnapshot(symbol="A/B", bids=(level,), asks=()))
+
+
+@pytest.mark.parametrize("junk", [None, True, [1.5], {"a": 1}, 1.5, 10**41, b"x"])
+def test_a_level_is_made_of_texts_and_decimals(junk: Any) -> None:
+    for price, qty in ((junk, "1.0"), ("1.0", junk), (junk, junk)):
+        with pytest.raises((TypeError, ValueError), match="not a price or quantity"):
+            Level(price, qty)
+    encoded = msgspec.json.encode(junk).decode() if type(junk) is not float else "null"
+    if type(junk) is not bytes:
+        with pytest.raises(msgspec.ValidationError, match="not a price or quantity"):
+            msgspec.json.Decoder(Level, float_hook=str).decode(f'{{"price":{encoded},"qty":1.0}}')
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("0.00000010", "0.00000010"),
+        ("1E-7", "0.0000001"),
+        ("0E-8", "0.00000000"),
+        ("1.50", "1.50"),
+        ("1E+3", "1E+3"),
+        ("1E-999999", "1E-999999"),
+        ("NaN", "NaN"),
+    ],
+)
+def test_the_text_of_a_decimal_is_the_one_of_the_wire(number: str, text: str) -> None:
+    level = Level(Decimal(number), Decimal(number))
+    assert (level.price_text, level.qty_text) == (text, text)
+
+
+def test_levels_are_equal_as_numbers() -> None:
+    assert Level("1.50", "3") == Level(Decimal("1.5"), Decimal(3)) == Level("15e-1", "3.00")
+    assert hash(Level("1.50", "3")) == hash(Level("15e-1", "3.00"))
+    assert Level("1.50", "3") != Level("1.50", "4")
+    assert Level("1.50", "3") != Level("1.51", "3")
 
 
 def test_a_level_has_nothing_else() -> None:
@@ -187,14 +276,14 @@ def test_a_level_has_nothing_else() -> None:
     assert LEVEL.__eq__((LEVEL.price, LEVEL.qty)) is NotImplemented
 
 
-def test_books_are_nothing_to_the_garbage_collector() -> None:
-    assert not any(map(gc.is_tracked, (LEVEL, BookSnapshot(symbol="A/B", bids=(), asks=()))))
+def test_events_are_nothing_to_the_garbage_collector() -> None:
+    assert not any(map(gc.is_tracked, (LEVEL, ASSET, PAIR, EVIDENCE, *make())))
 
 
 def test_what_others_make_of_a_level() -> None:
-    """Programs that write events down see numbers as texts, whether they were read or not."""
+    """Programs that write events down see numbers as texts."""
     level = msgspec.json.Decoder(Level, float_hook=str).decode('{"price":1.50,"qty":3}')
-    OrderBook(10).apply(BookSnapshot(symbol="A/B", bids=(level,), asks=()))
-    for _ in range(2):
-        assert msgspec.json.encode(level) == b'{"price":"1.50","qty":"3"}'
-        assert attrs.asdict(level) == {"price": Decimal("1.50"), "qty": Decimal(3)}
+    assert msgspec.json.encode(level) == b'{"price":"1.50","qty":"3"}'
+    assert msgspec.json.decode(msgspec.json.encode(level), type=Level) == level
+    assert msgspec.structs.asdict(level) == {"price_text": "1.50", "qty_text": "3"}
+    assert msgspec.structs.replace(level, price_text="1.60") == Level("1.60", "3")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, get_args
+from typing import Any
 
 import attrs
 import pytest
@@ -105,6 +105,8 @@ def test_parameters_are_those_that_kraken_offers(kind: Any, name: str, offered: 
 def test_a_flag_is_true_or_false(value: Any) -> None:
     with pytest.raises(TypeError, match="snapshot"):
         Trades("BTC/USD", snapshot=value)
+    with pytest.raises(TypeError, match="include_tokenized_assets"):
+        Instruments(include_tokenized_assets=value)
 
 
 def test_defaults() -> None:
@@ -127,6 +129,7 @@ DIFFERENT: list[Request] = [
     Candles("BTC/USD"),
     Candles("BTC/USD", interval=5),
     Instruments(),
+    Instruments(include_tokenized_assets=True),
     Lifecycle(),
 ]
 
@@ -153,10 +156,10 @@ def test_every_request_says_its_channel_symbol_and_variant() -> None:
         Trades: ("trade", "BTC/USD", None),
         Ticker: ("ticker", "BTC/USD", ("trigger", "trades")),
         Candles: ("ohlc", "BTC/USD", ("interval", 1)),
-        Instruments: ("instrument", None, None),
+        Instruments: ("instrument", None, ("include_tokenized_assets", False)),
         Lifecycle: (None, None, None),
     }
 
 
 def test_every_channel_has_a_row_in_the_protocol() -> None:
-    assert set(get_args(Request)) == {Lifecycle, *(row.request for row in CHANNELS.values())}
+    assert {type(request) for request in DIFFERENT} == {Lifecycle, *(row.request for row in CHANNELS.values())}

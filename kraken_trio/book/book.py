@@ -17,26 +17,30 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from zlib import crc32
 
 from kraken_trio._digits import MAX_DIGITS, wire_digits
-from kraken_trio.book.row import note, price_row, quantity, row_of, texts_of
+from kraken_trio._text import printable
+from kraken_trio.book.row import price_row, quantity, row_of
 from kraken_trio.book.side import CHECKED_LEVELS, Side
-from kraken_trio.errors import BookUnavailable, ChecksumMismatch, ProtocolError, printable
+from kraken_trio.errors import BookUnavailable, ChecksumMismatch, ProtocolError
 from kraken_trio.events import BookSnapshot, BookUpdate, Gap, Level
+from kraken_trio.evidence import ChecksumEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-__all__ = ["CHECKED_LEVELS", "LeadingBook", "OrderBook"]
+__all__ = ["CHECKED_LEVELS", "OrderBook"]
 
 _E = TypeVar("_E", bound=ProtocolError)
 _EXACT = Context(prec=100)  # the program's own decimal context must not round a spread
 _HALF = Decimal("0.5")
 _ONE_BY_ONE = 1000
 """Updates with more levels a side are sorted as a whole: inserted one by one, a hostile million would take minutes."""
+_LEVELS_SHOWN: Final = 12
+_MESSAGE_SHOWN: Final = 1000
 MAX_LEVELS = 10_000
 """The most levels of a side in one message: ten times those of the deepest book."""
 
@@ -48,13 +52,11 @@ class OrderBook:
     :class:`~kraken_trio.Gap` events of one symbol, in order.
 
     ``depth`` is the subscribed depth in levels per side; deeper levels are dropped after each message.
-    Every property but ``depth``, ``symbol`` and ``available`` raises :class:`~kraken_trio.BookUnavailable` while
-    there is no verified state.
+    Every property but ``depth``, ``symbol``, ``available`` and ``verified`` raises
+    :class:`~kraken_trio.BookUnavailable` while there is no verified state.
 
     Not safe to share between threads; nothing in it waits.
     """
-
-    _notes: ClassVar[bool] = False
 
     __slots__ = (
         "_asks",
@@ -62,6 +64,7 @@ class OrderBook:
         "_asks_view",
         "_bids",
         "_bids_view",
+        "_carried",
         "_checksum",
         "_decimals",
         "_epoch",
@@ -69,6 +72,7 @@ class OrderBook:
         "_timestamp",
         "_told",
         "_unavailable",
+        "_verified",
         "depth",
         "symbol",
     )
@@ -87,6 +91,8 @@ class OrderBook:
         self._asks_crc = 0  # of the asks' top ten alone
         self._checksum = 0  # of both sides' top ten, unless one is touched
         self._told: int | None = None  # by the last event, and found or known to be right
+        self._verified: bool = False
+        self._carried: bool = False  # a checksum, by a snapshot of this book
         # Of the last event; not the event, which would keep alive what its reader is done with.
         self._timestamp: datetime | None = None
         self._epoch: int = 0
@@ -110,26 +116,29 @@ class OrderBook:
         An update to an unavailable book raises :class:`~kraken_trio.BookUnavailable`
         and changes nothing. An event of another symbol is a :class:`ValueError` and changes nothing.
 
-        An event without a checksum is taken as it is.
+        A message without a checksum proves nothing. A book that never had one takes it, and is not :attr:`verified`.
+        From others it is a :class:`~kraken_trio.ProtocolError`, which makes the book unavailable: an update once a
+        checksum has come since the last snapshot, and a snapshot once another snapshot of this book had one.
         """
         if isinstance(event, BookUpdate):
-            self._update(event, known=False)
+            self._update(event, verify=True)
         else:
             self._change(event, verify=True)
 
     def follow(self, event: BookSnapshot | BookUpdate | Gap) -> None:
         """Like :meth:`apply`, for an event that another book has verified already: it is not verified again."""
         if isinstance(event, BookUpdate):
-            self._update(event, known=True)
+            self._update(event, verify=False)
         else:
             self._change(event, verify=False)
 
     def invalidate(self, why: str) -> None:
         """Make the book unavailable until its next snapshot. ``why`` completes "this book cannot be read: …"."""
         self._unavailable = why
+        self._verified = False
         self._bids_view = self._asks_view = None
 
-    def _update(self, event: BookUpdate, *, known: bool) -> None:
+    def _update(self, event: BookUpdate, *, verify: bool) -> None:
         if self._unavailable is not None:
             raise self._refusal()
         if event.symbol != self.symbol:
@@ -138,12 +147,17 @@ class OrderBook:
         try:
             if event.bids:
                 self._bids_view = None  # mutant: view of bids
-                self._merge(self._bids, event.bids, 1, known)
+                self._merge(self._bids, event.bids, 1)
             if event.asks:
                 self._asks_view = None
-                self._merge(self._asks, event.asks, -1, known)
-            if not known and expected is not None and self._crc() != expected:  # mutant: checksum of updates
-                self._doubt(event, expected)
+                self._merge(self._asks, event.asks, -1)
+            if expected is None:
+                if verify and self._verified:
+                    raise self._unproven(event)
+            else:
+                if verify and self._crc() != expected:  # mutant: checksum of updates
+                    self._doubt(event, expected)
+                self._verified = True
         except ProtocolError as error:
             raise self._failed(error) from None
         self._timestamp, self._epoch, self._received_ns = event.timestamp, event.epoch, event.received_ns
@@ -164,61 +178,61 @@ class OrderBook:
             return
         expected = event.checksum
         try:
-            self._load(event, known=not verify)
+            if verify and expected is None and self._carried:
+                raise self._unproven(event)
+            self._load(event)
             if verify and expected is not None and self._crc() != expected:  # mutant: checksum of snapshots
                 self._doubt(event, expected)
         except ProtocolError as error:
             raise self._failed(error) from None
         self._timestamp, self._epoch, self._received_ns = event.timestamp, event.epoch, event.received_ns
         self._told = expected
+        self._verified = expected is not None
+        self._carried = self._carried or self._verified
         self._unavailable = None
 
     def _failed(self, error: _E) -> _E:
         self.invalidate("it failed a check, and its next snapshot has not come yet")  # mutant: failed book
         return error
 
+    def _unproven(self, event: BookSnapshot | BookUpdate) -> ProtocolError:
+        if isinstance(event, BookUpdate):
+            what = "an update without a checksum, though one has come since the last snapshot"
+        else:
+            what = "a snapshot without a checksum, though an earlier one had it"
+        return ProtocolError(f"{_name(event.symbol)}: {what}")
+
     def _wrong_symbol(self, event: BookSnapshot | BookUpdate | Gap) -> ValueError:
         return ValueError(f"this is the book of {_name(self.symbol)}, not of {_name(event.symbol)}")
 
-    def _load(self, event: BookSnapshot, *, known: bool) -> None:
+    def _load(self, event: BookSnapshot) -> None:
         self._bids_view = self._asks_view = None
         self._bids.load([], [], [])  # mutant: snapshot replaces
         self._asks.load([], [], [])
         self._decimals = 0
-        self._fill(self._bids, event.bids, 1, known)
-        self._fill(self._asks, event.asks, -1, known)
+        self._fill(self._bids, event.bids, 1)
+        self._fill(self._asks, event.asks, -1)
         self.symbol = event.symbol
 
-    def _merge(self, side: Side, levels: Sequence[Level], sign: int, known: bool) -> None:  # noqa: FBT001 (hot)
-        """Apply an update's levels to one side. ``known``: their rows are noted in them.
+    def _merge(self, side: Side, levels: Sequence[Level], sign: int) -> None:
+        """Apply an update's levels to one side.
 
         This is where an update's time goes, so it is one loop without a call of ours: the row of a level
         (:func:`~kraken_trio.book.row.row_of` is the same in words), then its place in the side.
         """
         if len(levels) > _ONE_BY_ONE:
-            self._fill(side, levels, sign, known)
+            self._fill(side, levels, sign)
             return
         keys, tokens, held = side.keys, side.tokens, side.levels
-        notes = self._notes
         for level in levels:  # mutant: order of levels
-            if known:
-                try:
-                    key, decimals, token = level._row  # noqa: SLF001 (this is what it is for)
-                except AttributeError:
-                    key, decimals, token = row_of(level)
+            key, decimals, token = price_row[level.price_text]
+            qty = level.qty_text
+            amount = qty.replace(".", "", 1)
+            if amount.isdecimal() and qty.isascii() and len(qty) <= MAX_DIGITS:
+                amount = amount.lstrip("0")  # mutant: zeros
             else:
-                price, qty = level._price, level._qty  # type: ignore[attr-defined]  # noqa: SLF001 (what it holds)
-                if type(price) is not str or type(qty) is not str:
-                    price, qty = texts_of(level)
-                key, decimals, token = price_row[price]
-                amount = qty.replace(".", "", 1)
-                if amount.isdecimal() and qty.isascii() and len(qty) <= MAX_DIGITS:
-                    amount = amount.lstrip("0")  # mutant: zeros
-                else:
-                    amount = quantity(qty)
-                token = token + amount if amount else ""  # mutant: quantity zero
-                if notes:
-                    note(level, (key, decimals, token))
+                amount = quantity(qty)
+            token = token + amount if amount else ""  # mutant: quantity zero
             if decimals != self._decimals:
                 key *= self._widening(decimals)
                 keys = side.keys
@@ -241,12 +255,12 @@ class OrderBook:
         if len(keys) - side.start > self.depth:  # mutant: truncation
             side.truncate(self.depth)
 
-    def _fill(self, side: Side, levels: Sequence[Level], sign: int, known: bool) -> None:  # noqa: FBT001
+    def _fill(self, side: Side, levels: Sequence[Level], sign: int) -> None:
         """Apply many levels at once: the same as one by one, but sorted only at the end."""
         if len(levels) > MAX_LEVELS:
             msg = f"a message with {len(levels)} levels of one side: at most {MAX_LEVELS}"
             raise ProtocolError(msg)
-        rows = [level._row if known and hasattr(level, "_row") else row_of(level) for level in levels]  # noqa: SLF001
+        rows = [row_of(level) for level in levels]
         for decimals in {row[1] for row in rows}:
             self._widening(decimals)
         places = self._decimals
@@ -279,7 +293,8 @@ class OrderBook:
         # Numbers that were abbreviated on the way (1e-05, or 0.5 for 0.50) still stand for the exchange's digits.
         if crc32(_padded(self._asks, self._bids).encode()) != expected:
             hashed = (self._asks.top() + self._bids.top()).decode()
-            raise ChecksumMismatch(event, expected=expected, computed=self._crc(), hashed=hashed)
+            evidence = ChecksumEvidence(_name(event.symbol), expected, self._crc(), hashed, _described(event))
+            raise ChecksumMismatch(evidence)
 
     def _crc(self) -> int:
         asks, bids = self._asks, self._bids  # mutant: asks before bids
@@ -294,8 +309,17 @@ class OrderBook:
 
     @property
     def available(self) -> bool:
-        """Can the book be read? True from a verified snapshot until the next gap or failed check."""
+        """Whether the book can be read: True from a snapshot that passed its check until the next gap or failed check."""
         return self._unavailable is None
+
+    @property
+    def verified(self) -> bool:
+        """Whether a checksum has matched since the last snapshot, the snapshot's own included.
+
+        False while the book is unavailable. An available book is not verified only where no checksum has come:
+        from a protocol or a file whose snapshots carry none.
+        """
+        return self._verified
 
     @property
     def bids(self) -> tuple[Level, ...]:
@@ -365,14 +389,17 @@ class OrderBook:
         return self._crc() if self._told is None else self._told
 
     def snapshot(self) -> BookSnapshot:
-        """The book as one event: with the checksum, and the timestamp, epoch and receive time of its last message."""
+        """The book as one event: with the timestamp, epoch and receive time of its last message.
+
+        It has the checksum if the book is :attr:`verified`.
+        """
         self._require()
         assert self.symbol is not None  # an available book has had a snapshot
         return BookSnapshot(
             symbol=self.symbol,
             bids=self.bids,
             asks=self.asks,
-            checksum=self.checksum(),
+            checksum=self.checksum() if self._verified else None,
             timestamp=self._timestamp,
             epoch=self._epoch,
             received_ns=self._received_ns,
@@ -383,8 +410,8 @@ class OrderBook:
             raise self._refusal()
 
     def _refusal(self) -> BookUnavailable:
-        name = "no symbol yet" if self.symbol is None else _name(self.symbol)
-        return BookUnavailable(f"this book ({name}) cannot be read: {self._unavailable}")
+        which = "the book" if self.symbol is None else f"the book of {_name(self.symbol)}"
+        return BookUnavailable(f"{which} cannot be read: {self._unavailable}")
 
     def __repr__(self) -> str:
         name = f"OrderBook {'?' if self.symbol is None else _name(self.symbol)} depth={self.depth}"
@@ -395,24 +422,22 @@ class OrderBook:
         return f"<{name} {sides}{' crossed' if self.crossed else ''}>"
 
 
-class LeadingBook(OrderBook):
-    """A book that others :meth:`~OrderBook.follow`: it notes in each level what it found out about it."""
-
-    __slots__ = ()
-    _notes = True
-
-    def lead(self, event: BookSnapshot | BookUpdate) -> bool:
-        """Like :meth:`apply`. Is the book crossed now?"""
-        if isinstance(event, BookUpdate):
-            self._update(event, known=False)
-        else:
-            self._change(event, verify=True)
-        return self._is_crossed()
-
-
 def _name(symbol: str | None) -> str:
     """A symbol for people: peers choose them."""
     return printable(symbol, 40)
+
+
+def _described(event: BookSnapshot | BookUpdate) -> str:
+    """A message as evidence: see :attr:`~kraken_trio.ChecksumEvidence.message`."""
+    kind = "update" if isinstance(event, BookUpdate) else "snapshot"
+    when = "no timestamp" if event.timestamp is None else event.timestamp.isoformat()
+    sides = (("bids", event.bids), ("asks", event.asks))
+    parts = [
+        f"{name} {' '.join(f'{level.price_text}:{level.qty_text}' for level in levels[:_LEVELS_SHOWN]) or 'none'}"
+        + (f" and {len(levels) - _LEVELS_SHOWN} more" if len(levels) > _LEVELS_SHOWN else "")
+        for name, levels in sides
+    ]
+    return printable(f"{kind}: checksum {event.checksum}, {when}; {'; '.join(parts)}", _MESSAGE_SHOWN)
 
 
 def _padded(asks: Side, bids: Side) -> str:

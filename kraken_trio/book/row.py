@@ -1,31 +1,27 @@
-"""A level as the book sorts and hashes it. It is worked out once per level, and noted in it for other books."""
+"""A level as the book sorts and hashes it, worked out from its two texts."""
 
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kraken_trio._digits import MAX_DIGITS, checked, number, wire_digits
-from kraken_trio.errors import ProtocolError, printable
-from kraken_trio.events import Level
+from kraken_trio._text import printable
+from kraken_trio.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from decimal import Decimal
 
-__all__ = ["Row", "note", "price_row", "quantity", "row_of", "texts_of"]
+    from kraken_trio.events import Level
+
+__all__ = ["Row", "price_row", "quantity", "row_of"]
 
 Row: TypeAlias = tuple[int, int, str]
 """The price's digits as a number, how many of them stand after the point, and what the level adds to the string that is
 hashed: the digits of price and quantity, or nothing if it removes the price."""
 
 _PRICES_KEPT: Final = 16_384  # prices come again and again; a few megabytes
-
-note: Final[Callable[[Level, Row], None]] = Level._row.__set__  # type: ignore[attr-defined]  # noqa: SLF001 (a slot)
-"""Let the level's row be found by the next book, as ``Level._row``."""
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_hold_price: Final[Callable[[Level, str], None]] = Level._price.__set__  # type: ignore[attr-defined]  # noqa: SLF001
-_hold_qty: Final[Callable[[Level, str], None]] = Level._qty.__set__  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 class _PriceRows(dict[str, Row]):
@@ -66,34 +62,11 @@ def quantity(text: str) -> str:
     return ""
 
 
-def _text(value: object) -> str:
-    return str(_number(value) if isinstance(value, str) else number(value))
-
-
-def texts_of(level: Level) -> tuple[str, str]:
-    """Price and quantity as texts, where the level holds something else.
-
-    Integers of a frame are replaced by their texts, so that a level holds texts, or what a program gave it. Raises
-    :class:`~kraken_trio.ProtocolError` if it is no number.
-    """
-    price, qty = level._price, level._qty  # type: ignore[attr-defined]  # noqa: SLF001 (what it holds)
-    texts = _text(price), _text(qty)
-    if type(price) is not Decimal:
-        _hold_price(level, texts[0])
-    if type(qty) is not Decimal:
-        _hold_qty(level, texts[1])
-    return texts
-
-
 def row_of(level: Level) -> Row:
     """Work out the row of a level. Raises :class:`~kraken_trio.ProtocolError` if it is no price and quantity."""
-    price, qty = level._price, level._qty  # type: ignore[attr-defined]  # noqa: SLF001 (what it holds)
-    if type(price) is not str or type(qty) is not str:
-        price, qty = texts_of(level)
-    key, decimals, token = price_row[price]
+    key, decimals, token = price_row[level.price_text]
+    qty = level.qty_text
     amount = qty.replace(".", "", 1)
     is_plain = amount.isdecimal() and qty.isascii() and len(qty) <= MAX_DIGITS
     amount = amount.lstrip("0") if is_plain else quantity(qty)
-    row = (key, decimals, token + amount if amount else "")
-    note(level, row)
-    return row
+    return (key, decimals, token + amount if amount else "")

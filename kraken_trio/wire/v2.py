@@ -17,18 +17,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from datetime import datetime
 from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar
 
 import attrs
-import cattrs
 import msgspec
 
 from kraken_trio import requests
 from kraken_trio._digits import checked
-from kraken_trio.errors import ProtocolError, printable
+from kraken_trio._text import printable
+from kraken_trio.errors import ProtocolError
 from kraken_trio.events import (
     Asset,
     BookSnapshot,
@@ -101,6 +100,7 @@ class Channel:
 
 
 _E = TypeVar("_E")
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 
 def _entries(data: Any, kind: type[_E]) -> tuple[_E, ...]:
@@ -136,17 +136,18 @@ def _known_of_levels(levels: Any) -> Any:
     ]
 
 
-def _values_checked(event: _E) -> _E:
-    for field in attrs.fields(type(event)):  # type: ignore[arg-type]  # an event class
-        value = getattr(event, field.name)
-        if isinstance(value, Decimal):
-            checked(value)
-        elif type(value) is int:
-            _whole_checked(value)
-        elif isinstance(value, datetime) and value.tzinfo is None:
-            # It would raise TypeError in the first program that subtracts it from the time of day.
-            msg = "a timestamp without a time zone"
-            raise ProtocolError(msg)
+def _values_checked(event: _Struct) -> _Struct:
+    name = ""
+    try:
+        for name in event.__struct_fields__:
+            value = getattr(event, name)
+            if isinstance(value, Decimal):
+                checked(value)
+            elif type(value) is int:
+                _whole_checked(value)
+    except ProtocolError as error:
+        msg = f"{error} - at `$.{name}`"
+        raise ProtocolError(msg) from None
     return event
 
 
@@ -168,7 +169,7 @@ def _reader(kind: type[Any]) -> Callable[[Any, bool], tuple[DataEvent, ...]]:
     def read(data: Any, snapshot: bool) -> tuple[DataEvent, ...]:  # noqa: FBT001 (the signature of a row)
         if isinstance(data, list):
             _check_count(data)
-        return tuple(_values_checked(attrs.evolve(entry, snapshot=snapshot)) for entry in _entries(data, kind))
+        return tuple(_values_checked(msgspec.structs.replace(entry, snapshot=snapshot)) for entry in _entries(data, kind))
 
     return read
 
@@ -181,7 +182,7 @@ def _read_instruments(data: Any, snapshot: bool) -> tuple[DataEvent, ...]:  # no
     return (InstrumentUpdate(assets=assets, pairs=pairs, snapshot=snapshot),)
 
 
-def _structured(data: Mapping[str, Any], name: str, kind: type[_E]) -> tuple[_E, ...]:
+def _structured(data: Mapping[str, Any], name: str, kind: type[_Struct]) -> tuple[_Struct, ...]:
     """The entries of one list of reference data. The first bad one ends it: a million of them must cost no more."""
     entries = data.get(name)
     if entries is None:
@@ -193,47 +194,30 @@ def _structured(data: Mapping[str, Any], name: str, kind: type[_E]) -> tuple[_E,
     structured = []
     for index, entry in enumerate(entries):
         try:
-            structured.append(_reference.structure(entry, kind))
-        except cattrs.BaseValidationError as error:
-            text = "; ".join(cattrs.transform_error(error, path=f"{name}[{index}]")[:3])
-            raise ProtocolError(printable(text)) from None
+            structured.append(_printable_names(_values_checked(msgspec.convert(entry, kind))))
+        except (msgspec.ValidationError, ProtocolError) as error:
+            what, _, where = printable(error).partition(" - at `$")  # nothing is there if the whole entry is wrong
+            msg = f"{what} - at `{name}[{index}]{where or '`'}"
+            raise ProtocolError(msg) from None
     return tuple(structured)
 
 
-def _number(value: Any, _kind: object) -> Decimal:
-    """Reference data may say a number as a number or as a text."""
-    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        msg = f"not a number: {printable(value, 40)}"
-        raise ValueError(msg)  # noqa: TRY004 (a peer's value, not a program's type error)
-    return checked(value if isinstance(value, Decimal) else Decimal(printable(value, 60)))
-
-
-def _as_it_is(value: Any, kind: type[Any]) -> Any:
-    if type(value) is not kind:
-        msg = f"expected {kind.__name__}, got {printable(value, 40)}"
-        raise ValueError(msg)
-    return _whole_checked(value) if kind is int else value
-
-
-def _name(value: Any, kind: type[str]) -> str:
+def _printable_names(entry: _Struct) -> _Struct:
     """Names of reference data are for people, too: whatever stands there, a program may print it."""
-    text: str = _as_it_is(value, kind)
-    return text if len(text) <= _MAX_NAME and text.isprintable() else printable(text, _MAX_NAME)
-
-
-_reference = cattrs.Converter()
-_reference.register_structure_hook(Decimal, _number)
-_reference.register_structure_hook(str, _name)
-for _plain in (int, bool):
-    _reference.register_structure_hook(_plain, _as_it_is)
+    changes = {
+        name: printable(value, _MAX_NAME)
+        for name in entry.__struct_fields__
+        if isinstance(value := getattr(entry, name), str) and not (len(value) <= _MAX_NAME and value.isprintable())
+    }
+    return msgspec.structs.replace(entry, **changes) if changes else entry
 
 
 _OURS: Final = frozenset({"epoch", "received_ns", "snapshot"})
 """Fields of events that do not come from the exchange."""
 
 
-def _names(*kinds: type[Any], also: Iterable[str] = ()) -> frozenset[str]:
-    return frozenset({field.name for kind in kinds for field in attrs.fields(kind)} - _OURS | set(also))
+def _names(kind: type[msgspec.Struct], *, also: Iterable[str] = ()) -> frozenset[str]:
+    return frozenset(set(kind.__struct_encode_fields__) - _OURS | set(also))
 
 
 _BOOK_FIELDS: Final = _names(BookSnapshot)
@@ -287,7 +271,7 @@ CHANNELS: Final[Mapping[str, Channel]] = {
         Channel(
             name="instrument",
             request=requests.Instruments,
-            identity=_nothing,
+            identity=lambda request: {"include_tokenized_assets": True} if request.include_tokenized_assets else {},
             extras=_snapshot,
             read=_read_instruments,
             fields=frozenset({"assets", "pairs"}),
@@ -519,9 +503,7 @@ class Decoder:
 
 
 def _stamped(event: DataEvent, epoch: int, received_ns: int) -> DataEvent:
-    if isinstance(event, BookSnapshot | BookUpdate):
-        return msgspec.structs.replace(event, epoch=epoch, received_ns=received_ns)
-    return attrs.evolve(event, epoch=epoch, received_ns=received_ns)
+    return msgspec.structs.replace(event, epoch=epoch, received_ns=received_ns)
 
 
 def _excerpt(frame: str | bytes, limit: int = 80) -> str:

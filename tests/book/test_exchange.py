@@ -108,8 +108,9 @@ def assert_found(history: History, messages: tuple[Message, ...]) -> int | None:
             continue
         with pytest.raises(ChecksumMismatch) as caught:
             book.apply(event)
-        evidence = caught.value
-        assert evidence.event is event
+        evidence = caught.value.evidence
+        assert evidence.symbol == "A/B"
+        assert evidence.message.startswith(f"{'snapshot' if message.first else 'update'}: checksum {message.checksum}, ")
         assert evidence.expected == message.checksum
         assert evidence.hashed == history.model_after(messages[: number + 1]).hashed()
         assert evidence.computed == crc32(evidence.hashed.encode())
@@ -146,7 +147,7 @@ def test_messages_may_be_split_in_any_way(history: History, data: st.DataObject)
         while bids or asks:
             bids_taken = data.draw(st.integers(0, len(bids)))
             asks_taken = data.draw(st.integers(0 if bids_taken or not asks else 1, len(asks)))
-            parts.apply(BookUpdate(symbol="A/B", bids=tuple(bids[:bids_taken]), asks=tuple(asks[:asks_taken])))
+            parts.follow(BookUpdate(symbol="A/B", bids=tuple(bids[:bids_taken]), asks=tuple(asks[:asks_taken])))
             del bids[:bids_taken], asks[:asks_taken]
         parts.apply(BookUpdate(symbol="A/B", bids=(), asks=(), checksum=message.checksum))
         assert parts.snapshot() == whole.snapshot()

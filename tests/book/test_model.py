@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TypeAlias
 
 import attrs
+import msgspec
 import pytest
 from hypothesis import assume, given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -129,11 +130,14 @@ def test_a_snapshot_of_the_book_is_the_book(history: tuple[Message, list[Message
     for number, message in enumerate([snapshot, *updates]):
         book.apply(message.event(BookUpdate if number else BookSnapshot, None))
         taken = book.snapshot()
-        assert taken.checksum == book.checksum()
-        fresh = OrderBook(depth)
+        assert taken.checksum is None  # nothing has proved it
+        fresh, proved = OrderBook(depth), OrderBook(depth)
         fresh.apply(taken)
         book.apply(taken)
         assert fresh.snapshot() == book.snapshot() == taken
+        taken = msgspec.structs.replace(taken, checksum=book.checksum())
+        proved.apply(taken)
+        assert proved.snapshot() == taken
 
 
 @given(histories(), DEPTHS, st.randoms(use_true_random=False))
@@ -153,7 +157,7 @@ def test_the_order_of_different_prices_does_not_matter(
             rng.shuffle(last)
             sides.append(last)
         second.apply(Message(*sides).event(kind, first.checksum()))
-        assert second.snapshot() == first.snapshot()
+        assert (second.bids, second.asks) == (first.bids, first.asks)
 
 
 @given(histories(), st.data())
@@ -170,12 +174,12 @@ def test_parts_of_a_message_are_the_message_while_nothing_is_cut(
         if number:
             bids_cut = data.draw(st.integers(0, len(message.bids)))
             asks_cut = data.draw(st.integers(0, len(message.asks)))
-            parts.apply(Message(message.bids[:bids_cut], message.asks[:asks_cut]).event(kind, None))
-            parts.apply(Message(message.bids[bids_cut:], []).event(kind, None))
+            parts.follow(Message(message.bids[:bids_cut], message.asks[:asks_cut]).event(kind, None))
+            parts.follow(Message(message.bids[bids_cut:], []).event(kind, None))
             parts.apply(Message([], message.asks[asks_cut:]).event(kind, whole.checksum()))
         else:
             parts.apply(message.event(kind, whole.checksum()))
-        assert parts.snapshot() == whole.snapshot()
+        assert (parts.bids, parts.asks) == (whole.bids, whole.asks)
 
 
 @given(histories(), DEPTHS, st.integers(0, 2**32 - 1))
@@ -200,7 +204,7 @@ def test_no_other_checksum_is_accepted(
     with pytest.raises(ChecksumMismatch) as caught:
         book.apply(event)
     evidence = caught.value
-    assert evidence.event is event
+    assert evidence.evidence.message.startswith("update: " if updates else "snapshot: ")
     assert (evidence.expected, evidence.computed) == (checksum, model.checksum())
     assert evidence.hashed == model.hashed()
     assert not book.available
@@ -218,7 +222,8 @@ def test_one_change_at_every_place_around_the_tenth(depth: int, size: int) -> No
                 model = ReferenceBook(depth)
                 model.load(bids=levels, asks=levels)
                 book = OrderBook(depth)
-                book.apply(Message(levels, levels).event(BookSnapshot, model.checksum()))
+                book.apply(Message(levels, levels).event(BookSnapshot, None))
+                assert book.checksum() == model.checksum()
                 message = Message([change] if side == "bids" else [], [change] if side == "asks" else [])
                 model.apply(bids=message.bids, asks=message.asks)
                 # Without a checksum: a wrong one of its own might find help in another reading of the digits.
@@ -262,7 +267,10 @@ class Books(RuleBasedStateMachine):
         self.scale = scale
         self.book = OrderBook(depth)
         self.model = ReferenceBook(depth)
-        self.available = False
+        self.available = self.verified = self.carried = False
+
+    def lost(self) -> None:
+        self.available = self.verified = False
 
     def changed(self, message: Message, *, update: bool) -> ReferenceBook:
         """The model, if this message went through."""
@@ -278,8 +286,14 @@ class Books(RuleBasedStateMachine):
         message = data.draw(messages(self.scale))
         self.model = self.changed(message, update=False)
         event = message.event(BookSnapshot, self.model.checksum() if checked else None)
+        if verify and self.carried and not checked:
+            with pytest.raises(ProtocolError, match="a snapshot without a checksum, though an earlier one had it"):
+                self.book.apply(event)
+            self.lost()
+            return
         (self.book.apply if verify else self.book.follow)(event)
-        self.available = True
+        self.available, self.verified = True, checked
+        self.carried |= checked
 
     @precondition(lambda self: self.available)
     @rule(data=st.data(), verify=st.booleans(), checked=st.booleans())
@@ -287,7 +301,13 @@ class Books(RuleBasedStateMachine):
         message = data.draw(messages(self.scale))
         self.model = self.changed(message, update=True)
         event = message.event(BookUpdate, self.model.checksum() if checked else None)
+        if verify and self.verified and not checked:
+            with pytest.raises(ProtocolError, match="an update without a checksum, though one has come"):
+                self.book.apply(event)
+            self.lost()
+            return
         (self.book.apply if verify else self.book.follow)(event)
+        self.verified |= checked
 
     @rule(data=st.data(), flip=st.integers(1, 2**32 - 1), update=st.booleans())
     def wrong(self, data: st.DataObject, flip: int, *, update: bool) -> None:
@@ -301,7 +321,7 @@ class Books(RuleBasedStateMachine):
         with pytest.raises(ChecksumMismatch) as caught:
             self.book.apply(event)
         assert caught.value.hashed == model.hashed()
-        self.available = False
+        self.lost()
 
     @rule(data=st.data(), bad=st.sampled_from(["NaN", "-1", "Infinity", "1e999999999"]), update=st.booleans())
     def impossible(self, data: st.DataObject, bad: str, *, update: bool) -> None:
@@ -312,20 +332,21 @@ class Books(RuleBasedStateMachine):
         refusal = BookUnavailable if update and not self.available else ProtocolError
         with pytest.raises(refusal):
             self.book.apply(event)
-        self.available = False
+        self.lost()
 
     @rule(cause=st.sampled_from(Cause), ours=st.booleans())
     def gap(self, cause: Cause, *, ours: bool) -> None:
         self.book.apply(Gap(symbol=self.book.symbol if ours else None, cause=cause))
         if ours:
-            self.available = False
+            self.lost()
 
     @precondition(lambda self: self.available)
     @rule()
     def resume_from_itself(self) -> None:
         taken = self.book.snapshot()
+        assert taken.checksum == (self.book.checksum() if self.verified else None)
         self.book.invalidate("a test")
-        self.book.apply(taken)
+        (self.book.apply if self.verified or not self.carried else self.book.follow)(taken)
 
     @precondition(lambda self: self.book.symbol is not None)
     @rule(kind=st.sampled_from([BookSnapshot, BookUpdate]))
@@ -337,6 +358,7 @@ class Books(RuleBasedStateMachine):
     @invariant()
     def readable_exactly_when_verified(self) -> None:
         assert self.book.available is self.available
+        assert self.book.verified is self.verified
         if self.available:
             assert_same(self.book, self.model)
         else:

@@ -14,6 +14,7 @@ from kraken_trio import (
     BookUnavailable,
     BookUpdate,
     Cause,
+    ChecksumEvidence,
     ChecksumMismatch,
     Gap,
     Level,
@@ -271,7 +272,7 @@ def test_a_new_book_cannot_be_read() -> None:
 
 def test_an_update_before_the_snapshot_is_refused() -> None:
     book = OrderBook(10)
-    with pytest.raises(BookUnavailable, match=r"this book \(no symbol yet\) cannot be read"):
+    with pytest.raises(BookUnavailable, match=r"^the book cannot be read: it has had no snapshot yet$"):
         book.apply(update("5x1"))
     assert_unavailable(book, "it has had no snapshot yet")
     assert book.symbol is None
@@ -283,20 +284,27 @@ def test_after_a_failed_check_only_a_verified_snapshot_helps(good: BookSnapshot)
     wrong = update("5x2", checksum=crc32(b"7153"))
     with pytest.raises(ChecksumMismatch) as caught:
         book.apply(wrong)
-    assert caught.value.event is wrong
+    assert caught.value.evidence == ChecksumEvidence(
+        symbol="BTC/USD",
+        expected=crc32(b"7153"),
+        computed=crc32(b"7152"),
+        hashed="7152",
+        message=f"update: checksum {crc32(b'7153')}, no timestamp; bids 5:2; asks none",
+    )
     assert caught.value.expected == crc32(b"7153")
     assert caught.value.computed == crc32(b"7152")
     assert caught.value.hashed == "7152"
     assert str(caught.value) == (
-        f"BTC/USD: after this BookUpdate the book's checksum is {crc32(b'7152')}, the exchange says {crc32(b'7153')}"
+        f"BTC/USD: the book's checksum is {crc32(b'7152')}, the exchange says {crc32(b'7153')}, after this "
+        f"update: checksum {crc32(b'7153')}, no timestamp; bids 5:2; asks none"
     )
     why = "it failed a check, and its next snapshot has not come yet"
     assert_unavailable(book, why)
     for right in (update("5x3", checksum=crc32(b"7153")), update("5x3")):
-        with pytest.raises(BookUnavailable, match=r"this book \(BTC/USD\) cannot be read"):
+        with pytest.raises(BookUnavailable, match=r"^the book of BTC/USD cannot be read: it failed a check"):
             book.apply(right)
     assert_unavailable(book, why)
-    with pytest.raises(ChecksumMismatch, match="after this BookSnapshot"):
+    with pytest.raises(ChecksumMismatch, match="after this snapshot: "):
         book.apply(snapshot("5x1", "7x1", 7))
     assert_unavailable(book, why)
     book.apply(good)
@@ -415,7 +423,7 @@ def test_a_follower_has_the_checksum_of_the_book_that_it_follows() -> None:
     events = (
         snapshot("5x1.5", "7.25x1", crc32(b"7251050015")),
         update("5x2.5", checksum=crc32(b"7251050025")),
-        update(asks="8x0"),
+        update("4x0", checksum=crc32(b"7251050025")),
     )
     first, second = OrderBook(10), OrderBook(10)
     for event in events:
@@ -510,11 +518,12 @@ def test_reading() -> None:
         symbol="BTC/USD",
         bids=levels("5.10x1 5x2"),
         asks=levels("6.0x3"),
-        checksum=crc32(b"603510152"),
+        checksum=None,
         timestamp=when,
         epoch=3,
         received_ns=17,
     )
+    assert book.checksum() == crc32(b"603510152")
 
 
 def test_the_snapshot_is_of_the_last_message() -> None:

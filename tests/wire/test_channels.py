@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import attrs
+import msgspec
 import pytest
 
 from kraken_trio import (
@@ -69,7 +69,7 @@ def events(frame: str | bytes) -> tuple[Any, ...]:
     found: tuple[Any, ...] = message.events
     for event in found:
         assert (event.epoch, event.received_ns) == (4, 1_700_000_000_000_000_000)
-    return tuple(attrs.evolve(event, epoch=0, received_ns=0) for event in found)
+    return tuple(msgspec.structs.replace(event, epoch=0, received_ns=0) for event in found)
 
 
 # Each channel
@@ -220,8 +220,10 @@ def test_the_digits_of_the_wire_survive(frame: str) -> None:
     def numbers(value: Any) -> list[str]:
         if isinstance(value, Decimal):
             return [f"{value:f}"]
-        if attrs.has(type(value)):
-            return numbers(list(attrs.asdict(value, recurse=False).values()))
+        if isinstance(value, Level):
+            return numbers([value.price, value.qty])
+        if isinstance(value, msgspec.Struct):
+            return numbers([getattr(value, name) for name in value.__struct_fields__])
         return [text for item in value for text in numbers(item)] if isinstance(value, list | tuple) else []
 
     on_the_wire: list[str] = []

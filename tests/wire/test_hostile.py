@@ -7,12 +7,13 @@ printed before its size was looked at.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import datetime
-from decimal import Decimal
-from enum import Enum
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import msgspec
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
@@ -92,9 +93,26 @@ def numbers(value: Any, *, in_book: bool = False) -> Iterator[tuple[Decimal, boo
     elif isinstance(value, list | tuple):
         for item in value:
             yield from numbers(item, in_book=in_book)
-    elif attrs.has(type(value)) and not isinstance(value, Enum):
-        for item in attrs.asdict(value, recurse=False).values():
-            yield from numbers(item, in_book=in_book or isinstance(value, Level))
+    elif isinstance(value, Level):
+        yield from ((number, True) for number in read(value))
+    else:
+        for item in held(value):
+            yield from numbers(item, in_book=in_book)
+
+
+def held(value: Any) -> list[Any]:
+    """What a message or an event consists of."""
+    if isinstance(value, msgspec.Struct):
+        return [getattr(value, name) for name in value.__struct_fields__]
+    return list(attrs.asdict(value, recurse=False).values()) if attrs.has(type(value)) else []
+
+
+def read(level: Level) -> Iterator[Decimal]:
+    """Its numbers, those that are any: the book judges them."""
+    for text in (level.price_text, level.qty_text):
+        assert type(text) is str
+        with suppress(InvalidOperation):
+            yield Decimal(text)
 
 
 def timestamps(value: Any) -> Iterator[datetime]:
@@ -103,8 +121,8 @@ def timestamps(value: Any) -> Iterator[datetime]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from timestamps(item)
-    elif attrs.has(type(value)):
-        for item in attrs.asdict(value, recurse=False).values():
+    else:
+        for item in held(value):
             yield from timestamps(item)
 
 

@@ -1,0 +1,13 @@
+"""Text for people, made of what a peer or a program says. Pure, and below everything else."""
+
+from __future__ import annotations
+
+__all__ = ["printable"]
+
+
+def printable(text: object, limit: int = 200) -> str:
+    """``text`` as one line of printable characters, at most ``limit`` of them: safe for a terminal or a log."""
+    full = str(text)
+    cut = full[: limit + 1]
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
+    return line if len(full) <= limit and len(line) <= limit else line[: max(limit - 1, 0)] + "…"
