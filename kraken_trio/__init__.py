@@ -39,11 +39,11 @@ from kraken_trio.events import (
     TickerUpdate,
     Trade,
 )
+from kraken_trio.evidence import ChecksumEvidence
 from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Overflow, Request, Ticker, Trades
 from kraken_trio.runtime.feed import Feed, FeedStatistics
-from kraken_trio.session import ClientStatistics
-from kraken_trio.session.subscription import SubscriptionState
 from kraken_trio.settings import Settings
+from kraken_trio.statistics import ClientStatistics, SubscriptionState
 
 if TYPE_CHECKING:
     __version__: str
@@ -59,6 +59,7 @@ __all__ = [
     "Candle",
     "Candles",
     "Cause",
+    "ChecksumEvidence",
     "ChecksumMismatch",
     "Client",
     "ClientStatistics",

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from kraken_trio.errors import ConnectError, printable
+from kraken_trio._text import printable
+from kraken_trio.errors import ConnectError
 
 __all__ = ["Address", "parse_address"]
 

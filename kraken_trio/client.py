@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from kraken_trio._address import parse_address
 from kraken_trio._nursery import open_hidden_nursery
@@ -16,8 +16,10 @@ from kraken_trio.runtime.actor import Actor
 from kraken_trio.runtime.feed import Feed, open_feed
 from kraken_trio.session import Session
 from kraken_trio.settings import Settings
+from kraken_trio.telemetry.log import LogLines
 from kraken_trio.transport.choice import TransportName, choose
 from kraken_trio.transport.dial import check_tls
+from kraken_trio.wire.codec import codec_for
 
 if TYPE_CHECKING:
     import os
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from kraken_trio.admission import Admission
     from kraken_trio.events import ConnectionState
     from kraken_trio.runtime.shell import Shell
-    from kraken_trio.session import ClientStatistics
+    from kraken_trio.statistics import ClientStatistics
     from kraken_trio.transport import Connect
 
 __all__ = ["Client", "open_client"]
@@ -112,7 +114,7 @@ def _check(requests: tuple[Request, ...], capacity: int, overflow: Overflow, max
         msg = "subscribe needs at least one request, such as Book('BTC/USD')"
         raise ValueError(msg)
     for request in requests:
-        if not isinstance(request, get_args(Request)):
+        if not isinstance(request, Request):
             msg = f"subscribe takes requests such as Book('BTC/USD'), not {request!r}"
             raise TypeError(msg)
     if type(capacity) is not int or capacity < 1:
@@ -201,7 +203,7 @@ async def open_with(
 ) -> AsyncIterator[Client]:
     """:func:`open_client` with everything that is not deterministic as a parameter."""
     endpoint = Endpoint(endpoint) if isinstance(endpoint, str) else endpoint
-    session = Session(settings, jitter)
+    session = Session(settings, jitter, codec_for(endpoint.protocol), endpoint)
     actor = Actor(
         endpoint,
         session=session,
@@ -210,6 +212,7 @@ async def open_with(
         ssl_context=ssl_context,
         wall_ns=wall_ns,
         admission=admission,
+        telemetry=LogLines(endpoint.name, settings),
     )
     async with open_hidden_nursery() as nursery:
         await nursery.start(actor.run, nursery)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from kraken_trio.errors import printable
+from kraken_trio._text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

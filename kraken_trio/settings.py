@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import cattrs
 
-from kraken_trio.errors import printable
+from kraken_trio._text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -141,12 +141,12 @@ class Settings:
     snapshot_timeout: float = _seconds(10.0)
     """From the answer to the first data of a subscription; then it is subscribed anew. (Trades of a symbol that has
     never had any are not waited for.)"""
-    standstill_after: float = _seconds(30.0)
-    """A subscription that has stood still for so long, while others told of trades of its symbol, is subscribed anew.
-    If that does not help, twice as long, and so on up to ``park_time``. Longer than any burst of deals outside the
+    stale_after: float = _seconds(30.0)
+    """A subscription without data for this long, while others told of trades of its symbol, is stale: it is subscribed
+    again. If that does not help, the time is doubled, up to ``park_time``. Longer than any burst of trades outside the
     book lasts; found up to a third later."""
-    standstill_trades: int = _count(10)
-    """So many trades must have gone by in that time: a quiet market is never suspected. (A ticker or candles tell of
+    stale_trades: int = _count(10)
+    """How many trades must have gone by in that time: a quiet market is never suspected. (A ticker or candles tell of
     one trade a sixth of the time, at most.)"""
     attempts: int = _count(5)
     """How often in a row a subscription may fail (no answer, no snapshot, a failed check) before it is parked."""

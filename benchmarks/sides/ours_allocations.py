@@ -8,7 +8,9 @@ from itertools import islice
 from typing import Any
 
 from kraken_trio import Book, Settings
+from kraken_trio.endpoint import PUBLIC_V2
 from kraken_trio.session import Session
+from kraken_trio.wire.codec import codec_for
 
 from benchmarks.sides import common
 
@@ -20,7 +22,7 @@ def main() -> None:
     task: dict[str, Any] = common.job()
     snapshots, updates = common.load(task["frames"])
     tracemalloc.start()  # from the beginning, so that a level that is replaced was counted when it came
-    session = Session(Settings(), lambda: 0.0)
+    session = Session(Settings(), lambda: 0.0, codec_for("v2"), PUBLIC_V2)
     session.open(0.0)
     session.connected(0.0)
     session.add("feed", [Book(common.SYMBOL, task["depth"])], 0.0)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 from kraken_trio import Book, OrderBook, Overflow, Settings
+from kraken_trio.endpoint import PUBLIC_V2
 from kraken_trio.runtime.feed import open_feed
 from kraken_trio.session import Session
-from kraken_trio.wire import codec_for
+from kraken_trio.wire.codec import codec_for
 from kraken_trio.wire.messages import Data
 
 from benchmarks.sides import common
@@ -51,7 +52,7 @@ def book(snapshots: list[bytes], depth: int) -> Callable[[list[bytes]], object]:
 
 def session(snapshots: list[bytes], depth: int) -> tuple[Callable[[list[bytes]], object], Session]:
     """Decode, route, apply, verify, and sort into feeds: all that happens between two socket reads."""
-    ours = Session(SETTINGS, lambda: 0.0)
+    ours = Session(SETTINGS, lambda: 0.0, codec_for("v2"), PUBLIC_V2)
     ours.open(0.0)
     ours.connected(0.0)
     if snapshots:

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Final
 import trio
 from filelock import FileLock, Timeout
 
+from kraken_trio._text import printable
 from kraken_trio.admission.ledger import HostLedger
 from kraken_trio.admission.seam import Wait, too_many
-from kraken_trio.errors import printable
 from kraken_trio.settings import MAX_CONNECT_BUDGET
 
 if TYPE_CHECKING:

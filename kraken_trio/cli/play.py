@@ -25,9 +25,9 @@ from kraken_trio import (
     open_client,
 )
 from kraken_trio._nursery import open_hidden_nursery
+from kraken_trio._text import printable
 from kraken_trio.cli.view.board import Board, Kind
 from kraken_trio.cli.view.live import display
-from kraken_trio.errors import printable
 from kraken_trio.testing import DEFAULT_MARKETS, Drop, DropHow, SkipUpdate, open_exchange
 from kraken_trio.testing.oracle.verdicts import Case, judge
 

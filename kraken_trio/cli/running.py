@@ -17,8 +17,8 @@ from rich.console import Console
 
 from kraken_trio import KrakenTrioError, SubscriptionRejected
 from kraken_trio._nursery import open_hidden_nursery
+from kraken_trio._text import printable
 from kraken_trio.cli.formatting import listed
-from kraken_trio.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from kraken_trio._text import printable
 from kraken_trio.book import OrderBook
 from kraken_trio.cli.formatting import counted
-from kraken_trio.errors import ChecksumMismatch, ProtocolError, printable
+from kraken_trio.errors import ChecksumMismatch, ProtocolError
 from kraken_trio.events import BookSnapshot, BookUpdate
+from kraken_trio.evidence import ChecksumEvidence
 from kraken_trio.recording.foreign import RecordingError
 from kraken_trio.requests import DEPTHS
 from kraken_trio.wire import codec_for
@@ -71,7 +73,7 @@ class Failure:
     where: str
     """The place in the file; empty if it is the file as a whole."""
     problem: str
-    evidence: ChecksumMismatch | None = attrs.field(default=None, eq=False)
+    evidence: ChecksumEvidence | None = attrs.field(default=None, eq=False)
     hint: str = ""
 
 
@@ -182,7 +184,7 @@ class Verification:
             hint = ""
             if report.depth_inferred:
                 hint = f"the depth {report.depth} was inferred from the snapshot: if it was another, say --depth"
-            self._fail(Failure(where=frame.where, problem=str(error), evidence=error, hint=hint))
+            self._fail(Failure(where=frame.where, problem=str(error), evidence=error.evidence, hint=hint))
         except ProtocolError as error:
             self._fail(Failure(where=frame.where, problem=f"{printable(report.symbol, 40)}: {error}"))
         else:

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted
 from kraken_trio.cli.running import STOPPED, leave
 from kraken_trio.cli.verification import Verification
-from kraken_trio.errors import printable
 from kraken_trio.recording.foreign import RecordingError, read_frames
 from kraken_trio.requests import DEPTHS
 

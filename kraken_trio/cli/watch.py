@@ -24,11 +24,11 @@ from kraken_trio import (
     Trades,
     open_client,
 )
+from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted
 from kraken_trio.cli.running import output, plain_option, positive_seconds, refusals, run_and_exit
 from kraken_trio.cli.view.board import Board, Kind
 from kraken_trio.cli.view.live import display
-from kraken_trio.errors import printable
 from kraken_trio.requests import DEPTHS, INTERVALS, canonical_symbol
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from kraken_trio.errors import printable
+from kraken_trio._text import printable
 from kraken_trio.settings import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:

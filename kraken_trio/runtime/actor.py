@@ -10,7 +10,6 @@ Beside them a task per full feed waits for its consumer.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from copy import copy
 from functools import partial
@@ -35,14 +34,13 @@ if TYPE_CHECKING:
     from kraken_trio.endpoint import Endpoint
     from kraken_trio.requests import Request
     from kraken_trio.runtime.overflow import Key
-    from kraken_trio.session import ClientStatistics, Effects, Session
+    from kraken_trio.runtime.shell import Telemetry
+    from kraken_trio.session import Effects, Session
     from kraken_trio.settings import Settings
+    from kraken_trio.statistics import ClientStatistics
     from kraken_trio.transport import Connect, Transport
 
 __all__ = ["Actor"]
-
-_log = logging.getLogger("kraken_trio")
-_log.addHandler(logging.NullHandler())  # a library prints nothing by itself
 
 
 @attrs.define(eq=False)
@@ -69,6 +67,7 @@ class Actor:
         ssl_context: ssl.SSLContext | None,
         wall_ns: Callable[[], int],
         admission: Admission,
+        telemetry: Telemetry,
     ) -> None:
         self.endpoint = endpoint
         self.name: str = endpoint.name
@@ -77,6 +76,7 @@ class Actor:
         self.session = session
         self.ended: Exception | None = None
         """Why nothing more will come."""
+        self._telemetry = telemetry
         self._settings = settings
         self._connect = connect
         self._ssl_context = ssl_context
@@ -239,10 +239,8 @@ class Actor:
             self._outbox_filled.set()
         for change in effects.changes:
             self._changed(change)
-        for line in effects.notes:
-            _log.info("%s: %s", self.name, line)
-        for line in effects.warnings:
-            _log.warning("%s: %s", self.name, line)
+        if effects.records:
+            self._telemetry.consume(effects.records, trio.current_time())
         if effects.ping:
             self._ping_wanted.set()
         if effects.drop is not None:  # mutant: connection given up
@@ -291,10 +289,10 @@ class Actor:
         return self.session.system_status
 
     def statistics(self) -> ClientStatistics:
-        return self.session.statistics()
+        return self.session.statistics(log_lines_left_out=self._telemetry.left_out)
 
     def rebuild(self, key: Key, /) -> Event | None:
-        return self.session.total(key)
+        return self.session.rebuild(key)
 
     async def wait_for(self, states: Collection[ConnectionState]) -> ConnectionState:
         waiter = _Waiter(states=frozenset(states), error=self.ended)

@@ -25,8 +25,9 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, assert_never
 
 import attrs
+import msgspec
 
-from kraken_trio.errors import printable
+from kraken_trio._text import printable
 from kraken_trio.events import (
     BookSnapshot,
     BookUpdate,
@@ -129,7 +130,7 @@ class Backlog:
 def _merged(first: Event | None, later: Event) -> Event:
     """Two events of what the client itself tells, as one: where it was before both, and where it is after them."""
     if isinstance(first, StateChange) and isinstance(later, StateChange):
-        return attrs.evolve(later, previous=first.previous)
+        return msgspec.structs.replace(later, previous=first.previous)
     return later
 
 

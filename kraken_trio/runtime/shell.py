@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kraken_trio.events import ConnectionState, Event
     from kraken_trio.runtime.feed import FeedSender
     from kraken_trio.runtime.overflow import Key
-    from kraken_trio.session import ClientStatistics
+    from kraken_trio.statistics import ClientStatistics
 
 __all__ = ["Shell", "Telemetry"]
 

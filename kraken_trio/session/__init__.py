@@ -1,16 +1,20 @@
 """Every decision of a client. Pure: frames, wishes and the time go in; what to send and to deliver come out.
 
-* :mod:`~kraken_trio.session.lifecycle`: *what happens on a disconnect?* All states and transitions, in one table.
-* :mod:`~kraken_trio.session.session`: :class:`Session`: the whole, as the actor sees it.
-* :mod:`~kraken_trio.session.registry`: what is wanted, what has been asked, and what the exchange answered.
-* :mod:`~kraken_trio.session.flights`: requests that were sent, and wait for their answers.
-* :mod:`~kraken_trio.session.subscription`: one wanted channel of one symbol, and its steps.
-* :mod:`~kraken_trio.session.followers`: what is remembered of each channel, to check it and to start a latecomer.
-* :mod:`~kraken_trio.session.watch`: which subscription stands still while its symbol trades.
-* :mod:`~kraken_trio.session.timing`: silence, backoff, pacing, timers.
+*What happens on a disconnect?* Two tables say it: :mod:`~kraken_trio.session.lifecycle` for the client, and
+:mod:`~kraken_trio.session.steps` for each subscription. From the bottom up:
+
+* :mod:`~kraken_trio.session.records`: what a session did, as values;
+* :mod:`~kraken_trio.session.timing`, :mod:`~kraken_trio.session.reconnect`: timers, pacing, backoff;
+* :mod:`~kraken_trio.session.deliveries`: what leaves: events, gaps, states, records;
+* :mod:`~kraken_trio.session.subscription`, :mod:`~kraken_trio.session.wishes`: one subscription; one feed's wishes;
+* :mod:`~kraken_trio.session.derived`: what follows from "wanted" and "asked";
+* :mod:`~kraken_trio.session.subscriptions`: all of them, and what becomes of each;
+* :mod:`~kraken_trio.session.pending`, :mod:`~kraken_trio.session.dialogue`: requests, and what the exchange answers;
+* :mod:`~kraken_trio.session.liveness`, :mod:`~kraken_trio.session.staleness`: silence, and subscriptions that do not move;
+* :mod:`~kraken_trio.session.session`: :class:`~kraken_trio.session.session.Session`, the whole, as a runtime sees it.
 """
 
-from kraken_trio.session.session import Effects, Session
-from kraken_trio.session.statistics import ClientStatistics
+from kraken_trio.session.deliveries import Effects
+from kraken_trio.session.session import Session
 
-__all__ = ["ClientStatistics", "Effects", "Session"]
+__all__ = ["Effects", "Session"]

@@ -2,12 +2,12 @@
 
 Two rules:
 
-1. The table decides every pair of state and cause: a next state, ``STAYS``, or ``NEVER`` for what cannot happen
+1. The table decides every pair of state and trigger: a next state, ``STAYS``, or ``NEVER`` for what cannot happen
    (asking for it is a bug, and raises).
 2. A state changes through the table or not at all. Who wants to know subscribes to
    :class:`~kraken_trio.Lifecycle`.
 
-A connection begins in ``RESYNCING``, with nothing confirmed; ``SETTLED`` says that nothing is left to do.
+A connection begins in ``RESYNCING``, with nothing confirmed, or, if nothing is wanted, in ``SUBSCRIBED``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,34 @@ from kraken_trio.events import Cause, ConnectionState
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["TRANSITIONS", "StateMachine", "Verdict", "edges"]
+__all__ = ["TRANSITIONS", "StateMachine", "Trigger", "Verdict", "edges"]
+
+
+class Trigger(enum.Enum):
+    """What may move the client's state; :attr:`cause` is what users are told."""
+
+    OPENED = enum.auto()
+    RETRY = enum.auto()
+    CONNECTED = enum.auto()
+    CONNECTED_IDLE = enum.auto()
+    """The connection is up, and nothing is wanted."""
+    CONNECT_FAILED = enum.auto()
+    DISCONNECTED = enum.auto()
+    SILENCE = enum.auto()
+    PROTOCOL = enum.auto()
+    REFUSED = enum.auto()
+    CLOSED = enum.auto()
+    SUBSCRIBING = enum.auto()
+    CHECKSUM = enum.auto()
+    CROSSED = enum.auto()
+    MALFORMED = enum.auto()
+    RESUBSCRIBED = enum.auto()
+    SETTLED = enum.auto()
+
+    @property
+    def cause(self) -> Cause:
+        """For users."""
+        return Cause.CONNECTED if self is Trigger.CONNECTED_IDLE else Cause[self.name]
 
 
 class Verdict(enum.Enum):
@@ -38,36 +65,33 @@ _D, _C, _S, _R = (
 )
 _o, _x = Verdict.STAYS, Verdict.NEVER
 
-_ROWS: Final[Mapping[Cause, tuple[ConnectionState | Verdict, ...]]] = {
-    # cause                from: DISCONNECTED CONNECTING SUBSCRIBED RESYNCING
-    Cause.OPENED: (_C, _x, _x, _x),
-    Cause.RETRY: (_C, _x, _x, _x),
-    Cause.CONNECTED: (_x, _R, _x, _x),
-    Cause.CONNECT_FAILED: (_x, _D, _x, _x),
+_ROWS: Final[Mapping[Trigger, tuple[ConnectionState | Verdict, ...]]] = {
+    # trigger                from: DISCONNECTED CONNECTING SUBSCRIBED RESYNCING
+    Trigger.OPENED: (_C, _x, _x, _x),
+    Trigger.RETRY: (_C, _x, _x, _x),
+    Trigger.CONNECTED: (_x, _R, _x, _x),
+    Trigger.CONNECTED_IDLE: (_x, _S, _x, _x),
+    Trigger.CONNECT_FAILED: (_x, _D, _x, _x),
     # the connection is lost
-    Cause.DISCONNECTED: (_x, _x, _D, _D),
-    Cause.SILENCE: (_x, _x, _D, _D),
-    Cause.PROTOCOL: (_x, _x, _D, _D),
+    Trigger.DISCONNECTED: (_x, _x, _D, _D),
+    Trigger.SILENCE: (_x, _x, _D, _D),
+    Trigger.PROTOCOL: (_x, _x, _D, _D),
     # the end: nothing follows
-    Cause.REFUSED: (_x, _D, _D, _D),
-    Cause.CLOSED: (_o, _D, _D, _D),
+    Trigger.REFUSED: (_x, _D, _D, _D),
+    Trigger.CLOSED: (_o, _D, _D, _D),
     # something wanted is not there (any more), and is asked for
-    Cause.SUBSCRIBING: (_o, _o, _R, _o),
-    Cause.CHECKSUM: (_x, _x, _R, _o),
-    Cause.CROSSED: (_x, _x, _R, _o),
-    Cause.MALFORMED: (_x, _x, _R, _o),
-    Cause.RESUBSCRIBED: (_x, _x, _R, _o),
+    Trigger.SUBSCRIBING: (_x, _x, _R, _o),
+    Trigger.CHECKSUM: (_x, _x, _R, _o),
+    Trigger.CROSSED: (_x, _x, _R, _o),
+    Trigger.MALFORMED: (_x, _x, _R, _o),
+    Trigger.RESUBSCRIBED: (_x, _x, _R, _o),
     # everything wanted is there
-    Cause.SETTLED: (_x, _x, _o, _S),
-    # a matter of one feed or symbol: for the client nothing changes (what is parked has failed before)
-    Cause.OVERFLOW: (_o, _o, _o, _o),
-    Cause.MISSED: (_x, _x, _o, _o),
-    Cause.PARKED: (_x, _x, _o, _o),
+    Trigger.SETTLED: (_x, _x, _o, _S),
 }
 
-TRANSITIONS: Final[Mapping[tuple[ConnectionState, Cause], ConnectionState | Verdict]] = {
-    (state, cause): verdict
-    for cause, row in _ROWS.items()
+TRANSITIONS: Final[Mapping[tuple[ConnectionState, Trigger], ConnectionState | Verdict]] = {
+    (state, trigger): verdict
+    for trigger, row in _ROWS.items()
     for state, verdict in zip((_D, _C, _S, _R), row, strict=True)
 }
 """The table."""
@@ -75,9 +99,9 @@ TRANSITIONS: Final[Mapping[tuple[ConnectionState, Cause], ConnectionState | Verd
 
 def edges() -> Iterator[tuple[ConnectionState, Cause, ConnectionState]]:
     """All transitions that change the state, for a diagram."""
-    for (state, cause), verdict in TRANSITIONS.items():
+    for (state, trigger), verdict in TRANSITIONS.items():
         if isinstance(verdict, ConnectionState):
-            yield state, cause, verdict
+            yield state, trigger.cause, verdict
 
 
 class StateMachine:
@@ -86,11 +110,11 @@ class StateMachine:
     def __init__(self) -> None:
         self.state: ConnectionState = ConnectionState.DISCONNECTED
 
-    def advance(self, cause: Cause) -> ConnectionState | None:
-        """Follow ``cause``. Returns the state that was left, or None if the state stays."""
-        verdict = TRANSITIONS[self.state, cause]
+    def advance(self, trigger: Trigger) -> ConnectionState | None:
+        """Follow ``trigger``. Returns the state that was left, or None if the state stays."""
+        verdict = TRANSITIONS[self.state, trigger]
         if verdict is Verdict.NEVER:
-            msg = f"{cause} cannot happen to a client that is {self.state}"
+            msg = f"{trigger} cannot happen to a client that is {self.state}"
             raise AssertionError(msg)
         if not isinstance(verdict, ConnectionState):
             return None

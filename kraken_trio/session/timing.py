@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import heapq
 from math import inf
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
-    from kraken_trio.settings import Settings
 
-__all__ = ["Backoff", "LineLimit", "ListeningClock", "Pacer", "Timers", "growing"]
+__all__ = ["PausableClock", "Timers", "TokenBucket", "growing"]
 
 _K = TypeVar("_K", bound="Hashable")
 
@@ -21,98 +20,43 @@ def growing(first: float, nth: int, limit: float) -> float:
     return min(limit, first * 2.0 ** min(nth - 1, 60))
 
 
-class ListeningClock:
-    """A clock that stands still while we do not listen.
-
-    While a full feed holds up reading, the peer's frames lie unread in the socket: its silence, and its late
-    answers, are then ours. So whatever waits for the peer is measured on this clock.
+class PausableClock:
+    """A clock that can be stopped.
 
     Whether it has come so far is to be asked as ``when(reading) <= now``: that is how deadlines are made of readings,
     and the other way round is not the same after rounding.
     """
 
     def __init__(self) -> None:
-        self._deaf: float = 0.0
+        self._stopped_for: float = 0.0
         self._since: float | None = None
 
     @property
     def held(self) -> bool:
-        """Does it stand still?"""
+        """Whether it stands still."""
         return self._since is not None
 
     def hold(self, now: float) -> None:
-        """We stop listening."""
+        """Let it stand still."""
         if self._since is None:
             self._since = now
 
     def resume(self, now: float) -> None:
-        """We listen again."""
+        """Let it go on."""
         if self._since is not None:
-            self._deaf += now - self._since
+            self._stopped_for += now - self._since
             self._since = None
 
     def at(self, now: float) -> float:
         """This clock's time."""
-        return (now if self._since is None else self._since) - self._deaf
+        return (now if self._since is None else self._since) - self._stopped_for
 
     def when(self, reading: float) -> float:
         """When this clock will show ``reading``, if nothing holds it up; never while it stands still."""
-        return inf if self._since is not None else reading + self._deaf
+        return inf if self._since is not None else reading + self._stopped_for
 
 
-_BANNED: Final = frozenset({403, 429})
-"""HTTP statuses by which Cloudflare says that this address has connected too often."""
-
-
-class Backoff:
-    """How long to wait before the next attempt to connect (PROTOCOL, section 1).
-
-    After a loss the first attempts come quickly; later ones not faster than Kraken asks for, and ever slower.
-    Jitter keeps many clients from coming back together; it never shortens a slow wait, nor one that was asked for.
-    """
-
-    def __init__(self, settings: Settings, jitter: Callable[[], float]) -> None:
-        self._settings = settings
-        self._jitter = jitter
-        self.failures: int = 0
-        """Attempts since the last stable connection."""
-        self.refusals: int = 0
-        """Those of them to which the exchange's front door said: not now."""
-
-    def pause_after(self, status: int | None) -> float:
-        """The shortest wait after this HTTP status at the upgrade, in seconds; it grows from refusal to refusal.
-
-        Zero for a status that says nothing about when to come back, and for None (it did not come that far).
-        """
-        settings = self._settings
-        if status in _BANNED:
-            first = settings.ban_delay
-        elif status is not None and 500 <= status < 600:
-            first = settings.unavailable_delay
-        else:
-            return 0.0
-        self.refusals += 1
-        return growing(first, self.refusals, settings.refused_delay_max)
-
-    def next_delay(self, at_least: float = 0.0) -> float:
-        """Seconds until the next attempt: not less than ``at_least``, on top of which there is jitter, too."""
-        settings = self._settings
-        self.failures += 1
-        jitter = self._jitter()
-        if self.failures <= settings.quick_retries:
-            slowest = growing(settings.quick_delay, self.failures, settings.retry_delay)
-            delay = slowest * (0.5 + 0.5 * jitter)
-        else:
-            nth = self.failures - settings.quick_retries
-            delay = growing(settings.retry_delay, nth, settings.retry_delay_max) * (1.0 + 0.25 * jitter)
-        return max(delay, at_least * (1.0 + 0.25 * jitter))
-
-    def reset(self) -> None:
-        """The connection was stable."""
-        self.failures = self.refusals = 0
-
-
-class Pacer:
+class TokenBucket:
     """A token bucket: ``burst`` requests at once, ``rate`` per second in the long run."""
 
     def __init__(self, rate: float, burst: int) -> None:
@@ -135,27 +79,6 @@ class Pacer:
     def pause(self, until: float) -> None:
         """Send nothing before ``until``."""
         self._paused_until = max(self._paused_until, until)
-
-
-class LineLimit:
-    """Log lines, but not more than fit into a :class:`Pacer`: how often something happens may be a peer's choice.
-
-    The first line after those that were left out tells how many they were.
-    """
-
-    def __init__(self, rate: float, burst: int) -> None:
-        self._pacer = Pacer(rate, burst)
-        self._left_out = 0
-
-    def admit(self, line: str, now: float) -> str | None:
-        """The line, to be logged; or None."""
-        if not self._pacer.take(now):
-            self._left_out += 1
-            return None
-        if self._left_out:
-            line = f"{line} (before this, {self._left_out} lines were left out)"
-            self._left_out = 0
-        return line
 
 
 class Timers(Generic[_K]):

@@ -11,7 +11,8 @@ import trio
 
 from kraken_trio._address import Address, parse_address
 from kraken_trio._nursery import open_hidden_nursery
-from kraken_trio.errors import ConnectError, printable
+from kraken_trio._text import printable
+from kraken_trio.errors import ConnectError
 from kraken_trio.transport import ConnectionLost
 from kraken_trio.transport.dial import OpenStream, check_tls, reach, secure
 

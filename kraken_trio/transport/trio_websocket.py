@@ -22,7 +22,8 @@ import trio
 from trio_websocket import CloseReason, ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from kraken_trio._nursery import open_hidden_nursery
-from kraken_trio.errors import ConnectError, printable
+from kraken_trio._text import printable
+from kraken_trio.errors import ConnectError
 from kraken_trio.transport import Connect, ConnectionLost, Limits, Transport
 from kraken_trio.transport.line import (
     READ_AHEAD_BYTES,

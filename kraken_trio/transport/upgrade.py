@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from kraken_trio.errors import ConnectError, printable
+from kraken_trio._text import printable
+from kraken_trio.errors import ConnectError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

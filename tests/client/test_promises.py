@@ -204,7 +204,7 @@ async def test_a_damaged_update_is_a_gap_and_a_fresh_book_and_nobody_else_notice
                         assert evidence is not None
                         assert evidence.expected != evidence.computed
                         assert evidence.hashed.isdigit()
-                        assert evidence.event.symbol == "BTC/USD"
+                        assert evidence.symbol == "BTC/USD"
                     case kt.BookUpdate(symbol="ETH/USD") if gap:
                         others += 1
                         with pytest.raises(kt.BookUnavailable):

@@ -22,7 +22,7 @@ from kraken_trio.errors import ConnectError, ProtocolError
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, ConnectionState, Gap
 from kraken_trio.recording.foreign import RecordedFrame, RecordingError, read_frames
 from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Request, Ticker, Trades
-from kraken_trio.session.subscription import Step
+from kraken_trio.session.steps import Step
 from kraken_trio.settings import MAX_FRAME_BYTES
 from kraken_trio.wire.messages import Data
 from tests.session.driver import (
@@ -275,14 +275,15 @@ class Player:
 
     def is_bounded(self) -> None:
         """What is remembered is bounded by what the programs want, and by constants: not by what has come."""
-        registry = self.client.session._registry
+        session = self.client.session
+        subscriptions, dialogue = session._subscriptions, session._dialogue
         wanted = len({wish for wish in WISHES if wish.channel})
         statistics = self.client.session.statistics()
-        assert len(registry.subscriptions) <= wanted
-        assert len(registry.feeds) <= MAX_FEEDS
-        assert len(registry._todo) <= wanted
-        assert len(registry._flights) <= self.client.settings.answer_timeout * self.client.settings.request_rate + 4
-        for timers in (registry._patience, registry._alarms):
+        assert len(subscriptions.by_key) <= wanted
+        assert len(subscriptions.feeds) <= MAX_FEEDS
+        assert len(subscriptions.derived.to_send) <= wanted
+        assert len(dialogue._pending) <= self.client.settings.answer_timeout * self.client.settings.request_rate + 4
+        for timers in (subscriptions.derived._data_deadlines, subscriptions.derived._pauses):
             assert len(timers._heap) <= 64 + 4 * (len(timers._due) + 1)
         assert len(statistics.warnings) <= 64
         assert len(statistics.unknown) <= 257
@@ -303,7 +304,7 @@ class Player:
         for _ in range(RECOVERY_ROUNDS):
             self.accept(b"")
             for sub in list(client.session.subscriptions):
-                if sub.is_book and sub.step is Step.CONFIRMED:
+                if sub.state.must_verify and sub.step is Step.CONFIRMED:
                     assert sub.key[1] is not None
                     client.receive(Market(sub.key[1], depth=sub.request.depth).snapshot())  # type: ignore[union-attr]
             self.look()

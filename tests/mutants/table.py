@@ -403,7 +403,7 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
     TextMutant(
         "suspect no standstill",
         "session/watch.py",
-        "        return standing.trades >= settings.standstill_trades and",
+        "        return standing.trades >= settings.stale_trades and",
         "        return False and",
         "a book stands still for ever while its symbol trades",
         LIVENESS,
@@ -411,7 +411,7 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
     TextMutant(
         "suspect a quiet market",
         "session/watch.py",
-        "        return standing.trades >= settings.standstill_trades and",
+        "        return standing.trades >= settings.stale_trades and",
         "        return True and",
         "every quiet symbol is subscribed anew, over and over",
         LIVENESS,

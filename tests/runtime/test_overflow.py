@@ -6,11 +6,10 @@ from collections import Counter
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
-import attrs
+import msgspec
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from kraken_trio.errors import ChecksumMismatch
 from kraken_trio.events import (
     BookSnapshot,
     BookUpdate,
@@ -22,6 +21,7 @@ from kraken_trio.events import (
     StateChange,
     TickerUpdate,
 )
+from kraken_trio.evidence import ChecksumEvidence
 from kraken_trio.runtime.overflow import ConflatingBuffer, DroppingBuffer, Key, key_of
 from tests.runtime.world import CUMULATIVE, KEYS, STATES, SYMBOLS, Channel, Program, Step, World, steps
 
@@ -281,7 +281,7 @@ def test_the_exchanges_own_snapshot_is_enough() -> None:
 def test_a_dropped_gap_is_told_with_the_numbers_of_both() -> None:
     def gap(missed: int | None, **what: Any) -> Gap:
         gap = Gap(symbol="A/USD", channel="trade", cause=Cause.MISSED, missed=missed, detail="5 to 8")
-        return attrs.evolve(gap, **what)
+        return msgspec.structs.replace(gap, **what)
 
     def told(*events: Event) -> Gap:
         buffer = DroppingBuffer(1, (), lambda _key: None)
@@ -300,7 +300,7 @@ def test_a_dropped_gap_is_told_with_the_numbers_of_both() -> None:
     assert (both.cause, both.missed) == (Cause.MISSED, 6)
     assert both.detail == "the feed was full, and 2 of its events were dropped, and 1 gaps, the last: 5 to 8"
     assert told(trade, gap(4), gap(None), trade).missed is None
-    mismatch = ChecksumMismatch(BookSnapshot(symbol="A/USD", bids=(), asks=()), expected=1, computed=2, hashed="12")
+    mismatch = ChecksumEvidence("A/USD", expected=1, computed=2, hashed="12", message="snapshot")
     grave = told(gap(4), gap(1, cause=Cause.CHECKSUM, evidence=mismatch), trade)
     assert (grave.cause, grave.evidence, grave.missed) == (Cause.CHECKSUM, mismatch, 6)
     assert "checksum" in told(trade, gap(None, cause=Cause.CHECKSUM, detail="")).detail

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 from zlib import crc32
 
+from kraken_trio.endpoint import Endpoint
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, ConnectionState, Event, Gap, StateChange
 from kraken_trio.requests import Book
 from kraken_trio.session import Effects, Session
 from kraken_trio.settings import Settings
+from kraken_trio.telemetry.log import LogLines
+from kraken_trio.wire.codec import codec_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from kraken_trio.errors import ConnectError
     from kraken_trio.requests import Request
+    from kraken_trio.session.records import Record
 
 Asked: TypeAlias = dict[str, Any]
 """A frame of the client, as the exchange reads it."""
@@ -178,7 +183,8 @@ class Client:
     def __init__(self, *, connect: bool = True, jitter: float = 0.0, **settings: Any) -> None:
         self.settings = Settings(**settings)
         self.jitter = jitter
-        self.session = Session(self.settings, lambda: self.jitter)
+        self.session = Session(self.settings, lambda: self.jitter, codec_for("v2"), Endpoint("ws://exchange.test"))
+        self.log = LogLines("test", self.settings)
         self.now: float = 1000.1
         self.received_ns = itertools.count(1)
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any], Effects | None]] = []
@@ -193,8 +199,11 @@ class Client:
         self.sent_at: dict[int, float] = {}
         """When requests (no pings) were sent, by their numbers."""
         self.changes: list[StateChange] = []
+        self.records: list[Record] = []
         self.notes: list[str] = []
+        """Log lines of the level INFO."""
         self.warnings: list[str] = []
+        """Log lines of the level WARNING."""
         self.drops: list[Cause] = []
         self.keepalives: list[float] = []
         """When WebSocket PINGs were sent."""
@@ -226,8 +235,9 @@ class Client:
             if asked["method"] != "ping":
                 self.sent_at[asked["req_id"]] = self.now
         self.changes += effects.changes
-        self.notes += effects.notes
-        self.warnings += effects.warnings
+        self.records += effects.records
+        for level, line in self.log.lines(effects.records, self.now):
+            (self.warnings if level == logging.WARNING else self.notes).append(line)
         if effects.drop is not None:
             self.drops.append(effects.drop)
         if effects.ping:
@@ -353,7 +363,7 @@ class Client:
         assert self.kinds(feed)[-1] == "BookSnapshot"
 
     def count(self, name: str) -> int:
-        value = getattr(self.session.statistics(), name)
+        value = getattr(self.session.statistics(log_lines_left_out=self.log.left_out), name)
         assert isinstance(value, int)
         return value
 

@@ -6,7 +6,7 @@ import pytest
 
 from kraken_trio.events import Cause, ConnectionState, Gap
 from kraken_trio.requests import Book, Candles, Instruments, Request, Ticker, Trades
-from kraken_trio.session.subscription import SubscriptionState
+from kraken_trio.statistics import SubscriptionState
 from tests.session.driver import (
     ABSENT,
     ALREADY,
@@ -338,6 +338,10 @@ def test_an_error_without_a_symbol_is_about_the_whole_request() -> None:
     (asked,) = client.requests()
     client.receive(ack(asked, ETH), refusal("Subscription depth not supported", asked))
     reason = "Subscription depth not supported"
+    assert client.answers == {}
+    (alone,) = client.requests()
+    assert words([alone]) == ["subscribe book BTC/USD"]
+    client.receive(refusal(reason, alone))
     assert client.answers == {"feed": {Book(BTC): reason, Book(SOL): reason}}
     assert words(client.requests()) == ["unsubscribe book ETH/USD"]
 

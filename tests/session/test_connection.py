@@ -9,7 +9,6 @@ import pytest
 from kraken_trio.errors import ConnectError
 from kraken_trio.events import Cause, ConnectionState, Gap, StateChange, Trade
 from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Ticker, Trades
-from kraken_trio.session.subscription import Step
 from tests.session.driver import (
     BTC,
     BUSY,
@@ -78,10 +77,10 @@ def test_a_quiet_peer_is_asked_and_a_silent_one_given_up() -> None:
     assert client.kinds("feed") == ["Gap silence"]
 
 
-def test_any_frame_is_a_sign_of_life() -> None:
+def test_whatever_the_exchange_pushes_is_a_sign_of_life() -> None:
     client = Client()
     client.follow("feed", Ticker(BTC))
-    for frame in (HEARTBEAT, ticker(1), "{nonsense", status("online"), '{"channel":"unknown"}'):
+    for frame in (HEARTBEAT, ticker(1), ticker(2, ETH), status("online"), '{"channel":"unknown"}'):
         client.advance(4.9)
         client.receive(frame)
     assert client.drops == []
@@ -228,8 +227,7 @@ def test_the_states_of_a_client_as_a_program_sees_them() -> None:
     client.close()
     changes = [event for event in client.events("life") if isinstance(event, StateChange)]
     assert [(change.previous, change.cause, change.current, change.epoch) for change in changes] == [
-        (C, Cause.CONNECTED, R, 1),
-        (R, Cause.SETTLED, S, 1),
+        (C, Cause.CONNECTED, S, 1),
         (S, Cause.SUBSCRIBING, R, 1),
         (R, Cause.SETTLED, S, 1),
         (S, Cause.DISCONNECTED, D, 1),
@@ -240,8 +238,8 @@ def test_the_states_of_a_client_as_a_program_sees_them() -> None:
         (R, Cause.SETTLED, S, 2),
         (S, Cause.CLOSED, D, 2),
     ]
-    assert changes[4].detail == r"reset\x1b by peer"
-    assert changes[6].detail == "no route"
+    assert changes[3].detail == r"reset\x1b by peer"
+    assert changes[5].detail == "no route"
     assert client.changes[1:] == changes
     assert client.session.state is D
     assert not client.session.is_connected
@@ -641,15 +639,6 @@ def test_a_subscription_says_what_it_is() -> None:
     assert repr(sub) == "<Subscription Ticker(symbol='BTC/USD', trigger='trades') confirmed, wanted by 1>"
 
 
-def test_a_subscription_makes_no_move_that_is_not_in_its_table() -> None:
-    client = Client()
-    client.follow("feed", Ticker(BTC))
-    (sub,) = client.session.subscriptions
-    with pytest.raises(AssertionError, match="there is no way"):
-        sub.go(Step.PAUSED)
-    assert sub.step is Step.CONFIRMED
-
-
 def test_frames_after_the_end_are_nobodys() -> None:
     client, market = Client(), Market()
     client.follow_book("feed", market)
@@ -658,3 +647,47 @@ def test_frames_after_the_end_are_nobodys() -> None:
     client.receive(market.tick("7.00"), market.tick("8.00").replace('"checksum":', '"checksum":1'))
     assert client.events("feed") == []
     assert client.count("frames") == before
+
+
+# Something else speaks
+
+
+V1_STATUS = '{"connectionID":8628615390848610000,"event":"systemStatus","status":"online","version":"1.9.0"}'
+
+
+def test_an_endpoint_that_speaks_another_protocol_is_refused_at_once_and_for_good() -> None:
+    client = Client()
+    client.add("feed", Ticker(BTC))
+    client.receive(V1_STATUS)
+    assert client.drops == [Cause.REFUSED]
+    client.lose(Cause.REFUSED, client.effects.drop_detail)
+    error = client.effects.end
+    assert error is not None
+    assert not error.retryable
+    assert "'v1'" in str(error)
+    assert "systemStatus" in str(error)
+    assert "ws://exchange.test" in str(error)
+    assert client.session.reconnect_at == inf
+    assert client.state() is ConnectionState.DISCONNECTED
+
+
+def test_an_error_that_belongs_to_nothing_is_quoted_when_no_answer_comes() -> None:
+    client = Client(attempts=1)
+    client.add("feed", Ticker(BTC))
+    client.receive('{"errorMessage":"Malformed request","event":"error"}')
+    assert "Malformed request" in client.warnings[-1]
+    while "feed" not in client.answers:
+        client.outbox.clear()
+        client.advance(1, heartbeat=1)
+    (reason,) = client.answers["feed"].values()
+    assert reason.startswith("the exchange did not answer within 10 s; it said: Malformed request")
+
+
+def test_a_text_that_is_no_json_is_a_notice_and_no_fault() -> None:
+    """Cloudflare's proxy says so just before it closes."""
+    client = Client()
+    client.follow("feed", Ticker(BTC))
+    client.receive("CloudFlare WebSocket proxy restarting")
+    assert client.count("malformed") == 0
+    assert client.events("feed") == []
+    assert "CloudFlare WebSocket proxy restarting" in client.warnings[-1]

@@ -15,7 +15,7 @@ from kraken_trio.events import (
     Trade,
 )
 from kraken_trio.requests import Book, Candles, Instruments, Request, Ticker, Trades
-from kraken_trio.session.subscription import SubscriptionState
+from kraken_trio.statistics import SubscriptionState
 from tests.session.driver import (
     ALREADY,
     BTC,

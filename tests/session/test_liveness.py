@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 
 import pytest
 from hypothesis import given, strategies as st
 
-from kraken_trio.events import Cause, ConnectionState, Gap, TickerUpdate, Trade
+from kraken_trio.channels import CHANNELS
+from kraken_trio.events import Cause, ConnectionState, Gap
 from kraken_trio.requests import Book, Candles, Instruments, Request, Ticker, Trades
-from kraken_trio.session.followers import LatestFollower, TradeFollower
-from kraken_trio.session.subscription import Step, Subscription, SubscriptionState
-from kraken_trio.session.watch import Watch
+from kraken_trio.session.staleness import StalenessMonitor
+from kraken_trio.session.steps import Step
+from kraken_trio.session.subscription import Subscription
 from kraken_trio.settings import Settings
-from kraken_trio.wire import codec_for
+from kraken_trio.statistics import Counters, SubscriptionState
+from kraken_trio.wire.codec import codec_for
 from kraken_trio.wire.messages import Data
 from tests.session.driver import (
     BTC,
     ETH,
+    HEARTBEAT,
     SOL,
     Client,
     Market,
+    acks,
     asset,
     candle,
     data,
     instruments,
+    pong,
     ticker,
     trades,
     words,
@@ -79,9 +86,9 @@ def test_that_it_must_be_made_anew_is_why_the_state_changes() -> None:
     assert (change.current, change.cause, change.detail) == (ConnectionState.RESYNCING, Cause.RESUBSCRIBED, BTC)
 
 
-def test_what_stays_silent_is_parked_with_one_gap_more_and_tried_again_after_a_rest() -> None:
-    client = Client()
-    client.follow("feed", Candles(BTC))
+def test_a_book_that_stays_silent_is_parked_with_one_gap_more_and_tried_again_after_a_rest() -> None:
+    client, market = Client(), Market()
+    client.follow("feed", Book(BTC))
     client.follow("other", Ticker(ETH))
     client.receive(ticker(1, ETH))
     asked: list[str] = []
@@ -91,23 +98,51 @@ def test_what_stays_silent_is_parked_with_one_gap_more_and_tried_again_after_a_r
             asked += words(client.accept())
     assert client.count("parked") == 1
     assert causes(client) == [Cause.RESUBSCRIBED, Cause.PARKED]
-    assert asked.count("subscribe ohlc BTC/USD") == client.settings.attempts
-    assert client.session.statistics().subscriptions[Candles(BTC)] is SubscriptionState.PARKED
+    assert asked.count("subscribe book BTC/USD") == client.settings.attempts
+    assert client.session.statistics().subscriptions[Book(BTC)] is SubscriptionState.PARKED
     client.advance(1, heartbeat=BEAT)
     client.accept()
     client.advance(client.settings.park_time - 5, heartbeat=BEAT)
     assert client.requests() == []
     client.advance(5, heartbeat=BEAT)
-    assert words(client.accept()) == ["subscribe ohlc BTC/USD"]
-    client.receive(candle(1))
-    assert client.session.statistics().subscriptions[Candles(BTC)] is SubscriptionState.LIVE
+    assert words(client.accept()) == ["subscribe book BTC/USD"]
+    client.receive(market.snapshot())
+    assert client.session.statistics().subscriptions[Book(BTC)] is SubscriptionState.LIVE
     assert client.kinds("other") == ["TickerUpdate"]
 
 
-def test_a_gap_is_told_once_however_often_it_is_tried() -> None:
+QUIET: list[tuple[Request, str]] = [
+    (Ticker(BTC), ticker(1)),
+    (Candles(BTC), candle(1)),
+    (Instruments(), instruments([asset("BTC")], kind="snapshot")),
+]
+
+
+@pytest.mark.parametrize(("request_", "first"), QUIET, ids=[str(request) for request, _ in QUIET])
+def test_anything_else_that_stays_silent_is_renewed_once_and_then_stays(request_: Request, first: str) -> None:
+    """The candles of a pair that hardly trades: nothing would be gained by leaving them."""
     client = Client()
-    client.follow("feed", Ticker(BTC))
-    client.receive(ticker(1))
+    client.follow("feed", request_)
+    asked: list[str] = []
+    for _ in range(3600):
+        client.advance(1, heartbeat=BEAT)
+        asked += [one["method"] for one in client.accept()]
+    assert asked == ["unsubscribe", "subscribe"]
+    assert client.drops == []
+    gaps = [event for event in client.events("feed") if isinstance(event, Gap)]
+    assert [gap.cause for gap in gaps] == [Cause.RESUBSCRIBED, Cause.RESUBSCRIBED]
+    assert "stays subscribed" in gaps[1].detail
+    assert client.count("parked") == 0
+    assert client.state() is ConnectionState.SUBSCRIBED
+    assert client.session.statistics().subscriptions[request_] is SubscriptionState.CONFIRMED
+    client.receive(first)
+    assert len(client.events("feed")) == 1
+    assert client.session.statistics().subscriptions[request_] is SubscriptionState.LIVE
+
+
+def test_a_gap_is_told_once_however_often_it_is_tried() -> None:
+    client, market = Client(), Market()
+    client.follow_book("feed", market)
     client.events("feed")
     client.lose()
     client.reconnect()
@@ -220,8 +255,8 @@ def test_an_empty_snapshot_that_nobody_waits_for_changes_nothing(channel: str) -
 class Street:
     """One symbol, whose subscriptions are heard of or not, as the test wants."""
 
-    def __init__(self, *requests: Request, standstill_trades: int = 10) -> None:
-        self.client = Client(standstill_trades=standstill_trades)
+    def __init__(self, *requests: Request, stale_trades: int = 10) -> None:
+        self.client = Client(stale_trades=stale_trades)
         self.market = Market()
         self.count = self.trades = 0
         self.requests = requests
@@ -282,17 +317,17 @@ BOOK, TRADES, TICKER, PRICES, CANDLES = Book(BTC), Trades(BTC), Ticker(BTC), Tic
     ids=str,
 )
 def test_what_stands_still_while_its_symbol_trades_is_subscribed_anew(still: Request, telling: Request) -> None:
-    street = Street(still, telling, standstill_trades=5)
+    street = Street(still, telling, stale_trades=5)
     client = street.client
     assert street.go_on(29, telling) == []
     assert street.go_on(12, telling) == [f"unsubscribe {still.channel} BTC/USD", f"subscribe {still.channel} BTC/USD"]
     gaps = [event for event in client.events("feed") if isinstance(event, Gap)]
     assert [(gap.cause, gap.channel, gap.symbol) for gap in gaps] == [(Cause.RESUBSCRIBED, still.channel, BTC)]
-    assert re.search("stood still for 3[0-9] s, and [0-9]+ trades", gaps[0].detail)
-    assert client.count("standstills") == client.count("resyncs") == 1
+    assert re.search("no data for 3[0-9] s, while [0-9]+ trades", gaps[0].detail)
+    assert client.count("stale") == client.count("resyncs") == 1
     causes = [change.cause for change in client.changes]
     assert causes[-2:] == [Cause.RESUBSCRIBED, Cause.SETTLED]
-    assert any("stood still" in line for line in client.warnings)
+    assert any("no data for" in line for line in client.warnings)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +345,7 @@ def test_what_stands_still_while_its_symbol_trades_is_subscribed_anew(still: Req
 def test_who_tells_of_no_trades_makes_nobody_suspect(still: Request, telling: Request) -> None:
     street = Street(still, telling)
     assert street.go_on(3600, telling) == []
-    assert street.client.count("standstills") == 0
+    assert street.client.count("stale") == 0
 
 
 @pytest.mark.parametrize("trades_in_all", [0, 1, 9])
@@ -353,7 +388,7 @@ def test_the_number_of_the_first_trade_is_no_count_of_trades() -> None:
     client.requests()
     client.advance(3600, heartbeat=BEAT)
     assert client.requests() == []
-    assert client.count("standstills") == 0
+    assert client.count("stale") == 0
 
 
 def test_who_comes_late_is_watched_as_well() -> None:
@@ -409,7 +444,7 @@ def test_once_it_has_moved_by_itself_it_is_watched_as_before() -> None:
 
 def test_a_slow_answer_is_no_movement() -> None:
     """Nor is the snapshot that comes with it."""
-    client = Client(standstill_after=12)
+    client = Client(stale_after=12)
     market = Market()
     client.follow("feed", BOOK, TRADES)
     client.receive(market.snapshot())
@@ -426,71 +461,70 @@ def test_a_slow_answer_is_no_movement() -> None:
     assert asked.count("subscribe book BTC/USD") <= 6
 
 
-@pytest.mark.parametrize("at", [Step.LEAVING, Step.WAITING, Step.ASKED, Step.CONFIRMED])
-def test_nothing_is_a_movement_while_it_is_made_anew(at: Step) -> None:
+@pytest.mark.parametrize("at", [Step.UNSUBSCRIBING, Step.TO_SUBSCRIBE, Step.SUBSCRIBING, Step.CONFIRMED])
+def test_nothing_is_a_movement_while_it_is_subscribed_again(at: Step) -> None:
     """What was remembered is forgotten then, and is there again later: both look as if something had come."""
-    still, telling = Subscription(TICKER), Subscription(TRADES)
+    codec = codec_for("v2")
+    still, telling = (
+        Subscription(request, CHANNELS[request.channel or ""](request, Counters(), codec))
+        for request in (TICKER, TRADES)
+    )
     channels: dict[str, dict[str | None, Subscription]] = {
         "book": {},
         "trade": {BTC: telling},
         "ticker": {BTC: still},
         "ohlc": {},
     }
-    watch, reading = Watch(Settings()), 0.0
+    monitor, reading = StalenessMonitor(Settings()), 0.0
     found: list[Subscription] = []
 
     def hear(sub: Subscription, frame: str) -> None:
-        message = codec_for("v2").decode(frame, received_ns=int(reading) + 1)
+        message = codec.decode(frame, received_ns=int(reading) + 1)
         assert isinstance(message, Data)
-        for event in message.events:
-            if isinstance(sub.follower, LatestFollower):
-                assert isinstance(event, TickerUpdate)
-                sub.follower.see(event)
-            else:
-                assert isinstance(event, Trade)
-                assert isinstance(sub.follower, TradeFollower)
-                sub.follower.news([event])
+        sub.state.take(message.events)
 
-    def sweep() -> None:
+    def scan() -> None:
         nonlocal reading
         reading += 5
         hear(telling, trades(*range(10 * int(reading), 10 * int(reading) + 10)))
-        found.extend(sub for sub, _ in watch.sweep(channels, reading))
+        found.extend(sub for sub, _ in monitor.scan(channels, reading))
 
     hear(still, ticker(1))
     still.step = telling.step = Step.LIVE
     while not found:
-        sweep()
+        scan()
     still.step = at
-    still.follower.reset()
-    sweep()
+    still.data_due = 1.0
+    still.state.reset()
+    scan()
     hear(still, ticker(2))
     still.step = Step.LIVE
-    sweep()
+    still.data_due = None
+    scan()
     since = reading
     while len(found) == 1:
-        sweep()
+        scan()
     assert found == [still, still]
     assert reading - since == 60
-    assert len(watch) == 2
+    assert len(monitor) == 2
     channels["ticker"].clear()
-    sweep()
-    assert len(watch) == 1  # what is gone is forgotten
+    scan()
+    assert len(monitor) == 1  # what is gone is forgotten
 
 
 def test_a_new_connection_is_no_movement() -> None:
     street = Street(BOOK, TRADES)
     client = street.client
     street.go_on(42, TRADES)
-    assert client.count("standstills") == 1
+    assert client.count("stale") == 1
     client.lose()
     client.reconnect()
     client.accept()
     street.heard(BOOK, TRADES)
     street.go_on(50, TRADES)
-    assert client.count("standstills") == 1
+    assert client.count("stale") == 1
     street.go_on(30, TRADES)
-    assert client.count("standstills") == 2
+    assert client.count("stale") == 2
 
 
 def test_what_cannot_be_heard_is_not_suspected() -> None:
@@ -501,7 +535,7 @@ def test_what_cannot_be_heard_is_not_suspected() -> None:
         client.hold()
         client.advance(100)
         client.resume()
-    assert client.count("standstills") == 0
+    assert client.count("stale") == 0
 
 
 @pytest.mark.parametrize("requests", [(BOOK, Trades(ETH)), (BOOK, Book(ETH)), (TRADES,), (Instruments(), BOOK)])
@@ -547,7 +581,7 @@ def test_very_many_are_looked_at_a_part_at_a_time() -> None:
     for _ in range(30):
         client.accept()
         client.advance(1, heartbeat=BEAT)
-    assert client.count("standstills") == 200
+    assert client.count("stale") == 200
 
 
 @given(
@@ -570,14 +604,14 @@ def test_only_time_and_trades_together_make_a_book_suspect(story: list[tuple[int
         client.advance(seconds, heartbeat=BEAT)
         if client.accept():
             standstills += 1
-            assert client.count("standstills") == standstills
-            assert told >= client.settings.standstill_trades
-            assert client.now - moved >= client.settings.standstill_after
+            assert client.count("stale") == standstills
+            assert told >= client.settings.stale_trades
+            assert client.now - moved >= client.settings.stale_after
             client.accept()
             client.receive(market.snapshot())
             moved, told = client.now, 0
-    found_after = client.settings.standstill_after * 2 ** (standstills + 1)  # with a third's delay, and some to spare
-    assert told < client.settings.standstill_trades or client.now - moved < found_after, "it was not found"
+    found_after = client.settings.stale_after * 2 ** (standstills + 1)  # with a third's delay, and some to spare
+    assert told < client.settings.stale_trades or client.now - moved < found_after, "it was not found"
 
 
 # The WebSocket itself
@@ -663,3 +697,158 @@ def test_silence_is_found_before_the_missing_pong() -> None:
     client.advance(30)
     assert client.drops == [Cause.SILENCE]
     assert "nothing was heard for 10 s" in client.effects.drop_detail
+
+
+# What is life, and what is not
+
+
+def late_status(system: str = "online") -> str:
+    return data("status", "update", [f'{{"system":"{system}","version":"2","api_version":"v2"}}'])
+
+
+def test_a_peer_that_only_answers_is_given_up_while_something_is_confirmed() -> None:
+    """It answers pings and requests, and pushes nothing: no heartbeat, no data."""
+    client = Client()
+    client.follow_book("feed", Market())
+    start = client.now
+    for second in range(30):
+        if client.drops:
+            break
+        if second % 3 == 0:
+            client.add(second, Ticker(BTC))
+        for asked in client.requests():
+            client.receive(*acks(asked))
+        for ping in [one for one in client.outbox if one["method"] == "ping"]:
+            client.receive(pong(ping))
+        client.outbox.clear()
+        client.advance(1)
+    assert client.drops == [Cause.SILENCE]
+    assert client.now - start == pytest.approx(11, abs=1.01)
+    assert client.effects.drop_detail == "the exchange pushed nothing for 10 s"
+
+
+def test_while_nothing_is_confirmed_any_frame_is_life() -> None:
+    """Kraken sends no heartbeats then: a client without subscriptions never reconnects."""
+    client = Client()
+    client.follow("feed", Ticker(BTC))
+    client.remove("feed")
+    client.accept()
+    for _ in range(1000):
+        client.advance(1)
+        for ping in [one for one in client.outbox if one["method"] == "ping"]:
+            client.receive(pong(ping))
+        client.outbox.clear()
+    assert client.drops == []
+    assert client.count("pings_sent") == pytest.approx(200, abs=40)
+
+
+def test_pings_go_on_at_their_interval_while_only_pongs_come() -> None:
+    client = Client(silence_limit=100)
+    client.follow_book("feed", Market())
+    for _ in range(50):
+        client.advance(1)
+        for ping in [one for one in client.outbox if one["method"] == "ping"]:
+            client.receive(pong(ping))
+        client.outbox.clear()
+    assert client.count("pings_sent") == pytest.approx(9, abs=1)
+
+
+ACTS = st.sampled_from(["heartbeat", "status", "ticker", "pong", "nonsense", "add", "leave", "hold", "resume"])
+
+
+@given(st.lists(st.tuples(ACTS, st.sampled_from([0.0, 0.4, 1.7, 3.1, 6.5])), max_size=40))
+def test_silence_is_the_time_without_a_push_while_we_listen_and_something_is_confirmed(
+    story: list[tuple[str, float]],
+) -> None:
+    client = Client()
+    exposed = any_frame = 0.0
+    feeds = itertools.count()
+    is_held = False
+    for act, seconds in story:
+        is_confirmed = bool(client.session.statistics().subscriptions)
+        if act in ("hold", "resume"):
+            getattr(client, act)()
+            is_held = act == "hold"
+        elif is_held:
+            continue
+        elif act == "add":
+            client.add(next(feeds), Ticker(BTC))
+            any_frame = 0.0 if client.accept() else any_frame
+        elif act == "leave":
+            for feed in list(client.answers):
+                client.remove(feed)
+            any_frame = 0.0 if client.accept() else any_frame
+        else:
+            client.receive(
+                {"heartbeat": HEARTBEAT, "status": late_status(), "ticker": ticker(1), "pong": pong(), "nonsense": "{"}[
+                    act
+                ]
+            )
+            any_frame = 0.0
+            exposed = 0.0 if act in ("heartbeat", "status", "ticker") else exposed
+        is_confirmed = bool(client.session.statistics().subscriptions)
+        client.advance(seconds)
+        if not is_held:
+            any_frame += seconds
+            exposed += seconds if is_confirmed else 0.0
+        if max(exposed if is_confirmed else any_frame, 0.0) >= 10.0 - 1e-6 and not is_held:
+            assert client.drops == [Cause.SILENCE]
+            return
+        assert client.drops == []
+
+
+# The exchange ends a subscription by itself
+
+
+def unasked(symbol: str = BTC, **changes: object) -> str:
+    result = {"channel": "book", "depth": 10, "symbol": symbol}
+    return json.dumps({"method": "unsubscribe", "result": result, "success": True} | changes)
+
+
+@pytest.mark.parametrize("changes", [{}, {"req_id": 4711}, {"req_id": None}])
+def test_an_unsubscribe_that_nobody_asked_for_is_a_loss(changes: dict[str, object]) -> None:
+    client, market = Client(), Market()
+    client.follow_book("feed", market)
+    client.receive(unasked(**changes))
+    (gap,) = client.events("feed")
+    assert isinstance(gap, Gap)
+    assert (gap.cause, gap.channel, gap.symbol) == (Cause.RESUBSCRIBED, "book", BTC)
+    assert client.session.rebuild(("book", BTC)) is None
+    assert client.state() is ConnectionState.RESYNCING
+    assert words(client.accept()) == ["subscribe book BTC/USD"]
+    client.receive(market.snapshot())
+    assert client.kinds("feed") == ["BookSnapshot"]
+    assert client.count("unmatched_answers") == 0
+
+
+def test_an_exchange_that_does_it_over_and_over_is_asked_ever_more_rarely() -> None:
+    client, market = Client(), Market()
+    client.follow_book("feed", market)
+    asked: list[str] = []
+    for _ in range(600):
+        client.receive(unasked())
+        asked += words(client.accept())
+        client.receive(market.snapshot())
+        client.advance(1, heartbeat=BEAT)
+    assert client.count("parked") == 1
+    assert asked.count("subscribe book BTC/USD") == client.settings.attempts
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        unasked(ETH),
+        unasked(result={"channel": "book", "depth": 25, "symbol": BTC}),
+        unasked(result={"channel": "ticker", "symbol": BTC}),
+        unasked(result={"channel": "book", "depth": 10}),
+        unasked(req_id=1),
+    ],
+    ids=["another symbol", "another depth", "another channel", "no symbol", "a late answer"],
+)
+def test_what_may_be_another_ones_unsubscribe_is_ignored(frame: str) -> None:
+    client, market = Client(), Market()
+    client.follow_book("feed", market)
+    client.receive(frame, market.tick("7.00"))
+    assert client.kinds("feed") == ["BookUpdate"]
+    assert client.requests() == []
+    assert client.count("unmatched_answers") == 1

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kraken_trio.book import OrderBook
-from kraken_trio.errors import ChecksumMismatch
-from kraken_trio.events import BookSnapshot, BookUpdate, Cause, ConnectionState, Gap
+from kraken_trio.events import BookSnapshot, Cause, ConnectionState, Gap
+from kraken_trio.evidence import ChecksumEvidence
 from kraken_trio.requests import Book
-from kraken_trio.session.subscription import SubscriptionState
+from kraken_trio.statistics import SubscriptionState
 from tests.session.driver import (
     ABSENT,
     ALREADY,
@@ -55,7 +55,7 @@ def test_the_steps_of_a_resync(client: Client, market: Market) -> None:
     (gap,) = client.events("feed")
     assert isinstance(gap, Gap)
     assert (gap.symbol, gap.channel, gap.cause, gap.epoch, gap.received_ns) == (BTC, "book", Cause.CHECKSUM, 1, 3)
-    assert isinstance(gap.evidence, ChecksumMismatch)
+    assert isinstance(gap.evidence, ChecksumEvidence)
     assert gap.evidence.expected == gap.evidence.computed ^ 1
     assert client.session.statistics().last_mismatch is gap.evidence
     assert (client.changes[-1].cause, client.changes[-1].current) == (Cause.CHECKSUM, ConnectionState.RESYNCING)
@@ -273,93 +273,71 @@ def test_a_long_pause_may_be_over_before_the_unsubscribe_is_answered(market: Mar
 # Crossed
 
 
-def test_a_crossed_book_is_made_anew_once(client: Client, market: Market) -> None:
-    client.receive(market.update(bids=CROSSING))
-    assert client.kinds("feed") == ["Gap crossed"]
-    assert client.changes[-1].cause is Cause.CROSSED
-    (sub,) = client.session.subscriptions
-    assert sub.follower.start(Book(BTC)) == ()
-    client.accept()
-    client.accept()
-    market.change(bids=[("101.5", "0")])
-    client.receive(market.snapshot())
-    (event,) = client.events("feed")
+def test_a_crossed_book_with_a_right_checksum_is_the_exchanges_own_state(client: Client, market: Market) -> None:
+    """However often: the checksum covers both best levels, so no lost message can have crossed it."""
     book = OrderBook(10)
-    assert isinstance(event, BookSnapshot)
-    book.apply(event)
-    assert not book.crossed
-    assert client.count("crossed") == 1
-
-
-def test_a_book_that_is_crossed_again_at_once_is_the_exchanges_own_state(client: Client, market: Market) -> None:
-    client.receive(market.update(bids=CROSSING))
-    client.accept()
-    client.accept()
-    client.receive(market.snapshot(), market.tick("7.00"))
-    events = client.events("feed")
-    assert [type(event) for event in events] == [Gap, BookSnapshot, BookUpdate]
-    book = OrderBook(10)
-    for event in books(events):
-        book.apply(event)
-        assert book.crossed
+    for _ in range(20):
+        client.receive(market.update(bids=CROSSING), market.snapshot(), market.update(bids=[("101.5", "0")]))
+        for event, is_crossed in zip(books(client.events("feed")), (True, True, False), strict=True):
+            book.apply(event) if book.available or isinstance(event, BookSnapshot) else None
+            assert not book.available or book.crossed is is_crossed
+    assert client.count("resyncs") == client.count("crossed") == client.count("parked") == 0
     assert client.state() is ConnectionState.SUBSCRIBED
-    assert client.count("crossed") == 2
-    assert client.count("resyncs") == 1
     # A latecomer sees the same.
+    client.receive(market.update(bids=CROSSING))
     client.add("late", Book(BTC))
-    book = OrderBook(10)
     (first,) = books(client.events("late"))
     book.apply(first)
     assert book.crossed
-    # When that is over, and happens again, it is doubted again.
-    client.receive(market.update(bids=[("101.5", "0")]))
-    assert client.kinds("feed") == ["BookUpdate"]
-    client.receive(market.update(bids=CROSSING))
-    assert client.kinds("feed") == ["Gap crossed"]
 
 
-def test_a_first_snapshot_that_is_crossed_is_doubted_once(market: Market) -> None:
+def test_without_a_checksum_a_crossed_book_is_resynced_once_per_connection(market: Market) -> None:
     client = Client()
     client.follow("feed", Book(BTC))
-    market.change(bids=CROSSING)
-    client.receive(market.snapshot())
-    assert client.kinds("feed") == ["Gap crossed"]
+    client.receive(unchecked(market.snapshot()), unchecked(market.update(bids=CROSSING)))
+    assert client.kinds("feed") == ["BookSnapshot", "Gap crossed"]
+    assert Cause.CROSSED not in {change.cause for change in client.changes}  # nothing had been in force
+    (sub,) = client.session.subscriptions
+    assert sub.state.start(Book(BTC)) == ()
     client.accept()
     client.accept()
-    client.receive(market.snapshot())
-    assert client.kinds("feed") == ["BookSnapshot"]
-
-
-def test_a_crossed_book_is_doubted_anew_after_it_was_good(client: Client, market: Market) -> None:
-    client.receive(market.update(bids=CROSSING))
-    client.accept()
-    client.accept()
-    market.change(bids=[("101.5", "0")])
-    client.receive(market.snapshot())
+    client.receive(unchecked(market.snapshot()), unchecked(market.tick("7.00")))
+    assert client.kinds("feed") == ["BookSnapshot", "BookUpdate"]
+    assert client.count("crossed") == client.count("resyncs") == 1
     client.lose()
     client.reconnect()
     client.accept()
-    client.events("feed")
-    market.change(bids=CROSSING)
-    client.receive(market.snapshot())
-    assert client.events("feed") == []  # the loss has been told
+    client.receive(unchecked(market.snapshot()))
+    assert client.count("crossed") == client.count("resyncs") == 2
     assert words(client.requests()) == UNSUBSCRIBE
-
-
-def test_a_locked_book_is_crossed(client: Client, market: Market) -> None:
-    client.receive(market.update(bids=[("100.5", "1.00")]))
-    assert client.kinds("feed") == ["Gap crossed"]
 
 
 # Messages without a checksum
 
 
-def test_a_message_without_a_checksum_is_taken_as_it_is(client: Client, market: Market) -> None:
-    verified = client.count("checksums_verified")
-    frame = market.tick("7.00")
-    client.receive(frame[: frame.index(',"checksum"')] + "}]}")
-    assert client.kinds("feed") == ["BookUpdate"]
-    assert client.count("checksums_verified") == verified
+def unchecked(frame: str) -> str:
+    return frame[: frame.index(',"checksum"')] + "}]}"
+
+
+def test_an_update_without_a_checksum_is_no_proof_for_a_book_that_had_one(client: Client, market: Market) -> None:
+    client.receive(unchecked(market.tick("7.00")))
+    assert client.kinds("feed") == ["Gap malformed"]
+    assert words(client.accept()) == UNSUBSCRIBE
+    client.accept()
+    client.receive(unchecked(market.snapshot()))  # nor is a snapshot
+    assert client.kinds("feed") == []
+    assert state_of(client) is SubscriptionState.RESYNCING
+    assert words(client.accept()) == UNSUBSCRIBE
+
+
+def test_where_no_checksum_ever_came_messages_are_taken(market: Market) -> None:
+    client = Client()
+    client.follow("feed", Book(BTC))
+    client.receive(unchecked(market.snapshot()), unchecked(market.tick("7.00")))
+    assert client.kinds("feed") == ["BookSnapshot", "BookUpdate"]
+    assert client.count("checksums_verified") == 0
+    client.receive(market.tick("8.00"))
+    assert client.count("checksums_verified") == 1
 
 
 # Losses and races
@@ -449,7 +427,7 @@ def test_whoever_leaves_and_comes_back_whenever_gets_a_good_book_in_the_end(step
             break
         client.advance(1, heartbeat=1)
     (sub,) = client.session.subscriptions
-    assert sub.state is SubscriptionState.LIVE
+    assert sub.status is SubscriptionState.LIVE
     mine = books(client.events(feed))
     book = OrderBook(25)
     for event in mine:

@@ -14,6 +14,7 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from kraken_trio.book import OrderBook
+from kraken_trio.endpoint import Endpoint
 from kraken_trio.errors import ConnectError
 from kraken_trio.events import (
     BookSnapshot,
@@ -29,7 +30,9 @@ from kraken_trio.events import (
 )
 from kraken_trio.requests import Book, Lifecycle, Request, Ticker, Trades
 from kraken_trio.session import Session
-from kraken_trio.session.subscription import Step, SubscriptionState
+from kraken_trio.session.steps import Step
+from kraken_trio.statistics import SubscriptionState
+from kraken_trio.wire.codec import codec_for
 from tests.session.driver import BTC, ETH, NONSENSE, SOL, Client, status
 from tests.session.exchange import SYMBOLS, Exchange
 
@@ -345,7 +348,7 @@ class AgainstTheExchange(RuleBasedStateMachine):
 
     def what_nobody_wants_is_being_left(self) -> None:
         for sub in self.client.session.subscriptions:
-            assert sub.wanted_by or (sub.step is Step.LEAVING and not self.client.session.flushed)
+            assert sub.wanted_by or (sub.step in (Step.TO_UNSUBSCRIBE, Step.UNSUBSCRIBING) and not self.client.session.flushed)
 
     # What must come true in the end
 
@@ -381,7 +384,7 @@ class AgainstTheExchange(RuleBasedStateMachine):
 
     @staticmethod
     def _is_given_up(sub: Subscription) -> bool:
-        return sub.state in (SubscriptionState.REFUSED, SubscriptionState.PARKED)
+        return sub.status in (SubscriptionState.REFUSED, SubscriptionState.PARKED)
 
     def requests_were_paced(self) -> None:
         rate, burst = self.client.settings.request_rate, self.client.settings.request_burst
@@ -391,7 +394,7 @@ class AgainstTheExchange(RuleBasedStateMachine):
                 assert last - first + 1 <= burst + rate * (times[last] - start) + 1e-6
 
     def the_same_again_gives_the_same(self) -> None:
-        again = Session(self.client.settings, lambda: self.client.jitter)
+        again = Session(self.client.settings, lambda: self.client.jitter, codec_for("v2"), Endpoint("ws://exchange.test"))
         for name, args, kwargs, effects in self.client.calls:
             assert getattr(again, name)(*args, **kwargs) == effects
         assert again.statistics() == self.client.session.statistics()

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from kraken_trio.errors import ConnectError
 from kraken_trio.events import Cause, StatusUpdate
 from kraken_trio.requests import Book, Lifecycle, Ticker
-from kraken_trio.session.subscription import SubscriptionState
+from kraken_trio.statistics import SubscriptionState
 from tests.session.driver import BTC, ETH, Client, Market, status, ticker
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from kraken_trio.session.timing import Backoff, LineLimit, ListeningClock, Pacer, Timers, growing
+from kraken_trio.session.reconnect import Backoff
+from kraken_trio.session.timing import PausableClock, Timers, TokenBucket, growing
 from kraken_trio.settings import Settings
 
 seconds = st.floats(0, 1000)
@@ -75,7 +76,7 @@ def test_backoff_stays_within_its_bounds(settings: Settings, draws: list[tuple[f
         (None, [0.0, 0.0]),
     ],
 )
-def test_a_door_that_says_not_now_is_left_alone_for_ever_longer(status: int | None, pauses: list[float]) -> None:
+def test_after_each_refusal_of_the_front_end_the_wait_is_longer(status: int | None, pauses: list[float]) -> None:
     backoff = Backoff(Settings(), lambda: 0.0)
     assert [backoff.pause_after(status) for _ in pauses] == pauses
     backoff.reset()
@@ -107,49 +108,31 @@ def test_jitter_spreads_a_wait_that_was_asked_for_as_well(one: float, other: flo
     assert apart == pytest.approx(25.0 * (other - one))
 
 
-# Pacer
+# TokenBucket
 
 
-def test_a_pacer_lets_a_burst_through_and_then_a_steady_stream() -> None:
-    pacer = Pacer(rate=2.0, burst=3)
-    sent = [now / 4 for now in range(20) if pacer.take(now / 4)]
+def test_a_token_bucket_lets_a_burst_through_and_then_a_steady_stream() -> None:
+    bucket = TokenBucket(rate=2.0, burst=3)
+    sent = [now / 4 for now in range(20) if bucket.take(now / 4)]
     assert sent == [0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5]
-    assert [pacer.take(100.0) for _ in range(4)] == [True, True, True, False]  # never more than the burst
+    assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]  # never more than the burst
 
 
-def test_a_paused_pacer_sends_nothing() -> None:
-    pacer = Pacer(rate=10.0, burst=5)
-    pacer.pause(3.0)
-    pacer.pause(2.0)  # the longest pause holds
-    assert not pacer.take(2.9)
-    assert pacer.ready_at(1.0) == 3.0
-    assert pacer.take(3.0)
+def test_a_paused_token_bucket_sends_nothing() -> None:
+    bucket = TokenBucket(rate=10.0, burst=5)
+    bucket.pause(3.0)
+    bucket.pause(2.0)  # the longest pause holds
+    assert not bucket.take(2.9)
+    assert bucket.ready_at(1.0) == 3.0
+    assert bucket.take(3.0)
 
 
 @given(st.floats(0.1, 100), st.integers(1, 20), st.lists(st.floats(0, 2), max_size=100))
 def test_no_window_has_more_than_the_burst_and_the_rate(rate: float, burst: int, waits: list[float]) -> None:
-    pacer = Pacer(rate, burst)
-    sent = [now for now in itertools.accumulate(waits) if pacer.take(now)]
+    bucket = TokenBucket(rate, burst)
+    sent = [now for now in itertools.accumulate(waits) if bucket.take(now)]
     for first, last in itertools.combinations(range(len(sent)), 2):
         assert last - first + 1 <= burst + rate * (sent[last] - sent[first]) + 1e-6
-
-
-@given(st.floats(0.1, 100), st.integers(1, 20), st.lists(st.floats(0, 2), max_size=100))
-def test_lines_are_admitted_at_a_rate_and_none_is_left_out_uncounted(
-    rate: float, burst: int, waits: list[float]
-) -> None:
-    limit, pacer = LineLimit(rate, burst), Pacer(rate, burst)
-    left_out = 0
-    for now in itertools.accumulate(waits):
-        line = limit.admit("a line", now)
-        if not pacer.take(now):
-            assert line is None
-            left_out += 1
-        elif left_out:
-            assert line == f"a line (before this, {left_out} lines were left out)"
-            left_out = 0
-        else:
-            assert line == "a line"
 
 
 @given(
@@ -157,21 +140,21 @@ def test_lines_are_admitted_at_a_rate_and_none_is_left_out_uncounted(
     st.integers(1, 20),
     st.lists(st.tuples(st.sampled_from(["take", "pause", "wait"]), st.floats(0, 5)), max_size=50),
 )
-def test_a_pacer_starves_nobody(rate: float, burst: int, steps: list[tuple[str, float]]) -> None:
-    pacer, now, paused_until = Pacer(rate, burst), 0.0, 0.0
+def test_a_token_bucket_starves_nobody(rate: float, burst: int, steps: list[tuple[str, float]]) -> None:
+    bucket, now, paused_until = TokenBucket(rate, burst), 0.0, 0.0
     for what, amount in steps:
         if what == "pause":
-            pacer.pause(now + amount)
+            bucket.pause(now + amount)
             paused_until = max(paused_until, now + amount)
         elif what == "wait":
             now += amount
         else:
-            ready = pacer.ready_at(now)
+            ready = bucket.ready_at(now)
             assert now <= ready <= max(now, paused_until) + 1 / rate + 1e-9
-            assert pacer.take(now) == (ready == now)
+            assert bucket.take(now) == (ready == now)
             if ready > now:
                 now = ready
-                assert pacer.take(now)  # what it says, holds
+                assert bucket.take(now)  # what it says, holds
 
 
 # Timers
@@ -242,11 +225,11 @@ class TimersAgainstADict(RuleBasedStateMachine):
 TestTimersAgainstADict = TimersAgainstADict.TestCase
 
 
-# ListeningClock
+# PausableClock
 
 
 def test_the_clock_stands_still_while_held() -> None:
-    clock = ListeningClock()
+    clock = PausableClock()
     assert not clock.held
     clock.hold(10.0)
     clock.hold(15.0)  # it is held already
@@ -261,7 +244,7 @@ def test_the_clock_stands_still_while_held() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["hold", "resume", "wait"]), seconds), max_size=40))
 def test_held_time_never_counts(steps: list[tuple[str, float]]) -> None:
-    clock, now, listened, held = ListeningClock(), 0.0, 0.0, False
+    clock, now, listened, held = PausableClock(), 0.0, 0.0, False
     for what, amount in steps:
         before = clock.at(now)
         if what == "hold":
@@ -280,7 +263,7 @@ def test_held_time_never_counts(steps: list[tuple[str, float]]) -> None:
 
 @given(moments, seconds, moments)
 def test_when_is_the_other_way_round_of_at(held_at: float, held_for: float, reading: float) -> None:
-    clock = ListeningClock()
+    clock = PausableClock()
     clock.hold(held_at)
     clock.resume(held_at + held_for)
     assert clock.at(clock.when(reading)) == pytest.approx(reading)

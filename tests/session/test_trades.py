@@ -47,7 +47,7 @@ class Model:
         self.sent: set[int] = set()
         self.consumers: dict[int, Consumer] = {}
         self.is_live = False
-        """This connection has carried trades."""
+        """This connection has carried trades, or has said that there are none, where some had been."""
         self.is_steady = True
         """The numbering never began anew."""
 
@@ -123,9 +123,9 @@ class Model:
             self.sent |= news
             entries = [trade(self.numbers[place], qty=f"{place}.5") for place in places]
             self.client.receive(data("trade", "snapshot" if history else "update", entries))
-            self.is_live = self.is_live or bool(places)
+            self.is_live = self.is_live or bool(places) or (history and bool(self.sent))
         for consumer in self.consumers.values():
-            if consumer.is_new and places:
+            if consumer.is_new and (places or (history and self.sent)):
                 self.start(consumer)
             elif not consumer.is_new:
                 consumer.due |= news
@@ -206,6 +206,7 @@ renumberings = st.tuples(st.just("anew"), st.integers(1, 120))
 @example(before=60, wants_history=False, story=[("away", 51), ("trade", 1)])
 @example(before=9, wants_history=False, story=[("remember", 0), ("away", 0), ("join", True), ("trade", 1)])
 @example(before=9, wants_history=False, story=[("remember", 0), ("away", 2, True), ("trade", 1)])
+@example(before=0, wants_history=False, story=[("trade", 1), ("remember", 0), ("away", 0), ("join", True)])
 def test_each_trade_comes_once_and_every_hole_is_announced_where_it_is(
     before: int, wants_history: bool, story: list[tuple[str, int]]
 ) -> None:

@@ -11,9 +11,10 @@ import kraken_trio as kt
 from kraken_trio.admission.window import SlidingWindow
 from kraken_trio.book import OrderBook
 from kraken_trio.runtime.feed import FeedSender
-from kraken_trio.session.registry import Registry
-from kraken_trio.session.subscription import Step
-from kraken_trio.session.timing import Backoff, ListeningClock, Pacer
+from kraken_trio.session.reconnect import Backoff
+from kraken_trio.session.steps import Step
+from kraken_trio.session.subscriptions import Subscriptions
+from kraken_trio.session.timing import PausableClock, TokenBucket
 from kraken_trio.transport.line import Line
 from tests.simulation.__main__ import main
 from tests.simulation.plan import plan_of
@@ -47,13 +48,13 @@ def two_events_of_a_batch_are_swapped(patch: Patch) -> None:
 
 
 def a_loss_of_the_ticker_is_not_announced(patch: Patch) -> None:
-    gap = Registry.gap
+    gap = Subscriptions.gap
 
-    def broken(self: Registry, sub: Any, cause: kt.Cause, detail: str, evidence: Any = None) -> None:
+    def broken(self: Subscriptions, sub: Any, cause: kt.Cause, detail: str, evidence: Any = None) -> None:
         if sub.key[0] != "ticker":
             gap(self, sub, cause, detail, evidence)
 
-    patch.setattr(Registry, "gap", broken)
+    patch.setattr(Subscriptions, "gap", broken)
 
 
 def checksums_are_not_compared(patch: Patch) -> None:
@@ -71,14 +72,14 @@ def a_book_can_be_read_after_a_gap(patch: Patch) -> None:
 
 
 def one_wish_is_forgotten(patch: Patch) -> None:
-    online = Registry.online
+    online = Subscriptions.online
 
-    def broken(self: Registry) -> None:
+    def broken(self: Subscriptions) -> None:
         online(self)
-        if len(self._todo) > 3:
-            self._todo.popitem()
+        if len(self.derived.to_send) > 3:
+            self.derived.to_send.popitem()
 
-    patch.setattr(Registry, "online", broken)
+    patch.setattr(Subscriptions, "online", broken)
 
 
 def reconnecting_does_not_slow_down(patch: Patch) -> None:
@@ -88,23 +89,23 @@ def reconnecting_does_not_slow_down(patch: Patch) -> None:
 
 
 def requests_are_not_paced(patch: Patch) -> None:
-    patch.setattr(Pacer, "take", lambda *_: True)
+    patch.setattr(TokenBucket, "take", lambda *_: True)
 
 
 def a_slow_consumer_is_taken_for_a_dead_peer(patch: Patch) -> None:
-    patch.setattr(ListeningClock, "hold", lambda *_: None)
+    patch.setattr(PausableClock, "hold", lambda *_: None)
 
 
 def another_book_suffers_too(patch: Patch) -> None:
-    fail = Registry.fail
+    fail = Subscriptions.fail
 
-    def broken(self: Registry, sub: Any, cause: kt.Cause, *rest: Any) -> None:
+    def broken(self: Subscriptions, sub: Any, cause: kt.Cause, *rest: Any) -> None:
         fail(self, sub, cause, *rest)
-        for other in list(self.subscriptions.values()):
-            if other.is_book and other is not sub and other.step is Step.LIVE and cause is kt.Cause.CHECKSUM:
+        for other in list(self.by_key.values()):
+            if other.state.must_verify and other is not sub and other.step is Step.LIVE and cause is kt.Cause.CHECKSUM:
                 fail(self, other, cause, *rest)
 
-    patch.setattr(Registry, "fail", broken)
+    patch.setattr(Subscriptions, "fail", broken)
 
 
 def a_socket_is_left_open(patch: Patch) -> None:

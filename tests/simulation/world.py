@@ -454,5 +454,5 @@ def patience(plan: Plan) -> float:
     settings = plan.settings
     reconnect = max(settings.retry_delay_max, settings.refused_delay_max) * 1.25 + settings.connect_timeout
     asking = (settings.answer_timeout + settings.snapshot_timeout + settings.attempt_delay_max) * 2
-    silence = max(settings.standstill_after, settings.park_time) * 1.5
+    silence = max(settings.stale_after, settings.park_time) * 1.5
     return silence + settings.silence_limit + reconnect + asking + settings.park_time + settings.stall_limit + 30

@@ -38,7 +38,7 @@ def an_event(event: kt.Event) -> None:
             assert_type(event.epoch, int)
         case kt.Gap(cause=cause, evidence=evidence):
             assert_type(cause, kt.Cause)
-            assert_type(evidence, kt.ChecksumMismatch | None)
+            assert_type(evidence, kt.ChecksumEvidence | None)
         case _:
             assert_never(event)  # every kind of event is named above
 

@@ -25,8 +25,8 @@ from kraken_trio import (
     TickerUpdate,
     Trade,
 )
+from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted, listed
-from kraken_trio.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -1,7 +1,8 @@
-"""What a client counts. Plain slots on the hot path; a frozen copy for users."""
+"""What is counted, and what a user may know of it. Plain slots on the hot path; frozen copies for users."""
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING
 
 import attrs
@@ -9,17 +10,33 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kraken_trio.errors import ChecksumMismatch
     from kraken_trio.events import ConnectionState
+    from kraken_trio.evidence import ChecksumEvidence
     from kraken_trio.requests import Request
-    from kraken_trio.session.subscription import SubscriptionState
 
-__all__ = ["ClientStatistics", "Counters"]
+__all__ = ["ClientStatistics", "Counters", "SubscriptionState"]
+
+
+class SubscriptionState(enum.Enum):
+    """How far a subscription has come."""
+
+    REQUESTED = "requested"
+    """It has been asked for, or will be; the exchange has not answered."""
+    CONFIRMED = "confirmed"
+    """The exchange said yes; the first data has not come."""
+    LIVE = "live"
+    """Its data comes, and has passed every check."""
+    RESYNCING = "resyncing"
+    """It failed, or was lost with its connection, and is being subscribed again."""
+    REFUSED = "refused"
+    """The exchange refused it on a reconnect; it is asked for again on the next connection."""
+    PARKED = "parked"
+    """It failed too often in a row; it is tried again after ``Settings.park_time``."""
 
 
 @attrs.define
 class Counters:
-    """The running numbers."""
+    """The running numbers of a client."""
 
     attempts: int = 0
     budget_waits: int = 0
@@ -38,13 +55,12 @@ class Counters:
     refusals: int = 0
     rate_limited: int = 0
     resyncs: int = 0
-    standstills: int = 0
+    stale: int = 0
     parked: int = 0
     gaps: int = 0
     trades_missed: int = 0
     pings_sent: int = 0
     keepalives_sent: int = 0
-    log_lines_left_out: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -56,13 +72,13 @@ class ClientStatistics:
     """The current or last connection's number; 0 before the first."""
     system_status: str | None
     """:attr:`Client.system_status <kraken_trio.Client.system_status>`."""
-    subscriptions: Mapping[Request, SubscriptionState]
+    subscriptions: Mapping[Request[object], SubscriptionState]
     """What is wanted from the exchange, and how far each has come."""
     feeds: int
     """Open feeds."""
     ping_seconds: float | None
     """How long the last application ping took."""
-    last_mismatch: ChecksumMismatch | None = attrs.field(eq=False)
+    last_mismatch: ChecksumEvidence | None = attrs.field(eq=False)
     """The evidence of the last failed checksum."""
     warnings: tuple[str, ...]
     """What the exchange warned of when it accepted requests; each once, at most 64."""
@@ -85,9 +101,9 @@ class ClientStatistics:
     checksums_verified: int
     checksum_failures: int
     crossed: int
-    """Books found crossed, and therefore resynced."""
+    """Books found crossed without a checksum that says so, and therefore resynced."""
     malformed: int
-    """Frames that made no sense."""
+    """Frames, or levels of a book, that made no sense."""
     late: int
     """Data that came for a subscription which had ended, or not begun; dropped."""
     unmatched_answers: int
@@ -99,15 +115,15 @@ class ClientStatistics:
     rate_limited: int
     """Refusals with "Exceeded msg rate"."""
     resyncs: int
-    """Subscriptions that were made anew after a failure, without a lost connection."""
-    standstills: int
-    """Subscriptions that stood still while their symbol traded, and therefore were made anew."""
+    """Subscriptions that were subscribed again after a failure, without a lost connection."""
+    stale: int
+    """Subscriptions that did not move while their symbol traded, and therefore were subscribed again."""
     parked: int
     """Subscriptions put aside after too many failures."""
     gaps: int
     """Gaps announced; one that goes to three feeds counts three times."""
     trades_missed: int
-    """Trades that the exchange numbered and we never got."""
+    """Trades that the exchange numbered and that never came."""
     pings_sent: int
     """Application pings."""
     keepalives_sent: int

@@ -1,0 +1,24 @@
+"""What is remembered of each channel's data: one file per channel. Pure.
+
+:mod:`~kraken_trio.channels.state` is the seam: everything that a session, a feed or an overflow policy may ask.
+"""
+
+from typing import Final
+
+from kraken_trio.channels.book import BookState
+from kraken_trio.channels.candles import CandleState
+from kraken_trio.channels.instruments import InstrumentState
+from kraken_trio.channels.state import ChannelState, Failure, View
+from kraken_trio.channels.ticker import TickerState
+from kraken_trio.channels.trade import TradeState
+
+__all__ = ["CHANNELS", "ChannelState", "Failure", "View"]
+
+CHANNELS: Final[dict[str, type[ChannelState]]] = {
+    "book": BookState,
+    "trade": TradeState,
+    "ticker": TickerState,
+    "ohlc": CandleState,
+    "instrument": InstrumentState,
+}
+"""Every channel of the exchange, by its name."""

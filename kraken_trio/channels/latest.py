@@ -1,0 +1,59 @@
+"""What channels share whose latest event, or the latest of each kind, is all there is to know."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from kraken_trio.channels.state import ChannelState, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from kraken_trio.events import Event
+    from kraken_trio.requests import Request
+
+__all__ = ["LatestState"]
+
+
+class LatestState(ChannelState):
+    """The latest event of each identity, in the order in which they were last seen to begin."""
+
+    __slots__ = ("_latest", "_request")
+
+    moves_with_trades = True
+    tells_of_trades = True
+    kept: ClassVar[int] = 1
+    """How many identities are remembered."""
+
+    def __init__(self, request: Request[Any], counters: object, codec: object) -> None:
+        del counters, codec
+        self._request: Any = request
+        self._latest: OrderedDict[Hashable, Any] = OrderedDict()
+
+    @staticmethod
+    def identity(event: Any, /) -> Hashable:
+        """Of ``event``: a later one with the same identity replaces it."""
+        del event
+        return None
+
+    def take(self, events: Sequence[Any]) -> tuple[Sequence[Event], Failure | None]:
+        latest = self._latest
+        for event in events:
+            latest[self.identity(event)] = event
+            if len(latest) > self.kept:
+                latest.popitem(last=False)
+        return events, None
+
+    def start(self, request: object) -> Sequence[Event]:
+        del request
+        return [msgspec.structs.replace(event, snapshot=True) for event in self._latest.values()]
+
+    def reset(self) -> None:
+        self._latest.clear()
+
+    @property
+    def last_received_ns(self) -> int:
+        return self._latest[next(reversed(self._latest))].received_ns if self._latest else 0

@@ -1,0 +1,158 @@
+"""What leaves a session: events for feeds, answers, state changes and records, in the order in which they arise.
+
+The lowest of the session's parts that act: all others hand to it what they have decided, and it calls nobody. It knows
+where the session stands (connection, batch and frame), so that all that leaves can say so.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from kraken_trio._text import printable
+from kraken_trio.events import Cause, Event, Gap, StateChange
+from kraken_trio.session.lifecycle import StateMachine, Trigger
+from kraken_trio.session.records import Record, StateChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+    from typing import Any
+
+    from kraken_trio.errors import ConnectError
+    from kraken_trio.events import ConnectionState, StatusUpdate
+    from kraken_trio.evidence import ChecksumEvidence
+    from kraken_trio.requests import Request
+    from kraken_trio.statistics import Counters
+
+__all__ = ["Deliveries", "Effects"]
+
+
+def _no_events() -> dict[Hashable, list[Event]]:
+    return defaultdict(list)
+
+
+class Effects(msgspec.Struct):
+    """What a shell has to do."""
+
+    deliver: "dict[Hashable, list[Event]]" = msgspec.field(default_factory=_no_events)
+    """Events per feed, in order."""
+    answers: "list[tuple[Hashable, dict[Request[Any], str]]]" = []  # a new one each time: msgspec
+    """Feeds whose ``subscribe`` has its answer: no reasons, it is in force; else it is refused, and forgotten."""
+    send: list[str] = []
+    """Frames, in order."""
+    drop: Cause | None = None
+    """Close the connection, and report :meth:`Session.disconnected` with this cause and ``drop_detail``."""
+    drop_detail: str = ""
+    """More about it, for people."""
+    ping: bool = False
+    """Send a WebSocket PING, and say :meth:`Session.ponged` when its PONG comes (at once, if that cannot be done)."""
+    end: "ConnectError | None" = None
+    """The exchange refuses us for good: nothing more will come."""
+    changes: list[StateChange] = []
+    """The states that were gone through, in order, for whoever waits for one."""
+    records: list[Record] = []
+    """What happened, in order, for logs, metrics and traces."""
+    rearm: bool = True
+    """Whether :attr:`Session.deadline` may be earlier than it was. It never is after frames of nothing but live data."""
+
+
+class Deliveries:
+    """The outbox of a session."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._machine = StateMachine()
+        self.effects = Effects()
+        """What has been gathered since :meth:`take`."""
+        self.epoch: int = 0
+        """The current or last connection's number."""
+        self.received_ns: int = 0
+        """When the bytes of the last batch were read."""
+        self.frame: int | None = None
+        """The frame of the batch that is being looked at."""
+        self.status: StatusUpdate | None = None
+        """The exchange's last word about its engine; None before the first."""
+        self.lifecycle_feeds: dict[Hashable, None] = {}
+        """Those that want to know how client and exchange are."""
+
+    @property
+    def state(self) -> ConnectionState:
+        """Where the client stands."""
+        return self._machine.state
+
+    def take(self) -> Effects:
+        """All that has been gathered."""
+        effects, self.effects = self.effects, Effects()
+        return effects
+
+    def take_events(self) -> Effects:
+        """The same, where nothing but events can have been gathered."""
+        effects = Effects(self.effects.deliver, rearm=False)
+        self.effects.deliver = _no_events()
+        return effects
+
+    def deliver(self, audience: Iterable[Hashable], event: Event) -> None:
+        """``event`` is for these feeds."""
+        deliver = self.effects.deliver
+        for feed in audience:
+            deliver[feed].append(event)
+            self._counters.events += 1
+
+    def deliver_all(self, audience: Iterable[Hashable], events: Iterable[Event]) -> None:
+        """``events``, which may have gaps in them, are for these feeds."""
+        deliver, counters = self.effects.deliver, self._counters
+        for feed in audience:
+            outbox = deliver[feed]
+            for event in events:
+                outbox.append(event)
+                counters.events += 1
+                if type(event) is Gap:
+                    counters.gaps += 1
+
+    def announce(
+        self,
+        audience: Iterable[Hashable],
+        symbol: str | None,
+        channel: str | None,
+        cause: Cause,
+        detail: str,
+        evidence: ChecksumEvidence | None = None,
+    ) -> None:
+        """These feeds miss events from here on."""
+        gap = Gap(
+            symbol=symbol,
+            cause=cause,
+            channel=channel,
+            detail=printable(detail),
+            evidence=evidence,
+            epoch=self.epoch,
+            received_ns=self.received_ns,
+        )
+        self.deliver_all(audience, (gap,))
+
+    def answer(self, feed: Hashable, reasons: dict[Request[Any], str]) -> None:
+        """The ``subscribe`` of this feed has its answer."""
+        self.effects.answers.append((feed, reasons))
+
+    def record(self, record: Record) -> None:
+        """It has just happened."""
+        self.effects.records.append(record)
+
+    def advance(self, trigger: Trigger, detail: str = "") -> None:
+        """Let the client's state follow; whoever wants to know is told of a change."""
+        previous = self._machine.advance(trigger)
+        if previous is None:
+            return
+        change = StateChange(
+            previous=previous,
+            current=self._machine.state,
+            cause=trigger.cause,
+            detail=printable(detail),
+            epoch=self.epoch,
+            received_ns=self.received_ns,
+        )
+        self.effects.changes.append(change)
+        self.record(StateChanged(change=change, frame=self.frame))
+        self.deliver(self.lifecycle_feeds, change)

@@ -1,0 +1,148 @@
+"""Whether a subscription is stale: it does not move, while its symbol trades.
+
+A heartbeat proves the connection, not the subscription: one that was accepted may fall silent, and nothing says so.
+Only other channels of the same symbol can tell. Every trade changes the book and, on Kraken, comes as an update of the
+ticker and of the candle; so whichever of them does not move while another one tells of trades is suspected. Rules:
+
+1. It takes trades *and* time (``Settings.stale_trades``, ``stale_after``). A quiet market is never suspected.
+2. Nothing is judged per event. A *scan* looks at what each subscription received last, and compares with the scan
+   before. Scans go by the clock that runs while we listen, and only while there is something to compare.
+3. What is suspected is subscribed again. If it is found stale again without having moved in between, the time it takes
+   is doubled, up to ``Settings.park_time``: it may be right, and nobody must be asked over and over.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import attrs
+
+from kraken_trio.session.steps import Step
+from kraken_trio.session.timing import growing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kraken_trio.session.subscription import Key, Subscription
+    from kraken_trio.settings import Settings
+
+    _ByChannel: TypeAlias = Mapping[str, Mapping[str | None, Subscription]]
+
+__all__ = ["StalenessMonitor"]
+
+_SCANS: Final = 6
+"""Scans within ``Settings.stale_after``. A subscription begins to be stale with the scan that sees it first, and is
+found by a scan, so up to two parts later."""
+_PART: Final = 64
+"""Symbols that are looked at in one go, so that nothing waits for it (about half a millisecond). If there are more, the
+parts of a scan are spread over its time."""
+
+
+@attrs.define
+class _Seen:
+    """What was seen of one subscription at the last scan."""
+
+    is_judged: bool
+    """Whether anything was to be expected of it."""
+    request: int
+    """The number of the last request about it."""
+    last_received_ns: int
+    """When its last event was received."""
+    trade_count: int
+    since: float
+    """When it was first seen like that, on the listening clock."""
+    new_trades: int = 0
+    """Of which other channels have told since then."""
+    times_stale: int = 0
+    """In a row: it has not moved by itself in between."""
+
+
+class StalenessMonitor:
+    """What the last scan saw, and when the next one is due."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._seen: dict[Key, _Seen] = {}
+        self._left: deque[str | None] = deque()  # symbols that the scan has yet to see
+        self._pause: float = 0.0  # seconds between two parts of a scan
+        self.due: float = inf
+        """When :meth:`scan` is due, on the listening clock; infinity while there is nothing to compare."""
+
+    def __len__(self) -> int:
+        """Of how many subscriptions something is remembered."""
+        return len(self._seen)
+
+    def wake(self, reading: float) -> None:
+        """There may be something to compare now."""
+        self.due = min(self.due, reading + self._settings.stale_after / _SCANS)
+
+    def scan(self, by_channel: _ByChannel, reading: float) -> list[tuple[Subscription, str]]:
+        """Look at everything once, or at a part of it. Returns what is to be subscribed again, and why."""
+        if not self._left:
+            self._begin(by_channel)
+        stale: list[tuple[Subscription, str]] = []
+        for symbol in [self._left.popleft() for _ in range(min(_PART, len(self._left)))]:
+            neighbours = _neighbours(by_channel, symbol)
+            told = {sub.key[0]: self._compare(sub, reading) for sub in neighbours}
+            for sub in neighbours:
+                seen = self._seen[sub.key]
+                if seen.since == reading:
+                    continue  # it has moved, or is seen for the first time
+                seen.new_trades += max((told[other.key[0]] for other in neighbours if _tells(other, sub)), default=0)
+                if self._is_stale(seen, reading):
+                    seen.times_stale += 1
+                    age, trades = reading - seen.since, seen.new_trades
+                    stale.append((sub, f"no data for {age:.0f} s, while {trades} trades or more went by"))
+        self.due = reading + self._pause
+        return stale
+
+    def _begin(self, by_channel: _ByChannel) -> None:
+        symbols = dict.fromkeys(
+            symbol
+            for subs in by_channel.values()
+            for symbol, sub in subs.items()
+            if sub.state.tells_of_trades and symbol is not None
+        )
+        self._left.extend(symbol for symbol in symbols if len(_neighbours(by_channel, symbol)) > 1)
+        self._seen = {key: known for key, known in self._seen.items() if key[1] in by_channel[key[0]]}
+        parts = -(-len(self._left) // _PART)
+        self._pause = self._settings.stale_after / _SCANS / parts if parts else inf
+
+    def _compare(self, sub: Subscription, reading: float) -> int:
+        """Note what there is of ``sub`` now. Returns how many trades it tells of, or 1 if it moved without saying."""
+        before = self._seen.get(sub.key)
+        is_judged = sub.step is Step.LIVE or (sub.step is Step.CONFIRMED and sub.data_due is None)
+        state = sub.state
+        now = _Seen(is_judged, sub.req_id, state.last_received_ns, state.trade_count, reading)
+        if before is not None and is_judged and before.is_judged and before.request == sub.req_id:
+            if before.last_received_ns == now.last_received_ns:
+                return 0
+            self._seen[sub.key] = now
+            # The first number of all counts nothing.
+            return max(now.trade_count - before.trade_count, 1) if before.trade_count else 1
+        if before is not None:
+            now.times_stale = before.times_stale  # whatever is new about it, it did not move by itself
+        self._seen[sub.key] = now
+        return 0
+
+    def _is_stale(self, seen: _Seen, reading: float) -> bool:
+        settings = self._settings
+        longest = max(settings.stale_after, settings.park_time)
+        patience = growing(settings.stale_after, seen.times_stale + 1, longest)
+        return seen.new_trades >= settings.stale_trades and reading - seen.since >= patience
+
+
+def _neighbours(by_channel: _ByChannel, symbol: str | None) -> list[Subscription]:
+    """The subscriptions of a symbol that can be compared: each of them moves with every trade."""
+    return [
+        sub for subs in by_channel.values() if (sub := subs.get(symbol)) is not None and sub.state.moves_with_trades
+    ]
+
+
+def _tells(other: Subscription, sub: Subscription) -> bool:
+    """Whether ``sub`` must move when ``other`` does. What follows the prices moves without a trade, too."""
+    if other is sub or not other.state.tells_of_trades:
+        return False
+    return sub.state.moves_with_prices or not other.state.moves_with_prices
