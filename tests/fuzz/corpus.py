@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from kraken_trio.testing import DEFAULT_MARKETS, ExchangeCore, Market
@@ -24,6 +25,7 @@ CHANNELS: Final[tuple[dict[str, object], ...]] = (
 )
 
 
+@cache
 def exchange_frames(seed: int = 1) -> list[str]:
     """A few frames of every kind, as the exchange sends them. Those with reference data are too long to be of use."""
     core = ExchangeCore(Market(DEFAULT_MARKETS[:3], seed=seed, rate=0), now=0.0, epoch_ns=0)

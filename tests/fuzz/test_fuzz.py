@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import example, given, settings, strategies as st
+from hypothesis import example, given, strategies as st
 
 from kraken_trio.errors import ProtocolError
 from kraken_trio.testing import strategies as ours
@@ -118,7 +118,6 @@ def _calls() -> SearchStrategy[bytes]:
 
 
 @given(st.lists(_calls(), max_size=30).map(b"\n".join))
-@settings(max_examples=100)
 @example(b"a\x00\ny\ns0\nl12")  # a policy violation ends it
 @example(b"a\x00\nl0\nc2\nc4\nc5\nc3\nh\nc0\ny")
 def test_any_frames_and_calls_into_a_session(script: bytes) -> None:
