@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 else:
     from typing import TypeVar
 
-__all__ = ["AnyEvent", "E", "Request"]
+__all__ = ["AnyEvent", "E_co", "Request"]
 
 
 class AnyEvent(Protocol):
@@ -39,14 +39,14 @@ class AnyEvent(Protocol):
 
 
 if TYPE_CHECKING:
-    E = TypeVar("E", bound=AnyEvent, covariant=True, default=AnyEvent)
+    E_co = TypeVar("E_co", bound=AnyEvent, covariant=True, default=AnyEvent)
 else:  # defaults of type variables come with Python 3.13
-    E = TypeVar("E", covariant=True)
+    E_co = TypeVar("E_co", covariant=True)
 
 
 @attrs.frozen
-class Request(Generic[E]):
-    """What you subscribe with: a frozen value, compared by content. ``E`` is the type of the events that it yields.
+class Request(Generic[E_co]):
+    """What you subscribe with: a frozen value, compared by content. ``E_co`` is the type of the events that it yields.
 
     The base of :class:`~kraken_trio.Book` and the others, and of requests for channels of your own.
     """

@@ -1,5 +1,6 @@
-"""What a feed yields: frozen values, compared by content, as :class:`msgspec.Struct` (``msgspec.structs.replace`` and
-``asdict`` take them).
+"""What a feed yields: frozen values, compared by content.
+
+Each is a frozen :class:`msgspec.Struct`: ``msgspec.structs`` has ``replace`` and ``asdict`` for them.
 
 Every event has
 
@@ -160,7 +161,7 @@ class Level(msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         """Hold texts only, whoever makes the level: a program, or a decoder that met an integer."""
-        if type(self.price_text) is not str or type(self.qty_text) is not str:
+        if self.price_text.__class__ is not str or self.qty_text.__class__ is not str:
             msgspec.structs.force_setattr(self, "price_text", number_text(self.price_text))
             msgspec.structs.force_setattr(self, "qty_text", number_text(self.qty_text))
 

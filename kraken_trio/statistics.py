@@ -72,7 +72,7 @@ class ClientStatistics:
     """The current or last connection's number; 0 before the first."""
     system_status: str | None
     """:attr:`Client.system_status <kraken_trio.Client.system_status>`."""
-    subscriptions: Mapping[Request[object], SubscriptionState]
+    subscriptions: Mapping[Request, SubscriptionState]
     """What is wanted from the exchange, and how far each has come."""
     feeds: int
     """Open feeds."""

@@ -171,6 +171,14 @@ def test_clocks_randomness_and_sockets_stay_in_their_seams(path: str) -> None:
     )
 
 
+@pytest.mark.parametrize("path", [path for path in FILES if not path.startswith(("wire/", "testing/"))])
+def test_json_is_read_and_written_in_wire_only(path: str) -> None:
+    """Everybody may use msgspec's structs, which events are."""
+    uses = Uses()
+    uses.visit(ast.parse(FILES[path]))
+    assert not [name for _, name in uses.found if name.startswith(("msgspec.json", "msgspec.convert", "msgspec.to_"))]
+
+
 def test_what_is_allowed_is_used() -> None:
     """Or the list grows until it allows everything."""
     for where, names in ALLOWED.items():

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING, Final, TypeVar
+from operator import gt
+from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from kraken_trio._digits import MAX_DIGITS, wire_digits
 from kraken_trio._text import printable
-from kraken_trio.book.row import price_row, quantity, row_of
+from kraken_trio.book.row import AMOUNTS_KEPT, amounts, price_rows
 from kraken_trio.book.side import CHECKED_LEVELS, Side
 from kraken_trio.errors import BookUnavailable, ChecksumMismatch, ProtocolError
 from kraken_trio.events import BookSnapshot, BookUpdate, Gap, Level
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CHECKED_LEVELS", "OrderBook"]
 
-_E = TypeVar("_E", bound=ProtocolError)
 _EXACT = Context(prec=100)  # the program's own decimal context must not round a spread
 _HALF = Decimal("0.5")
 _ONE_BY_ONE = 1000
@@ -120,25 +120,9 @@ class OrderBook:
         From others it is a :class:`~kraken_trio.ProtocolError`, which makes the book unavailable: an update once a
         checksum has come since the last snapshot, and a snapshot once another snapshot of this book had one.
         """
-        if isinstance(event, BookUpdate):
-            self._update(event, verify=True)
-        else:
+        if event.__class__ is not BookUpdate:
             self._change(event, verify=True)
-
-    def follow(self, event: BookSnapshot | BookUpdate | Gap) -> None:
-        """Like :meth:`apply`, for an event that another book has verified already: it is not verified again."""
-        if isinstance(event, BookUpdate):
-            self._update(event, verify=False)
-        else:
-            self._change(event, verify=False)
-
-    def invalidate(self, why: str) -> None:
-        """Make the book unavailable until its next snapshot. ``why`` completes "this book cannot be read: …"."""
-        self._unavailable = why
-        self._verified = False
-        self._bids_view = self._asks_view = None
-
-    def _update(self, event: BookUpdate, *, verify: bool) -> None:
+            return
         if self._unavailable is not None:
             raise self._refusal()
         if event.symbol != self.symbol:
@@ -147,26 +131,57 @@ class OrderBook:
         try:
             if event.bids:
                 self._bids_view = None  # mutant: view of bids
-                self._merge(self._bids, event.bids, 1)
+                self._merge(self._bids, event.bids, 1, known=False)
             if event.asks:
                 self._asks_view = None
-                self._merge(self._asks, event.asks, -1)
-            if expected is None:
-                if verify and self._verified:
-                    raise self._unproven(event)
-            else:
-                if verify and self._crc() != expected:  # mutant: checksum of updates
+                self._merge(self._asks, event.asks, -1, known=False)
+            if expected is not None:
+                if self._crc() != expected:  # mutant: checksum of updates
                     self._doubt(event, expected)
                 self._verified = True
+            elif self._verified:
+                raise self._unproven(event)
         except ProtocolError as error:
             raise self._failed(error) from None
-        self._timestamp, self._epoch, self._received_ns = event.timestamp, event.epoch, event.received_ns
+        self._timestamp = event.timestamp
+        self._epoch = event.epoch
+        self._received_ns = event.received_ns
         self._told = expected
 
-    def _change(self, event: BookSnapshot | Gap, *, verify: bool) -> None:
-        kind = type(event)
-        if kind is not BookSnapshot and kind is not Gap:
-            msg = f"a book follows BookSnapshot, BookUpdate and Gap, not {kind.__name__}"
+    def follow(self, event: BookSnapshot | BookUpdate | Gap) -> None:
+        """Like :meth:`apply`, for an event that another book has verified already: it is not verified again."""
+        if event.__class__ is not BookUpdate:
+            self._change(event, verify=False)
+            return
+        if self._unavailable is not None:
+            raise self._refusal()
+        if event.symbol != self.symbol:
+            raise self._wrong_symbol(event)
+        try:
+            if event.bids:
+                self._bids_view = None
+                self._merge(self._bids, event.bids, 1, known=True)
+            if event.asks:
+                self._asks_view = None
+                self._merge(self._asks, event.asks, -1, known=True)
+        except ProtocolError as error:
+            raise self._failed(error) from None
+        self._timestamp = event.timestamp
+        self._epoch = event.epoch
+        self._received_ns = event.received_ns
+        self._told = event.checksum
+        if event.checksum is not None:
+            self._verified = True
+
+    def invalidate(self, why: str) -> None:
+        """Make the book unavailable until its next snapshot. ``why`` completes "this book cannot be read: …"."""
+        self._unavailable = why
+        self._verified = False
+        self._bids_view = self._asks_view = None
+
+    def _change(self, event: BookSnapshot | BookUpdate | Gap, *, verify: bool) -> None:
+        if not isinstance(event, BookSnapshot | Gap):
+            msg = f"a book follows BookSnapshot, BookUpdate and Gap, not {type(event).__name__}"
             raise TypeError(msg)
         if isinstance(event, Gap) and (event.symbol is None or event.channel not in (None, "book")):
             return
@@ -191,7 +206,7 @@ class OrderBook:
         self._carried = self._carried or self._verified
         self._unavailable = None
 
-    def _failed(self, error: _E) -> _E:
+    def _failed(self, error: ProtocolError) -> ProtocolError:
         self.invalidate("it failed a check, and its next snapshot has not come yet")  # mutant: failed book
         return error
 
@@ -214,30 +229,34 @@ class OrderBook:
         self._fill(self._asks, event.asks, -1)
         self.symbol = event.symbol
 
-    def _merge(self, side: Side, levels: Sequence[Level], sign: int) -> None:
-        """Apply an update's levels to one side.
+    def _merge(self, side: Side, levels: Sequence[Level], sign: int, *, known: bool) -> None:
+        """Apply an update's levels to one side. ``known``: another book has just done so.
 
-        This is where an update's time goes, so it is one loop without a call of ours: the row of a level
-        (:func:`~kraken_trio.book.row.row_of` is the same in words), then its place in the side.
+        This is where an update's time goes, so it is one loop without a call of ours.
         """
         if len(levels) > _ONE_BY_ONE:
             self._fill(side, levels, sign)
             return
         keys, tokens, held = side.keys, side.tokens, side.levels
+        start, places = side.start, self._decimals
         for level in levels:  # mutant: order of levels
-            key, decimals, token = price_row[level.price_text]
+            key, decimals, token = price_rows[level.price_text]
             qty = level.qty_text
-            amount = qty.replace(".", "", 1)
-            if amount.isdecimal() and qty.isascii() and len(qty) <= MAX_DIGITS:
-                amount = amount.lstrip("0")  # mutant: zeros
-            else:
-                amount = quantity(qty)
+            if known:
+                amount = amounts[qty]
+            else:  # the same without a call, since most quantities are new
+                amount = qty.replace(".", "", 1)
+                if amount.isdecimal() and amount.isascii() and len(qty) <= MAX_DIGITS:
+                    amount = amount.lstrip("0")  # mutant: zeros
+                    amounts[qty] = amount
+                else:
+                    amount = amounts[qty]
             token = token + amount if amount else ""  # mutant: quantity zero
-            if decimals != self._decimals:
+            if decimals != places:
                 key *= self._widening(decimals)
-                keys = side.keys
+                keys, places = side.keys, self._decimals
             key *= sign
-            index = bisect_left(keys, key, side.start)
+            index = bisect_left(keys, key, start)
             if index < len(keys) and keys[index] == key:
                 if len(keys) - index <= CHECKED_LEVELS:  # mutant: tenth level
                     side.touched = True
@@ -254,27 +273,34 @@ class OrderBook:
                 held.insert(index, level)
         if len(keys) - side.start > self.depth:  # mutant: truncation
             side.truncate(self.depth)
+        if not known and len(amounts) > AMOUNTS_KEPT:
+            amounts.clear()
 
     def _fill(self, side: Side, levels: Sequence[Level], sign: int) -> None:
         """Apply many levels at once: the same as one by one, but sorted only at the end."""
         if len(levels) > MAX_LEVELS:
             msg = f"a message with {len(levels)} levels of one side: at most {MAX_LEVELS}"
             raise ProtocolError(msg)
-        rows = [row_of(level) for level in levels]
+        rows = [price_rows[level.price_text] for level in levels]
+        found = [amounts[level.qty_text] for level in levels]
         for decimals in {row[1] for row in rows}:
             self._widening(decimals)
         places = self._decimals
+        keys = [sign * (key if decimals == places else key * 10 ** (places - decimals)) for key, decimals, _ in rows]
+        tokens = [token + amount if amount else "" for (_, _, token), amount in zip(rows, found, strict=True)]
         side.drop_the_cut()
-        merged = dict(zip(side.keys, zip(side.tokens, side.levels, strict=True), strict=True))
-        for level, (key, decimals, token) in zip(levels, rows, strict=True):
-            place = sign * (key if decimals == places else key * 10 ** (places - decimals))
-            if token:
-                merged[place] = (token, level)
-            else:
-                merged.pop(place, None)
-        keys = sorted(merged)
-        held = [merged[key] for key in keys]
-        side.load(keys, [token for token, _ in held], [level for _, level in held])
+        if side.keys or not all(tokens) or not all(map(gt, keys, keys[1:])):
+            merged = dict(zip(side.keys, zip(side.tokens, side.levels, strict=True), strict=True))
+            for key, token, level in zip(keys, tokens, levels, strict=True):
+                if token:
+                    merged[key] = (token, level)
+                else:
+                    merged.pop(key, None)
+            keys = sorted(merged)
+            held = [merged[key] for key in keys]
+            side.load(keys, [token for token, _ in held], [level for _, level in held])
+        else:  # a snapshot as it should be: best first, and nothing twice
+            side.load(keys[::-1], tokens[::-1], list(levels[::-1]))
         side.truncate(self.depth)
 
     def _widening(self, decimals: int) -> int:
@@ -309,7 +335,7 @@ class OrderBook:
 
     @property
     def available(self) -> bool:
-        """Whether the book can be read: True from a snapshot that passed its check until the next gap or failed check."""
+        """Whether the book can be read: True from a snapshot that passed its check to the next gap or failed check."""
         return self._unavailable is None
 
     @property
@@ -364,10 +390,8 @@ class OrderBook:
     @property
     def crossed(self) -> bool:
         """Is the best bid not below the best ask? Then this is the exchange's own state: its checksum is right."""
-        self._require()
-        return self._is_crossed()
-
-    def _is_crossed(self) -> bool:
+        if self._unavailable is not None:
+            raise self._refusal()
         bids, asks = self._bids, self._asks
         is_two_sided = len(bids.keys) > bids.start and len(asks.keys) > asks.start
         return is_two_sided and bids.keys[-1] >= -asks.keys[-1]

@@ -1,4 +1,8 @@
-"""A level as the book sorts and hashes it, worked out from its two texts."""
+"""What the book makes of a level's two texts, in order to sort it and to hash it.
+
+Both results are remembered, by text: prices come again and again, and what one book has applied, those that follow it
+apply soon afterwards.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +16,23 @@ from kraken_trio.errors import ProtocolError
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from kraken_trio.events import Level
+__all__ = ["AMOUNTS_KEPT", "PriceRow", "amounts", "price_rows"]
 
-__all__ = ["Row", "price_row", "quantity", "row_of"]
+PriceRow: TypeAlias = tuple[int, int, str]
+"""A price's digits as a number, how many of them stand after the point, and what the price adds to the string that is
+hashed: its digits without leading zeros."""
 
-Row: TypeAlias = tuple[int, int, str]
-"""The price's digits as a number, how many of them stand after the point, and what the level adds to the string that is
-hashed: the digits of price and quantity, or nothing if it removes the price."""
-
-_PRICES_KEPT: Final = 16_384  # prices come again and again; a few megabytes
+_PRICES_KEPT: Final = 16_384  # a few megabytes
+AMOUNTS_KEPT: Final = 8_192  # more than the levels that wait in a feed of usual capacity
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-class _PriceRows(dict[str, Row]):
-    """The row of a price alone, by its text."""
-
-    def __missing__(self, text: str) -> Row:
-        digits, decimals = wire_digits(_number(text))
+class _PriceRows(dict[str, PriceRow]):
+    def __missing__(self, text: str) -> PriceRow:
+        whole, _, part = text.partition(".")
+        digits, decimals = whole + part, len(part)
+        if not (whole and digits.isdecimal() and digits.isascii() and len(digits) < MAX_DIGITS):
+            digits, decimals = wire_digits(_number(text))
         token = digits.lstrip("0")
         if not token:
             msg = "not a price: 0"
@@ -39,6 +43,27 @@ class _PriceRows(dict[str, Row]):
         return row
 
 
+class _Amounts(dict[str, str]):
+    def __missing__(self, text: str) -> str:
+        amount = text.replace(".", "", 1)
+        if amount.isdecimal() and amount.isascii() and len(text) <= MAX_DIGITS:
+            amount = amount.lstrip("0")
+        else:
+            amount = _unusual_amount(text)
+        if len(self) >= AMOUNTS_KEPT:
+            self.clear()
+        self[text] = amount
+        return amount
+
+
+def _unusual_amount(text: str) -> str:
+    quantity = _number(text)
+    if quantity:  # NaN is true
+        return wire_digits(quantity)[0].lstrip("0")
+    checked(quantity)  # 0e-999999999 is zero, and a gigabyte for whoever formats it
+    return ""
+
+
 def _number(text: str) -> Decimal:
     if _NUMBER.fullmatch(text) is None:  # Decimal() takes more: spaces, underscores, the digits of other scripts
         msg = f"not a price or quantity: {printable(text, 40)}"
@@ -46,27 +71,11 @@ def _number(text: str) -> Decimal:
     return number(text)
 
 
-price_row: Final = _PriceRows()
-"""``price_row[text]`` is the row of a price alone. Raises :class:`~kraken_trio.ProtocolError` if it is no price."""
+price_rows: Final = _PriceRows()
+"""``price_rows[text]`` is the row of a price. Raises :class:`~kraken_trio.ProtocolError` if it is none."""
 
+amounts: Final = _Amounts()
+"""``amounts[text]`` is what a quantity adds to the string that is hashed; nothing if it is zero.
 
-def quantity(text: str) -> str:
-    """What any quantity adds to the string that is hashed; nothing if it is zero.
-
-    Raises :class:`~kraken_trio.ProtocolError` if it is no quantity.
-    """
-    amount = _number(text)
-    if amount:  # NaN is true
-        return wire_digits(amount)[0].lstrip("0")
-    checked(amount)  # 0e-999999999 is zero, and a gigabyte for whoever formats it
-    return ""
-
-
-def row_of(level: Level) -> Row:
-    """Work out the row of a level. Raises :class:`~kraken_trio.ProtocolError` if it is no price and quantity."""
-    key, decimals, token = price_row[level.price_text]
-    qty = level.qty_text
-    amount = qty.replace(".", "", 1)
-    is_plain = amount.isdecimal() and qty.isascii() and len(qty) <= MAX_DIGITS
-    amount = amount.lstrip("0") if is_plain else quantity(qty)
-    return (key, decimals, token + amount if amount else "")
+Raises :class:`~kraken_trio.ProtocolError` if it is no quantity.
+"""

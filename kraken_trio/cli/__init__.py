@@ -8,5 +8,5 @@
 * ``verify``: :mod:`~kraken_trio.recording.foreign` reads files, :mod:`~kraken_trio.cli.verification` checks their
   frames (both pure)
 
-Every text of a peer goes through :func:`kraken_trio._text.printable`, and none is ever read as rich's markup.
+A peer's text is printed only through :func:`kraken_trio._text.printable`, and is never read as rich's markup.
 """

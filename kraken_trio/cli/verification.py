@@ -28,6 +28,7 @@ from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Ack, Data, Foreign, Heartbeat, Method, Unknown
 
 if TYPE_CHECKING:
+    from kraken_trio.evidence import ChecksumEvidence
     from kraken_trio.recording.foreign import RecordedFrame
 
 __all__ = ["MAX_FAILURES", "Failure", "SymbolReport", "Verification"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO, cast
 
 import click
 import trio
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from kraken_trio import Client, Event, Feed, Request
+    from kraken_trio.requests import Depth, Interval
 
 __all__ = ["CHANNELS", "requests_for", "watch", "watch_command"]
 
@@ -105,7 +106,13 @@ def watch_command(
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
     stream, screen = output(plain=plain)
     try:
-        requests = requests_for(symbols, channels, depth=int(depth), interval=int(interval), history=screen)
+        requests = requests_for(
+            symbols,
+            channels,
+            depth=cast("Depth", int(depth)),  # click has checked them
+            interval=cast("Interval", int(interval)),
+            history=screen,
+        )
     except ValueError as error:
         raise click.BadParameter(printable(error), param_hint="SYMBOL") from None
     click.echo(f"connecting to {Endpoint(url).name} (Ctrl-C stops)", err=True)
@@ -117,7 +124,7 @@ def watch_command(
 
 
 def requests_for(
-    symbols: Iterable[str], channels: Iterable[str], *, depth: int, interval: int, history: bool
+    symbols: Iterable[str], channels: Iterable[str], *, depth: Depth, interval: Interval, history: bool
 ) -> list[Request]:
     """The requests of a command line, without duplicates. ``history``: begin with the latest trades.
 

@@ -169,7 +169,9 @@ def _reader(kind: type[Any]) -> Callable[[Any, bool], tuple[DataEvent, ...]]:
     def read(data: Any, snapshot: bool) -> tuple[DataEvent, ...]:  # noqa: FBT001 (the signature of a row)
         if isinstance(data, list):
             _check_count(data)
-        return tuple(_values_checked(msgspec.structs.replace(entry, snapshot=snapshot)) for entry in _entries(data, kind))
+        return tuple(
+            _values_checked(msgspec.structs.replace(entry, snapshot=snapshot)) for entry in _entries(data, kind)
+        )
 
     return read
 

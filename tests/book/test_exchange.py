@@ -110,7 +110,9 @@ def assert_found(history: History, messages: tuple[Message, ...]) -> int | None:
             book.apply(event)
         evidence = caught.value.evidence
         assert evidence.symbol == "A/B"
-        assert evidence.message.startswith(f"{'snapshot' if message.first else 'update'}: checksum {message.checksum}, ")
+        assert evidence.message.startswith(
+            f"{'snapshot' if message.first else 'update'}: checksum {message.checksum}, "
+        )
         assert evidence.expected == message.checksum
         assert evidence.hashed == history.model_after(messages[: number + 1]).hashed()
         assert evidence.computed == crc32(evidence.hashed.encode())

@@ -103,7 +103,7 @@ def test_what_is_no_number_is_refused(
     with pytest.raises(ProtocolError, match="not a price or quantity"):
         book.apply(kind(symbol="A/B", bids=(level,), asks=(), checksum=checksum))
     assert not book.available
-    assert not any(len(text) > 50 for text in row.price_row)
+    assert not any(len(text) > 50 for text in (*row.price_rows, *row.amounts))
 
 
 @pytest.mark.parametrize("kind", [BookSnapshot, BookUpdate])
@@ -122,9 +122,31 @@ def test_whatever_goes_wrong_in_the_check_the_book_cannot_be_read(
     assert not book.available
 
 
-def test_the_prices_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row, "_PRICES_KEPT", 5)
-    remembered = row._PriceRows()
-    for price in range(1, 100):
-        assert remembered[f"{price}.50"] == (price * 100 + 50, 2, f"{price}50")
-        assert len(remembered) <= 5
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("row._PRICES_KEPT", "row.AMOUNTS_KEPT", "book.AMOUNTS_KEPT"):
+        monkeypatch.setattr(f"kraken_trio.book.{name}", 5)
+    for remembered in (row.price_rows, row.amounts):
+        remembered.clear()
+    for number in range(1, 100):
+        assert row.price_rows[f"{number}.50"] == (number * 100 + 50, 2, f"{number}50")
+        assert row.amounts[f"{number}.50"] == f"{number}50"
+        assert max(len(row.price_rows), len(row.amounts)) <= 5
+    book = OrderBook(10)
+    book.apply(EMPTY)
+    for number in range(1, 100):
+        update = BookUpdate(symbol="A/B", bids=(wire_level(f"{number}.25", f"{number}.0"),), asks=())
+        book.apply(update)
+        assert max(len(row.price_rows), len(row.amounts)) <= 6
+
+
+def test_a_book_follows_though_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = OrderBook(10), OrderBook(10)
+    first.apply(EMPTY)
+    second.follow(EMPTY)
+    levels = tuple(wire_level(f"{price}.5", qty) for price, qty in ((1, "1.0"), (2, "2.0"), (1, "0.0"), (3, "7.0")))
+    for forget in (row.price_rows.clear, row.amounts.clear, lambda: row.amounts.pop("7.0")):
+        update = BookUpdate(symbol="A/B", bids=levels, asks=levels)
+        first.apply(update)
+        forget()
+        second.follow(update)
+        assert (second.bids, second.asks, second.checksum()) == (first.bids, first.asks, first.checksum())

@@ -6,14 +6,14 @@ import pytest
 
 from kraken_trio import Cause, ConnectionState, Gap, StateChange, StatusUpdate
 from kraken_trio.cli.view.board import Board, Kind
-from kraken_trio.errors import ChecksumMismatch
+from kraken_trio.evidence import ChecksumEvidence
 from tests.cli.boards import BOTH, board_of, sample, snapshot, trade
 
 
 def test_the_log_tells_what_happened() -> None:
     board = board_of(*BOTH)
     book = snapshot(checksum=7)
-    evidence = ChecksumMismatch(book, expected=7, computed=8, hashed="")
+    evidence = ChecksumEvidence("BTC/USD", expected=7, computed=8, hashed="", message="snapshot")
     board.take(
         [
             book,

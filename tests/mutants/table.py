@@ -232,9 +232,9 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
     ),
     TextMutant(
         "take a time without a zone",
-        "wire/v2.py",
-        "        elif isinstance(value, datetime) and value.tzinfo is None:",
-        "        elif False:",
+        "events.py",
+        "Timestamp: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]",
+        "Timestamp: TypeAlias = datetime",
         "the first program that subtracts it from the time of day dies of TypeError",
         ("tests/wire/test_hostile.py", "tests/wire/test_channels.py"),
     ),
