@@ -111,6 +111,8 @@ class Session:
         self._final: ConnectError | None = None
         """Why there will be no further connection, once this one is closed."""
         self._malformed_in_row: int = 0
+        self._is_understood: bool = False
+        """On this connection the exchange has spoken the protocol that this client speaks."""
         self._warnings: dict[str, None] = {}
         self._last_mismatch: ChecksumEvidence | None = None
 
@@ -239,6 +241,7 @@ class Session:
         self._counters.connects += 1
         self._deliveries.epoch += 1
         self._malformed_in_row = 0
+        self._is_understood = False
         self._liveness.connected(now)
         self._subscriptions.online()
         is_idle = not self._subscriptions.derived.unsettled
@@ -372,7 +375,10 @@ class Session:
             if not isinstance(message, Data):
                 deliveries.frame = index
                 is_pushed |= message.is_pushed
-                self._control(message)
+                if isinstance(message, Foreign):
+                    self._foreign(frame, message)
+                else:
+                    self._control(message)
                 continue
             is_pushed = True
             events = message.events
@@ -469,6 +475,7 @@ class Session:
 
     def _control(self, message: Message) -> None:
         self._is_stirred = True
+        self._is_understood |= isinstance(message, Ack | Heartbeat | Pong | Status)
         frame = self._deliveries.frame
         if isinstance(message, Heartbeat):
             self._counters.heartbeats += 1
@@ -491,11 +498,14 @@ class Session:
             self._subscriptions.empty(message.channel)
         elif isinstance(message, Notice):
             self._deliveries.record(NoticeReceived(text=message.text, frame=frame))
-        elif isinstance(message, Foreign):
-            self._refuse_protocol(message)
 
-    def _refuse_protocol(self, message: Foreign) -> None:
-        """Another protocol is spoken here: that will not change."""
+    def _foreign(self, frame: str | bytes, message: Foreign) -> None:
+        """Another protocol is spoken here: that will not change. (A single frame of it among ours is only malformed.)"""
+        if self._is_understood:
+            text = f"a frame of Kraken's protocol {message.protocol!r}: {printable(message.text)}"
+            self._malformed(frame, ProtocolError(text))
+            return
+        self._is_stirred = True
         why = (
             f"{self._endpoint.name} speaks Kraken's protocol {message.protocol!r}, not {self._endpoint.protocol!r}, "
             f"which this client was opened for; it said: {printable(message.text)}; check the endpoint"

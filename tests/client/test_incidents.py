@@ -465,7 +465,7 @@ async def test_frames_of_v1_are_not_misread(autojump_clock: MockClock, exchange:
         gap = (await until(feed, kt.Gap))[-1]
         assert isinstance(gap, kt.Gap)
         assert gap.cause is kt.Cause.MALFORMED
-        assert "not an object" in gap.detail
+        assert "'v1'" in gap.detail
         await until(feed, kt.BookUpdate)
         assert feed.book("BTC/USD").available
         assert client.statistics().malformed == 1

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from kraken_trio.errors import ProtocolError
+from kraken_trio.requests import Book
 from kraken_trio.testing import strategies as ours
 from kraken_trio.wire import Codec, codec_for
 from tests.cli.recorder import Recorder, ack, cbcap, lines
@@ -235,7 +236,9 @@ def test_twice_as_much_costs_twice_as_much(shape: str) -> None:
     costs = []
     for count in (300, 600):
         client, market = Client(), Market()
-        client.follow_book("feed", market, *(wish for wish in WISHES if wish.channel not in (None, "book")))
+        client.follow("feed", Book(market.symbol), *(wish for wish in WISHES if wish.channel not in (None, "book")))
+        snapshot = market.snapshot()
+        client.receive(snapshot[: snapshot.index(',"checksum"')] + "}]}")  # as are the books of the frames below
         frame = _many(*GROWING[shape], count)
         costs.append(calls(lambda: client.session.receive([frame], 1, client.now)))  # noqa: B023 (called at once)
         assert (client.count("malformed") > 0) == (shape == "nonsense"), "it is not what is meant here"

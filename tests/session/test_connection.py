@@ -671,6 +671,13 @@ def test_an_endpoint_that_speaks_another_protocol_is_refused_at_once_and_for_goo
     assert client.state() is ConnectionState.DISCONNECTED
 
 
+def test_a_single_frame_of_another_protocol_among_ours_is_malformed() -> None:
+    client = Client()
+    client.receive(status("online"), V1_STATUS, HEARTBEAT)
+    assert client.drops == []
+    assert client.count("malformed") == 1
+
+
 def test_an_error_that_belongs_to_nothing_is_quoted_when_no_answer_comes() -> None:
     client = Client(attempts=1)
     client.add("feed", Ticker(BTC))
