@@ -35,7 +35,6 @@ from kraken_trio.testing.faults import (
     Shape,
     SkipUpdate,
 )
-from kraken_trio.transport import ConnectionLost
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -338,8 +337,7 @@ async def test_an_exchange_that_restarts_is_one_gap_however_long_it_takes(
         exchange.trade(rate=50.0)  # another process, which knows nothing
         exchange.inject(DropConnect(times=4))
         for line in exchange.lines.values():
-            line.lost = ConnectionLost("the connection broke: reset")
-            line.news.set()
+            line.peer.lose("the connection broke: reset")
         await client.wait_for(kt.ConnectionState.DISCONNECTED)
         began = trio.current_time()
         await client.wait_for(kt.ConnectionState.SUBSCRIBED)

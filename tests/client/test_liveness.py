@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,11 +17,16 @@ from kraken_trio.testing import (
     Mute,
     StopHeartbeats,
 )
-from kraken_trio.transport import Pings
-from tests.client.conftest import InMemoryExchange, Line
+from kraken_trio.testing.exchange.memory import MemoryTransport
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
     from trio.testing import MockClock
+
+    from kraken_trio.transport import Limits, Transport
+    from tests.client.conftest import InMemoryExchange
 
 
 S = kt.ConnectionState.SUBSCRIBED
@@ -42,22 +48,27 @@ async def drain(feed: kt.Feed, seen: list[tuple[float, kt.Event]]) -> None:
 # The transport
 
 
-class PingingLine(Line):
-    """A line whose WebSocket can be asked, and may be deaf."""
+class PingedTransport(MemoryTransport):
+    """Counts the WebSocket PINGs, and may lose what is said."""
 
-    is_deaf = False
+    loses_all = False
     pings = 0
+
+    async def send(self, text: str) -> None:
+        if not self.loses_all:
+            await super().send(text)
+        await trio.lowlevel.checkpoint()
 
     async def ping(self) -> None:
         self.pings += 1
-        await trio.sleep(0.05)
-        if self.is_deaf:
+        if self.loses_all:
             await trio.sleep_forever()
+        await super().ping()
 
 
 @pytest.fixture
-def pinging(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.client.conftest.Line", PingingLine)
+def pinging(exchange: InMemoryExchange) -> None:
+    exchange.kind = PingedTransport
 
 
 async def test_a_peer_that_sends_and_does_not_hear_us_is_left(
@@ -71,9 +82,9 @@ async def test_a_peer_that_sends_and_does_not_hear_us_is_left(
         await client.wait_for(S)
         await trio.sleep(60)
         (line,) = exchange.lines.values()
-        assert isinstance(line, PingingLine)
+        assert isinstance(line, PingedTransport)
         assert line.pings == 3
-        line.is_deaf = True
+        line.loses_all = True
         dead = trio.current_time()
         gap = await until_gap(feed)
         assert gap.cause is kt.Cause.SILENCE
@@ -86,19 +97,9 @@ async def test_a_peer_that_sends_and_does_not_hear_us_is_left(
 async def test_a_slow_consumer_is_no_deaf_peer(
     autojump_clock: MockClock, exchange: InMemoryExchange, pinging: None
 ) -> None:
-    """While a full feed holds up reading, a PONG cannot be seen."""
-
-    class Stuck(PingingLine):
-        async def ping(self) -> None:
-            """As a real one: the PONG is behind what nobody reads."""
-            self.pings += 1
-            while self.frames:  # noqa: ASYNC110 (the line has no event for that)
-                await trio.sleep(0.1)
-
+    """While a full feed holds up reading, a PONG, which is behind what nobody reads, cannot be seen."""
     exchange.trade(rate=5.0)
     async with kt.open_client(exchange.url, transport=exchange.connect) as client:
-        for line in exchange.lines.values():
-            line.__class__ = Stuck
         async with client.subscribe(kt.Book("BTC/USD"), capacity=1) as feed:
             for _ in range(100):
                 await trio.sleep(8)
@@ -132,24 +133,30 @@ async def test_a_half_open_connection_is_found_though_no_ping_is_ever_answered(
 async def test_a_transport_that_cannot_ping_is_not_judged_by_that(
     autojump_clock: MockClock, exchange: InMemoryExchange
 ) -> None:
+    @asynccontextmanager
+    async def connect(url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits) -> AsyncIterator[Transport]:
+        async with exchange.connect(url, ssl_context=ssl_context, limits=limits) as line:
+            yield Silent(line)
+
+    class Silent:
+        def __init__(self, line: Transport) -> None:
+            self.receive, self.send = line.receive, line.send
+
     exchange.trade(rate=1.0)
-    async with kt.open_client(exchange.url, transport=exchange.connect) as client:
-        (line,) = exchange.lines.values()
-        assert not isinstance(line, Pings)
+    async with kt.open_client(exchange.url, transport=connect) as client:
+        assert not hasattr(Silent, "ping")
         async with client.subscribe(kt.Ticker("BTC/USD"), capacity=100_000):
             await trio.sleep(600)
             assert client.statistics().losses == 0
 
 
-async def test_a_line_that_breaks_under_a_ping_is_lost(
-    autojump_clock: MockClock, exchange: InMemoryExchange, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Breaking(Line):
+async def test_a_line_that_breaks_under_a_ping_is_lost(autojump_clock: MockClock, exchange: InMemoryExchange) -> None:
+    class Breaking(MemoryTransport):
         async def ping(self) -> None:
             await trio.lowlevel.checkpoint()
             raise kt.transport.ConnectionLost("it broke under the ping")
 
-    monkeypatch.setattr("tests.client.conftest.Line", Breaking)
+    exchange.kind = Breaking
     async with (
         kt.open_client(exchange.url, transport=exchange.connect) as client,
         client.subscribe(kt.Book("BTC/USD"), capacity=100_000) as feed,

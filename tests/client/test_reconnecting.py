@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from trio.testing import MockClock
 
+    from kraken_trio.testing.exchange.memory import MemoryTransport
     from kraken_trio.transport import Limits
 
-    from .conftest import InMemoryExchange, Line
+    from .conftest import InMemoryExchange
 
 PATIENCE = 30  # seconds in which anything here is done; only a hang takes so long
 HOUR = 3600.0
@@ -132,7 +133,9 @@ class AcceptsAndDrops:
         self.after = after
 
     @asynccontextmanager
-    async def connect(self, url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits) -> AsyncIterator[Line]:
+    async def connect(
+        self, url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits
+    ) -> AsyncIterator[MemoryTransport]:
         exchange = self.exchange
         async with exchange.connect(url, ssl_context=ssl_context, limits=limits) as line:
             async with trio.open_nursery() as nursery:
@@ -140,7 +143,7 @@ class AcceptsAndDrops:
                 yield line
                 nursery.cancel_scope.cancel()
 
-    async def drop(self, line: Line) -> None:
+    async def drop(self, line: MemoryTransport) -> None:
         await trio.sleep(self.after)
         self.exchange.inject(Drop(how=DropHow.RESET))
 

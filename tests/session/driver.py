@@ -7,7 +7,6 @@ import json
 import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeAlias
-from zlib import crc32
 
 from kraken_trio.endpoint import Endpoint
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, ConnectionState, Event, Gap, StateChange
@@ -15,6 +14,7 @@ from kraken_trio.requests import Book
 from kraken_trio.session import Effects, Session
 from kraken_trio.settings import Settings
 from kraken_trio.telemetry.log import LogLines
+from kraken_trio.testing import ReferenceBook
 from kraken_trio.wire.codec import codec_for
 
 if TYPE_CHECKING:
@@ -127,33 +127,24 @@ def status(system: str, **more: Any) -> str:
 
 
 class Market:
-    """The exchange's own book of one symbol, and its frames. Written for clarity."""
+    """The exchange's own book of one symbol, and its frames."""
 
     def __init__(self, symbol: str = BTC, *, depth: int = 10) -> None:
         self.symbol = symbol
         self.depth = depth
-        self.bids: dict[float, tuple[str, str]] = {}
-        self.asks: dict[float, tuple[str, str]] = {}
+        self.book = ReferenceBook(None)
         self.change(bids=[("100.0", "1.00"), ("99.5", "2.50")], asks=[("100.5", "3.00"), ("101.0", "0.25")])
 
     def change(self, bids: Levels = [], asks: Levels = []) -> None:  # noqa: B006 (never changed)
-        for side, levels in ((self.bids, bids), (self.asks, asks)):
-            for price, qty in levels:
-                side[float(price)] = (price, qty)
-                if float(qty) == 0:
-                    del side[float(price)]
+        self.book.apply(bids=bids, asks=asks)
 
     def top(self) -> tuple[Levels, Levels]:
         """Bids and asks, best first, cut to the depth."""
-        bids = [self.bids[price] for price in sorted(self.bids, reverse=True)][: self.depth]
-        asks = [self.asks[price] for price in sorted(self.asks)][: self.depth]
-        return bids, asks
+        return self.book.bids[: self.depth], self.book.asks[: self.depth]
 
     @property
     def checksum(self) -> int:
-        bids, asks = self.top()
-        digits = (text.replace(".", "").lstrip("0") for level in asks[:10] + bids[:10] for text in level)
-        return crc32("".join(digits).encode())
+        return self.book.cut(self.depth).checksum()
 
     def snapshot(self, *, spoil: int = 0) -> str:
         return self._frame("snapshot", *self.top(), spoil=spoil)

@@ -205,6 +205,16 @@ def test_crossing_an_unknown_market(venue: Venue) -> None:
         venue.inject(CrossedBook(symbol="NO/SUCH", consistent=True))
 
 
+def test_skip_trades(venue: Venue) -> None:
+    for connection in (1, 2):
+        venue.ask(connection=connection, channel="trade")
+    venue.inject(SkipUpdate(channel="trade", connection=1, symbol="BTC/USD"))
+    publish_until(venue, lambda _: not venue.core.armed)
+    mine, others = (list(venue.core.journals[number].sent) for number in (0, 1))
+    (missing,) = venue.core.journals[0].withheld
+    assert [*mine, missing.text] == others
+
+
 def test_unknown_field(venue: Venue, book: ReferenceBook) -> None:
     venue.inject(UnknownField(channel="book"))
     texts = publish_until(venue, bool)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from kraken_trio.testing.exchange.market import MarketUpdate, SymbolMarket
     from kraken_trio.testing.exchange.state import ExchangeState
     from kraken_trio.testing.exchange.subscriptions import Subscription
-    from kraken_trio.testing.faults import Fault
 
 __all__ = ["Broadcaster"]
 
@@ -116,13 +115,28 @@ class Broadcaster:
         if update.book.windows:
             self._book_update(update, market)
         if update.trades:
-            text = frames.trades("update", market.spec, update.trades)
-            for subscription in state.subscriptions.of_topic(("trade", update.symbol)):
-                if subscription.live:
-                    state.deliver(subscription, text)
+            self._trade_update(update, market)
         self._ticker_update(update, market)
         if update.trades:
             self._candle_update(update, market)
+
+    def _trade_update(self, update: MarketUpdate, market: SymbolMarket) -> None:
+        state = self._state
+        seeing = [s for s in state.subscriptions.of_topic(("trade", update.symbol)) if s.live]
+        if not seeing:
+            return
+        fault = state.armed.take(
+            SkipUpdate,
+            lambda f: (
+                f.channel == "trade" and any(_concerns(f.symbol, f.connection, s) and not s.muted for s in seeing)
+            ),
+        )
+        text = frames.trades("update", market.spec, update.trades)
+        for subscription in seeing:
+            if fault is not None and _concerns(fault.symbol, fault.connection, subscription):
+                state.withhold(subscription, text, fault)
+            else:
+                state.deliver(subscription, text)
 
     def _ticker_update(self, update: MarketUpdate, market: SymbolMarket) -> None:
         text = None
@@ -173,7 +187,7 @@ class Broadcaster:
             return seen(fault) and all(_top_level(market, w) is not None for w in update.book.windows.values())
 
         return (
-            armed.take(SkipUpdate, lambda f: seen(f) and (update.book.top_changed or not f.top))
+            armed.take(SkipUpdate, lambda f: f.channel == "book" and seen(f) and (update.book.top_changed or not f.top))
             or armed.take(CorruptLevel, corruptible)
             or armed.take(CorruptChecksum, lambda f: not f.snapshots and seen(f))
             or armed.take(OmitChecksum, lambda f: not f.snapshots and seen(f))
@@ -199,15 +213,17 @@ class Broadcaster:
     def publish_recorded(self, subscription: Subscription, text: str) -> None:
         """A recorded frame, or what a fault makes of it."""
         armed = self._state.armed
-        fault: Fault | None = None
-        if armed and subscription.channel == "book":
-            snapshot = '"type":"snapshot"' in text
-            fault = (
-                None if snapshot else armed.take(SkipUpdate, lambda f: _concerns(f.symbol, f.connection, subscription))
+        snapshot = '"type":"snapshot"' in text
+        skip = None
+        if armed and not snapshot:
+            skip = armed.take(
+                SkipUpdate,
+                lambda f: f.channel == subscription.channel and _concerns(f.symbol, f.connection, subscription),
             )
-            if fault is not None:
-                self._state.withhold(subscription, text, fault)
-                return
+        if skip is not None:
+            self._state.withhold(subscription, text, skip)
+            return
+        if armed and subscription.channel == "book":
             proof = self._proof_fault(subscription, snapshots=snapshot)
             if proof is not None:
                 self._state.withhold(subscription, text, proof)

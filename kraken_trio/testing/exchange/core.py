@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from kraken_trio.testing.exchange.actions import Action
+    from kraken_trio.testing.exchange.market import MarketUpdate
+    from kraken_trio.testing.exchange.server_book import SideName
     from kraken_trio.testing.exchange.subscriptions import Connection
 
 __all__ = ["ExchangeCore"]
@@ -274,6 +276,19 @@ class ExchangeCore(ExchangeState):
         """The markets go on from now."""
         self.paused = False
         self.market.postpone(self.wall_ns(now))
+
+    def move(self, symbol: str, side: SideName, price: int, qty: int, now: float) -> list[Action]:
+        """Let the quantity at one price of a book be this one: see :meth:`SymbolMarket.move`."""
+        return self._published(self.market.symbols[symbol].move(side, price, qty, self.wall_ns(now)))
+
+    def trade(self, symbol: str, price: int, qty: int, now: float, *, buy: bool) -> list[Action]:
+        """Let somebody trade: see :meth:`SymbolMarket.trade`."""
+        return self._published(self.market.symbols[symbol].trade(price, qty, self.wall_ns(now), buy=buy))
+
+    def _published(self, update: MarketUpdate) -> list[Action]:
+        self.market_updates += 1
+        self._broadcaster.publish(update)
+        return self.take_actions()
 
     def publish(self, updates: int, now: float, symbol: str | None = None) -> list[Action]:
         """Make so many market events, now."""

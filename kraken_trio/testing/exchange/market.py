@@ -234,6 +234,17 @@ class SymbolMarket:
 
     # On request
 
+    def move(self, side: SideName, price: int, qty: int, now_ns: int) -> MarketUpdate:
+        """The quantity at this price is now this one; zero removes the level. Both are scaled by the precisions."""
+        self.time_ns = max(self.time_ns + 1000, now_ns)
+        self.book.put(side, price, qty)
+        return self._message([])
+
+    def trade(self, price: int, qty: int, now_ns: int, *, buy: bool) -> MarketUpdate:
+        """A trade, which leaves the book as it is. Price and quantity are scaled by the precisions."""
+        self.time_ns = max(self.time_ns + 1000, now_ns)
+        return self._message([self._trade(price, qty, self.time_ns, buy=buy)])
+
     def cross(self, now_ns: int) -> MarketUpdate:
         """Put a bid above the best ask, and let it stay: until :meth:`uncross` only deeper levels move."""
         self.time_ns = max(self.time_ns + 1000, now_ns)

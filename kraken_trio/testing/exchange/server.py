@@ -20,6 +20,7 @@ from kraken_trio.testing import checks
 from kraken_trio.testing.exchange.core import ExchangeCore
 from kraken_trio.testing.exchange.market import Market
 from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
+from kraken_trio.testing.exchange.memory import connect_in_memory
 from kraken_trio.testing.exchange.recording import Recording
 from kraken_trio.testing.exchange.server_book import scaled_text
 from kraken_trio.testing.exchange.shell import Shell
@@ -29,9 +30,12 @@ from kraken_trio.testing.reference_book import ReferenceBook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from kraken_trio.testing.exchange.journal import ConnectionJournal, ReceivedRequest, Subscribed
+    from kraken_trio.testing.exchange.memory import MemoryTransport
+    from kraken_trio.transport import Limits
 
 __all__ = ["Exchange", "ExchangeStatistics", "open_exchange"]
 
@@ -186,6 +190,18 @@ class Exchange:
             updates -= _PUBLISH_CHUNK
             await trio.lowlevel.checkpoint()
         return sent
+
+    # Connecting
+
+    def connect(
+        self, url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits
+    ) -> AbstractAsyncContextManager[MemoryTransport]:
+        """Connect a client without a socket: ``open_client(exchange.url, transport=exchange.connect)``.
+
+        Frames go straight from one to the other, so it is fast, and may be used with virtual time
+        (:func:`~kraken_trio.testing.run_virtual`, or :class:`trio.testing.MockClock`).
+        """
+        return connect_in_memory(self._shell, url, ssl_context=ssl_context, limits=limits)
 
     # Waiting
 

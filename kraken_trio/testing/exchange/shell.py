@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.testing.exchange.actions import Action
     from kraken_trio.testing.exchange.core import ExchangeCore
-    from kraken_trio.testing.exchange.peer import Wire
+    from kraken_trio.testing.exchange.peer import ConnectionEnd, Wire
 
 __all__ = ["Shell"]
 
@@ -25,7 +25,7 @@ class Shell:
 
     def __init__(self, core: ExchangeCore, ssl_context: ssl.SSLContext | None, queue_limit: int | None) -> None:
         self.core = core
-        self.peers: dict[int, Peer] = {}
+        self.peers: dict[int, ConnectionEnd] = {}
         self._ssl_context = ssl_context
         self._queue_limit = queue_limit
         self._changed = trio.Event()
@@ -38,10 +38,10 @@ class Shell:
         self._happened()
         return fault
 
-    def connected(self, peer: Peer, *, v1: bool) -> int:
+    def connected(self, end: ConnectionEnd, *, v1: bool) -> int:
         number, actions = self.core.connect(trio.current_time(), v1=v1)
-        self.peers[number] = peer
-        self.core.journals[-1].link = peer.link
+        self.peers[number] = end
+        self.core.journals[-1].link = end.link
         self.do(actions)
         return number
 

@@ -34,11 +34,13 @@ class UnknownField:
 
 @attrs.frozen(kw_only=True)
 class SkipUpdate:
-    """A visible update of this symbol's book is withheld from its subscribers. The exchange's own book moves on."""
+    """An update of this symbol is withheld from its subscribers: of its book, which moves on at the exchange."""
 
+    channel: str = attrs.field(default="book", validator=valid(checks.one_of("book", "trade")))
+    """Or of its trades: then a message of them is missing, whose numbers tell."""
     symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
     top: bool = attrs.field(default=True, validator=valid(checks.boolean))
-    """Only one that changes the ten best levels, which the checksum covers: so the next message exposes it
+    """Of a book only one that changes the ten best levels, which the checksum covers: so the next message exposes it
     (unless that undoes the change). False: any."""
     connection: int | None = attrs.field(default=None, validator=valid(checks.connection))
     times: int | None = attrs.field(default=1, validator=valid(checks.times))

@@ -112,7 +112,9 @@ class SentConnection:
             self._take(parse_frame(text))
             self._frames += 1
         for withheld in _latest(journal.withheld, journal.withheld_count - self._withheld_seen):
-            self.withheld[parse_frame(withheld.text)["data"][0]["symbol"]] += 1
+            message = parse_frame(withheld.text)
+            if message["channel"] == "book":
+                self.withheld[message["data"][0]["symbol"]] += 1
             self._withheld_seen += 1
 
     def _take(self, message: Any) -> None:
