@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from kraken_trio.errors import ConnectError
-    from kraken_trio.requests import Request
+    from kraken_trio.requests import Depth, Request
     from kraken_trio.session.records import Record
 
 Asked: TypeAlias = dict[str, Any]
@@ -129,7 +129,7 @@ def status(system: str, **more: Any) -> str:
 class Market:
     """The exchange's own book of one symbol, and its frames."""
 
-    def __init__(self, symbol: str = BTC, *, depth: int = 10) -> None:
+    def __init__(self, symbol: str = BTC, *, depth: Depth = 10) -> None:
         self.symbol = symbol
         self.depth = depth
         self.book = ReferenceBook(None)

@@ -15,7 +15,7 @@ from kraken_trio.testing.faults.network import Conditions, Direction
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kraken_trio.requests import Request
+    from kraken_trio.requests import Depth, Request
     from kraken_trio.transport.choice import TransportName
 
 EPOCH_NS = 1_785_644_622 * 10**9
@@ -33,7 +33,7 @@ MARKETS = (
     MarketSpec(symbol=GST, price_precision=3, qty_precision=8, start_price="0.021", levels=5, typical_qty="700"),
 )  # fmt: skip
 """Books of two deep markets and a thin one. Small ones, because snapshots are what costs."""
-DEPTHS = {BTC: 10, ETH: 25, GST: 10}
+DEPTHS: dict[str, Depth] = {BTC: 10, ETH: 25, GST: 10}
 """One per symbol, because that is what a client may want."""
 
 

@@ -45,7 +45,7 @@ def server_levels(market: SymbolMarket, depth: Any) -> Any:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_plain_client_always_has_exactly_the_exchanges_top(seed: int) -> None:
     market = Market(seed=seed, rate=0, start_ns=START_NS)
-    clients = {}
+    clients: dict[tuple[str, int], ReferenceBook] = {}
     for symbol, one in market.symbols.items():
         one.book.watch(frozenset(DEPTHS))
         for depth in DEPTHS:
@@ -56,11 +56,11 @@ def test_a_plain_client_always_has_exactly_the_exchanges_top(seed: int) -> None:
         (update,) = market.burst(1, START_NS + number * 10**7)
         one = market.symbols[update.symbol]
         assert not one.book.crossed
-        for depth, window in update.book.windows.items():
-            client = clients[update.symbol, depth]
+        for watched, window in update.book.windows.items():
+            client = clients[update.symbol, watched]
             frame = frames.book("update", one.spec, window, update.book.checksum, update.time_ns)
-            assert client.feed(frame), f"checksum of {update.symbol} at {depth}: {frame}"
-            seen[depth] += 1
+            assert client.feed(frame), f"checksum of {update.symbol} at {watched}: {frame}"
+            seen[watched] += 1
         for depth in DEPTHS:
             if depth <= 100 or number % 20 == 0:
                 assert clients[update.symbol, depth].same_levels(*server_levels(one, depth)), (update, depth)
