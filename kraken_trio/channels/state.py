@@ -56,7 +56,7 @@ class ChannelState(ABC):
     # What is true of the channel
 
     must_verify: ClassVar[bool] = False
-    """Only data that has passed a check makes a subscription what was wanted; elsewhere the exchange's yes is enough."""
+    """A subscription is as wanted only when its data has passed a check; elsewhere the exchange's yes is enough."""
     is_cumulative: ClassVar[bool] = False
     """What a program has is the sum of all events, so no update can be left out."""
     has_history: ClassVar[bool] = False

@@ -9,8 +9,10 @@
 * :mod:`~kraken_trio.session.subscription`, :mod:`~kraken_trio.session.wishes`: one subscription; one feed's wishes;
 * :mod:`~kraken_trio.session.derived`: what follows from "wanted" and "asked";
 * :mod:`~kraken_trio.session.subscriptions`: all of them, and what becomes of each;
+* :mod:`~kraken_trio.session.recovery`: what is done about failures;
 * :mod:`~kraken_trio.session.pending`, :mod:`~kraken_trio.session.dialogue`: requests, and what the exchange answers;
-* :mod:`~kraken_trio.session.liveness`, :mod:`~kraken_trio.session.staleness`: silence, and subscriptions that do not move;
+* :mod:`~kraken_trio.session.routing`: the way of data, where it is not the straight one;
+* :mod:`~kraken_trio.session.liveness`: silence; :mod:`~kraken_trio.session.staleness`: what does not move;
 * :mod:`~kraken_trio.session.session`: :class:`~kraken_trio.session.session.Session`, the whole, as a runtime sees it.
 """
 

@@ -36,9 +36,9 @@ def _no_events() -> dict[Hashable, list[Event]]:
 class Effects(msgspec.Struct):
     """What a shell has to do."""
 
-    deliver: "dict[Hashable, list[Event]]" = msgspec.field(default_factory=_no_events)
+    deliver: dict[Hashable, list[Event]] = msgspec.field(default_factory=_no_events)
     """Events per feed, in order."""
-    answers: "list[tuple[Hashable, dict[Request[Any], str]]]" = []  # a new one each time: msgspec
+    answers: list[tuple[Hashable, dict[Request[Any], str]]] = []  # a new one each time: msgspec
     """Feeds whose ``subscribe`` has its answer: no reasons, it is in force; else it is refused, and forgotten."""
     send: list[str] = []
     """Frames, in order."""
@@ -47,15 +47,15 @@ class Effects(msgspec.Struct):
     drop_detail: str = ""
     """More about it, for people."""
     ping: bool = False
-    """Send a WebSocket PING, and say :meth:`Session.ponged` when its PONG comes (at once, if that cannot be done)."""
-    end: "ConnectError | None" = None
+    """Send a WebSocket PING, and say :meth:`Session.ponged` when its PONG comes; at once, if that cannot be done."""
+    end: ConnectError | None = None
     """The exchange refuses us for good: nothing more will come."""
     changes: list[StateChange] = []
     """The states that were gone through, in order, for whoever waits for one."""
     records: list[Record] = []
     """What happened, in order, for logs, metrics and traces."""
     rearm: bool = True
-    """Whether :attr:`Session.deadline` may be earlier than it was. It never is after frames of nothing but live data."""
+    """Whether :attr:`Session.deadline` may be earlier than it was. Never after frames of nothing but live data."""
 
 
 class Deliveries:

@@ -4,10 +4,10 @@ Rules:
 
 1. An answer is matched by the request's number and the symbol; the ``method`` that a refusal names is not trusted. Only
    the answer to the latest request about a subscription counts.
-2. A refusal of many symbols that does not say which one it means may be of one of them, or of all. It is taken for one of
-   all if a symbol that is asked for alone is refused in the same words, and none of the others has been accepted since.
-3. Every request has a deadline. Requests of one kind share a frame; frames are paced, and a rate-limit refusal pauses all
-   of them.
+2. A refusal of many symbols that does not say which one it means may be of one of them, or of all. It is taken for one
+   of all if a symbol that is asked for alone is refused in the same words, and none of the others has been accepted.
+3. Every request has a deadline. Requests of one kind share a frame; frames are paced, and a rate-limit refusal pauses
+   all of them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from kraken_trio.wire.messages import Ack, Method, Refusal, RefusalKind
 
 if TYPE_CHECKING:
     from kraken_trio.session.deliveries import Deliveries
+    from kraken_trio.session.recovery import Recovery
     from kraken_trio.session.subscription import Key, Subscription
     from kraken_trio.session.subscriptions import Subscriptions
     from kraken_trio.session.timing import PausableClock
@@ -48,12 +49,14 @@ class Dialogue:
         listening: PausableClock,
         deliveries: Deliveries,
         subscriptions: Subscriptions,
+        recovery: Recovery,
     ) -> None:
         self._settings = settings
         self._counters = counters
         self._codec = codec
         self._deliveries = deliveries
         self._subscriptions = subscriptions
+        self._recovery = recovery
         self._pending = PendingRequests(listening)
         self._bucket = TokenBucket(settings.request_rate, settings.request_burst)
         self._last_req_id: int = 0
@@ -128,7 +131,7 @@ class Dialogue:
                 self._subscriptions.accepted(sub)
                 return
         elif sub is not None and sub.is_confirmed and self._is_unasked(message, sub):
-            self._subscriptions.expelled(sub)
+            self._recovery.expelled(sub)
             return
         self._counters.unmatched_answers += 1
 
@@ -203,11 +206,11 @@ class Dialogue:
             else:
                 subscriptions.left(sub)
         elif kind is RefusalKind.RATE_LIMITED:
-            subscriptions.throttle(sub)
+            self._recovery.throttle(sub)
         elif kind is RefusalKind.LATER:
-            subscriptions.retry(sub, text)
+            self._recovery.retry(sub, text)
         elif kind is RefusalKind.ALREADY:
-            subscriptions.again(sub, text)  # no snapshot follows, so it is of no use: it has to be left first
+            self._recovery.again(sub, text)  # no snapshot follows, so it is of no use: it has to be left first
         else:
             subscriptions.refused(sub, text)
 
@@ -255,11 +258,11 @@ class Dialogue:
         elif request.method is Method.UNSUBSCRIBE:
             subscriptions.left(sub)  # answers come in order: whatever is asked next is asked after it
         elif request.throttled:
-            subscriptions.throttle(sub)
+            self._recovery.throttle(sub)
         else:
             said = f"; it said: {self._unmatched}" if self._unmatched else ""
             text = f"the exchange did not answer within {self._settings.answer_timeout:g} s{said}"
-            subscriptions.retry(sub, text)
+            self._recovery.retry(sub, text)
 
 
 def _kind(sub: Subscription) -> tuple[object, ...]:

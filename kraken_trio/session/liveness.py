@@ -5,8 +5,8 @@ Rules:
 1. While at least one subscription is confirmed, only what the exchange *pushes* is life: a heartbeat comes every second
    then. An answer to a request of ours proves that somebody answers, not that data would come.
 2. While nothing is confirmed no heartbeats come, and any frame is life.
-3. While a full feed holds up reading, the peer's frames lie unread in the socket: its silence, and its late answers, are
-   then ours. So silence is counted only while we listen, and, by rule 1, only while something is confirmed.
+3. While a full feed holds up reading, the peer's frames lie unread in the socket: its silence, and its late answers,
+   are then ours. So silence is counted only while we listen, and, by rule 1, only while something is confirmed.
 4. Before the peer is given up it is asked: an application ``ping``. The WebSocket itself is asked as well, however much
    comes: a peer may send, and not hear us.
 

@@ -1,7 +1,7 @@
 """Requests that were sent to the exchange, and are not answered yet for all of their symbols.
 
-An answer is matched by the request's number. Where it has none, it is for the oldest request that it fits. Every request
-has a deadline, on the clock that runs while we listen.
+An answer is matched by the request's number. Where it has none, it is for the oldest request that it fits. Every
+request has a deadline, on the clock that runs while we listen.
 """
 
 from __future__ import annotations

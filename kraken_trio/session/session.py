@@ -25,7 +25,6 @@ import attrs
 import msgspec
 
 from kraken_trio._text import printable
-from kraken_trio.channels import CHANNELS
 from kraken_trio.errors import ConnectError, ProtocolError
 from kraken_trio.events import Cause, ConnectionState, StatusUpdate
 from kraken_trio.session.deliveries import Deliveries, Effects
@@ -41,6 +40,8 @@ from kraken_trio.session.records import (
     NoticeReceived,
     RequestRefused,
 )
+from kraken_trio.session.recovery import Recovery
+from kraken_trio.session.routing import Routing
 from kraken_trio.session.staleness import StalenessMonitor
 from kraken_trio.session.steps import Step
 from kraken_trio.session.subscriptions import Subscriptions
@@ -59,12 +60,10 @@ from kraken_trio.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
-    from kraken_trio.channels import Failure
     from kraken_trio.endpoint import Endpoint
     from kraken_trio.events import Event
-    from kraken_trio.evidence import ChecksumEvidence
     from kraken_trio.requests import Request
     from kraken_trio.session.subscription import Subscription
     from kraken_trio.settings import Settings
@@ -100,11 +99,12 @@ class Session:
         listening = self._liveness.listening
         served = codec.channels if endpoint.serves is None else endpoint.serves & frozenset(codec.channels)
         self._subscriptions = Subscriptions(settings, self._counters, codec, served, listening, self._deliveries)
+        self._recovery = Recovery(settings, self._counters, self._deliveries, self._subscriptions)
         self._dialogue = Dialogue(
-            settings, self._counters, codec, listening, self._deliveries, self._subscriptions
+            settings, self._counters, codec, listening, self._deliveries, self._subscriptions, self._recovery
         )
+        self._routing = Routing(self._counters, self._deliveries, self._subscriptions, self._recovery)
         self._staleness = StalenessMonitor(settings)
-        self._is_stirred: bool = False  # has this call done more than pass live data on?
         self.reconnect_at: float = inf
         """When to call :meth:`retry`; never while there is a connection, or after the end."""
         self._is_waiting: bool = False  # for the connect budget
@@ -114,7 +114,6 @@ class Session:
         self._is_understood: bool = False
         """On this connection the exchange has spoken the protocol that this client speaks."""
         self._warnings: dict[str, None] = {}
-        self._last_mismatch: ChecksumEvidence | None = None
 
     # What a user may ask
 
@@ -159,7 +158,7 @@ class Session:
             subscriptions=MappingProxyType({sub.request: sub.status for sub in self.subscriptions if sub.wanted_by}),
             feeds=len(self._subscriptions.feeds),
             ping_seconds=self._liveness.ping_seconds,
-            last_mismatch=self._last_mismatch,
+            last_mismatch=self._routing.last_mismatch,
             warnings=tuple(self._warnings),
             unknown=MappingProxyType(dict(self._codec.unknown)),
             log_lines_left_out=log_lines_left_out,
@@ -305,7 +304,7 @@ class Session:
         yield _Duty(liveness.pong_due, self._give_up_unanswered)
         yield _Duty(liveness.keepalive_due, self._keep_alive)
         yield _Duty(self._dialogue.due(now), self._dialogue.tick)
-        yield _Duty(self._subscriptions.derived.due, self._subscriptions.tick)
+        yield _Duty(self._subscriptions.derived.due, self._recovery.tick)
         yield _Duty(liveness.listening.when(self._staleness.due), self._scan)
 
     @property
@@ -349,7 +348,7 @@ class Session:
         by_channel, reading = self._subscriptions.by_channel, self._liveness.listening.at(now)
         for sub, detail in self._staleness.scan(by_channel, reading):
             self._counters.stale += 1
-            self._subscriptions.refresh(sub, detail)
+            self._recovery.refresh(sub, detail)
 
     # Frames
 
@@ -363,7 +362,8 @@ class Session:
         deliveries.received_ns = received_ns
         decode, epoch = self._codec.decode, deliveries.epoch
         counters.frames += len(frames)
-        self._is_stirred = is_pushed = False
+        routing = self._routing
+        routing.is_stirred = is_pushed = False
         for index, frame in enumerate(frames):
             try:
                 message = decode(frame, epoch, received_ns)
@@ -395,86 +395,17 @@ class Session:
                         counters.events += len(audience)
                         continue
                     deliveries.frame = index
-                    self._pass_on(sub, sub.audience, passed, failure)
+                    routing.pass_on(sub, sub.audience, passed, failure)
                     continue
             deliveries.frame = index
-            self._data(message)
+            routing.data(message)
         is_earlier = self._liveness.heard(now, pushed=is_pushed)
-        if self._is_stirred or is_earlier:
+        if routing.is_stirred or is_earlier:
             return self._done(now)
         return deliveries.take_events()
 
-    def _data(self, message: Data) -> None:
-        """The way of all that is not as usual: several events, or a subscription that is not live."""
-        subs, events = self._subscriptions.by_channel[message.channel], message.events
-        if CHANNELS[message.channel].has_history and len({event.symbol for event in events}) > 1:
-            self._interleaved(subs, events)
-            return
-        for run in _runs(events):
-            sub = self._taker(subs.get(run[0].symbol), run)
-            if sub is not None:
-                self._pass_on(sub, *self._take(sub, run))
-
-    def _interleaved(self, subs: Mapping[str | None, Subscription], events: Sequence[Event]) -> None:
-        """A frame of several symbols' trades: each symbol's are taken together, and all delivered in their order."""
-        position = {id(event): index for index, event in enumerate(events)}
-        by_symbol: dict[str | None, list[Event]] = {}
-        for event in events:
-            by_symbol.setdefault(event.symbol, []).append(event)
-        taken: list[tuple[int, Sequence[Hashable], Event]] = []
-        for symbol, part in by_symbol.items():
-            sub = self._taker(subs.get(symbol), part)
-            if sub is None:
-                continue
-            audience, passed, failure = self._take(sub, part)
-            at = len(events)
-            for event in reversed(passed):  # a gap stands where the event after it does
-                at = position.get(id(event), at)
-                taken.append((at, audience, event))
-            self._pass_on(sub, (), (), failure)
-        for _, audience, event in sorted(reversed(taken), key=lambda entry: entry[0]):
-            self._deliveries.deliver_all(audience, (event,))
-
-    def _taker(self, sub: Subscription | None, events: Sequence[Event]) -> Subscription | None:
-        """``sub``, if ``events`` are for it. What overtakes the exchange's answer is the answer."""
-        if sub is not None and sub.step is _LIVE:
-            return sub
-        self._is_stirred = True
-        if sub is not None and sub.takes_data and sub.state.begins(events[0]):
-            if sub.step is Step.SUBSCRIBING:
-                self._subscriptions.accepted(sub)
-            if sub.takes_data:
-                return sub
-        self._counters.late += len(events)
-        return None
-
-    def _take(
-        self, sub: Subscription, events: Sequence[Any]
-    ) -> tuple[Sequence[Hashable], Sequence[Event], Failure | None]:
-        """Let it take ``events``. Returns for whom they are, what of them passed, and why the rest did not."""
-        newcomers, sub.newcomers = sub.newcomers, ()
-        if newcomers and events[0].snapshot:
-            # It is from before they came: they start with it, as far as they want to. For the others it is news.
-            audience = tuple(feed for feed in sub.audience if feed not in newcomers)
-            passed, failure = sub.state.take(events)
-            self._subscriptions.start(newcomers, sub)
-            return audience, passed, failure
-        self._subscriptions.start(newcomers, sub)
-        return sub.audience, *sub.state.take(events)
-
-    def _pass_on(
-        self, sub: Subscription, audience: Sequence[Hashable], passed: Sequence[Event], failure: Failure | None
-    ) -> None:
-        self._deliveries.deliver_all(audience, passed)
-        if failure is not None:
-            self._is_stirred = True
-            self._last_mismatch = failure.evidence or self._last_mismatch
-            self._subscriptions.fail(sub, failure.cause, failure.detail, failure.evidence)
-        elif sub.step is not _LIVE:
-            self._subscriptions.live(sub)
-
     def _control(self, message: Message) -> None:
-        self._is_stirred = True
+        self._routing.is_stirred = True
         self._is_understood |= isinstance(message, Ack | Heartbeat | Pong | Status)
         frame = self._deliveries.frame
         if isinstance(message, Heartbeat):
@@ -500,12 +431,12 @@ class Session:
             self._deliveries.record(NoticeReceived(text=message.text, frame=frame))
 
     def _foreign(self, frame: str | bytes, message: Foreign) -> None:
-        """Another protocol is spoken here: that will not change. (A single frame of it among ours is only malformed.)"""
+        """Another protocol is spoken here: that will not change. A single frame of it among ours is only malformed."""
         if self._is_understood:
             text = f"a frame of Kraken's protocol {message.protocol!r}: {printable(message.text)}"
             self._malformed(frame, ProtocolError(text))
             return
-        self._is_stirred = True
+        self._routing.is_stirred = True
         why = (
             f"{self._endpoint.name} speaks Kraken's protocol {message.protocol!r}, not {self._endpoint.protocol!r}, "
             f"which this client was opened for; it said: {printable(message.text)}; check the endpoint"
@@ -532,7 +463,7 @@ class Session:
         deliveries.deliver(deliveries.lifecycle_feeds, status)
 
     def _malformed(self, frame: str | bytes, error: ProtocolError) -> None:
-        self._is_stirred = True
+        self._routing.is_stirred = True
         self._counters.malformed += 1
         self._malformed_in_row += 1
         self._deliveries.record(FrameMalformed(detail=str(error), frame=self._deliveries.frame))
@@ -552,7 +483,7 @@ class Session:
             return
         for sub in subs:
             if sub.state.is_cumulative:
-                self._subscriptions.fail(sub, Cause.MALFORMED, str(error))
+                self._recovery.fail(sub, Cause.MALFORMED, str(error))
             else:
                 sub.state.reset()
                 self._subscriptions.gap(sub, Cause.MALFORMED, str(error))
@@ -573,12 +504,3 @@ class Session:
                 effects.send.extend(self._dialogue.flush(now))
                 self._deliveries.advance(Trigger.SUBSCRIBING if derived.unsettled else Trigger.SETTLED)
         return self._deliveries.take()
-
-
-def _runs(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
-    """``events`` in pieces of one symbol each."""
-    begin = 0
-    for index in range(1, len(events) + 1):
-        if index == len(events) or events[index].symbol != events[begin].symbol:
-            yield events[begin:index]
-            begin = index

@@ -1,4 +1,4 @@
-"""One wanted channel of one symbol: what is known of it. Its steps, and what moves it: :mod:`kraken_trio.session.steps`."""
+"""One wanted channel of one symbol: what is known of it. What moves it: :mod:`kraken_trio.session.steps`."""
 
 from __future__ import annotations
 

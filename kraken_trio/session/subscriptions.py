@@ -1,17 +1,16 @@
 """What is wanted, what has been asked, and what the exchange answered.
 
 Wishes live here, apart from any connection: :meth:`Subscriptions.add` and :meth:`Subscriptions.remove` change them,
-:meth:`Subscriptions.online` and :meth:`Subscriptions.offline` say whether there is somebody to ask. What becomes of each
-subscription is in the table of :mod:`kraken_trio.session.steps`; what follows from its step and from who wants it is
-worked out in one place, :mod:`kraken_trio.session.derived`. Who asks the exchange, and understands its answers, is
-:mod:`kraken_trio.session.dialogue`, which calls what is here.
+:meth:`Subscriptions.online` and :meth:`Subscriptions.offline` say whether there is somebody to ask. What becomes of
+each subscription is in the table of :mod:`kraken_trio.session.steps`; what follows from its step and from who wants it
+is worked out in one place, :mod:`kraken_trio.session.derived`. Who asks the exchange, and understands its answers, is
+:mod:`kraken_trio.session.dialogue`; what is done about failures is in :mod:`kraken_trio.session.recovery`. Both call
+what is here.
 
 Rules:
 
 1. Whatever the exchange may have is left when nobody wants it any more, whether it answered or not.
-2. Every retry comes after a longer pause than the one before, and there is a last one. Then the subscription is parked:
-   left, announced by a gap, and tried again after a long rest.
-3. Where leaving gains nothing, it is not repeated: all but books stay subscribed after one renewal without data.
+2. A refusal of many that may be meant for one of them is found out about: one is asked for alone, then halves.
 """
 
 from __future__ import annotations
@@ -21,11 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 from kraken_trio.channels import CHANNELS
 from kraken_trio.events import Cause
 from kraken_trio.session.derived import Derived
-from kraken_trio.session.lifecycle import Trigger
-from kraken_trio.session.records import Parked, Resynced, StayedWithoutData, StepTaken
+from kraken_trio.session.records import StayedWithoutData, StepTaken
 from kraken_trio.session.steps import Action, Happening, Step
 from kraken_trio.session.subscription import Doubt, Subscription
-from kraken_trio.session.timing import growing
 from kraken_trio.session.wishes import Wishes, objections
 from kraken_trio.wire.messages import Method
 
@@ -44,8 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Subscriptions"]
 
-_THROTTLE_PAUSE: Final = 1.0
-"""The first wait, in seconds, of a symbol that was refused with "Exceeded msg rate"; doubled for each further one."""
 _UNDECIDED: Final = frozenset({Step.TO_SUBSCRIBE, Step.SUBSCRIBING, Step.PAUSED, Step.HELD})
 """Steps at which a subscription that is asked for alone has no answer yet."""
 
@@ -95,7 +90,7 @@ class Subscriptions:
 
     # Steps
 
-    def _happen(self, sub: Subscription, happening: Happening, text: str = "") -> None:
+    def happen(self, sub: Subscription, happening: Happening, text: str = "") -> None:
         """Make the move of the table, do what it says, and work out what follows."""
         previous = sub.step
         move = sub.move(happening)
@@ -134,7 +129,7 @@ class Subscriptions:
                 sub.reset_attempts()
             known = sub.wanted_by.get(feed)
             sub.wanted_by[feed] = request if known is None else known.joined(request)
-            self._happen(sub, Happening.WANTED)
+            self.happen(sub, Happening.WANTED)
             if not sub.is_confirmed:
                 wishes.waiting.add(key)
         self._check_answered(feed)
@@ -153,7 +148,7 @@ class Subscriptions:
             sub.audience = tuple(other for other in sub.audience if other != feed)
             sub.newcomers = tuple(other for other in sub.newcomers if other != feed)
             if not sub.wanted_by:
-                self._happen(sub, Happening.DROPPED if sub.on_wire is None else Happening.UNWANTED)
+                self.happen(sub, Happening.DROPPED if sub.on_wire is None else Happening.UNWANTED)
 
     def _check_answered(self, feed: Hashable) -> None:
         """Has everything been said about the feed's wishes?"""
@@ -207,10 +202,10 @@ class Subscriptions:
         self.derived.is_online = False
         for sub in list(self.by_key.values()):
             if sub.wanted_by:
-                self._happen(sub, Happening.LOST)
+                self.happen(sub, Happening.LOST)
                 self.gap(sub, cause, detail)
             else:
-                self._happen(sub, Happening.LOST_FOR_GOOD)
+                self.happen(sub, Happening.LOST_FOR_GOOD)
         for feed in list(self.feeds):
             self._check_answered(feed)
 
@@ -234,12 +229,12 @@ class Subscriptions:
         else:
             sub.revocable = 0
         assert sub.on_wire is not None  # only what was asked for is left
-        self._happen(sub, Happening.SENT)
+        self.happen(sub, Happening.SENT)
         return sub.on_wire
 
     def accepted(self, sub: Subscription) -> None:
         """The exchange said yes, by its answer or by data that overtook it."""
-        self._happen(sub, Happening.ACCEPTED)
+        self.happen(sub, Happening.ACCEPTED)
 
     def _confirm(self, sub: Subscription, _text: str) -> None:
         sub.confirmed_once = True
@@ -256,7 +251,7 @@ class Subscriptions:
 
     def contradicted(self, sub: Subscription, text: str) -> None:
         """The exchange says no, though data seemed to have said yes. Without a text its feeds are told of it later."""
-        self._happen(sub, Happening.CONTRADICTED, text)
+        self.happen(sub, Happening.CONTRADICTED, text)
 
     def _doubt_data(self, sub: Subscription, text: str) -> None:
         sub.state.reset()
@@ -265,13 +260,13 @@ class Subscriptions:
 
     def refused(self, sub: Subscription, text: str) -> None:
         """The exchange will not have it."""
-        self._happen(sub, Happening.REFUSED, text)
+        self.happen(sub, Happening.REFUSED, text)
 
     def _refuse(self, sub: Subscription, text: str) -> None:
         doubt, sub.doubt = sub.doubt, None
         sub.on_wire = None
         sub.apart = 0
-        self._deny(sub, Cause.REFUSED, text)
+        self.deny(sub, Cause.REFUSED, text)
         if doubt is not None and doubt.text.lower() == text.lower() and not doubt.is_of_some:
             for other in doubt.waiting:
                 if other.step is Step.HELD:  # one no may end the wait for another answer
@@ -280,11 +275,11 @@ class Subscriptions:
         elif doubt is not None:
             self._ask_halves(doubt, is_accepted=doubt.is_of_some)
 
-    def _deny(self, sub: Subscription, cause: Cause, text: str) -> None:
+    def deny(self, sub: Subscription, cause: Cause, text: str) -> None:
         """Whoever waits for it is refused; whoever had it is told."""
         sub.gapped = True
         if sub.audience:
-            self._announce(sub, cause, text)
+            self.announce(sub, cause, text)
         for feed, request in list(sub.wanted_by.items()):
             wishes = self.feeds[feed]
             if sub.key in wishes.waiting:
@@ -298,7 +293,7 @@ class Subscriptions:
         """One of them is asked for alone; what becomes of the others depends on that."""
         is_of_some = any(sub.has_good_company for sub in subs)
         for sub in subs:
-            self._happen(sub, Happening.DOUBTED)
+            self.happen(sub, Happening.DOUBTED)
         first, *others = subs
         first.doubt = Doubt(text, is_of_some, others)
         self._ask_apart([first])
@@ -322,13 +317,13 @@ class Subscriptions:
         self._last_apart += 1
         for sub in subs:
             sub.apart = self._last_apart
-            self._happen(sub, Happening.CLEARED)
+            self.happen(sub, Happening.CLEARED)
 
     # Data
 
     def live(self, sub: Subscription) -> None:
         """Its first good data has come."""
-        self._happen(sub, Happening.DATA)
+        self.happen(sub, Happening.DATA)
 
     def _go_live(self, sub: Subscription, _text: str) -> None:
         sub.live_since = self.now
@@ -349,126 +344,26 @@ class Subscriptions:
                 self.live(sub)
                 return
 
-    def _no_first_data(self, sub: Subscription) -> None:
-        if sub.renewed and not sub.state.must_verify:
-            self._happen(sub, Happening.NO_DATA)
-            return
-        sub.renewed = True
-        self.fail(sub, Cause.RESUBSCRIBED, "its first data never came")
-
     def _stay(self, sub: Subscription, _text: str) -> None:
         sub.data_due = None
         sub.attempts = 0
-        self._announce(sub, Cause.RESUBSCRIBED, "still no data after it was subscribed again; it stays subscribed")
+        self.announce(sub, Cause.RESUBSCRIBED, "still no data after it was subscribed again; it stays subscribed")
         sub.gapped = False  # what comes now is complete
         self._deliveries.record(StayedWithoutData(request=sub.request))
 
-    # Failures
-
-    def fail(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumEvidence | None = None) -> None:
-        """Its data cannot be trusted: leave it, and subscribe again."""
-        self._forgive(sub)
-        self._break(sub, cause, detail, evidence, attempt=sub.attempts + 1)
-        self.again(sub, detail)
-        self._deliveries.advance(Trigger[cause.name], sub.key[1] or "")
-
-    def refresh(self, sub: Subscription, detail: str) -> None:
-        """Nothing says that it failed, but it may be dead: subscribe it again. Whoever wants this limits how often."""
-        self._break(sub, Cause.RESUBSCRIBED, detail, None, attempt=0)
-        sub.resume_at = None
-        self._happen(sub, Happening.FAILED)
-        self._deliveries.advance(Trigger.RESUBSCRIBED, sub.key[1] or "")
-
-    def expelled(self, sub: Subscription) -> None:
-        """The exchange has ended it by itself."""
-        detail = "the exchange unsubscribed it, which nobody had asked for"
-        self._forgive(sub)
-        self._break(sub, Cause.RESUBSCRIBED, detail, None, attempt=sub.attempts + 1)
-        sub.data_due = None
-        is_given_up = self._count_failure(sub)
-        self.left(sub)
-        if is_given_up:
-            self._tell_parked(sub, detail)
-        self._deliveries.advance(Trigger.RESUBSCRIBED, sub.key[1] or "")
-
-    def _forgive(self, sub: Subscription) -> None:
-        """What was live for long enough has not failed in a row."""
-        if sub.step is Step.LIVE and self.now - sub.live_since >= self._settings.stable_after:
-            sub.attempts = 0
-
-    def _break(
-        self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumEvidence | None, *, attempt: int
-    ) -> None:
-        sub.state.reset()
-        self._counters.resyncs += 1
-        frame = self._deliveries.frame
-        self._deliveries.record(
-            Resynced(request=sub.request, cause=cause, detail=detail, attempt=attempt, evidence=evidence, frame=frame)
-        )
-        self.gap(sub, cause, detail, evidence)
+    # Telling its feeds
 
     def gap(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumEvidence | None = None) -> None:
         """Tell its feeds, once, that from here on events are missing."""
         if sub.confirmed_once and not sub.gapped:
             sub.gapped = True
-            self._announce(sub, cause, detail, evidence)
+            self.announce(sub, cause, detail, evidence)
 
-    def _announce(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumEvidence | None = None) -> None:
+    def announce(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumEvidence | None = None) -> None:
         channel, symbol = sub.key
         self._deliveries.announce(sub.audience, symbol, channel, cause, detail, evidence)
 
-    # Trying again
-
-    def throttle(self, sub: Subscription) -> None:
-        """Ask again after a pause. That there were too many requests is no failure of this one."""
-        sub.throttled += 1
-        sub.resume_at = self.now + growing(_THROTTLE_PAUSE, sub.throttled, self._settings.attempt_delay_max)
-        self._happen(sub, Happening.NOT_NOW)
-
-    def retry(self, sub: Subscription, text: str) -> None:
-        """Ask again after a pause, unless it was the last time: then what the exchange may have is left."""
-        sub.attempts += 1
-        if sub.attempts > self._settings.attempts:
-            self._give_up(sub)
-            self._happen(sub, Happening.FAILED)
-            self._tell_parked(sub, text)
-        else:
-            sub.resume_at = self.now + self._delay(sub.attempts)
-            self._happen(sub, Happening.NOT_NOW)
-
-    def again(self, sub: Subscription, text: str) -> None:
-        """Leave it, then ask again, unless it was the last time."""
-        is_given_up = self._count_failure(sub)
-        self._happen(sub, Happening.FAILED)
-        if is_given_up:
-            self._tell_parked(sub, text)
-
-    def _count_failure(self, sub: Subscription) -> bool:
-        """One more in a row: after the first it may be asked for at once, then after a pause. Whether it was the last."""
-        sub.attempts += 1
-        if sub.attempts > self._settings.attempts:
-            self._give_up(sub)
-            return True
-        sub.resume_at = None if sub.attempts == 1 else self.now + self._delay(sub.attempts - 1)
-        return False
-
-    def _delay(self, nth: int) -> float:
-        return growing(self._settings.attempt_delay, nth, self._settings.attempt_delay_max)
-
-    def _give_up(self, sub: Subscription) -> None:
-        """Let it be put aside when it is left."""
-        sub.attempts = self._settings.attempts  # after the rest it has one more try
-        sub.is_parked = True
-        sub.resume_at = self.now + self._settings.park_time
-
-    def _tell_parked(self, sub: Subscription, text: str) -> None:
-        attempts, seconds = self._settings.attempts + 1, self._settings.park_time
-        self._counters.parked += 1
-        self._deliveries.record(
-            Parked(request=sub.request, detail=text, attempts=attempts, seconds=seconds, frame=self._deliveries.frame)
-        )
-        rest = f"given up after {attempts} attempts, tried again in {seconds:g} s"
-        self._deny(sub, Cause.PARKED, f"{text} ({rest})")
+    # Waiting, and leaving
 
     def _pause(self, sub: Subscription, _text: str) -> None:
         for feed in list(sub.wanted_by):
@@ -477,15 +372,13 @@ class Subscriptions:
     def _renew(self, sub: Subscription, _text: str) -> None:
         sub.reset_attempts()
 
-    # Leaving
-
     def _begin_to_leave(self, sub: Subscription, _text: str) -> None:
         sub.departures = sub.apart = 0
         sub.data_due = None
 
     def still_there(self, sub: Subscription) -> None:
         """The request to leave it had no effect: once more."""
-        self._happen(sub, Happening.STILL_THERE)
+        self.happen(sub, Happening.STILL_THERE)
 
     def leave_again(self, sub: Subscription) -> None:
         """The exchange did not let it go: once more, unless it was the last time. Then what comes of it is late."""
@@ -499,25 +392,14 @@ class Subscriptions:
         """The exchange does not have it any more."""
         sub.on_wire = None
         if not sub.wanted_by:
-            self._happen(sub, Happening.LEFT_FOR_GOOD)
+            self.happen(sub, Happening.LEFT_FOR_GOOD)
             return
         is_parked, sub.is_parked = sub.is_parked, False
         if sub.resume_at is None or sub.resume_at <= self.now:
-            self._happen(sub, Happening.LEFT)
+            self.happen(sub, Happening.LEFT)
         else:
-            self._happen(sub, Happening.LEFT_FOR_LONG if is_parked else Happening.LEFT_FOR_NOW)
+            self.happen(sub, Happening.LEFT_FOR_LONG if is_parked else Happening.LEFT_FOR_NOW)
 
     def _forget(self, sub: Subscription, _text: str) -> None:
         del self.by_key[sub.key]
         del self.by_channel[sub.key[0]][sub.key[1]]
-
-    # Time
-
-    def tick(self, now: float) -> None:
-        """Do what is due."""
-        for key in self.derived.pop_without_data(now):
-            self._no_first_data(self.by_key[key])
-        for key in self.derived.pop_rested(now):
-            sub = self.by_key[key]
-            sub.resume_at = None
-            self._happen(sub, Happening.DUE)

@@ -41,7 +41,7 @@ _SYMBOL: Final = 40
 """Characters of a peer's symbol that are shown."""
 
 
-def line_of(record: Record) -> tuple[int, str] | None:  # noqa: RET503 (the match is exhaustive)
+def line_of(record: Record) -> tuple[int, str] | None:
     """The level and the text of a record; None for what is not for a log. Printable, one line."""
     match record:
         case StateChanged(change=change):

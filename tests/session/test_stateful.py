@@ -347,7 +347,9 @@ class AgainstTheExchange(RuleBasedStateMachine):
 
     def what_nobody_wants_is_being_left(self) -> None:
         for sub in self.client.session.subscriptions:
-            assert sub.wanted_by or (sub.step in (Step.TO_UNSUBSCRIBE, Step.UNSUBSCRIBING) and not self.client.session.flushed)
+            assert sub.wanted_by or (
+                sub.step in (Step.TO_UNSUBSCRIBE, Step.UNSUBSCRIBING) and not self.client.session.flushed
+            )
 
     # What must come true in the end
 
@@ -393,7 +395,9 @@ class AgainstTheExchange(RuleBasedStateMachine):
                 assert last - first + 1 <= burst + rate * (times[last] - start) + 1e-6
 
     def the_same_again_gives_the_same(self) -> None:
-        again = Session(self.client.settings, lambda: self.client.jitter, codec_for("v2"), Endpoint("ws://exchange.test"))
+        again = Session(
+            self.client.settings, lambda: self.client.jitter, codec_for("v2"), Endpoint("ws://exchange.test")
+        )
         for name, args, kwargs, effects in self.client.calls:
             assert getattr(again, name)(*args, **kwargs) == effects
         assert again.statistics() == self.client.session.statistics()

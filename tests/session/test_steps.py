@@ -176,9 +176,7 @@ def late_yes(story: Story, *, to: str = BTC) -> None:
     """The exchange says yes to the latest request, after it said no."""
     number = max(story.client.sent_at)
     result = {"channel": "book", "depth": 10, "symbol": to}
-    story.client.receive(
-        json.dumps({"method": "subscribe", "success": True, "req_id": number, "result": result})
-    )
+    story.client.receive(json.dumps({"method": "subscribe", "success": True, "req_id": number, "result": result}))
 
 
 def tell_contradiction() -> None:
@@ -278,7 +276,7 @@ STORIES: list[Callable[[], object]] = [
     # time, and lost connections
     lambda: paused().wait(5),
     lambda: parked().wait(200),
-    lambda: to_subscribe(),
+    to_subscribe,
     lambda: Story(request_burst=1, request_rate=0.001).refuse(BUSY).wait(1).lose(),
     lambda: subscribing().lose(),
     lambda: Story().confirmed().lose(),

@@ -13,6 +13,7 @@ from kraken_trio.book import OrderBook
 from kraken_trio.runtime.feed import FeedSender
 from kraken_trio.session.reconnect import Backoff
 from kraken_trio.session.steps import Step
+from kraken_trio.session.recovery import Recovery
 from kraken_trio.session.subscriptions import Subscriptions
 from kraken_trio.session.timing import PausableClock, TokenBucket
 from kraken_trio.transport.line import Line
@@ -97,15 +98,15 @@ def a_slow_consumer_is_taken_for_a_dead_peer(patch: Patch) -> None:
 
 
 def another_book_suffers_too(patch: Patch) -> None:
-    fail = Subscriptions.fail
+    fail = Recovery.fail
 
-    def broken(self: Subscriptions, sub: Any, cause: kt.Cause, *rest: Any) -> None:
+    def broken(self: Recovery, sub: Any, cause: kt.Cause, *rest: Any) -> None:
         fail(self, sub, cause, *rest)
-        for other in list(self.by_key.values()):
+        for other in list(self._subscriptions.by_key.values()):
             if other.state.must_verify and other is not sub and other.step is Step.LIVE and cause is kt.Cause.CHECKSUM:
                 fail(self, other, cause, *rest)
 
-    patch.setattr(Subscriptions, "fail", broken)
+    patch.setattr(Recovery, "fail", broken)
 
 
 def a_socket_is_left_open(patch: Patch) -> None:

@@ -1,0 +1,161 @@
+"""What is done about a subscription that failed: subscribe it again, after a pause, or put it aside.
+
+Rules:
+
+1. Every retry comes after a longer pause than the one before, and there is a last one. Then the subscription is parked:
+   left, announced by a gap, and tried again after a long rest.
+2. What was live for long enough has not failed in a row.
+3. Where leaving gains nothing, it is not repeated: all but books stay subscribed after one renewal without data.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kraken_trio.events import Cause
+from kraken_trio.session.lifecycle import Trigger
+from kraken_trio.session.records import Parked, Resynced
+from kraken_trio.session.steps import Happening, Step
+from kraken_trio.session.timing import growing
+
+if TYPE_CHECKING:
+    from kraken_trio.evidence import ChecksumEvidence
+    from kraken_trio.session.deliveries import Deliveries
+    from kraken_trio.session.subscription import Subscription
+    from kraken_trio.session.subscriptions import Subscriptions
+    from kraken_trio.settings import Settings
+    from kraken_trio.statistics import Counters
+
+__all__ = ["Recovery"]
+
+_THROTTLE_PAUSE: Final = 1.0
+"""The first wait, in seconds, of a symbol that was refused with "Exceeded msg rate"; doubled for each further one."""
+
+
+class Recovery:
+    """Failures, and the attempts that follow."""
+
+    def __init__(
+        self, settings: Settings, counters: Counters, deliveries: Deliveries, subscriptions: Subscriptions
+    ) -> None:
+        self._settings = settings
+        self._counters = counters
+        self._deliveries = deliveries
+        self._subscriptions = subscriptions
+
+    # It failed
+
+    def fail(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumEvidence | None = None) -> None:
+        """Its data cannot be trusted: leave it, and subscribe again."""
+        self._forgive(sub)
+        self._break(sub, cause, detail, evidence, attempt=sub.attempts + 1)
+        self.again(sub, detail)
+        self._deliveries.advance(Trigger[cause.name], sub.key[1] or "")
+
+    def refresh(self, sub: Subscription, detail: str) -> None:
+        """Nothing says that it failed, but it may be dead: subscribe it again. Whoever wants this limits how often."""
+        self._break(sub, Cause.RESUBSCRIBED, detail, None, attempt=0)
+        sub.resume_at = None
+        self._subscriptions.happen(sub, Happening.FAILED)
+        self._deliveries.advance(Trigger.RESUBSCRIBED, sub.key[1] or "")
+
+    def expelled(self, sub: Subscription) -> None:
+        """The exchange has ended it by itself."""
+        detail = "the exchange unsubscribed it, which nobody had asked for"
+        self._forgive(sub)
+        self._break(sub, Cause.RESUBSCRIBED, detail, None, attempt=sub.attempts + 1)
+        sub.data_due = None
+        is_given_up = self._count_failure(sub)
+        self._subscriptions.left(sub)
+        if is_given_up:
+            self._tell_parked(sub, detail)
+        self._deliveries.advance(Trigger.RESUBSCRIBED, sub.key[1] or "")
+
+    def _forgive(self, sub: Subscription) -> None:
+        """What was live for long enough has not failed in a row."""
+        if sub.step is Step.LIVE and self._subscriptions.now - sub.live_since >= self._settings.stable_after:
+            sub.attempts = 0
+
+    def _break(
+        self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumEvidence | None, *, attempt: int
+    ) -> None:
+        sub.state.reset()
+        self._counters.resyncs += 1
+        frame = self._deliveries.frame
+        self._deliveries.record(
+            Resynced(request=sub.request, cause=cause, detail=detail, attempt=attempt, evidence=evidence, frame=frame)
+        )
+        self._subscriptions.gap(sub, cause, detail, evidence)
+
+    def _no_first_data(self, sub: Subscription) -> None:
+        if sub.renewed and not sub.state.must_verify:
+            self._subscriptions.happen(sub, Happening.NO_DATA)
+            return
+        sub.renewed = True
+        self.fail(sub, Cause.RESUBSCRIBED, "its first data never came")
+
+    # Trying again
+
+    def throttle(self, sub: Subscription) -> None:
+        """Ask again after a pause. That there were too many requests is no failure of this one."""
+        sub.throttled += 1
+        sub.resume_at = self._subscriptions.now + growing(
+            _THROTTLE_PAUSE, sub.throttled, self._settings.attempt_delay_max
+        )
+        self._subscriptions.happen(sub, Happening.NOT_NOW)
+
+    def retry(self, sub: Subscription, text: str) -> None:
+        """Ask again after a pause, unless it was the last time: then what the exchange may have is left."""
+        sub.attempts += 1
+        if sub.attempts > self._settings.attempts:
+            self._give_up(sub)
+            self._subscriptions.happen(sub, Happening.FAILED)
+            self._tell_parked(sub, text)
+        else:
+            sub.resume_at = self._subscriptions.now + self._delay(sub.attempts)
+            self._subscriptions.happen(sub, Happening.NOT_NOW)
+
+    def again(self, sub: Subscription, text: str) -> None:
+        """Leave it, then ask again, unless it was the last time."""
+        is_given_up = self._count_failure(sub)
+        self._subscriptions.happen(sub, Happening.FAILED)
+        if is_given_up:
+            self._tell_parked(sub, text)
+
+    def _count_failure(self, sub: Subscription) -> bool:
+        """One more in a row: first it may be asked for at once, then after a pause. Whether it was the last."""
+        sub.attempts += 1
+        if sub.attempts > self._settings.attempts:
+            self._give_up(sub)
+            return True
+        sub.resume_at = None if sub.attempts == 1 else self._subscriptions.now + self._delay(sub.attempts - 1)
+        return False
+
+    def _delay(self, nth: int) -> float:
+        return growing(self._settings.attempt_delay, nth, self._settings.attempt_delay_max)
+
+    def _give_up(self, sub: Subscription) -> None:
+        """Let it be put aside when it is left."""
+        sub.attempts = self._settings.attempts  # after the rest it has one more try
+        sub.is_parked = True
+        sub.resume_at = self._subscriptions.now + self._settings.park_time
+
+    def _tell_parked(self, sub: Subscription, text: str) -> None:
+        attempts, seconds = self._settings.attempts + 1, self._settings.park_time
+        self._counters.parked += 1
+        self._deliveries.record(
+            Parked(request=sub.request, detail=text, attempts=attempts, seconds=seconds, frame=self._deliveries.frame)
+        )
+        rest = f"given up after {attempts} attempts, tried again in {seconds:g} s"
+        self._subscriptions.deny(sub, Cause.PARKED, f"{text} ({rest})")
+
+    # Time
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        for key in self._subscriptions.derived.pop_without_data(now):
+            self._no_first_data(self._subscriptions.by_key[key])
+        for key in self._subscriptions.derived.pop_rested(now):
+            sub = self._subscriptions.by_key[key]
+            sub.resume_at = None
+            self._subscriptions.happen(sub, Happening.DUE)

@@ -1,0 +1,124 @@
+"""The way of data from a message to the feeds, where it is not the straight one.
+
+:meth:`Session.receive <kraken_trio.session.session.Session.receive>` itself hands a single event to a live
+subscription; here is what may be otherwise: several events in a frame, first data, data that overtakes an answer,
+history, failures.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kraken_trio.channels import CHANNELS
+from kraken_trio.session.steps import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
+
+    from kraken_trio.channels import Failure
+    from kraken_trio.events import Event
+    from kraken_trio.evidence import ChecksumEvidence
+    from kraken_trio.session.deliveries import Deliveries
+    from kraken_trio.session.recovery import Recovery
+    from kraken_trio.session.subscription import Subscription
+    from kraken_trio.session.subscriptions import Subscriptions
+    from kraken_trio.statistics import Counters
+    from kraken_trio.wire.messages import Data
+
+__all__ = ["Routing"]
+
+
+class Routing:
+    """Which subscription takes which data, and for whom it is."""
+
+    def __init__(
+        self, counters: Counters, deliveries: Deliveries, subscriptions: Subscriptions, recovery: Recovery
+    ) -> None:
+        self._counters = counters
+        self._deliveries = deliveries
+        self._subscriptions = subscriptions
+        self._recovery = recovery
+        self.is_stirred: bool = False
+        """Whether more has been done than to pass live data on, since this was last set to False."""
+        self.last_mismatch: ChecksumEvidence | None = None
+        """The evidence of the last failed checksum."""
+
+    def data(self, message: Data) -> None:
+        """All that is not as usual: several events, or a subscription that is not live."""
+        subs, events = self._subscriptions.by_channel[message.channel], message.events
+        if CHANNELS[message.channel].has_history and len({event.symbol for event in events}) > 1:
+            self._interleaved(subs, events)
+            return
+        for run in _runs(events):
+            sub = self._taker(subs.get(run[0].symbol), run)
+            if sub is not None:
+                self.pass_on(sub, *self._take(sub, run))
+
+    def _interleaved(self, subs: Mapping[str | None, Subscription], events: Sequence[Event]) -> None:
+        """A frame of several symbols' trades: each symbol's are taken together, and all delivered in their order."""
+        position = {id(event): index for index, event in enumerate(events)}
+        by_symbol: dict[str | None, list[Event]] = {}
+        for event in events:
+            by_symbol.setdefault(event.symbol, []).append(event)
+        taken: list[tuple[int, Sequence[Hashable], Event]] = []
+        for symbol, part in by_symbol.items():
+            sub = self._taker(subs.get(symbol), part)
+            if sub is None:
+                continue
+            audience, passed, failure = self._take(sub, part)
+            at = len(events)
+            for event in reversed(passed):  # a gap stands where the event after it does
+                at = position.get(id(event), at)
+                taken.append((at, audience, event))
+            self.pass_on(sub, (), (), failure)
+        taken.reverse()
+        for _, audience, event in sorted(taken, key=lambda entry: entry[0]):
+            self._deliveries.deliver_all(audience, (event,))
+
+    def _taker(self, sub: Subscription | None, events: Sequence[Event]) -> Subscription | None:
+        """``sub``, if ``events`` are for it. What overtakes the exchange's answer is the answer."""
+        if sub is not None and sub.step is Step.LIVE:
+            return sub
+        self.is_stirred = True
+        if sub is not None and sub.takes_data and sub.state.begins(events[0]):
+            if sub.step is Step.SUBSCRIBING:
+                self._subscriptions.accepted(sub)
+            if sub.takes_data:
+                return sub
+        self._counters.late += len(events)
+        return None
+
+    def _take(
+        self, sub: Subscription, events: Sequence[Any]
+    ) -> tuple[Sequence[Hashable], Sequence[Event], Failure | None]:
+        """Let it take ``events``. Returns for whom they are, what of them passed, and why the rest did not."""
+        newcomers, sub.newcomers = sub.newcomers, ()
+        if newcomers and events[0].snapshot:
+            # It is from before they came: they start with it, as far as they want to. For the others it is news.
+            audience = tuple(feed for feed in sub.audience if feed not in newcomers)
+            passed, failure = sub.state.take(events)
+            self._subscriptions.start(newcomers, sub)
+            return audience, passed, failure
+        self._subscriptions.start(newcomers, sub)
+        return sub.audience, *sub.state.take(events)
+
+    def pass_on(
+        self, sub: Subscription, audience: Sequence[Hashable], passed: Sequence[Event], failure: Failure | None
+    ) -> None:
+        """Deliver what of its data passed; what did not makes it fail."""
+        self._deliveries.deliver_all(audience, passed)
+        if failure is not None:
+            self.is_stirred = True
+            self.last_mismatch = failure.evidence or self.last_mismatch
+            self._recovery.fail(sub, failure.cause, failure.detail, failure.evidence)
+        elif sub.step is not Step.LIVE:
+            self._subscriptions.live(sub)
+
+
+def _runs(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
+    """``events`` in pieces of one symbol each."""
+    begin = 0
+    for index in range(1, len(events) + 1):
+        if index == len(events) or events[index].symbol != events[begin].symbol:
+            yield events[begin:index]
+            begin = index
