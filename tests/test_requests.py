@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from kraken_trio import Book, Candles, Instruments, Lifecycle, Request, Ticker, Trades
 from kraken_trio.requests import DEPTHS, INTERVALS, TRIGGERS, canonical_symbol
-from kraken_trio.wire.v2 import CHANNELS
+from kraken_trio.wire.v2.channels import CHANNELS
 
 WITH_SYMBOL: list[type[Any]] = [Book, Trades, Ticker, Candles]
 

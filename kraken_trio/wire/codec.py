@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from kraken_trio.wire import v2
+from kraken_trio.wire.v2.decoder import V2Codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -60,7 +60,7 @@ class Codec(Protocol):
         ...
 
 
-_CODECS: Final[Mapping[str, Callable[[], Codec]]] = {"v2": v2.Decoder}
+_CODECS: Final[Mapping[str, Callable[[], Codec]]] = {"v2": V2Codec}
 
 
 def codec_for(protocol: str) -> Codec:

@@ -67,7 +67,7 @@ def notice(frame: str | bytes) -> str | None:
         text = (frame if isinstance(frame, str) else frame.decode()).strip()
     except UnicodeDecodeError:
         return None
-    if not text.isprintable() or _JSON_PUNCTUATION.search(text):
+    if not text.isprintable() or _JSON_PUNCTUATION.search(text):  # mutant: damaged frame
         return None
     words = [word for word in text.split() if len(word) >= _MIN_WORD and word.rstrip(".;!?").isalpha()]
     return text if len(words) > 1 else None

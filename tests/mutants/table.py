@@ -26,6 +26,7 @@ from tests.mutants.operators import (
     Reverse,
     SkipFirst,
     Swap,
+    Without,
 )
 
 if TYPE_CHECKING:
@@ -190,45 +191,68 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
         ("tests/test_digits.py", "tests/wire/test_hostile.py"),
     ),
     # -- the wire ----------------------------------------------------------------------------------------------------
-    TextMutant(
+    Mutant(
         "read a frame of any length",
-        "wire/v2.py",
-        "        if len(frame) > MAX_FRAME_BYTES:",
-        "        if False:",
+        "longest frame",
+        Never(),
         "a peer holds up the whole program with one frame",
         ("tests/wire/test_hostile.py",),
     ),
-    TextMutant(
+    Mutant(
         "let deep nesting through",
-        "wire/v2.py",
-        "ArithmeticError, RecursionError)",
-        "ArithmeticError)",
+        "deep nesting",
+        Without(-1),
         "a thousand brackets end the program with RecursionError",
         ("tests/wire/test_hostile.py",),
     ),
-    TextMutant(
+    Mutant(
         "count every unknown name",
-        "wire/v2.py",
-        "len(self.unknown) < _MAX_UNKNOWN_NAMES",
-        "True",
+        "unknown names",
+        Always(),
         "a peer that invents names fills the memory",
         ("tests/wire/test_hostile.py", "tests/wire/test_channels.py"),
     ),
-    TextMutant(
+    Mutant(
         "take any answer for a yes",
-        "wire/v2.py",
-        '        if tree.get("success") is True and',
-        '        if tree.get("success", True) and',
+        "clear success",
+        Without(0),
         "a refusal is the only place where it is said, and it is taken for a confirmation",
         ("tests/wire/test_refusals.py",),
     ),
-    TextMutant(
+    Mutant(
         "take a rate limit for the last word",
-        "wire/v2.py",
-        '    ("Exceeded msg rate", RefusalKind.RATE_LIMITED),',
-        '    ("Exceeded msg rate", RefusalKind.FINAL),',
+        "rate limit",
+        Drop(),
         "a busy moment loses a subscription for good",
         ("tests/wire/test_refusals.py",),
+    ),
+    Mutant(
+        "read a refusal with its case",
+        "case of a refusal",
+        Becomes("$target = error"),
+        "a refusal that is written a little differently loses a subscription for good",
+        ("tests/wire/test_refusals.py",),
+    ),
+    Mutant(
+        "find no symbol in a refusal's words",
+        "symbol in words",
+        Drop(),
+        "one bad symbol costs all that were asked for with it",
+        ("tests/wire/test_refusals.py",),
+    ),
+    Mutant(
+        "take another protocol for news of this one",
+        "another protocol",
+        Never(),
+        "whoever connects to the wrong endpoint is told that nobody answered",
+        ("tests/wire/test_foreign.py",),
+    ),
+    Mutant(
+        "take a damaged frame for words",
+        "damaged frame",
+        Without(1),
+        "a lost update of a book is passed over as a notice",
+        ("tests/wire/test_foreign.py",),
     ),
     TextMutant(
         "take a time without a zone",
@@ -335,11 +359,10 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
         "a request that the exchange forgot is never made again",
         ("tests/session/test_asking.py",),
     ),
-    TextMutant(
+    Mutant(
         "ask for no history",
-        "wire/v2.py",
-        "            extras=_snapshot,  # whether",
-        '            extras=lambda request: {"snapshot": request.snapshot},  # whether',
+        "history of trades",
+        Becomes('lambda request: {"snapshot": request.snapshot}'),
         "trades that the exchange would have repeated stay missing",
         ("tests/wire/test_writing.py", "tests/session/test_data.py"),
     ),

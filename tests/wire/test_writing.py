@@ -9,7 +9,7 @@ import pytest
 
 from kraken_trio import Book, Candles, Instruments, Ticker, Trades
 from kraken_trio.wire.messages import Method
-from kraken_trio.wire.v2 import ping, request
+from kraken_trio.wire.v2.requests import ping, request
 
 if TYPE_CHECKING:
     from kraken_trio import Request

@@ -1,0 +1,326 @@
+"""The channels of the v2 protocol, one row each: how it is asked for, and how its data become events.
+
+A new channel is a row in :data:`CHANNELS`. Nothing else of the protocol knows a channel by its name, but for those that
+come by themselves (``status``, ``heartbeat``).
+
+Entries are decoded into a tree and then converted to the channel's event class; what stands in them beside its fields
+is counted. The digits of book levels are checked by the book, which has to read them anyway.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar, cast
+
+import attrs
+import msgspec
+
+from kraken_trio import requests
+from kraken_trio._digits import checked
+from kraken_trio._text import printable
+from kraken_trio.errors import ProtocolError
+from kraken_trio.events import (
+    Asset,
+    BookSnapshot,
+    BookUpdate,
+    Candle,
+    InstrumentUpdate,
+    Level,
+    OrderType,
+    Pair,
+    Side,
+    TickerUpdate,
+    Trade,
+)
+from kraken_trio.wire.messages import Data, DataEvent
+from kraken_trio.wire.tree import MAX_WHOLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from kraken_trio.requests import Request
+
+__all__ = ["CHANNELS", "MAX_ENTRIES", "Channel", "FastPath", "Ours", "fast_path", "fields_of", "reader"]
+
+MAX_ENTRIES: Final = 20_000
+"""The most entries of one frame, other than books: reference data of all of Kraken has about 1500."""
+_MAX_NAME: Final = 100
+
+
+class Ours(TypedDict):
+    """What the client knows of all events of a frame. Their fields of these names never come from the frame."""
+
+    snapshot: bool
+    epoch: int
+    received_ns: int
+
+
+@attrs.frozen(kw_only=True)
+class FastPath:
+    """A way from the bytes of a frame straight into events, for frames that begin as the exchange writes them."""
+
+    channel: str
+    kind: str
+    """``snapshot`` or ``update``."""
+    starts: str
+    """How such a frame begins."""
+    read: Callable[[str | bytes], Data]
+    """The message, whose events lack ``epoch`` and ``received_ns``. Raises if the frame holds what is not known."""
+    set_epoch: Callable[[Any, int], None]
+    """Events are frozen, and made by the decoder without these two: this is how they get them."""
+    set_received_ns: Callable[[Any, int], None]
+
+
+def fast_path(channel: str, kind: str, event: type[msgspec.Struct]) -> FastPath:
+    """The way for the frames of ``channel`` that hold events of this class, whose numbers stay texts."""
+    frame = msgspec.defstruct(
+        f"_{event.__name__}Frame",
+        [
+            ("channel", Literal[channel]),
+            ("events", tuple[event, ...], msgspec.field(name="data")),  # type: ignore[valid-type]  # a type made at run time
+            ("type", Literal[kind]),
+        ],
+        bases=(Data,),
+        frozen=True,
+        gc=False,
+        eq=False,  # Data has its own
+        forbid_unknown_fields=True,
+    )
+    slots = vars(event)
+    return FastPath(
+        channel=channel,
+        kind=kind,
+        starts=f'{{"channel":"{channel}","type":"{kind}",',
+        read=msgspec.json.Decoder(cast("type[Data]", frame), float_hook=str).decode,
+        set_epoch=slots["epoch"].__set__,
+        set_received_ns=slots["received_ns"].__set__,
+    )
+
+
+def _nothing(_request: object) -> dict[str, object]:
+    return {}
+
+
+def _snapshot(_request: object) -> dict[str, object]:
+    return {"snapshot": True}
+
+
+def _instruments(request: requests.Instruments) -> dict[str, object]:
+    params: dict[str, object] = {"snapshot": True}
+    if request.include_tokenized_assets:
+        params["include_tokenized_assets"] = True
+    return params
+
+
+def _none(_event: object) -> Iterable[str]:
+    return ()
+
+
+@attrs.frozen(kw_only=True)
+class Channel:
+    """One row: how a channel is asked for, and how its data is read."""
+
+    name: str
+    request: type[Request]
+    identity: Callable[[Any], dict[str, object]] = _nothing
+    """The parameters beside the symbol that name a subscription: said when subscribing and unsubscribing."""
+    extras: Callable[[Any], dict[str, object]] = _snapshot
+    """The further parameters of a subscribe."""
+    read: Callable[[Any, Ours], tuple[DataEvent, ...]]
+    """The frame's ``data`` to events. Raises ``ProtocolError``, or what :mod:`msgspec` raises."""
+    envelope: frozenset[str] = frozenset({"channel", "type", "data"})
+    """The keys of a frame that are known."""
+    fields: frozenset[str]
+    """The keys of an entry that are known."""
+    parts: Mapping[str, frozenset[str]] = {}
+    """The keys that are known of the elements of an entry's lists."""
+    unknown_values: Callable[[Any], Iterable[str]] = _none
+    """The fields of an event whose values this version does not know."""
+    fast: tuple[FastPath, ...] = ()
+    """Ways for frames as the exchange writes them, the most frequent first."""
+
+
+_E = TypeVar("_E")
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
+
+
+def _entries(data: Any, kind: type[_E]) -> tuple[_E, ...]:
+    return msgspec.convert(data, tuple[kind, ...])  # type: ignore[valid-type]  # a type made at run time
+
+
+def _read_book(data: Any, ours: Ours) -> tuple[DataEvent, ...]:
+    known = _known_of_books(data, ours["epoch"], ours["received_ns"])
+    return _entries(known, BookSnapshot if ours["snapshot"] else BookUpdate)
+
+
+def _known_of_books(data: Any, epoch: int, received_ns: int) -> Any:
+    """The same without what this version does not know: the events refuse that."""
+    if not isinstance(data, list):
+        return data
+    return [
+        {
+            key: _known_of_levels(value) if key in ("bids", "asks") else value
+            for key, value in entry.items()
+            if key in _BOOK_FIELDS
+        }
+        | {"epoch": epoch, "received_ns": received_ns}
+        if isinstance(entry, dict)
+        else entry
+        for entry in data
+    ]
+
+
+def _known_of_levels(levels: Any) -> Any:
+    if not isinstance(levels, list):
+        return levels
+    return [
+        {key: value for key, value in level.items() if key in _LEVEL_FIELDS} if isinstance(level, dict) else level
+        for level in levels
+    ]
+
+
+def _values_checked(event: _Struct) -> _Struct:
+    name = ""
+    try:
+        for name in event.__struct_fields__:
+            value = getattr(event, name)
+            if isinstance(value, Decimal):
+                checked(value)
+            elif type(value) is int:
+                _whole_checked(value)
+    except ProtocolError as error:
+        msg = f"{error} - at `$.{name}`"
+        raise ProtocolError(msg) from None
+    return event
+
+
+def _whole_checked(value: int) -> int:
+    """Whole numbers have 64 bits at most: sums and differences of them can then be printed, too."""
+    if not -MAX_WHOLE <= value <= MAX_WHOLE:
+        msg = "a whole number of more than 64 bits"
+        raise ProtocolError(msg)
+    return value
+
+
+def _check_count(entries: list[Any]) -> None:
+    if len(entries) > MAX_ENTRIES:
+        msg = f"a frame with {len(entries)} entries: at most {MAX_ENTRIES}"
+        raise ProtocolError(msg)
+
+
+def reader(kind: type[Any]) -> Callable[[Any, Ours], tuple[DataEvent, ...]]:
+    """How to read a list of entries that have the fields of this class of events."""
+
+    def read(data: Any, ours: Ours) -> tuple[DataEvent, ...]:
+        if isinstance(data, list):
+            _check_count(data)
+            data = [{**entry, **ours} if isinstance(entry, dict) else entry for entry in data]
+        return tuple(_values_checked(event) for event in _entries(data, kind))
+
+    return read
+
+
+def _read_instruments(data: Any, ours: Ours) -> tuple[DataEvent, ...]:
+    if not isinstance(data, dict):
+        msg = "the data of an instrument frame is an object"
+        raise ProtocolError(msg)
+    assets, pairs = _structured(data, "assets", Asset), _structured(data, "pairs", Pair)
+    return (InstrumentUpdate(assets=assets, pairs=pairs, **ours),)
+
+
+def _structured(data: Mapping[str, Any], name: str, kind: type[_Struct]) -> tuple[_Struct, ...]:
+    """The entries of one list of reference data. The first bad one ends it: a million of them must cost no more."""
+    entries = data.get(name)
+    if entries is None:
+        return ()
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        msg = f"the {name} of an instrument frame are a list of objects"
+        raise ProtocolError(msg)
+    _check_count(entries)
+    structured = []
+    for index, entry in enumerate(entries):
+        try:
+            structured.append(_printable_names(_values_checked(msgspec.convert(entry, kind))))
+        except (msgspec.ValidationError, ProtocolError) as error:
+            what, _, where = printable(error).partition(" - at `$")  # nothing is there if the whole entry is wrong
+            msg = f"{what} - at `{name}[{index}]{where or '`'}"
+            raise ProtocolError(msg) from None
+    return tuple(structured)
+
+
+def _printable_names(entry: _Struct) -> _Struct:
+    """Names of reference data are for people, too: whatever stands there, a program may print it."""
+    changes = {
+        name: printable(value, _MAX_NAME)
+        for name in entry.__struct_fields__
+        if isinstance(value := getattr(entry, name), str) and not (len(value) <= _MAX_NAME and value.isprintable())
+    }
+    return msgspec.structs.replace(entry, **changes) if changes else entry
+
+
+_OURS: Final = frozenset({"epoch", "received_ns", "snapshot"})
+"""Fields of events that do not come from the exchange."""
+
+
+def fields_of(kind: type[msgspec.Struct], *, also: Iterable[str] = ()) -> frozenset[str]:
+    """The keys of an entry that becomes such an event, and further ones that are known and not used."""
+    return frozenset(set(kind.__struct_encode_fields__) - _OURS | set(also))
+
+
+_BOOK_FIELDS: Final = fields_of(BookSnapshot)
+_LEVEL_FIELDS: Final = fields_of(Level)
+
+
+def _unknown_values(trade: Trade) -> Iterable[str]:
+    if trade.side is Side.UNKNOWN:
+        yield "side"
+    if trade.ord_type is OrderType.UNKNOWN:
+        yield "ord_type"
+
+
+CHANNELS: Final[dict[str, Channel]] = {
+    row.name: row
+    for row in (
+        Channel(
+            name="book",
+            request=requests.Book,
+            identity=lambda request: {"depth": request.depth},
+            read=_read_book,
+            fields=_BOOK_FIELDS | {"epoch", "received_ns"},  # they are set after decoding, whatever a frame says
+            parts={"bids": _LEVEL_FIELDS, "asks": _LEVEL_FIELDS},
+            fast=(fast_path("book", "update", BookUpdate), fast_path("book", "snapshot", BookSnapshot)),
+        ),
+        Channel(
+            name="trade",
+            request=requests.Trades,
+            # Whether a program wants it or not: numbering has to begin somewhere.
+            extras=_snapshot,  # mutant: history of trades
+            read=reader(Trade),
+            fields=fields_of(Trade),
+            unknown_values=_unknown_values,
+        ),
+        Channel(
+            name="ticker",
+            request=requests.Ticker,
+            identity=lambda request: {"event_trigger": request.trigger},
+            read=reader(TickerUpdate),
+            fields=fields_of(TickerUpdate),
+        ),
+        Channel(
+            name="ohlc",
+            request=requests.Candles,
+            identity=lambda request: {"interval": request.interval},
+            read=reader(Candle),
+            envelope=frozenset({"channel", "type", "data", "timestamp"}),
+            fields=fields_of(Candle, also=["timestamp"]),  # deprecated, and wrong in the documentation
+        ),
+        Channel(
+            name="instrument",
+            request=requests.Instruments,
+            extras=_instruments,
+            read=_read_instruments,
+            fields=frozenset({"assets", "pairs"}),
+        ),
+    )
+}
+"""Every channel that can be subscribed to."""

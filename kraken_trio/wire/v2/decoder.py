@@ -1,0 +1,204 @@
+"""Kraken's v2 protocol as a codec: any frame to its message, requests to frames.
+
+Rules of reading (docs/reference/protocol.md, envelope):
+
+* A frame with ``method`` answers a request; one with ``channel`` is pushed; what has neither may be an error, or of
+  another protocol. The order of keys means nothing.
+* Numbers keep the digits of the wire. What is not finite or absurdly long is no number.
+* What Kraken adds without notice (channels, fields, enumeration values) is counted in ``unknown``, and passes.
+* Any bytes give a message or a :class:`~kraken_trio.ProtocolError`, in time linear in their length.
+
+A channel may have a fast path (books have: they are nine tenths of all frames): a frame that begins the way Kraken
+writes it, and holds nothing that is not known, is decoded straight into its events. Everything else is decoded into a
+tree first, looked at, and converted. Both ways give equal events.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from kraken_trio._text import printable
+from kraken_trio.errors import ProtocolError
+from kraken_trio.settings import MAX_FRAME_BYTES
+from kraken_trio.wire.foreign import notice, protocol_of
+from kraken_trio.wire.messages import Data, Empty, Foreign, Heartbeat, Message, Notice, Unknown
+from kraken_trio.wire.tree import REFUSED, decode_tree, excerpt
+from kraken_trio.wire.v2.answers import answer, error_words, refusal, status
+from kraken_trio.wire.v2.channels import CHANNELS
+from kraken_trio.wire.v2.requests import ping, request
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from kraken_trio.requests import Request
+    from kraken_trio.wire.messages import DataEvent, Method
+    from kraken_trio.wire.v2.channels import Channel, FastPath
+
+__all__ = ["V2Codec"]
+
+_MAX_UNKNOWN_NAMES: Final = 256  # a peer chooses them
+_MAX_NAME: Final = 40
+_MAX_EXCERPT: Final = 80
+_MAX_FOREIGN_EXCERPT: Final = 200  # it is all that a user is told of what is there
+_KINDS: Final = ("snapshot", "update")
+
+
+class V2Codec:
+    """A :class:`~kraken_trio.wire.codec.Codec`. It remembers only what it counts."""
+
+    snapshots_carry_checksums: bool = True
+
+    def __init__(self) -> None:
+        self.unknown: Counter[str] = Counter()
+        """How often something was met that this version does not know: ``"channel foo"``, ``"field book.foo"``,
+        ``"value trade.side"``. At most 256 names; the rest is ``"more"``."""
+        self._paths_of_text = [(path.starts, path) for row in CHANNELS.values() for path in row.fast]
+        self._paths_of_bytes = [(starts.encode(), path) for starts, path in self._paths_of_text]
+        starts, self._usual = self._paths_of_text[0]
+        self._usual_of_text = (starts, self._usual.read, self._usual.set_epoch, self._usual.set_received_ns)
+        self._usual_of_bytes = (starts.encode(), *self._usual_of_text[1:])
+
+    @property
+    def channels(self) -> Collection[str]:
+        return CHANNELS.keys()
+
+    # Writing
+
+    def request(self, method: Method, asked: Sequence[Request], req_id: int) -> str:
+        return request(method, asked, req_id)
+
+    def ping(self, req_id: int) -> str:
+        return ping(req_id)
+
+    # Reading
+
+    def decode(self, frame: str | bytes, epoch: int = 0, received_ns: int = 0) -> Message:
+        """The message of one frame. Raises :class:`~kraken_trio.ProtocolError`, and nothing else."""
+        if len(frame) > MAX_FRAME_BYTES:  # mutant: longest frame
+            msg = f"a frame of {len(frame)} bytes is longer than {MAX_FRAME_BYTES}"
+            raise ProtocolError(msg)
+        # Nine frames of ten: no loop and no call that they do not need.
+        starts, read, set_epoch, set_received_ns = (
+            self._usual_of_text if frame.__class__ is str else self._usual_of_bytes
+        )
+        if frame.startswith(starts):  # type: ignore[arg-type]  # of the frame's type
+            try:
+                message = read(frame)
+            except REFUSED:
+                pass  # it holds something that is not known, or is not right: the other way finds out what
+            else:
+                for event in message.events:
+                    set_epoch(event, epoch)
+                    set_received_ns(event, received_ns)
+                return message
+        return self._decode_unusual(frame, epoch, received_ns)
+
+    def _decode_unusual(self, frame: str | bytes, epoch: int, received_ns: int) -> Message:
+        claimed: FastPath | None = None
+        for starts, path in self._paths_of_text if frame.__class__ is str else self._paths_of_bytes:
+            if frame.startswith(starts):  # type: ignore[arg-type]  # of the frame's type
+                claimed = path
+                if path is self._usual:
+                    break  # it has been tried
+                try:
+                    message = path.read(frame)
+                except REFUSED:
+                    break
+                for event in message.events:
+                    path.set_epoch(event, epoch)
+                    path.set_received_ns(event, received_ns)
+                return message
+        try:
+            tree = decode_tree(frame)
+            if claimed is None or (tree["channel"], tree["type"]) == (claimed.channel, claimed.kind):
+                return self._message(tree, frame, epoch, received_ns)
+            problem = "a key stands twice"
+        except ProtocolError as error:
+            problem = str(error)
+        except REFUSED as error:
+            words = notice(frame)
+            if words is not None:
+                return Notice(text=words)
+            problem = printable(error)
+        msg = f"{problem}; the frame begins {excerpt(frame, _MAX_EXCERPT)}"
+        raise ProtocolError(msg)
+
+    def guess_topic(self, frame: str | bytes) -> tuple[str | None, str | None]:
+        """The channel and symbol that a frame which could not be decoded seems to be about."""
+        start = frame[:_GUESS_BYTES]
+        said = start if isinstance(start, str) else start.decode("utf-8", "replace")
+        channel, symbol = _CHANNEL_NAME.search(said), _SYMBOL_NAME.search(said)
+        return (channel[1] if channel else None, symbol[1] if symbol else None)
+
+    def _message(self, tree: Any, frame: str | bytes, epoch: int, received_ns: int) -> Message:
+        if isinstance(tree, dict):
+            if "method" in tree:
+                return answer(tree) or self._unknown(f"method {printable(tree['method'], _MAX_NAME)}")
+            channel = tree.get("channel")
+            if isinstance(channel, str):
+                return self._pushed(channel, tree, epoch, received_ns)
+        protocol = protocol_of(tree)
+        if protocol is not None:  # mutant: another protocol
+            return Foreign(protocol=protocol, text=excerpt(frame, _MAX_FOREIGN_EXCERPT))
+        if not isinstance(tree, dict):
+            msg = "not an object"
+            raise ProtocolError(msg)
+        return self._unknown("frame") if error_words(tree) is None else refusal(tree)
+
+    def _pushed(self, channel: str, tree: dict[str, Any], epoch: int, received_ns: int) -> Message:
+        if channel == "heartbeat":
+            return Heartbeat()
+        if channel == "status":
+            return status(tree) or self._unknown("status without system", channel)
+        if tree.get("success") is False or ("data" not in tree and error_words(tree) is not None):
+            return refusal(tree)  # an answer that lacks its method
+        row = CHANNELS.get(channel)
+        if row is None:
+            return self._unknown(f"channel {printable(channel, _MAX_NAME)}", channel)
+        kind = tree.get("type")
+        if kind not in _KINDS:
+            return self._unknown(f"type {channel}.{printable(kind, _MAX_NAME)}", channel)
+        events = row.read(
+            tree.get("data"), {"snapshot": kind == "snapshot", "epoch": epoch, "received_ns": received_ns}
+        )
+        self._count_what_is_new(row, tree, events)
+        if kind == "snapshot" and not events:
+            return Empty(channel)
+        return Data(channel, events)
+
+    # What is not known
+
+    def _unknown(self, what: str, channel: str | None = None) -> Unknown:
+        self._count(what)
+        return Unknown(what=what, channel=None if channel is None else printable(channel, _MAX_NAME))
+
+    def _count(self, what: str) -> None:
+        known = what in self.unknown or len(self.unknown) < _MAX_UNKNOWN_NAMES  # mutant: unknown names
+        self.unknown[what if known else "more"] += 1
+
+    def _count_what_is_new(self, row: Channel, tree: dict[str, Any], events: Iterable[DataEvent]) -> None:
+        self._count_fields(f"{row.name}:", tree, row.envelope)
+        data = tree["data"]
+        for entry in data if isinstance(data, list) else [data]:
+            self._count_fields(f"{row.name}.", entry, row.fields)
+            for part, known in row.parts.items():
+                for element in entry[part]:
+                    self._count_fields(f"{row.name}.{part}.", element, known)
+        for event in events:
+            for name in row.unknown_values(event):
+                self._count(f"value {row.name}.{name}")
+
+    def _count_fields(self, prefix: str, entry: dict[str, Any], known: frozenset[str]) -> None:
+        new = entry.keys() - known
+        for key in islice(new, _MAX_UNKNOWN_NAMES):
+            self._count(f"field {prefix}{printable(key, _MAX_NAME)}")
+        if len(new) > _MAX_UNKNOWN_NAMES:
+            self.unknown["more"] += len(new) - _MAX_UNKNOWN_NAMES
+
+
+_GUESS_BYTES: Final = 4096
+_CHANNEL_NAME: Final = re.compile(r'"channel"\s*:\s*"([a-z0-9_]{1,32})"')
+_SYMBOL_NAME: Final = re.compile(r'"symbol"\s*:\s*"([A-Za-z0-9.\-]{1,32}/[A-Za-z0-9.\-]{1,32})"')
