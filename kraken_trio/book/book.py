@@ -23,7 +23,7 @@ from zlib import crc32
 
 from kraken_trio._digits import MAX_DIGITS, wire_digits
 from kraken_trio._text import printable
-from kraken_trio.book.row import AMOUNTS_KEPT, amounts, price_rows
+from kraken_trio.book.row import AMOUNTS_KEPT, ZEROS, amounts, price_rows
 from kraken_trio.book.side import CHECKED_LEVELS, Side
 from kraken_trio.errors import BookUnavailable, ChecksumMismatch, ProtocolError
 from kraken_trio.events import BookSnapshot, BookUpdate, Gap, Level
@@ -131,10 +131,10 @@ class OrderBook:
         try:
             if event.bids:
                 self._bids_view = None  # mutant: view of bids
-                self._merge(self._bids, event.bids, 1, known=False)
+                self._merge(self._bids, event.bids, 1)
             if event.asks:
                 self._asks_view = None
-                self._merge(self._asks, event.asks, -1, known=False)
+                self._merge(self._asks, event.asks, -1)
             if expected is not None:
                 if self._crc() != expected:  # mutant: checksum of updates
                     self._doubt(event, expected)
@@ -160,10 +160,10 @@ class OrderBook:
         try:
             if event.bids:
                 self._bids_view = None
-                self._merge(self._bids, event.bids, 1, known=True)
+                self._merge_known(self._bids, event.bids, 1)
             if event.asks:
                 self._asks_view = None
-                self._merge(self._asks, event.asks, -1, known=True)
+                self._merge_known(self._asks, event.asks, -1)
         except ProtocolError as error:
             raise self._failed(error) from None
         self._timestamp = event.timestamp
@@ -229,8 +229,8 @@ class OrderBook:
         self._fill(self._asks, event.asks, -1)
         self.symbol = event.symbol
 
-    def _merge(self, side: Side, levels: Sequence[Level], sign: int, *, known: bool) -> None:
-        """Apply an update's levels to one side. ``known``: another book has just done so.
+    def _merge(self, side: Side, levels: Sequence[Level], sign: int) -> None:
+        """Apply an update's levels to one side.
 
         This is where an update's time goes, so it is one loop without a call of ours.
         """
@@ -238,14 +238,16 @@ class OrderBook:
             self._fill(side, levels, sign)
             return
         keys, tokens, held = side.keys, side.tokens, side.levels
+        if tokens is None:
+            tokens = side.worked_out_tokens()
         start, places = side.start, self._decimals
         for level in levels:  # mutant: order of levels
             key, decimals, token = price_rows[level.price_text]
             qty = level.qty_text
-            if known:
-                amount = amounts[qty]
-            else:  # the same without a call, since most quantities are new
-                amount = qty.replace(".", "", 1)
+            if qty in ZEROS:
+                amount = ""
+            else:
+                amount = qty.replace(".", "", 1)  # as `amounts` does it, without a call: most quantities are new
                 if amount.isdecimal() and amount.isascii() and len(qty) <= MAX_DIGITS:
                     amount = amount.lstrip("0")  # mutant: zeros
                     amounts[qty] = amount
@@ -273,8 +275,34 @@ class OrderBook:
                 held.insert(index, level)
         if len(keys) - side.start > self.depth:  # mutant: truncation
             side.truncate(self.depth)
-        if not known and len(amounts) > AMOUNTS_KEPT:
+        if len(amounts) > AMOUNTS_KEPT:
             amounts.clear()
+
+    def _merge_known(self, side: Side, levels: Sequence[Level], sign: int) -> None:
+        """The same for levels that another book has just applied. What they add to the checksum is left for later."""
+        if len(levels) > _ONE_BY_ONE:
+            self._fill(side, levels, sign)
+            return
+        keys, held = side.keys, side.levels
+        start, places = side.start, self._decimals
+        side.tokens, side.touched = None, True
+        for level in levels:
+            key, decimals, _ = price_rows[level.price_text]
+            if decimals != places:
+                key *= self._widening(decimals)
+                keys, places = side.keys, self._decimals
+            key *= sign
+            index = bisect_left(keys, key, start)
+            if index < len(keys) and keys[index] == key:
+                if amounts[level.qty_text]:
+                    held[index] = level
+                else:
+                    del keys[index], held[index]
+            elif amounts[level.qty_text]:
+                keys.insert(index, key)
+                held.insert(index, level)
+        if len(keys) - start > self.depth:
+            side.truncate(self.depth)
 
     def _fill(self, side: Side, levels: Sequence[Level], sign: int) -> None:
         """Apply many levels at once: the same as one by one, but sorted only at the end."""
@@ -287,20 +315,18 @@ class OrderBook:
             self._widening(decimals)
         places = self._decimals
         keys = [sign * (key if decimals == places else key * 10 ** (places - decimals)) for key, decimals, _ in rows]
-        tokens = [token + amount if amount else "" for (_, _, token), amount in zip(rows, found, strict=True)]
         side.drop_the_cut()
-        if side.keys or not all(tokens) or not all(map(gt, keys, keys[1:])):
-            merged = dict(zip(side.keys, zip(side.tokens, side.levels, strict=True), strict=True))
-            for key, token, level in zip(keys, tokens, levels, strict=True):
-                if token:
-                    merged[key] = (token, level)
+        if side.keys or not all(found) or not all(map(gt, keys, keys[1:])):
+            merged = dict(zip(side.keys, side.levels, strict=True))
+            for key, amount, level in zip(keys, found, levels, strict=True):
+                if amount:
+                    merged[key] = level
                 else:
                     merged.pop(key, None)
             keys = sorted(merged)
-            held = [merged[key] for key in keys]
-            side.load(keys, [token for token, _ in held], [level for _, level in held])
+            side.load(keys, None, [merged[key] for key in keys])
         else:  # a snapshot as it should be: best first, and nothing twice
-            side.load(keys[::-1], tokens[::-1], list(levels[::-1]))
+            side.load(keys[::-1], None, list(levels[::-1]))
         side.truncate(self.depth)
 
     def _widening(self, decimals: int) -> int:

@@ -16,13 +16,17 @@ from kraken_trio.errors import ProtocolError
 if TYPE_CHECKING:
     from decimal import Decimal
 
-__all__ = ["AMOUNTS_KEPT", "PriceRow", "amounts", "price_rows"]
+    from kraken_trio.events import Level
+
+__all__ = ["AMOUNTS_KEPT", "ZEROS", "PriceRow", "amounts", "price_rows", "token_of"]
 
 PriceRow: TypeAlias = tuple[int, int, str]
 """A price's digits as a number, how many of them stand after the point, and what the price adds to the string that is
 hashed: its digits without leading zeros."""
 
 _PRICES_KEPT: Final = 16_384  # a few megabytes
+ZEROS: Final = frozenset({"0", *(f"0.{'0' * places}" for places in range(1, 21))})
+"""The usual texts of quantity zero: nearly half of an update's levels are removals."""
 AMOUNTS_KEPT: Final = 8_192  # more than the levels that wait in a feed of usual capacity
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -79,3 +83,12 @@ amounts: Final = _Amounts()
 
 Raises :class:`~kraken_trio.ProtocolError` if it is no quantity.
 """
+
+
+def token_of(level: Level) -> str:
+    """What a level adds to the string that is hashed; nothing if it removes its price.
+
+    Raises :class:`~kraken_trio.ProtocolError` if it is no price and quantity.
+    """
+    token, amount = price_rows[level.price_text][2], amounts[level.qty_text]
+    return token + amount if amount else ""

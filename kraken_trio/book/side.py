@@ -1,7 +1,7 @@
 """One side of a book: three parallel lists, best level *last*.
 
 ``keys``     the price as an integer, scaled by the book; those of asks are negated, so both sides sort ascending
-``tokens``   what the level contributes to the checksum
+``tokens``   what the level contributes to the checksum; None in a book that follows another one, until they are needed
 ``levels``   the :class:`~kraken_trio.Level` itself, for the reader
 
 A flat list beats any tree here: ``bisect`` and the shift of an insert run in C, and changes happen near the best price,
@@ -12,6 +12,8 @@ is taken out in one go: so cutting costs nothing, either.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+
+from kraken_trio.book.row import token_of
 
 if TYPE_CHECKING:
     from kraken_trio.events import Level
@@ -30,7 +32,7 @@ class Side:
 
     def __init__(self) -> None:
         self.keys: list[int] = []
-        self.tokens: list[str] = []
+        self.tokens: list[str] | None = []
         self.levels: list[Level] = []
         self.start: int = 0
         """Where the worst level is. What stands before it has been cut off."""
@@ -41,13 +43,19 @@ class Side:
     def top(self) -> bytes:
         """The tokens of the checked levels, best first: what is hashed."""
         if self.touched:
-            tokens = self.tokens
+            tokens = self.worked_out_tokens()
             whole = len(tokens) - self.start >= CHECKED_LEVELS
             self._top = "".join(
                 tokens[: -CHECKED_LEVELS - 1 : -1] if whole else reversed(tokens[self.start :])
             ).encode()
             self.touched = False
         return self._top
+
+    def worked_out_tokens(self) -> list[str]:
+        """:attr:`tokens`, which are worked out if they were not needed so far."""
+        if self.tokens is None:
+            self.tokens = list(map(token_of, self.levels))
+        return self.tokens
 
     def best(self) -> Level | None:
         """The best level; None if there is none."""
@@ -58,7 +66,7 @@ class Side:
         first = self.start if limit is None else max(self.start, len(self.levels) - limit)
         return tuple(reversed(self.levels[first:]))
 
-    def load(self, keys: list[int], tokens: list[str], levels: list[Level]) -> None:
+    def load(self, keys: list[int], tokens: list[str] | None, levels: list[Level]) -> None:
         """Forget everything and hold these, sorted by key."""
         self.keys, self.tokens, self.levels = keys, tokens, levels
         self.start = 0
@@ -77,7 +85,8 @@ class Side:
     def drop_the_cut(self) -> None:
         """Take out what has been cut off."""
         del self.keys[: self.start]
-        del self.tokens[: self.start]
+        if self.tokens is not None:
+            del self.tokens[: self.start]
         del self.levels[: self.start]
         self.start = 0
 
