@@ -66,9 +66,6 @@ class FastPath:
     """How such a frame begins."""
     read: Callable[[str | bytes], Data]
     """The message, whose events lack ``epoch`` and ``received_ns``. Raises if the frame holds what is not known."""
-    set_epoch: Callable[[Any, int], None]
-    """Events are frozen, and made by the decoder without these two: this is how they get them."""
-    set_received_ns: Callable[[Any, int], None]
 
 
 def fast_path(channel: str, kind: str, event: type[msgspec.Struct]) -> FastPath:
@@ -86,14 +83,11 @@ def fast_path(channel: str, kind: str, event: type[msgspec.Struct]) -> FastPath:
         eq=False,  # Data has its own
         forbid_unknown_fields=True,
     )
-    slots = vars(event)
     return FastPath(
         channel=channel,
         kind=kind,
         starts=f'{{"channel":"{channel}","type":"{kind}",',
         read=msgspec.json.Decoder(cast("type[Data]", frame), float_hook=str).decode,
-        set_epoch=slots["epoch"].__set__,
-        set_received_ns=slots["received_ns"].__set__,
     )
 
 
