@@ -130,6 +130,7 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
     session.run("mypy", "benchmarks", f"--exclude={PEERS_SIDES}")  # what peers' libraries look like is theirs
     session.run("python", "-m", "tests.typing.blocks")  # of README.md and docs/
+    session.run("pyright", "tests/typing/api.py")
     # From elsewhere, so that it sees the package as it is installed.
     with session.chdir(session.create_tmp()):
         session.run("pyright", "--verifytypes", "kraken_trio", "--ignoreexternal")

@@ -41,9 +41,9 @@ from kraken_trio.events import (
 )
 from kraken_trio.evidence import ChecksumEvidence
 from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Overflow, Request, Ticker, Trades
-from kraken_trio.runtime.feed import Feed, FeedStatistics
+from kraken_trio.runtime.feed import Feed
 from kraken_trio.settings import Settings
-from kraken_trio.statistics import ClientStatistics, SubscriptionState
+from kraken_trio.statistics import ClientStatistics, FeedStatistics, SubscriptionState
 
 if TYPE_CHECKING:
     __version__: str

@@ -18,16 +18,6 @@ class AnyEvent(Protocol):
     """What every event has, those of channels that this package does not know included."""
 
     @property
-    def channel(self) -> str | None:
-        """The channel that it came over; None for what the client itself says."""
-        ...
-
-    @property
-    def symbol(self) -> str | None:
-        """The market that it is about; None where the channel has none."""
-        ...
-
-    @property
     def epoch(self) -> int:
         """The number of the connection that it came over."""
         ...
@@ -54,10 +44,8 @@ class Request(Generic[E_co]):
     channel: ClassVar[str | None] = None
     """Which channel of the exchange; None: the client answers itself."""
 
-    @property
-    def symbol(self) -> str | None:
-        """Of which market; None: the channel has none."""
-        return None
+    symbol: str | None = attrs.field(default=None, init=False, repr=False, eq=False)
+    """Of which market; None: the channel has none."""
 
     @property
     def variant(self) -> tuple[str, object] | None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
 from kraken_trio._address import parse_address
 from kraken_trio._nursery import open_hidden_nursery
+from kraken_trio._request import AnyEvent
 from kraken_trio.admission.default import default_admission
+from kraken_trio.channels import CHANNELS
 from kraken_trio.endpoint import PUBLIC_V2, Endpoint
-from kraken_trio.requests import Overflow, Request, Trades
+from kraken_trio.events import Event, Gap
+from kraken_trio.requests import Overflow, Request
 from kraken_trio.runtime.actor import Actor
 from kraken_trio.runtime.feed import Feed, open_feed
 from kraken_trio.session import Session
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     import os
     import ssl
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from kraken_trio.admission import Admission
     from kraken_trio.events import ConnectionState
@@ -33,6 +37,25 @@ if TYPE_CHECKING:
     from kraken_trio.transport import Connect
 
 __all__ = ["Client", "open_client"]
+
+
+class _StructEvent(AnyEvent, Protocol):
+    """What every class of events has, and :class:`AnyEvent` itself has not.
+
+    So where a type checker knows of a request no more than that it yields :class:`AnyEvent`, or of several that this is
+    all they have in common, the last overload of ``subscribe`` holds: any event.
+    """
+
+    __struct_fields__: ClassVar[tuple[str, ...]]
+
+
+A = TypeVar("A", bound=_StructEvent)
+B = TypeVar("B", bound=_StructEvent)
+C = TypeVar("C", bound=_StructEvent)
+D = TypeVar("D", bound=_StructEvent)
+E = TypeVar("E", bound=_StructEvent)
+Known = TypeVar("Known", bound=Event)
+Own = TypeVar("Own", bound=_StructEvent)
 
 
 class Client:
@@ -73,10 +96,69 @@ class Client:
             raise ValueError(msg)
         return await self._shell.wait_for(states)
 
+    # What comes from the feed is what its requests yield, and gaps. For one to five requests, and for any number that
+    # yield the same, the type says so; else it is any event.
+
+    @overload
+    def subscribe(  # pyright: ignore[reportOverlappingOverload]  # the last one is for what is not known any closer
+        self, request: Request[A], /, *, capacity: int = ..., overflow: Overflow = ...
+    ) -> AbstractAsyncContextManager[Feed[A | Gap]]: ...
+    @overload
+    def subscribe(
+        self, request: Request[A], second: Request[B], /, *, capacity: int = ..., overflow: Overflow = ...
+    ) -> AbstractAsyncContextManager[Feed[A | B | Gap]]: ...
+    @overload
+    def subscribe(
+        self,
+        request: Request[A],
+        second: Request[B],
+        third: Request[C],
+        /,
+        *,
+        capacity: int = ...,
+        overflow: Overflow = ...,
+    ) -> AbstractAsyncContextManager[Feed[A | B | C | Gap]]: ...
+    @overload
+    def subscribe(
+        self,
+        request: Request[A],
+        second: Request[B],
+        third: Request[C],
+        fourth: Request[D],
+        /,
+        *,
+        capacity: int = ...,
+        overflow: Overflow = ...,
+    ) -> AbstractAsyncContextManager[Feed[A | B | C | D | Gap]]: ...
+    @overload
+    def subscribe(
+        self,
+        request: Request[A],
+        second: Request[B],
+        third: Request[C],
+        fourth: Request[D],
+        fifth: Request[E],
+        /,
+        *,
+        capacity: int = ...,
+        overflow: Overflow = ...,
+    ) -> AbstractAsyncContextManager[Feed[A | B | C | D | E | Gap]]: ...
+    @overload
+    def subscribe(
+        self, *requests: Request[Known], capacity: int = ..., overflow: Overflow = ...
+    ) -> AbstractAsyncContextManager[Feed[Known | Gap]]: ...
+    @overload
+    def subscribe(
+        self, *requests: Request[Own], capacity: int = ..., overflow: Overflow = ...
+    ) -> AbstractAsyncContextManager[Feed[Own | Gap]]: ...
+    @overload
+    def subscribe(
+        self, *requests: Request[Any], capacity: int = ..., overflow: Overflow = ...
+    ) -> AbstractAsyncContextManager[Feed[Event]]: ...
     @asynccontextmanager
     async def subscribe(
-        self, *requests: Request, capacity: int = 1024, overflow: Overflow = Overflow.BACKPRESSURE
-    ) -> AsyncIterator[Feed]:
+        self, *requests: Request[Any], capacity: int = 1024, overflow: Overflow = Overflow.BACKPRESSURE
+    ) -> AsyncIterator[Feed[Any]]:
         """Subscribe to ``requests`` for the time of a block, in which their events come from the :class:`Feed`.
 
         Entering waits for the exchange's answer to each request, for as long as the connection needs (your own
@@ -109,7 +191,7 @@ class Client:
         return f"<Client of {self._shell.name}: {now.state.value}, epoch {now.epoch}, {len(now.subscriptions)} wanted>"
 
 
-def _check(requests: tuple[Request, ...], capacity: int, overflow: Overflow, max_capacity: int) -> None:
+def _check(requests: tuple[Request[Any], ...], capacity: int, overflow: Overflow, max_capacity: int) -> None:
     if not requests:
         msg = "subscribe needs at least one request, such as Book('BTC/USD')"
         raise ValueError(msg)
@@ -126,13 +208,15 @@ def _check(requests: tuple[Request, ...], capacity: int, overflow: Overflow, max
     if not isinstance(overflow, Overflow):
         msg = f"overflow={overflow!r}: one of {', '.join(map(str, Overflow))}"
         raise TypeError(msg)
-    trades = next((request for request in requests if isinstance(request, Trades)), None)
-    if overflow is Overflow.CONFLATE and trades is not None:
-        msg = (
-            f"{trades} with Overflow.CONFLATE: it keeps the latest state, and a trade is no state; give trades "
-            f"a subscribe of their own, with Overflow.DROP_OLDEST or Overflow.BACKPRESSURE"
-        )
-        raise ValueError(msg)
+    if overflow is Overflow.CONFLATE:
+        for request in requests:
+            channel = None if request.channel is None else CHANNELS.get(request.channel)
+            if channel is not None and not channel.can_conflate:
+                msg = (
+                    f"{request} cannot be conflated: Overflow.CONFLATE keeps the latest state, and each of its events "
+                    f"counts; give it a subscribe of its own, with Overflow.DROP_OLDEST or Overflow.BACKPRESSURE"
+                )
+                raise ValueError(msg)
 
 
 _DEFAULTS = Settings()

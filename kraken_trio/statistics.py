@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kraken_trio.evidence import ChecksumEvidence
     from kraken_trio.requests import Request
 
-__all__ = ["ClientStatistics", "Counters", "SubscriptionState"]
+__all__ = ["ClientStatistics", "Counters", "FeedStatistics", "SubscriptionState"]
 
 
 class SubscriptionState(enum.Enum):
@@ -130,3 +130,27 @@ class ClientStatistics:
     """WebSocket PINGs."""
     log_lines_left_out: int
     """Log lines beyond ``Settings.log_rate``."""
+
+
+@attrs.frozen(kw_only=True)
+class FeedStatistics:
+    """A feed's numbers, at one moment."""
+
+    buffered: int
+    """Events that wait to be received. They may be more than ``capacity``: by one batch of frames with
+    ``BACKPRESSURE``, by one for each channel and symbol with ``CONFLATE``, by two (a gap, and a book's snapshot) with
+    ``DROP_OLDEST``."""
+    capacity: int
+    """What it was opened with."""
+    high_water: int
+    """The most events that have ever waited."""
+    delivered: int
+    """Events received by the program."""
+    dropped: int
+    """Events that the program never gets: dropped by ``DROP_OLDEST`` (its gaps tell of them), or left out at the end by
+    :class:`~kraken_trio.ConsumerTooSlow`."""
+    conflated: int
+    """Events in whose place the program gets a later one, or one made of several: with ``CONFLATE`` any; with
+    ``DROP_OLDEST`` gaps and changes of state."""
+    held_seconds: float
+    """How long this feed has held up reading, all in all, up to now. Only ``BACKPRESSURE`` does."""

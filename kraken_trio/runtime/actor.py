@@ -24,6 +24,7 @@ from kraken_trio.admission import Wait
 from kraken_trio.errors import ConnectError, SubscriptionRejected
 from kraken_trio.events import Cause, ConnectionState, Event, StateChange
 from kraken_trio.runtime.feed import FeedSender
+from kraken_trio.session.records import ConsumerFailed
 from kraken_trio.transport import ConnectionLost, Limits, Pings
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ class Actor:
         if effects.rearm and self.session.deadline < self._timer_at:
             self._timer_changed.set()
         for feed in too_slow:  # last, because it has effects of its own, which come after these
-            self._detach(feed)
+            self._give_up(feed)
 
     def _changed(self, change: StateChange) -> None:
         for waiter in self._waiters:
@@ -276,7 +277,13 @@ class Actor:
             self._unstalled = trio.Event()
             self._timer_changed.set()
         if not is_served:
-            self._detach(feed)
+            self._give_up(feed)
+
+    def _give_up(self, feed: FeedSender) -> None:
+        """Its consumer was too slow."""
+        failure = ConsumerFailed(requests=feed.requests, detail=str(feed.error))
+        self._telemetry.consume([failure], trio.current_time())
+        self._detach(feed)
 
     # The programs' side
 

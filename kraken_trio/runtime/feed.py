@@ -12,8 +12,8 @@ What the channel has no room for is the business of a :mod:`policy <kraken_trio.
 * a *buffer* takes over what is in the full channel, and all that comes after it, until the program has taken
   everything: it always has room (``CONFLATE``, ``DROP_OLDEST``).
 
-A consumer may be many events behind the client. So a feed has order books of its own, which follow the events as
-they are *received*: ``feed.book(symbol)`` is the book as of the last received event, not as of now.
+A consumer may be many events behind the client. So a feed has views of its own, such as order books, which follow the
+events as they are *received*: ``feed.book(symbol)`` is the book as of the last received event, not as of now.
 """
 
 from __future__ import annotations
@@ -27,19 +27,22 @@ import attrs
 import trio
 
 from kraken_trio.book import OrderBook
+from kraken_trio.channels import CHANNELS, ChannelState, View
 from kraken_trio.errors import ConsumerTooSlow
-from kraken_trio.events import BookSnapshot, BookUpdate, Event, Gap
-from kraken_trio.requests import Book, Instruments, Overflow, Request, canonical_symbol
+from kraken_trio.requests import Overflow, Request, canonical_symbol
 from kraken_trio.runtime.overflow import Backlog, Policy, Rebuild, make_policy
+from kraken_trio.statistics import FeedStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from typing_extensions import TypeVar
+
+    from kraken_trio.events import Event
 else:
     from typing import TypeVar
 
-__all__ = ["Feed", "FeedSender", "FeedStatistics", "open_feed"]
+__all__ = ["Feed", "FeedSender", "open_feed"]
 
 if TYPE_CHECKING:
     E_co = TypeVar("E_co", covariant=True, default=Event)
@@ -49,35 +52,11 @@ else:  # defaults of type variables come with Python 3.13
 _CLOSED: Final = "this feed was closed: its subscribe block has been left, or aclose() was called"
 
 
-@attrs.frozen(kw_only=True)
-class FeedStatistics:
-    """A feed's numbers, at one moment."""
-
-    buffered: int
-    """Events that wait to be received. They may be more than ``capacity``: by one batch of frames with
-    ``BACKPRESSURE``, by one for each channel and symbol with ``CONFLATE``, by two (a gap, and a book's snapshot) with
-    ``DROP_OLDEST``."""
-    capacity: int
-    """What it was opened with."""
-    high_water: int
-    """The most events that have ever waited."""
-    delivered: int
-    """Events received by the program."""
-    dropped: int
-    """Events that the program never gets: dropped by ``DROP_OLDEST`` (its gaps tell of them), or left out at the end by
-    :class:`~kraken_trio.ConsumerTooSlow`."""
-    conflated: int
-    """Events in whose place the program gets a later one, or one made of several: with ``CONFLATE`` any; with
-    ``DROP_OLDEST`` gaps and changes of state."""
-    held_seconds: float
-    """How long this feed has held up reading, all in all, up to now. Only ``BACKPRESSURE`` does."""
-
-
 @attrs.define(eq=False)
 class _State:
     """What both ends share."""
 
-    requests: tuple[Request, ...]
+    requests: tuple[Request[Any], ...]
     overflow: Overflow
     capacity: int
     policy: Policy
@@ -115,7 +94,7 @@ class FeedSender:
 
     def __init__(self, state: _State) -> None:
         """(see :func:`open_feed`)."""
-        self.requests: tuple[Request, ...] = state.requests
+        self.requests: tuple[Request[Any], ...] = state.requests
         self._state = state
         self._backlog: Backlog | None = state.policy if isinstance(state.policy, Backlog) else None
         self._send_nowait = state.send.send_nowait
@@ -125,6 +104,11 @@ class FeedSender:
     def is_ended(self) -> bool:
         """Whether nothing more is taken: :meth:`end` was called, the program has closed its end, or it was too slow."""
         return self._state.is_ended
+
+    @property
+    def error(self) -> Exception | None:
+        """Why nothing more is taken, if that is a failure."""
+        return self._state.error
 
     def call_when_closed(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called when the program closes its end."""
@@ -251,14 +235,20 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
 
     def __init__(self, state: _State) -> None:
         """(not to be called by programs: ``Client.subscribe`` makes feeds)."""
-        self.requests: tuple[Request, ...] = state.requests
+        self.requests: tuple[Request[Any], ...] = state.requests
         """What it was opened with."""
         self.overflow: Overflow = state.overflow
         """What happens when it is full."""
         self._state = state
         self._channel = state.receive
         self._is_receiving = False
-        self._books = {r.symbol: OrderBook(r.depth) for r in self.requests if isinstance(r, Book)}
+        self._views = _views_for(self.requests)
+        self._books = {
+            str(symbol): view
+            for of_channel in self._views.values()
+            for symbol, view in of_channel.items()
+            if isinstance(view, OrderBook)
+        }
 
     async def receive(self) -> E_co:
         """Wait for the next event. Cancelling loses none.
@@ -299,8 +289,14 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         self._take(events, max_events)
         if not events:
             raise copy(state.error) or trio.EndOfChannel  # a copy: each raise gets a traceback of its own
-        for event in events:
-            self._follow(event)
+        views = self._views
+        if views:
+            for event in events:
+                of_channel = views.get(event.channel)
+                if of_channel is not None:
+                    view = of_channel.get(event.symbol)
+                    if view is not None:
+                        view.follow(event)  # mutant: book of a feed
         return events
 
     def _take(self, events: list[Any], max_events: int) -> None:
@@ -326,12 +322,6 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
             state.buffered -= len(events)
         state.delivered += len(events)
 
-    def _follow(self, event: Event) -> None:
-        if isinstance(event, BookUpdate | BookSnapshot) or (isinstance(event, Gap) and event.channel == "book"):
-            book = self._books.get(event.symbol or "")
-            if book is not None:
-                book.follow(event)  # mutant: book of a feed
-
     def close(self) -> None:
         """Stop, like :meth:`aclose`, but without a checkpoint."""
         state = self._state
@@ -343,8 +333,9 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         state.buffered = 0
         state.receive.close()
         state.send.close()
-        for book in self._books.values():
-            book.invalidate("its feed is closed")
+        for of_channel in self._views.values():
+            for view in of_channel.values():
+                view.invalidate("its feed is closed")
         if state.on_close is not None:
             state.on_close()
 
@@ -393,14 +384,34 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         return f"<Feed of {self._state}>"
 
 
+def _state_of(request: Request[Any]) -> type[ChannelState] | None:
+    """What is known of the channel; None for what the client itself says."""
+    return None if request.channel is None else CHANNELS.get(request.channel)
+
+
+def _views_for(requests: Iterable[Request[Any]]) -> dict[str | None, dict[str | None, View]]:
+    """By channel and symbol: what follows the events as they are received."""
+    views: dict[str | None, dict[str | None, View]] = {}
+    for request in requests:
+        state = _state_of(request)
+        view = None if state is None else state.view(request)
+        if view is not None:
+            views.setdefault(request.channel, {})[request.symbol] = view
+    return views
+
+
 def open_feed(
-    requests: Sequence[Request], capacity: int, overflow: Overflow, rebuild: Rebuild = lambda _key: None
+    requests: Sequence[Request[Any]], capacity: int, overflow: Overflow, rebuild: Rebuild = lambda _key: None
 ) -> tuple[FeedSender, Feed[Any]]:
     """Both ends of a new feed for ``capacity`` events.
 
     ``rebuild`` is asked for a verified book, or for the reference data, as of the last event that was offered.
     """
-    cumulative = [(r.channel, r.symbol) for r in requests if isinstance(r, Book | Instruments)]
+    cumulative = [
+        (request.channel, request.symbol)
+        for request in requests
+        if (of_channel := _state_of(request)) is not None and of_channel.is_cumulative
+    ]
     send, receive = trio.open_memory_channel[Any](capacity)
     state = _State(
         requests=tuple(requests),

@@ -11,10 +11,11 @@
 The two buffers hold nobody up. They take over what waits in the full channel, and all that comes after it, until the
 program has taken everything; then the channel is used again.
 
-A *key* is a channel and a symbol. The keys of books and of reference data are *cumulative*: what the program has is the
-result of all events, and no update can be left out. When some were, the result itself is asked for, ``rebuild(key)``:
-the verified local book as a ``BookSnapshot``, as of the last event that was offered. It is None only if that key's last
-event was a gap: then the exchange will send a snapshot.
+A *key* is a channel and a symbol. What is true of a channel's events is asked of :mod:`kraken_trio.channels`. Keys of a
+cumulative channel, such as that of books, are cumulative: what the program has is the result of all events, and no
+update can be left out. When some were, the result itself is asked for, ``rebuild(key)``: the verified local book as a
+``BookSnapshot``, as of the last event that was offered. It is None only if that key's last event was a gap: then the
+exchange will send a snapshot.
 
 All keep the order of the events of each key. The buffers are bounded, whatever comes.
 """
@@ -22,52 +23,47 @@ All keep the order of the events of each key. The buffers are bounded, whatever 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Protocol, TypeAlias, assert_never
 
 import attrs
 import msgspec
 
 from kraken_trio._text import printable
-from kraken_trio.events import (
-    BookSnapshot,
-    BookUpdate,
-    Candle,
-    Cause,
-    Event,
-    Gap,
-    InstrumentUpdate,
-    StateChange,
-    TickerUpdate,
-    Trade,
-)
+from kraken_trio.channels import CHANNELS
+from kraken_trio.events import Cause, Event, Gap, StateChange
 from kraken_trio.requests import Overflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
 __all__ = ["Backlog", "ConflatingBuffer", "DroppingBuffer", "Key", "Policy", "Rebuild", "key_of", "make_policy"]
 
 Key: TypeAlias = tuple[str | None, str | None]
 """Channel and symbol; of what the client itself tells, the event's class and None."""
 
-_CHANNELS: Final[Mapping[type, str]] = {
-    BookSnapshot: "book",
-    BookUpdate: "book",
-    Trade: "trade",
-    TickerUpdate: "ticker",
-    Candle: "ohlc",
-    InstrumentUpdate: "instrument",
-}
-
 
 def key_of(event: Event) -> Key:
     """What ``event`` is about. Two events of different keys know nothing of each other."""
-    if isinstance(event, Gap):
-        return event.channel, event.symbol
-    channel = _CHANNELS.get(type(event))
-    if channel is None:
+    if event.channel is None and not isinstance(event, Gap):
         return f"({type(event).__name__})", None
-    return channel, getattr(event, "symbol", None)
+    return event.channel, event.symbol
+
+
+def _is_data(event: Event) -> bool:
+    """Whether it is the exchange's: not a gap, and not what the client itself says."""
+    return event.channel is not None and not isinstance(event, Gap)
+
+
+def _is_delta(event: Event) -> bool:
+    """Whether it makes sense only with all that was before it."""
+    return event.channel is not None and not isinstance(event, Gap) and CHANNELS[event.channel].is_delta(event)
+
+
+def _neighbours(event: Event) -> tuple[int | None, int | None]:
+    """The numbers before and after it, where the exchange numbers its events one by one."""
+    if isinstance(event, Gap):
+        return event.after_id, event.before_id
+    return (None, None) if event.channel is None else CHANNELS[event.channel].neighbours(event)
 
 
 class Rebuild(Protocol):
@@ -221,7 +217,7 @@ class _Hole:
             self.gaps += 1
             self.gap = event
             self.missed = None if self.missed is None or event.missed is None else self.missed + event.missed
-        elif type(event) in _CHANNELS:
+        elif _is_data(event):
             self.count += 1
             self.missed = None if self.missed is None else self.missed + 1
         else:
@@ -367,7 +363,7 @@ class DroppingBuffer:
         numbers = self._where[key]
         while numbers:
             event = self._queue[numbers[0]]
-            if not _is_update(event):
+            if not _is_delta(event):
                 return
             del self._queue[numbers.popleft()]
             self._lose(key, event)
@@ -375,25 +371,13 @@ class DroppingBuffer:
 
     def _lose(self, key: Key, event: Event) -> None:
         hole = self._holes.get(key)
-        if type(event) in _CHANNELS:
+        if _is_data(event):
             self.dropped += 1
         elif hole is not None:
             self.conflated += 1
         if hole is None:
             hole = self._holes[key] = _Hole(key)
         hole.add(event)
-
-
-def _neighbours(event: Event) -> tuple[int | None, int | None]:
-    """The numbers of the trades before and after it. Trades are numbered one by one, or a gap says so."""
-    if isinstance(event, Trade):
-        return event.trade_id - 1, event.trade_id + 1
-    return (event.after_id, event.before_id) if isinstance(event, Gap) else (None, None)
-
-
-def _is_update(event: Event) -> bool:
-    """Does it make sense only with all that was before it?"""
-    return isinstance(event, BookUpdate) or (isinstance(event, InstrumentUpdate) and not event.snapshot)
 
 
 def make_policy(overflow: Overflow, capacity: int, cumulative: Collection[Key], rebuild: Rebuild) -> Policy:

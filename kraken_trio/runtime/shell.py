@@ -10,7 +10,7 @@ them elsewhere.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kraken_trio.events import ConnectionState, Event
     from kraken_trio.runtime.feed import FeedSender
     from kraken_trio.runtime.overflow import Key
+    from kraken_trio.session.records import Record
     from kraken_trio.statistics import ClientStatistics
 
 __all__ = ["Shell", "Telemetry"]
@@ -81,6 +82,6 @@ class Telemetry(Protocol):
         """How many log lines were left out, because there would have been too many."""
         ...
 
-    def consume(self, records: Sequence[Any], now: float) -> None:
+    def consume(self, records: Sequence[Record], now: float) -> None:
         """Take what has happened, in order. ``now`` is the time that the session was told, in seconds."""
         ...

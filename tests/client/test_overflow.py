@@ -364,9 +364,25 @@ async def test_reference_data_and_states_go_on_as_well(autojump_clock: MockClock
             assert client.state is kt.ConnectionState.SUBSCRIBED
 
 
+@pytest.mark.parametrize("overflow", [BACKPRESSURE, FAIL])
+async def test_that_a_consumer_was_too_slow_is_logged_once(
+    autojump_clock: MockClock, exchange: InMemoryExchange, overflow: kt.Overflow, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        kt.open_client(exchange.url, transport=exchange.connect) as client,
+        client.subscribe(kt.Book("BTC/USD"), capacity=1, overflow=overflow) as feed,
+    ):
+        await trio.sleep(60)
+        await feed.receive()
+        with pytest.raises(kt.ConsumerTooSlow) as failure:
+            await feed.receive()
+    [line] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert line.endswith(f"the feed of {kt.Book('BTC/USD')}: {failure.value}")
+
+
 async def test_trades_cannot_be_conflated(autojump_clock: MockClock, exchange: InMemoryExchange) -> None:
     async with kt.open_client(exchange.url, transport=exchange.connect) as client:
-        with pytest.raises(ValueError, match=r"a trade is no state.*DROP_OLDEST"):
+        with pytest.raises(ValueError, match=r"Trades.*cannot be conflated: .*DROP_OLDEST"):
             async with client.subscribe(kt.Book("BTC/USD"), kt.Trades("BTC/USD"), overflow=CONFLATE):
                 pytest.fail("it is refused")  # pragma: no cover
         assert not exchange.core.requests

@@ -742,7 +742,7 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
     Mutant(
         "keep a feed's book readable after its gap",
         "book of a feed",
-        Becomes("if not isinstance(event, Gap): $value"),
+        Becomes('if not hasattr(event, "cause"): $value'),
         "feed.book() shows a book that is known to be old",
         ("tests/client/test_recovery.py", "tests/client/test_promises.py"),
     ),

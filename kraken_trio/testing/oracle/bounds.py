@@ -9,7 +9,7 @@ from kraken_trio.testing.oracle.broken import BrokenPromise
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kraken_trio.runtime.feed import FeedStatistics
+    from kraken_trio.statistics import FeedStatistics
     from kraken_trio.settings import Settings
 
 __all__ = ["Pacing", "check_buffered", "check_dials"]
