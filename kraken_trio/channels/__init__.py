@@ -1,4 +1,4 @@
-"""What is remembered of each channel's data: one file per channel. Pure.
+"""The state that is kept of each subscription's data: one file per channel. Pure.
 
 :mod:`~kraken_trio.channels.state` is the seam: everything that a session, a feed or an overflow policy may ask.
 """

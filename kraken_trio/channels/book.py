@@ -1,4 +1,4 @@
-"""Order books: verified, or not delivered."""
+"""Order books: only verified events are delivered."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["BookState"]
 
 _NO_CHECKSUM = "a snapshot without a checksum, which this book has had before"
-_CROSSED = "the best bid is not below the best ask, and no checksum says that this is right"
+_CROSSED = "the best bid is not below the best ask, and there is no checksum to confirm it"
 
 
 class BookState(ChannelState):
     """The verified book.
 
-    A crossed book whose checksum is right is the exchange's own state, because the checksum covers both best levels.
-    Without a checksum it is doubted, once per connection.
+    A crossed book whose checksum matches is the exchange's own state, because the checksum covers both best levels.
+    Without a checksum it is resynced, once per connection.
     """
 
     __slots__ = ("_book", "_counters", "_crossed_in", "_snapshots_have_checksums", "_was_verified")
@@ -41,7 +41,7 @@ class BookState(ChannelState):
         self._snapshots_have_checksums = codec.snapshots_carry_checksums
         self._was_verified = False
         self._crossed_in: int | None = None
-        """The connection on which it was found crossed, without a checksum."""
+        """The connection on which it was crossed without a checksum."""
 
     @staticmethod
     def is_delta(event: Any, /) -> bool:
@@ -56,7 +56,7 @@ class BookState(ChannelState):
         return OrderBook(request.depth)
 
     def take(self, events: Sequence[Any]) -> tuple[Sequence[Event], Failure | None]:
-        # Nine tenths of all frames come this way, one update each.
+        # The hot path: nine tenths of all frames are one update each.
         book, counters = self._book, self._counters
         if type(events[0]) is not BookUpdate:
             return self._take_snapshots(events)
@@ -86,7 +86,7 @@ class BookState(ChannelState):
                 self._counters.checksums_verified += 1
             elif self._book.crossed and self._crossed_in != event.epoch:
                 return taken, self._crossed(event.epoch)
-            # What the book holds: the event may have been unsorted, or may have said more than there is to it.
+            # The book's own snapshot, not the event: the event may be unsorted, or hold more than the book keeps.
             taken.append(self._book.snapshot())
         return taken, None
 
@@ -123,5 +123,5 @@ class BookState(ChannelState):
 
 
 def _before(event: Event, events: Sequence[Event]) -> Sequence[Event]:
-    """Those of ``events`` that stand before ``event``."""
+    """The ``events`` before ``event``."""
     return events[: next(index for index, other in enumerate(events) if other is event)]

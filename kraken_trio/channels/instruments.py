@@ -1,4 +1,4 @@
-"""Reference data: all of it, merged."""
+"""Reference data: snapshot and updates, merged."""
 
 from __future__ import annotations
 

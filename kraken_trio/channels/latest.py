@@ -1,4 +1,4 @@
-"""What channels share whose latest event, or the latest of each kind, is all there is to know."""
+"""Base for channels of which only the latest event, or the latest per identity, matters."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["LatestState"]
 
 
 class LatestState(ChannelState):
-    """The latest event of each identity, in the order in which they were last seen to begin."""
+    """The latest event of each identity, in the order in which the identities first appeared."""
 
     __slots__ = ("_latest", "_request")
 
     moves_with_trades = True
     tells_of_trades = True
     kept: ClassVar[int] = 1
-    """How many identities are remembered."""
+    """How many identities are kept."""
 
     def __init__(self, request: Request[Any], counters: object, codec: object) -> None:
         del counters, codec
@@ -35,7 +35,7 @@ class LatestState(ChannelState):
 
     @staticmethod
     def identity(event: Any, /) -> Hashable:
-        """Of ``event``: a later one with the same identity replaces it."""
+        """What identifies ``event``: a later event with the same identity replaces it."""
         del event
         return None
 

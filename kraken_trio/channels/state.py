@@ -1,10 +1,11 @@
-"""The seam between a session and the channels: what is remembered of one subscription's data.
+"""The seam between a session and the channels: the state of one subscription's data.
 
-A :class:`ChannelState` checks what comes, merges it, finds holes, starts a feed that comes later, and tells what is to
-be expected. The session knows channels through this class only: it never asks which channel it has before it.
+A :class:`ChannelState` verifies incoming events, merges them, detects missing ones, gives a feed that joins later its
+first events, and says what data is to be expected. The session uses channels through this class only; it never depends
+on which channel it is.
 
-What is true of a whole channel are class attributes and static methods, so that whoever has only an event can ask them,
-by ``CHANNELS[event.channel]``.
+Properties of a whole channel are class attributes and static methods, so they are available by
+``CHANNELS[event.channel]`` to code that has only an event.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ __all__ = ["ChannelState", "Failure", "View"]
 
 @attrs.frozen
 class Failure:
-    """Why the data of a subscription cannot be trusted any more: it has to be subscribed anew."""
+    """Why the data of a subscription cannot be trusted: it has to be resubscribed."""
 
     cause: Cause
     detail: str
@@ -37,46 +38,46 @@ class Failure:
 
 
 class View(Protocol):
-    """A consumer's own copy of what a channel's events amount to, as of the last event that was received."""
+    """A consumer's own copy of a channel's cumulative state, as of the last event that was received."""
 
     def follow(self, event: Any, /) -> None:
-        """Take the next event of its symbol, or the gap in its place. The event has been checked already."""
+        """Apply the next event of its symbol, or the gap in its place. The event has been verified already."""
         ...
 
     def invalidate(self, why: str) -> None:
-        """Let it not be read until its next snapshot."""
+        """Make it unreadable until its next snapshot."""
         ...
 
 
 class ChannelState(ABC):
-    """What is remembered of one subscription. Made with the request that is wanted."""
+    """The state of one subscription's data, constructed with the wanted request."""
 
     __slots__ = ()
 
-    # What is true of the channel
+    # Properties of the channel
 
     must_verify: ClassVar[bool] = False
-    """A subscription is as wanted only when its data has passed a check; elsewhere the exchange's yes is enough."""
+    """Whether a subscription is settled only when its first data has verified; otherwise the confirmation is enough."""
     is_cumulative: ClassVar[bool] = False
-    """What a program has is the sum of all events, so no update can be left out."""
+    """Whether a program's state is the sum of all events, so that no update can be left out."""
     has_history: ClassVar[bool] = False
-    """Its snapshots are history, of which each feed gets as much as it asked for."""
+    """Whether its snapshots are history, of which each feed gets as much as it asked for."""
     can_conflate: ClassVar[bool] = True
-    """The latest event can stand for those before it."""
+    """Whether the latest event can replace the earlier ones."""
     moves_with_trades: ClassVar[bool] = False
-    """Every trade of the symbol makes an event here."""
+    """Whether every trade of the symbol causes an event here."""
     tells_of_trades: ClassVar[bool] = False
-    """An event here means that the symbol has traded (but see :attr:`moves_with_prices`)."""
+    """Whether an event here means that the symbol has traded (but see :attr:`moves_with_prices`)."""
 
     @staticmethod
     def is_delta(event: Any, /) -> bool:
-        """Whether ``event`` makes sense only with all that was before it."""
+        """Whether ``event`` can be used only together with all earlier ones."""
         del event
         return False
 
     @staticmethod
     def neighbours(event: Any, /) -> tuple[int | None, int | None]:
-        """The numbers before and after ``event``, where the exchange numbers its events one by one."""
+        """The sequence numbers before and after ``event``, where the exchange numbers its events."""
         del event
         return None, None
 
@@ -92,46 +93,46 @@ class ChannelState(ABC):
         del request
         return None
 
-    # What is remembered
+    # The state
 
     @abstractmethod
     def __init__(self, request: Request[Any], counters: Counters, codec: Codec) -> None: ...
 
     @abstractmethod
     def take(self, events: Sequence[Any]) -> tuple[Sequence[Event], Failure | None]:
-        """The next events of this subscription, all of one frame: check them, and remember them.
+        """Verify and store the next events of this subscription, all from one frame.
 
-        Returns what its feeds get, which may have gaps in it, and why the rest cannot be trusted, if that is so. Where
-        all is as it came, the very sequence ``events`` is returned.
+        Returns what is delivered to its feeds, which may include gaps, and a :class:`Failure` if the rest cannot be
+        trusted. If nothing was changed, the identical sequence ``events`` is returned.
         """
 
     @abstractmethod
     def start(self, request: Request[Any]) -> Sequence[Event]:
-        """What a feed that asks for ``request`` now gets first."""
+        """The first events for a feed that asks for ``request`` now."""
 
     def rebuild(self) -> Event | None:
-        """(cumulative) All events so far as one; None while that is not known."""
+        """(cumulative) All events so far as one event; None while the state is unknown."""
         return None
 
     @abstractmethod
     def reset(self) -> None:
-        """Events were missed: what is remembered is not the present any more."""
+        """Events were missed: the stored state is out of date."""
 
     @property
     @abstractmethod
     def last_received_ns(self) -> int:
         """When the last event was received; 0 before the first."""
 
-    # What is to be expected
+    # Expected data
 
     @property
     def owes_data(self) -> bool:
-        """Whether data must follow the exchange's yes."""
+        """Whether data must follow the exchange's confirmation."""
         return True
 
     @property
     def moves_with_prices(self) -> bool:
-        """Whether a change of the best prices makes an event here, without a trade as well."""
+        """Whether a change of the best prices causes an event here even without a trade."""
         return False
 
     @property

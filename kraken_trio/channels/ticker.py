@@ -1,4 +1,4 @@
-"""Tickers: the latest is all there is to know."""
+"""Tickers: the latest event."""
 
 from __future__ import annotations
 

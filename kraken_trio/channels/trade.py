@@ -1,4 +1,4 @@
-"""Trades: each once, and a gap for every hole in their numbers."""
+"""Trades: each delivered once, with a gap wherever trade numbers are missing."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["TradeState"]
 
 _KEPT: Final = 50  # as many as Kraken's own trade snapshot
 _Identity: TypeAlias = "tuple[int, Decimal, Decimal, datetime]"
-"""Of a trade. Its number alone is not enough: the exchange may begin to number anew."""
+"""Identifies a trade. Its number alone is not enough: the exchange may restart its numbering."""
 
 
 class TradeState(ChannelState):
-    """The last trades: by their numbers a missing one is noticed, and by all they say a repeated one is known.
+    """The last trades. Missing ones are detected by number, repeated ones by :data:`_Identity`.
 
-    The exchange's numbers go on across connections, and so does this memory.
+    The exchange's numbers continue across connections, and so does this state.
     """
 
     __slots__ = ("_counters", "_recent")
@@ -47,7 +47,7 @@ class TradeState(ChannelState):
         return event.trade_id - 1, event.trade_id + 1
 
     def take(self, events: Sequence[Any]) -> tuple[Sequence[Event], Failure | None]:
-        """All are history, or none is. History repeats what is known, and what was before: that is not delivered."""
+        """See the base class. ``events`` are all history, or none is. Known or older history is not delivered."""
         recent, newest = self._recent, self._last
         last = events[0].trade_id - 1 if newest is None else newest.trade_id
         trades = self._since(newest, events) if newest is not None and events[0].snapshot else events
@@ -66,24 +66,24 @@ class TradeState(ChannelState):
         return taken, None
 
     def _since(self, newest: Trade, history: Sequence[Trade]) -> Sequence[Trade]:
-        """What of ``history`` comes after the newest trade that is known."""
+        """The part of ``history`` after the newest known trade."""
         known = [index for index, trade in enumerate(history) if _identity(trade) in self._recent]
         if known:
             return history[known[-1] + 1 :]
         last = newest.trade_id
         if history[-1].trade_id < last or any(trade.trade_id == last for trade in history):
-            return history  # another trade has this number by now: the numbers began anew during the outage
+            return history  # another trade has this number now: the numbering restarted during the outage
         return [trade for trade in history if trade.trade_id > last]
 
     def _hole(self, after: int, trade: Trade) -> Gap:
-        """The gap between the trade ``after`` and this one. A smaller number means that they were begun anew."""
+        """The gap between the trade ``after`` and this one. A smaller number means that the numbering restarted."""
         before = trade.trade_id
         missed = before - after - 1 if before > after else None
         self._counters.trades_missed += missed or 0
         if missed is None:
-            detail = f"after trade {after} the exchange began to number its trades anew, with {before}"
+            detail = f"after trade {after} the exchange restarted its numbering with {before}"
         else:
-            detail = f"trades {after + 1} to {before - 1} never came"
+            detail = f"trades {after + 1} to {before - 1} are missing"
         return Gap(
             symbol=trade.symbol,
             cause=Cause.MISSED,
@@ -107,11 +107,11 @@ class TradeState(ChannelState):
         return unbroken
 
     def reset(self) -> None:
-        """The numbers go on across connections; so does the memory."""
+        """Nothing to reset: the numbers continue across connections."""
 
     @property
     def _last(self) -> Trade | None:
-        """The latest; None before the first of all."""
+        """The latest trade; None before the first."""
         return self._recent[next(reversed(self._recent))] if self._recent else None
 
     @property
@@ -120,7 +120,7 @@ class TradeState(ChannelState):
 
     @property
     def owes_data(self) -> bool:
-        """Only if there has been any: a new symbol has none."""
+        """Only if the symbol has traded before: a new symbol has no trades."""
         return bool(self._recent)
 
     @property

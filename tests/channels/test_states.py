@@ -329,7 +329,7 @@ def test_a_hole_is_a_gap_with_the_numbers_of_both_its_sides() -> None:
         symbol=BTC,
         cause=Cause.MISSED,
         channel="trade",
-        detail="trades 9 to 11 never came",
+        detail="trades 9 to 11 are missing",
         missed=3,
         after_id=8,
         before_id=12,

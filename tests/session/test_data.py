@@ -173,7 +173,7 @@ def test_a_repeated_trade_comes_once_and_a_jump_is_told() -> None:
     assert client.count("trades_missed") == 5
     (gap,) = [event for event in client.effects.deliver["feed"] if isinstance(event, Gap)]
     assert (gap.cause, gap.channel, gap.symbol) == (Cause.MISSED, "trade", BTC)
-    assert gap.detail == "trades 4 to 8 never came"
+    assert gap.detail == "trades 4 to 8 are missing"
     assert client.state() is ConnectionState.SUBSCRIBED
 
 
