@@ -1,7 +1,7 @@
-"""What leaves a session: events for feeds, answers, state changes and records, in the order in which they arise.
+"""The outbox of a session: events for feeds, answers, state changes and records, in the order in which they arise.
 
-The lowest of the session's parts that act: all others hand to it what they have decided, and it calls nobody. It knows
-where the session stands (connection, batch and frame), so that all that leaves can say so.
+The other parts of the session put here what they have decided; nothing is called from here. It holds the current
+position (connection, batch and frame), with which everything that leaves is marked.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ def _no_events() -> dict[Hashable, list[Event]]:
 
 
 class Effects(msgspec.Struct):
-    """What a shell has to do."""
+    """What a runtime has to do."""
 
     deliver: dict[Hashable, list[Event]] = msgspec.field(default_factory=_no_events)
     """Events per feed, in order."""
     answers: list[tuple[Hashable, dict[Request[Any], str]]] = []  # a new one each time: msgspec
-    """Feeds whose ``subscribe`` has its answer: no reasons, it is in force; else it is refused, and forgotten."""
+    """Feeds whose ``subscribe`` is answered: in force if there are no reasons, otherwise refused and removed."""
     send: list[str] = []
     """Frames, in order."""
     drop: Cause | None = None
     """Close the connection, and report :meth:`Session.disconnected` with this cause and ``drop_detail``."""
     drop_detail: str = ""
-    """More about it, for people."""
+    """Human-readable detail."""
     ping: bool = False
-    """Send a WebSocket PING, and say :meth:`Session.ponged` when its PONG comes; at once, if that cannot be done."""
+    """Send a WebSocket PING; call :meth:`Session.ponged` when its PONG comes (at once if PINGs are not supported)."""
     end: ConnectError | None = None
-    """The exchange refuses us for good: nothing more will come."""
+    """The exchange refuses this client permanently: the client ends."""
     changes: list[StateChange] = []
-    """The states that were gone through, in order, for whoever waits for one."""
+    """All state changes, in order, for tasks that wait for a state."""
     records: list[Record] = []
     """What happened, in order, for logs, metrics and traces."""
     rearm: bool = True
-    """Whether :attr:`Session.deadline` may be earlier than it was. Never after frames of nothing but live data."""
+    """Whether :attr:`Session.deadline` may be earlier than before. It never is after a batch of only live data."""
 
 
 class Deliveries:
@@ -65,43 +65,43 @@ class Deliveries:
         self._counters = counters
         self._machine = StateMachine()
         self.effects = Effects()
-        """What has been gathered since :meth:`take`."""
+        """What has been collected since :meth:`take`."""
         self.epoch: int = 0
         """The current or last connection's number."""
         self.received_ns: int = 0
         """When the bytes of the last batch were read."""
         self.frame: int | None = None
-        """The frame of the batch that is being looked at."""
+        """The index of the current frame in its batch."""
         self.status: StatusUpdate | None = None
-        """The exchange's last word about its engine; None before the first."""
+        """The exchange's latest status; None before the first."""
         self.lifecycle_feeds: dict[Hashable, None] = {}
-        """Those that want to know how client and exchange are."""
+        """Feeds of :class:`~kraken_trio.Lifecycle`."""
 
     @property
     def state(self) -> ConnectionState:
-        """Where the client stands."""
+        """The client's state."""
         return self._machine.state
 
     def take(self) -> Effects:
-        """All that has been gathered."""
+        """Everything collected since the last call."""
         effects, self.effects = self.effects, Effects()
         return effects
 
     def take_events(self) -> Effects:
-        """The same, where nothing but events can have been gathered."""
+        """The same, for calls in which only events can have been collected."""
         effects = Effects(self.effects.deliver, rearm=False)
         self.effects.deliver = _no_events()
         return effects
 
     def deliver(self, audience: Iterable[Hashable], event: Event) -> None:
-        """``event`` is for these feeds."""
+        """Deliver ``event`` to these feeds."""
         deliver = self.effects.deliver
         for feed in audience:
             deliver[feed].append(event)
             self._counters.events += 1
 
     def deliver_all(self, audience: Iterable[Hashable], events: Iterable[Event]) -> None:
-        """``events``, which may have gaps in them, are for these feeds."""
+        """Deliver ``events``, which may include gaps, to these feeds."""
         deliver, counters = self.effects.deliver, self._counters
         for feed in audience:
             outbox = deliver[feed]
@@ -120,7 +120,7 @@ class Deliveries:
         detail: str,
         evidence: ChecksumEvidence | None = None,
     ) -> None:
-        """These feeds miss events from here on."""
+        """Deliver a gap to these feeds: events are missing from here on."""
         gap = Gap(
             symbol=symbol,
             cause=cause,
@@ -133,15 +133,15 @@ class Deliveries:
         self.deliver_all(audience, (gap,))
 
     def answer(self, feed: Hashable, reasons: dict[Request[Any], str]) -> None:
-        """The ``subscribe`` of this feed has its answer."""
+        """Answer the ``subscribe`` of this feed."""
         self.effects.answers.append((feed, reasons))
 
     def record(self, record: Record) -> None:
-        """It has just happened."""
+        """Add a record of what has just happened."""
         self.effects.records.append(record)
 
     def advance(self, trigger: Trigger, detail: str = "") -> None:
-        """Let the client's state follow; whoever wants to know is told of a change."""
+        """Advance the client's state, and publish a change."""
         previous = self._machine.advance(trigger)
         if previous is None:
             return

@@ -1,7 +1,6 @@
-"""What follows from how far each subscription has come, and from whether it is wanted.
+"""What follows from each subscription's step, and from whether it is wanted.
 
-None of it is decided: :meth:`Derived.reconcile` works it out anew whenever one of the two has changed, and nobody else
-changes it.
+:meth:`Derived.reconcile` recomputes it whenever one of the two has changed; nothing else changes it.
 """
 
 from __future__ import annotations
@@ -24,27 +23,27 @@ METHODS: Final[Mapping[Step, Method]] = {
     Step.TO_SUBSCRIBE: Method.SUBSCRIBE,
     Step.TO_UNSUBSCRIBE: Method.UNSUBSCRIBE,
 }
-"""What is to be sent about a subscription at this step."""
+"""The request that is due at a step."""
 
 
 class Derived:
-    """Which subscriptions are to be asked for, are confirmed, are not as wanted, or wait for something."""
+    """Which subscriptions are to be requested, are confirmed, are not as wanted, or wait for something."""
 
     def __init__(self, listening: PausableClock) -> None:
         self._listening = listening
         self.is_online: bool = False
-        """Whether there is somebody to ask."""
+        """Whether there is a connection."""
         self.to_send: dict[Key, None] = {}
-        """Those about which a request is to be sent, the first first."""
+        """Those for which a request is to be sent, in order."""
         self.unsettled: set[Key] = set()
         """Those that are not as wanted."""
         self.confirmed: set[Key] = set()
-        """Those that the exchange has said yes to, on this connection."""
+        """Those that the exchange has confirmed on this connection."""
         self._data_deadlines: Timers[Key] = Timers()  # on the listening clock
         self._pauses: Timers[Key] = Timers()
 
     def reconcile(self, sub: Subscription) -> None:
-        """Work out all that follows from the step of ``sub``, and from who wants it."""
+        """Recompute everything that follows from the step of ``sub``, and from whether it is wanted."""
         key, step = sub.key, sub.step
         if self.is_online and step in METHODS:
             self.to_send.setdefault(key)
@@ -57,11 +56,11 @@ class Derived:
 
     @property
     def due(self) -> float:
-        """When :meth:`pop_without_data` or :meth:`pop_rested` has something."""
+        """When :meth:`pop_without_data` or :meth:`pop_rested` yields something."""
         return min(self._listening.when(self._data_deadlines.earliest()), self._pauses.earliest())
 
     def pop_without_data(self, now: float) -> Iterator[Key]:
-        """Those whose first data has been waited for long enough."""
+        """Those whose first data is overdue."""
         return self._data_deadlines.pop_due(lambda reading: self._listening.when(reading) <= now)
 
     def pop_rested(self, now: float) -> Iterator[Key]:

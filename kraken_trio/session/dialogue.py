@@ -1,11 +1,11 @@
-"""Asking the exchange, and understanding its answers.
+"""Requests to the exchange, and its answers.
 
 Rules:
 
-1. An answer is matched by the request's number and the symbol; the ``method`` that a refusal names is not trusted. Only
-   the answer to the latest request about a subscription counts.
-2. A refusal of many symbols that does not say which one it means may be of one of them, or of all. It is taken for one
-   of all if a symbol that is asked for alone is refused in the same words, and none of the others has been accepted.
+1. An answer is matched by ``req_id`` and symbol; the ``method`` in a refusal is not trusted. Only the answer to the
+   latest request about a subscription counts.
+2. A refusal of many symbols that does not name one may mean one of them, or all. It means all if a symbol that is
+   requested alone is refused with the same text, and none of the others has been accepted since.
 3. Every request has a deadline. Requests of one kind share a frame; frames are paced, and a rate-limit refusal pauses
    all of them.
 """
@@ -39,7 +39,7 @@ _RATE_LIMIT_PAUSE: Final = 1.0
 
 
 class Dialogue:
-    """The requests about subscriptions, and their answers."""
+    """Sends the requests about subscriptions, and handles their answers."""
 
     def __init__(
         self,
@@ -61,14 +61,14 @@ class Dialogue:
         self._bucket = TokenBucket(settings.request_rate, settings.request_burst)
         self._last_req_id: int = 0
         self._unmatched: str = ""
-        """The last refusal on this connection of something that was not asked."""
+        """The last refusal on this connection that matched no request."""
 
     def offline(self) -> None:
         """The connection is lost, and with it all answers."""
         self._unmatched = ""
         self._pending.clear()
 
-    # Asking
+    # Requests
 
     def flush(self, now: float) -> list[str]:
         """The frames that may be sent now."""
@@ -83,7 +83,7 @@ class Dialogue:
 
     @property
     def idle(self) -> bool:
-        """Nothing is left to send, and no answer is awaited."""
+        """Whether nothing is left to send, and no answer is awaited."""
         return not self._subscriptions.derived.to_send and not self._pending
 
     def _next_request(self, now: float) -> str:
@@ -100,14 +100,14 @@ class Dialogue:
         return self._codec.request(method, requests, number)
 
     def next_req_id(self) -> int:
-        """A number that no request of this client had before."""
+        """A ``req_id`` that this client has not used before."""
         self._last_req_id += 1
         return self._last_req_id
 
-    # A yes
+    # Confirmations
 
     def ack(self, message: Ack) -> None:
-        """A request was accepted, for one symbol."""
+        """Handle a confirmation, for one symbol."""
         number = self._pending.find(message.req_id, message.symbol, message.channel, message.method)
         request = None if number is None else self._pending[number]
         key = None if number is None else self._pending.resolve(number, message.symbol)
@@ -123,7 +123,7 @@ class Dialogue:
             self._subscriptions.left(sub)
 
     def _ack_unmatched(self, message: Ack) -> None:
-        """A yes after a no counts; and so does that the exchange has ended what nobody wanted to be ended."""
+        """Handle a confirmation after a refusal, and an unsubscribe by the exchange itself; count the rest."""
         sub = self._subscriptions.by_channel.get(message.channel, {}).get(message.symbol)
         if message.method is Method.SUBSCRIBE:
             is_latest = sub is not None and message.req_id is not None and sub.revocable == message.req_id
@@ -136,16 +136,16 @@ class Dialogue:
         self._counters.unmatched_answers += 1
 
     def _is_unasked(self, message: Ack, sub: Subscription) -> bool:
-        """Whether this unsubscribe is the exchange's own. One with a number of ours is a late answer."""
+        """Whether this unsubscribe is the exchange's own. One with a ``req_id`` of ours is a late answer."""
         is_ours = message.req_id is not None and 0 < message.req_id <= self._last_req_id
         said = {"depth": message.depth, "interval": message.interval}
         name, value = sub.request.variant or ("", None)
         return not is_ours and said.get(name) in (None, value)
 
-    # A no
+    # Refusals
 
     def refusal(self, message: Refusal, now: float) -> None:
-        """A request was refused, for one symbol or whole."""
+        """Handle a refusal of one symbol, or of a whole request."""
         if message.kind is RefusalKind.RATE_LIMITED:
             self._counters.rate_limited += 1
             self._bucket.pause(now + _RATE_LIMIT_PAUSE)
@@ -172,7 +172,7 @@ class Dialogue:
             self._refused(sub, request.method, message, now)
 
     def _meant(self, message: Refusal) -> tuple[int | None, str | None]:
-        """The request and the symbol that are refused; no symbol if that is not said."""
+        """The ``req_id`` and the symbol that are refused; no symbol if the refusal names none."""
         if message.symbol is not None:
             return self._pending.find(message.req_id, message.symbol, None, None), message.symbol
         for symbol in message.mentioned:
@@ -210,18 +210,18 @@ class Dialogue:
         elif kind is RefusalKind.LATER:
             self._recovery.retry(sub, text)
         elif kind is RefusalKind.ALREADY:
-            self._recovery.again(sub, text)  # no snapshot follows, so it is of no use: it has to be left first
+            self._recovery.again(sub, text)  # no snapshot follows, so it has to be unsubscribed first
         else:
             subscriptions.refused(sub, text)
 
     def _awaiting(self, number: int, request: PendingRequest, key: Key) -> Subscription | None:
-        """The subscription, if it still awaits this answer: nothing else has been asked since, or is to be asked."""
+        """The subscription, if it still awaits this answer: no later request about it was sent, and none is due."""
         sub = self._subscriptions.by_key.get(key)
         step = Step.SUBSCRIBING if request.method is Method.SUBSCRIBE else Step.UNSUBSCRIBING
         return sub if sub is not None and sub.step is step and sub.req_id == number else None
 
     def _contradicted(self, number: int, request: PendingRequest, key: Key, message: Refusal) -> Subscription | None:
-        """The subscription, if this refusal is the answer that data seemed to have overtaken: it was older data."""
+        """The subscription, if data had counted as its acceptance and this refusal is the real answer."""
         sub = self._subscriptions.by_key.get(key)
         if (
             sub is None
@@ -231,14 +231,14 @@ class Dialogue:
             or message.kind is RefusalKind.ALREADY
         ):
             return None
-        # If it is final, its feeds are told so in a moment.
+        # If it is final, its feeds get their gap with the refusal itself.
         self._subscriptions.contradicted(sub, "" if message.kind is RefusalKind.FINAL else message.error)
         return sub
 
-    # No answer
+    # Timeouts
 
     def due(self, now: float) -> float:
-        """When :meth:`tick` or :meth:`flush` is wanted next."""
+        """When :meth:`tick` or :meth:`flush` is due next."""
         return min(self._pending.due, self._bucket.ready_at(now) if self._may_ask else inf)
 
     def tick(self, now: float) -> None:
@@ -254,9 +254,9 @@ class Dialogue:
         if request.method is Method.UNSUBSCRIBE and request.throttled:
             subscriptions.still_there(sub)
         elif request.method is Method.UNSUBSCRIBE and not sub.wanted_by:
-            subscriptions.leave_again(sub)  # else nobody would ever take it off the exchange's hands
+            subscriptions.leave_again(sub)  # otherwise the exchange might keep it for the rest of the connection
         elif request.method is Method.UNSUBSCRIBE:
-            subscriptions.left(sub)  # answers come in order: whatever is asked next is asked after it
+            subscriptions.left(sub)  # the exchange answers in order: the next request is processed after this one
         elif request.throttled:
             self._recovery.throttle(sub)
         else:
@@ -266,8 +266,8 @@ class Dialogue:
 
 
 def _kind(sub: Subscription) -> tuple[object, ...]:
-    """What two subscriptions must agree in to share a request."""
+    """What two subscriptions must have in common to share a request."""
     method = METHODS[sub.step]
     request = sub.request if method is Method.SUBSCRIBE else sub.on_wire
-    assert request is not None  # only what was asked for is left
+    assert request is not None  # only what was requested is unsubscribed
     return (method, sub.key[0], request.variant, sub.apart)

@@ -1,13 +1,12 @@
-"""The client's states, and every way from one to another.
+"""The client's states, and every transition between them.
 
 Two rules:
 
 1. The table decides every pair of state and trigger: a next state, ``STAYS``, or ``NEVER`` for what cannot happen
    (asking for it is a bug, and raises).
-2. A state changes through the table or not at all. Who wants to know subscribes to
-   :class:`~kraken_trio.Lifecycle`.
+2. A state changes through the table only. Changes are published to :class:`~kraken_trio.Lifecycle` subscriptions.
 
-A connection begins in ``RESYNCING``, with nothing confirmed, or, if nothing is wanted, in ``SUBSCRIBED``.
+A new connection starts in ``RESYNCING``, with nothing confirmed, or in ``SUBSCRIBED`` if nothing is wanted.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ __all__ = ["TRANSITIONS", "StateMachine", "Trigger", "Verdict", "edges"]
 
 
 class Trigger(enum.Enum):
-    """What may move the client's state; :attr:`cause` is what users are told."""
+    """What may change the client's state; :attr:`cause` is what a :class:`~kraken_trio.StateChange` shows."""
 
     OPENED = enum.auto()
     RETRY = enum.auto()
@@ -46,7 +45,7 @@ class Trigger(enum.Enum):
 
     @property
     def cause(self) -> Cause:
-        """For users."""
+        """The cause in the public event."""
         return Cause.CONNECTED if self is Trigger.CONNECTED_IDLE else Cause[self.name]
 
 
@@ -79,13 +78,13 @@ _ROWS: Final[Mapping[Trigger, tuple[ConnectionState | Verdict, ...]]] = {
     # the end: nothing follows
     Trigger.REFUSED: (_x, _D, _D, _D),
     Trigger.CLOSED: (_o, _D, _D, _D),
-    # something wanted is not there (any more), and is asked for
+    # something wanted is not (or no longer) in force
     Trigger.SUBSCRIBING: (_x, _x, _R, _o),
     Trigger.CHECKSUM: (_x, _x, _R, _o),
     Trigger.CROSSED: (_x, _x, _R, _o),
     Trigger.MALFORMED: (_x, _x, _R, _o),
     Trigger.RESUBSCRIBED: (_x, _x, _R, _o),
-    # everything wanted is there
+    # everything wanted is in force
     Trigger.SETTLED: (_x, _x, _o, _S),
 }
 
@@ -105,13 +104,13 @@ def edges() -> Iterator[tuple[ConnectionState, Cause, ConnectionState]]:
 
 
 class StateMachine:
-    """A state, and the table."""
+    """The current state; it changes by the table."""
 
     def __init__(self) -> None:
         self.state: ConnectionState = ConnectionState.DISCONNECTED
 
     def advance(self, trigger: Trigger) -> ConnectionState | None:
-        """Follow ``trigger``. Returns the state that was left, or None if the state stays."""
+        """Apply ``trigger``. Returns the previous state, or None if the state did not change."""
         verdict = TRANSITIONS[self.state, trigger]
         if verdict is Verdict.NEVER:
             msg = f"{trigger} cannot happen to a client that is {self.state}"

@@ -1,16 +1,16 @@
-"""Whether the peer lives.
+"""Detection of dead connections.
 
 Rules:
 
-1. While at least one subscription is confirmed, only what the exchange *pushes* is life: a heartbeat comes every second
-   then. An answer to a request of ours proves that somebody answers, not that data would come.
-2. While nothing is confirmed no heartbeats come, and any frame is life.
-3. While a full feed holds up reading, the peer's frames lie unread in the socket: its silence, and its late answers,
-   are then ours. So silence is counted only while we listen, and, by rule 1, only while something is confirmed.
-4. Before the peer is given up it is asked: an application ``ping``. The WebSocket itself is asked as well, however much
-   comes: a peer may send, and not hear us.
+1. While at least one subscription is confirmed, only frames that the exchange *pushes* count as life: it then sends a
+   heartbeat every second. Answers to our requests show that somebody answers, not that data would come.
+2. While nothing is confirmed there are no heartbeats, and any frame counts.
+3. While a full feed holds up reading, frames wait unread in the socket, so missing frames and late answers prove
+   nothing. Silence is counted only while we listen, and, by rule 1, only while something is confirmed.
+4. Before the connection is dropped, an application ``ping`` is sent. WebSocket PINGs are sent in any case: they detect
+   a peer that sends but no longer receives.
 
-Each deadline is one property; what is due at it is judged by that property alone.
+Each deadline is one property, which is also the only condition for what is done then.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ __all__ = ["Liveness"]
 
 
 class Liveness:
-    """What was last heard of the peer, and when it is to be asked or given up."""
+    """When the last frames came, and when a ping or a drop is due."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.listening = PausableClock()
-        """Runs while we listen: whatever waits for the peer is measured on it."""
+        """Runs while we listen: all waits for the peer are measured on it."""
         self._exposed = PausableClock()
-        """Runs while we listen and something is confirmed: then the exchange has to push."""
+        """Runs while we listen and something is confirmed, so that the exchange has to push."""
         self._exposed.hold(0.0)
         self.is_exposed: bool = False
         """Whether at least one subscription is confirmed, so that the exchange has to push."""
@@ -47,10 +47,10 @@ class Liveness:
         self._next_keepalive: float = inf
         self._pong_wanted_from: float | None = None  # since when its absence counts
 
-    # What happens
+    # Events
 
     def connected(self, now: float) -> None:
-        """A new connection: nothing is confirmed on it."""
+        """Start with a new connection, on which nothing is confirmed."""
         self.expose(now, exposed=False)
         self._last_frame = self.listening.at(now)
         self._last_push = self._exposed.at(now)
@@ -59,32 +59,35 @@ class Liveness:
         self._pong_wanted_from = None
 
     def expose(self, now: float, *, exposed: bool) -> None:
-        """Whether at least one subscription is confirmed. An answer that makes it so is no life by itself."""
+        """Set whether at least one subscription is confirmed. The confirmation itself does not count as life."""
         if exposed is not self.is_exposed:
             self.is_exposed = exposed
             self._set_exposed(now)
 
-    def heard(self, now: float, *, pushed: bool) -> bool:
-        """Frames came; ``pushed``: the exchange sent one of them by itself. Whether a deadline may be earlier now."""
+    def received(self, now: float, *, pushed: bool) -> bool:
+        """Note that frames were received, and whether one of them was ``pushed`` rather than an answer.
+
+        Returns whether a deadline may be earlier now.
+        """
         self._last_frame = self.listening.at(now)
         if pushed:
             self._last_push = self._exposed.at(now)
         if self._ping is not None and self._ping[1] < now - self._settings.silence_limit:
-            self._ping = None  # its answer will not come; others did
+            self._ping = None  # its pong will not come, though other frames did
             return True
         return False
 
     def hold(self, now: float) -> None:
-        """We do not listen from now on. That holds across a loss, too, until :meth:`resume`."""
+        """Stop listening, until :meth:`resume`, even across a lost connection."""
         self.listening.hold(now)
         self._set_exposed(now)
 
     def resume(self, now: float) -> None:
-        """We listen again."""
+        """Listen again."""
         self.listening.resume(now)
         self._set_exposed(now)
         if self._pong_wanted_from is not None:
-            self._pong_wanted_from = now  # it may stand behind all that lies unread
+            self._pong_wanted_from = now  # the PONG may be behind frames that are still unread
 
     def _set_exposed(self, now: float) -> None:
         if self.is_exposed and not self.listening.held:
@@ -96,19 +99,19 @@ class Liveness:
 
     @property
     def ping_due(self) -> float:
-        """When the peer is to be asked."""
+        """When an application ping is due."""
         again = self._last_ping + self._settings.ping_after
         if self.listening.held:
-            return again  # nothing can be judged, but the peer hears that we live
+            return again  # we cannot judge the peer, but keep the connection alive for it
         return inf if self._ping is not None else max(again, self._silent_for(self._settings.ping_after))
 
     def pinged(self, number: int, now: float) -> None:
-        """A ping with this number is sent now."""
+        """Note that a ping with this ``req_id`` is sent now."""
         self._ping = (number, now)
         self._last_ping = now
 
     def answered(self, req_id: int | None, now: float) -> None:
-        """A pong came."""
+        """Note a pong."""
         if self._ping is not None and req_id in (None, self._ping[0]):
             self.ping_seconds = now - self._ping[1]
             self._ping = None
@@ -117,7 +120,7 @@ class Liveness:
 
     @property
     def silence_due(self) -> float:
-        """When the peer is to be given up."""
+        """When the connection is dropped because of silence."""
         return self._silent_for(self._settings.silence_limit)
 
     def _silent_for(self, seconds: float) -> float:
@@ -129,21 +132,21 @@ class Liveness:
 
     @property
     def keepalive_due(self) -> float:
-        """When a WebSocket PING is to be sent."""
+        """When a WebSocket PING is due."""
         return self._next_keepalive if self._pong_wanted_from is None else inf
 
     def keepalive_sent(self, now: float) -> None:
-        """It is sent now."""
+        """Note that a PING is sent now."""
         self._pong_wanted_from = now
 
     def ponged(self, now: float) -> None:
-        """It has been answered."""
+        """Note its PONG."""
         self._pong_wanted_from = None
         self._next_keepalive = now + self._settings.keepalive_interval
 
     @property
     def pong_due(self) -> float:
-        """When the peer is to be given up because no PONG came."""
+        """When the connection is dropped because the PONG is missing."""
         if self._pong_wanted_from is None or self.listening.held:
             return inf
         return self._pong_wanted_from + self._settings.keepalive_timeout

@@ -1,7 +1,7 @@
-"""Requests that were sent to the exchange, and are not answered yet for all of their symbols.
+"""Requests that were sent to the exchange and are not yet answered for all of their symbols.
 
-An answer is matched by the request's number. Where it has none, it is for the oldest request that it fits. Every
-request has a deadline, on the clock that runs while we listen.
+An answer is matched by its ``req_id``. Without one, it is matched to the oldest request that it fits. Every request has
+a deadline, on the clock that runs while we listen.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ __all__ = ["PendingRequest", "PendingRequests"]
 
 @attrs.define
 class PendingRequest:
-    """A request that was sent, and the symbols whose answer is awaited."""
+    """A request that was sent, and the symbols that are not yet answered."""
 
     method: Method
     keys: dict[Key, None]
     throttled: bool = False
-    """The exchange complained about the rate, and did not say of which request."""
+    """Whether a rate-limit refusal came that did not name its request."""
 
     def key_of(self, symbol: str | None) -> Key | None:
-        """The awaited key with this symbol."""
+        """The unanswered key with this symbol."""
         return next((key for key in self.keys if _same(key[1], symbol)), None)
 
 
 class PendingRequests:
-    """All of them, by their numbers, the oldest first."""
+    """All pending requests by ``req_id``, the oldest first."""
 
     def __init__(self, listening: PausableClock) -> None:
         self._listening = listening
@@ -51,16 +51,16 @@ class PendingRequests:
         return self._pending[number]
 
     def add(self, number: int, request: PendingRequest, now: float, timeout: float) -> None:
-        """It is sent now, and waited for so many seconds."""
+        """Add a request that is sent now; its answer is overdue after ``timeout`` seconds."""
         self._pending[number] = request
         self._deadlines.set(number, self._listening.at(now) + timeout)
 
     def find(self, req_id: int | None, symbol: str | None, channel: str | None, method: Method | None) -> int | None:
-        """The number of the request that is answered; without a number in the answer, the oldest that fits."""
+        """The ``req_id`` of the request that is answered; without one in the answer, the oldest that fits."""
         if req_id is not None:
             return req_id if req_id in self._pending else None
         if symbol is None and channel is None:
-            return None  # that fits anything
+            return None  # such an answer fits any request
         for number, request in self._pending.items():
             if method in (None, request.method) and any(
                 _same(key[1], symbol) and channel in (None, key[0]) for key in request.keys
@@ -69,7 +69,7 @@ class PendingRequests:
         return None
 
     def resolve(self, number: int, symbol: str | None) -> Key | None:
-        """The awaited key with this symbol, which is not awaited any more."""
+        """Remove and return the unanswered key with this symbol."""
         request = self._pending[number]
         key = request.key_of(symbol)
         if key is not None:
@@ -79,17 +79,17 @@ class PendingRequests:
         return key
 
     def forget(self, number: int) -> None:
-        """Nothing of it is awaited any more."""
+        """Remove a request."""
         del self._pending[number]
         self._deadlines.clear(number)
 
     def clear(self) -> None:
-        """The connection is lost, and with it all answers."""
+        """Remove all: the connection is lost."""
         self._pending.clear()
         self._deadlines.clear_all()
 
     def doubt_all(self, now: float, pause: float) -> None:
-        """One of them was refused, and there is no saying which: after ``pause`` those without an answer are it."""
+        """One of them hit the rate limit, and the answer does not name it: those unanswered after ``pause`` count."""
         soon = self._listening.at(now) + pause
         for number, request in self._pending.items():
             request.throttled = True
@@ -97,11 +97,11 @@ class PendingRequests:
 
     @property
     def due(self) -> float:
-        """When the first of them is overdue; never while the clock stands still."""
+        """When the first of them is overdue; never while the clock is stopped."""
         return self._listening.when(self._deadlines.earliest())
 
     def overdue(self, now: float) -> Iterator[tuple[int, PendingRequest]]:
-        """Take those that were waited for long enough."""
+        """Remove and yield those that are overdue."""
         for number in self._deadlines.pop_due(lambda reading: self._listening.when(reading) <= now):
             yield number, self._pending.pop(number)
 

@@ -1,4 +1,4 @@
-"""Reconnecting and backoff, as pure arithmetic: every method is told what happened, and gives seconds to wait."""
+"""Reconnecting and backoff as pure arithmetic: every method is given what happened, and returns seconds to wait."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ _BANNED: Final = frozenset({403, 429})
 class Backoff:
     """How long to wait before the next attempt to connect.
 
-    After a loss the first attempts come quickly; later ones not faster than Kraken asks for, and ever slower.
-    Jitter keeps many clients from coming back together; it never shortens a slow wait, nor one that was asked for.
+    After a loss the first attempts are quick; later ones wait at least as long as Kraken asks for, and back off
+    exponentially. Jitter spreads clients that were disconnected together; it never shortens a slow wait, nor one that
+    the exchange asked for.
     """
 
     def __init__(self, settings: Settings, jitter: Callable[[], float]) -> None:
@@ -30,12 +31,12 @@ class Backoff:
         self.failures: int = 0
         """Attempts since the last stable connection."""
         self.refusals: int = 0
-        """Those of them that the exchange's front end refused for now."""
+        """Those of them that the exchange's front end refused temporarily."""
 
     def pause_after(self, status: int | None) -> float:
-        """The shortest wait after this HTTP status at the upgrade, in seconds; it grows from refusal to refusal.
+        """The shortest wait after this HTTP status at the upgrade, in seconds; it grows with each refusal.
 
-        Zero for a status that says nothing about when to come back, and for None (it did not come that far).
+        Zero for a status that says nothing about when to retry, and for None (there was no HTTP answer).
         """
         settings = self._settings
         if status in _BANNED:
@@ -48,7 +49,7 @@ class Backoff:
         return growing(first, self.refusals, settings.refused_delay_max)
 
     def next_delay(self, at_least: float = 0.0) -> float:
-        """Seconds until the next attempt: not less than ``at_least``, on top of which there is jitter, too."""
+        """Seconds until the next attempt: at least ``at_least``, to which jitter is added."""
         settings = self._settings
         self.failures += 1
         jitter = self._jitter()
@@ -61,5 +62,5 @@ class Backoff:
         return max(delay, at_least * (1.0 + 0.25 * jitter))
 
     def reset(self) -> None:
-        """The connection was stable."""
+        """Reset the backoff after a stable connection."""
         self.failures = self.refusals = 0

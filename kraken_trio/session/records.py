@@ -1,7 +1,7 @@
-"""What a session did, as values: for logs, metrics and traces, which make of them what they like.
+"""What a session did, as values, for consumers such as logs, metrics and traces.
 
-They stand in ``Effects.records`` in the order in which things happened. Every text of a peer in them is as it came:
-whoever shows it escapes it. ``frame`` is the index, within the batch, of the frame that caused it; None where no frame
+They are in ``Effects.records`` in the order in which things happened. Texts of a peer are not escaped: whoever shows
+them escapes them. ``frame`` is the index, within the batch, of the frame that caused the record; None where no frame
 did.
 """
 
@@ -48,24 +48,24 @@ class StateChanged:
 
 @attrs.frozen(kw_only=True)
 class ExchangeStatus:
-    """The exchange says something new of its engine."""
+    """The exchange reported a new status of its engine."""
 
     status: StatusUpdate
     is_new_system: bool
-    """Whether ``status.system`` is another one than before."""
+    """Whether ``status.system`` differs from the one before."""
     frame: int | None = None
 
 
 @attrs.frozen(kw_only=True)
 class AttemptDelayed:
-    """An attempt to connect has to wait for a reason of this program's own."""
+    """An attempt to connect has to wait for the connect budget."""
 
     why: str
 
 
 @attrs.frozen(kw_only=True)
 class FrameMalformed:
-    """A frame could not be understood."""
+    """A frame could not be decoded."""
 
     detail: str
     frame: int | None = None
@@ -73,7 +73,7 @@ class FrameMalformed:
 
 @attrs.frozen(kw_only=True)
 class NoticeReceived:
-    """A frame of plain words came, as a proxy sends them before it closes."""
+    """A frame of plain text was received, as a proxy sends it before it closes."""
 
     text: str
     frame: int | None = None
@@ -81,7 +81,7 @@ class NoticeReceived:
 
 @attrs.frozen(kw_only=True)
 class ExchangeWarned:
-    """The exchange accepted a request, and warned of something for the first time."""
+    """The exchange accepted a request with a warning that it had not sent before."""
 
     text: str
     frame: int | None = None
@@ -89,7 +89,7 @@ class ExchangeWarned:
 
 @attrs.frozen(kw_only=True)
 class RequestRefused:
-    """The exchange refused a request, for one symbol or, if that is None, for all that it holds."""
+    """The exchange refused a request, for one symbol or, if that is None, for all symbols in it."""
 
     symbol: str | None
     text: str
@@ -99,7 +99,7 @@ class RequestRefused:
 
 @attrs.frozen(kw_only=True)
 class UnmatchedRefusal:
-    """The exchange refused something that was not asked."""
+    """A refusal matches no pending request."""
 
     text: str
     frame: int | None = None
@@ -107,27 +107,27 @@ class UnmatchedRefusal:
 
 @attrs.frozen(kw_only=True)
 class Resynced:
-    """A subscription cannot be trusted, or is stale: it is subscribed again."""
+    """A subscription cannot be trusted, or is stale: it is resubscribed."""
 
     request: Request[Any]
     cause: Cause
     detail: str
     attempt: int
-    """How often in a row it has failed; 0 where nothing says that it has."""
+    """How often in a row it has failed; 0 for a stale subscription, which may not have failed."""
     evidence: ChecksumEvidence | None = None
     frame: int | None = None
 
 
 @attrs.frozen(kw_only=True)
 class StayedWithoutData:
-    """A subscription got no first data, even after it was renewed. Nothing would be gained by leaving it."""
+    """A subscription got no first data, even after it was resubscribed. It stays subscribed."""
 
     request: Request[Any]
 
 
 @attrs.frozen(kw_only=True)
 class Parked:
-    """A subscription failed too often in a row, and is put aside for a while."""
+    """A subscription failed too often in a row, and is parked for ``seconds``."""
 
     request: Request[Any]
     detail: str
@@ -138,7 +138,7 @@ class Parked:
 
 @attrs.frozen(kw_only=True)
 class ConsumerFailed:
-    """(told by the runtime) A feed was ended because its consumer was too slow."""
+    """(from the runtime) A feed was ended because its consumer was too slow."""
 
     requests: tuple[Request[Any], ...]
     detail: str

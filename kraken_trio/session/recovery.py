@@ -1,11 +1,12 @@
-"""What is done about a subscription that failed: subscribe it again, after a pause, or put it aside.
+"""Recovery of a subscription that failed: resubscribe it, with backoff, or park it.
 
 Rules:
 
-1. Every retry comes after a longer pause than the one before, and there is a last one. Then the subscription is parked:
-   left, announced by a gap, and tried again after a long rest.
-2. What was live for long enough has not failed in a row.
-3. Where leaving gains nothing, it is not repeated: all but books stay subscribed after one renewal without data.
+1. Retries back off, and are limited. After the last one the subscription is parked: unsubscribed, announced by a gap,
+   and requested again after ``Settings.park_time``.
+2. The count of failures in a row is reset when the subscription was live for ``Settings.stable_after``.
+3. Unsubscribing is not repeated where it would not help: all channels but books stay subscribed after one resubscribe
+   without data.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _THROTTLE_PAUSE: Final = 1.0
 
 
 class Recovery:
-    """Failures, and the attempts that follow."""
+    """Handles failures, and the attempts that follow."""
 
     def __init__(
         self, settings: Settings, counters: Counters, deliveries: Deliveries, subscriptions: Subscriptions
@@ -43,25 +44,25 @@ class Recovery:
         self._deliveries = deliveries
         self._subscriptions = subscriptions
 
-    # It failed
+    # Failures
 
     def fail(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumEvidence | None = None) -> None:
-        """Its data cannot be trusted: leave it, and subscribe again."""
+        """Its data cannot be trusted: resubscribe it."""
         self._forgive(sub)
         self._break(sub, cause, detail, evidence, attempt=sub.attempts + 1)
         self.again(sub, detail)
         self._deliveries.advance(Trigger[cause.name], sub.key[1] or "")
 
     def refresh(self, sub: Subscription, detail: str) -> None:
-        """Nothing says that it failed, but it may be dead: subscribe it again. Whoever wants this limits how often."""
+        """It may be stale: resubscribe it. The caller limits how often."""
         self._break(sub, Cause.RESUBSCRIBED, detail, None, attempt=0)
         sub.resume_at = None
         self._subscriptions.happen(sub, Happening.FAILED)
         self._deliveries.advance(Trigger.RESUBSCRIBED, sub.key[1] or "")
 
     def expelled(self, sub: Subscription) -> None:
-        """The exchange has ended it by itself."""
-        detail = "the exchange unsubscribed it, which nobody had asked for"
+        """The exchange has unsubscribed it by itself."""
+        detail = "the exchange unsubscribed it without a request"
         self._forgive(sub)
         self._break(sub, Cause.RESUBSCRIBED, detail, None, attempt=sub.attempts + 1)
         sub.data_due = None
@@ -72,7 +73,7 @@ class Recovery:
         self._deliveries.advance(Trigger.RESUBSCRIBED, sub.key[1] or "")
 
     def _forgive(self, sub: Subscription) -> None:
-        """What was live for long enough has not failed in a row."""
+        """Reset the count of failures if it was live for ``Settings.stable_after``."""
         if sub.step is Step.LIVE and self._subscriptions.now - sub.live_since >= self._settings.stable_after:
             sub.attempts = 0
 
@@ -92,12 +93,12 @@ class Recovery:
             self._subscriptions.happen(sub, Happening.NO_DATA)
             return
         sub.renewed = True
-        self.fail(sub, Cause.RESUBSCRIBED, "its first data never came")
+        self.fail(sub, Cause.RESUBSCRIBED, "its first data did not come")
 
-    # Trying again
+    # Retrying
 
     def throttle(self, sub: Subscription) -> None:
-        """Ask again after a pause. That there were too many requests is no failure of this one."""
+        """Request it again after a pause. A rate limit does not count as a failure of this subscription."""
         sub.throttled += 1
         sub.resume_at = self._subscriptions.now + growing(
             _THROTTLE_PAUSE, sub.throttled, self._settings.attempt_delay_max
@@ -105,7 +106,7 @@ class Recovery:
         self._subscriptions.happen(sub, Happening.NOT_NOW)
 
     def retry(self, sub: Subscription, text: str) -> None:
-        """Ask again after a pause, unless it was the last time: then what the exchange may have is left."""
+        """Request it again after a pause; after the last attempt unsubscribe it and park it."""
         sub.attempts += 1
         if sub.attempts > self._settings.attempts:
             self._give_up(sub)
@@ -116,14 +117,14 @@ class Recovery:
             self._subscriptions.happen(sub, Happening.NOT_NOW)
 
     def again(self, sub: Subscription, text: str) -> None:
-        """Leave it, then ask again, unless it was the last time."""
+        """Unsubscribe it, then request it again; after the last attempt park it."""
         is_given_up = self._count_failure(sub)
         self._subscriptions.happen(sub, Happening.FAILED)
         if is_given_up:
             self._tell_parked(sub, text)
 
     def _count_failure(self, sub: Subscription) -> bool:
-        """One more in a row: first it may be asked for at once, then after a pause. Whether it was the last."""
+        """Count a failure in a row, and set the pause (none after the first). Returns whether it was the last."""
         sub.attempts += 1
         if sub.attempts > self._settings.attempts:
             self._give_up(sub)
@@ -135,8 +136,8 @@ class Recovery:
         return growing(self._settings.attempt_delay, nth, self._settings.attempt_delay_max)
 
     def _give_up(self, sub: Subscription) -> None:
-        """Let it be put aside when it is left."""
-        sub.attempts = self._settings.attempts  # after the rest it has one more try
+        """Have it parked once it is unsubscribed."""
+        sub.attempts = self._settings.attempts  # after the park time it has one attempt
         sub.is_parked = True
         sub.resume_at = self._subscriptions.now + self._settings.park_time
 
@@ -146,7 +147,7 @@ class Recovery:
         self._deliveries.record(
             Parked(request=sub.request, detail=text, attempts=attempts, seconds=seconds, frame=self._deliveries.frame)
         )
-        rest = f"given up after {attempts} attempts, tried again in {seconds:g} s"
+        rest = f"parked after {attempts} attempts, next attempt in {seconds:g} s"
         self._subscriptions.deny(sub, Cause.PARKED, f"{text} ({rest})")
 
     # Time

@@ -1,8 +1,8 @@
-"""The way of data from a message to the feeds, where it is not the straight one.
+"""The general path of data from a message to its subscriptions and feeds.
 
-:meth:`Session.receive <kraken_trio.session.session.Session.receive>` itself hands a single event to a live
-subscription; here is what may be otherwise: several events in a frame, first data, data that overtakes an answer,
-history, failures.
+The hot path, one event of a live subscription, is in :meth:`Session.receive
+<kraken_trio.session.session.Session.receive>`; here are all other cases: several events in a frame, first data, data
+that comes before the answer, history, failures.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Routing"]
 
 
 class Routing:
-    """Which subscription takes which data, and for whom it is."""
+    """Passes data to its subscription, and what the subscription returns to the feeds."""
 
     def __init__(
         self, counters: Counters, deliveries: Deliveries, subscriptions: Subscriptions, recovery: Recovery
@@ -39,12 +39,12 @@ class Routing:
         self._subscriptions = subscriptions
         self._recovery = recovery
         self.is_stirred: bool = False
-        """Whether more has been done than to pass live data on, since this was last set to False."""
+        """Whether anything but live data has been passed on since this was last set to False."""
         self.last_mismatch: ChecksumEvidence | None = None
         """The evidence of the last failed checksum."""
 
     def data(self, message: Data) -> None:
-        """All that is not as usual: several events, or a subscription that is not live."""
+        """Pass on several events, or data of a subscription that is not live."""
         subs, events = self._subscriptions.by_channel[message.channel], message.events
         if CHANNELS[message.channel].has_history and len({event.symbol for event in events}) > 1:
             self._interleaved(subs, events)
@@ -55,7 +55,7 @@ class Routing:
                 self.pass_on(sub, *self._take(sub, run))
 
     def _interleaved(self, subs: Mapping[str | None, Subscription], events: Sequence[Event]) -> None:
-        """A frame of several symbols' trades: each symbol's are taken together, and all delivered in their order."""
+        """A frame with trades of several symbols: taken per symbol, delivered in the order of the frame."""
         position = {id(event): index for index, event in enumerate(events)}
         by_symbol: dict[str | None, list[Event]] = {}
         for event in events:
@@ -67,7 +67,7 @@ class Routing:
                 continue
             audience, passed, failure = self._take(sub, part)
             at = len(events)
-            for event in reversed(passed):  # a gap stands where the event after it does
+            for event in reversed(passed):  # a gap gets the position of the event after it
                 at = position.get(id(event), at)
                 taken.append((at, audience, event))
             self.pass_on(sub, (), (), failure)
@@ -76,7 +76,7 @@ class Routing:
             self._deliveries.deliver_all(audience, (event,))
 
     def _taker(self, sub: Subscription | None, events: Sequence[Event]) -> Subscription | None:
-        """``sub``, if ``events`` are for it. What overtakes the exchange's answer is the answer."""
+        """``sub``, if ``events`` are for it. Data that comes before the exchange's answer counts as the answer."""
         if sub is not None and sub.step is Step.LIVE:
             return sub
         self.is_stirred = True
@@ -91,10 +91,10 @@ class Routing:
     def _take(
         self, sub: Subscription, events: Sequence[Any]
     ) -> tuple[Sequence[Hashable], Sequence[Event], Failure | None]:
-        """Let it take ``events``. Returns for whom they are, what of them passed, and why the rest did not."""
+        """Have ``sub`` take ``events``. Returns the audience, what passed, and the failure if the rest did not."""
         newcomers, sub.newcomers = sub.newcomers, ()
         if newcomers and events[0].snapshot:
-            # It is from before they came: they start with it, as far as they want to. For the others it is news.
+            # History from before the newcomers: they start with as much of it as they asked for. It is new to others.
             audience = tuple(feed for feed in sub.audience if feed not in newcomers)
             passed, failure = sub.state.take(events)
             self._subscriptions.start(newcomers, sub)
@@ -105,7 +105,7 @@ class Routing:
     def pass_on(
         self, sub: Subscription, audience: Sequence[Hashable], passed: Sequence[Event], failure: Failure | None
     ) -> None:
-        """Deliver what of its data passed; what did not makes it fail."""
+        """Deliver the data that passed; a failure makes the subscription resubscribe."""
         self._deliveries.deliver_all(audience, passed)
         if failure is not None:
             self.is_stirred = True
@@ -116,7 +116,7 @@ class Routing:
 
 
 def _runs(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
-    """``events`` in pieces of one symbol each."""
+    """``events`` split into runs of one symbol each."""
     begin = 0
     for index in range(1, len(events) + 1):
         if index == len(events) or events[index].symbol != events[begin].symbol:

@@ -1,18 +1,18 @@
-"""The whole of a client's decisions, as its runtime sees it. No I/O, no clock, no randomness of its own.
+"""A client's decisions, as its runtime uses them. No I/O, no clock, no randomness of its own.
 
-A shell's contract:
+A runtime's contract:
 
 1. Call :meth:`Session.open`, connect, and report with :meth:`Session.connected` or :meth:`Session.connect_failed`;
    after a loss (:meth:`Session.disconnected`) connect again at ``reconnect_at``, beginning with :meth:`Session.retry`.
-2. Give every batch of frames to :meth:`Session.receive`, in order.
-3. Call :meth:`Session.tick` when :attr:`Session.deadline` has come. It can move with every call.
+2. Pass every batch of frames to :meth:`Session.receive`, in order.
+3. Call :meth:`Session.tick` at :attr:`Session.deadline`, which may change with every call.
 4. Do what the returned :class:`Effects` say, in this order: deliver, answer, send, drop, end.
-5. While a full feed holds up reading, say so: :meth:`Session.hold` and :meth:`Session.resume`.
+5. While a full feed holds up reading, report it: :meth:`Session.hold` and :meth:`Session.resume`.
 
-``now`` is a monotonic clock in seconds, the same for all calls. ``jitter`` gives numbers from 0 to 1.
+``now`` is a monotonic clock in seconds, the same for all calls. ``jitter`` returns numbers from 0 to 1.
 
-The way of a frame: the codec makes a message of it, the subscription's state takes its events, and what passes is
-delivered. Nothing calls back.
+The path of a frame: the codec decodes it into a message, the subscription's :class:`~kraken_trio.channels.ChannelState`
+takes its events, and what it returns is delivered. There are no callbacks.
 """
 
 from __future__ import annotations
@@ -71,22 +71,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Effects", "Session"]
 
-_POLICY_VIOLATION: Final = 1008  # the WebSocket close code by which a server says: do not come back
+_POLICY_VIOLATION: Final = 1008  # the WebSocket close code after which a client must not reconnect
 _MAX_WARNINGS: Final = 64
 _LIVE: Final = Step.LIVE
 _RESTRICTED: Final = frozenset({"maintenance", "cancel_only"})
-"""The engine's states in which there is no advantage in reconnecting quickly."""
+"""The engine's states in which reconnecting quickly has no advantage."""
 
 
 class _Duty(NamedTuple):
-    """Something that is due at a time. The one place for both: a deadline that has come always has an effect."""
+    """A deadline and what is done then, kept together so that a deadline that has come always has an effect."""
 
     at: float
     do: Callable[[float], None]
 
 
 class Session:
-    """Frames, wishes and the time in; :class:`Effects` out."""
+    """Frames, requests and the time in; :class:`Effects` out."""
 
     def __init__(self, settings: Settings, jitter: Callable[[], float], codec: Codec, endpoint: Endpoint) -> None:
         self._settings = settings
@@ -106,16 +106,16 @@ class Session:
         self._routing = Routing(self._counters, self._deliveries, self._subscriptions, self._recovery)
         self._staleness = StalenessMonitor(settings)
         self.reconnect_at: float = inf
-        """When to call :meth:`retry`; never while there is a connection, or after the end."""
+        """When to call :meth:`retry`; infinity while there is a connection, and after the end."""
         self._is_waiting: bool = False  # for the connect budget
         self._final: ConnectError | None = None
         """Why there will be no further connection, once this one is closed."""
         self._malformed_in_row: int = 0
         self._is_understood: bool = False
-        """On this connection the exchange has spoken the protocol that this client speaks."""
+        """Whether a frame of the expected protocol has been received on this connection."""
         self._warnings: dict[str, None] = {}
 
-    # What a user may ask
+    # Queries
 
     @property
     def epoch(self) -> int:
@@ -124,7 +124,7 @@ class Session:
 
     @property
     def state(self) -> ConnectionState:
-        """Where the client stands."""
+        """The client's state."""
         return self._deliveries.state
 
     @property
@@ -135,7 +135,7 @@ class Session:
 
     @property
     def system_status(self) -> str | None:
-        """The exchange's own state, by its last word, over whatever connection; None before the first."""
+        """The exchange's latest status, on any connection; None before the first."""
         status = self._deliveries.status
         return None if status is None else status.system
 
@@ -146,11 +146,11 @@ class Session:
 
     @property
     def subscriptions(self) -> Iterable[Subscription]:
-        """What is wanted, and what is being left."""
+        """All subscriptions, including those that are being unsubscribed."""
         return self._subscriptions.by_key.values()
 
     def statistics(self, *, log_lines_left_out: int = 0) -> ClientStatistics:
-        """All numbers, as of now; the one that it cannot know is given."""
+        """All numbers, as of now. ``log_lines_left_out`` is counted elsewhere."""
         return ClientStatistics(
             state=self.state,
             epoch=self.epoch,
@@ -166,25 +166,25 @@ class Session:
         )
 
     def rebuild(self, key: tuple[str | None, str | None]) -> Event | None:
-        """What all events of a cumulative channel's symbol so far amount to, as one event that starts afresh.
+        """All events of a cumulative channel and symbol so far, as one snapshot event.
 
-        ``key`` is the channel and the symbol. None while it is not known: then its feeds have been told by a gap.
+        ``key`` is the channel and the symbol. None while the state is unknown: its feeds have then received a gap.
         """
         channel, symbol = key
         sub = None if channel is None else self._subscriptions.by_key.get((channel, symbol))
         return None if sub is None else sub.state.rebuild()
 
-    # Wishes
+    # What is wanted
 
     def add(self, feed: Hashable, requests: Sequence[Request[Any]], now: float) -> Effects:
-        """``feed`` wants ``requests``. The answer comes in ``Effects.answers``, perhaps at once."""
+        """Add ``requests`` for ``feed``. The answer comes in ``Effects.answers``, perhaps at once."""
         self._begin(now)
         self._subscriptions.add(feed, requests)
         self._staleness.wake(self._liveness.listening.at(now))
         return self._done(now)
 
     def remove(self, feed: Hashable, now: float) -> Effects:
-        """``feed`` wants nothing any more, and gets nothing any more."""
+        """Remove ``feed`` and its requests; it gets no more events."""
         self._begin(now)
         self._subscriptions.remove(feed)
         return self._done(now)
@@ -192,7 +192,7 @@ class Session:
     # The connection
 
     def budget_spent(self, why: str, now: float) -> Effects:
-        """The attempt that is due, the first one or a later, has to wait for a reason of this program's own."""
+        """The attempt that is due has to wait for the connect budget."""
         self._begin(now)
         if not self._is_waiting:
             self._is_waiting = True
@@ -201,7 +201,7 @@ class Session:
         return self._done(now)
 
     def open(self, now: float) -> Effects:
-        """The client begins; a first attempt to connect is made now."""
+        """Open the client; the first attempt to connect is made now."""
         return self._attempt(Trigger.OPENED, now)
 
     def retry(self, now: float) -> Effects:
@@ -219,12 +219,12 @@ class Session:
     def connect_failed(self, error: ConnectError, now: float) -> Effects:
         """The attempt failed."""
         self._begin(now)
-        # A certificate or a name may be wrong for a while on a machine that moves; a server that says no will go on so.
+        # A wrong certificate or name may be temporary (captive portal, wrong clock); a refusal by HTTP status is not.
         if not error.retryable and (self.epoch == 0 or error.status is not None):
             self._end(error)
         else:
             self._deliveries.advance(Trigger.CONNECT_FAILED, str(error))
-            asked = error.retry_after or 0.0  # anything, from a transport of the program's own
+            asked = error.retry_after or 0.0  # may be any number, from a program's own transport
             asked = min(asked, self._settings.retry_after_max) if asked > 0.0 else 0.0
             pause = self._backoff.pause_after(error.status)
             self.reconnect_at = now + self._backoff.next_delay(max(pause, asked, self._pause_for_engine))
@@ -235,7 +235,7 @@ class Session:
         return self._settings.retry_delay if self.system_status in _RESTRICTED else 0.0
 
     def connected(self, now: float) -> Effects:
-        """The attempt succeeded: ask for everything that is wanted."""
+        """The attempt succeeded: request everything that is wanted."""
         self._begin(now)
         self._counters.connects += 1
         self._deliveries.epoch += 1
@@ -248,14 +248,14 @@ class Session:
         return self._done(now)
 
     def disconnected(self, cause: Cause, detail: str, now: float, *, code: int | None = None) -> Effects:
-        """The connection is over. ``code`` is the peer's close code, if there was one."""
+        """The connection is lost. ``code`` is the peer's close code, if there was one."""
         self._begin(now)
         self._counters.losses += 1
         live_since = self._subscriptions.live_since
         if live_since is not None and now - live_since >= self._settings.stable_after:
             self._backoff.reset()
         if self._final is None and code == _POLICY_VIOLATION:
-            why = f"the exchange closed the connection for good: {printable(detail)}"
+            why = f"the exchange closed the connection permanently: {printable(detail)}"
             self._final = ConnectError(why, retryable=False)
         if self._final is not None:
             self._end(self._final)
@@ -268,7 +268,7 @@ class Session:
         return self._done(now)
 
     def close(self, now: float) -> Effects:
-        """The program leaves. There is no way back."""
+        """The program leaves the client's block. Nothing follows."""
         self._begin(now)
         self.reconnect_at = inf
         self._deliveries.advance(Trigger.CLOSED)
@@ -280,18 +280,18 @@ class Session:
         self._deliveries.effects.end = error
 
     def hold(self, now: float) -> None:
-        """A full feed holds up reading from now on: the peer cannot be heard, so it is not judged.
+        """A full feed holds up reading from now on: the peer's silence proves nothing until :meth:`resume`.
 
-        That holds across a loss, too, until :meth:`resume`.
+        This holds across a lost connection, too.
         """
         self._liveness.hold(now)
 
     def resume(self, now: float) -> None:
-        """Reading goes on."""
+        """Reading continues."""
         self._liveness.resume(now)
 
     def ponged(self, now: float) -> None:
-        """The WebSocket PING has been answered."""
+        """The PONG to the WebSocket PING has been received."""
         self._liveness.ponged(now)
 
     # Time
@@ -322,7 +322,7 @@ class Session:
         return self._done(now)
 
     def _give_up_silent(self, _now: float) -> None:
-        what = "the exchange pushed nothing" if self._liveness.is_exposed else "nothing was heard"
+        what = "the exchange pushed nothing" if self._liveness.is_exposed else "nothing was received"
         self._give_up(Cause.SILENCE, f"{what} for {self._settings.silence_limit:g} s")
 
     def _give_up_unanswered(self, _now: float) -> None:
@@ -353,10 +353,10 @@ class Session:
     # Frames
 
     def receive(self, frames: Sequence[str | bytes], received_ns: int, now: float) -> Effects:
-        """These frames came, in this order."""
+        """Process a batch of frames, in order. ``received_ns`` is when their bytes were read."""
         self._begin(now)
         if not self.is_connected:
-            return self._done(now)  # it came while the program left
+            return self._done(now)  # received while the program left the block
         deliveries, counters, by_channel = self._deliveries, self._counters, self._subscriptions.by_channel
         deliver = deliveries.effects.deliver
         deliveries.received_ns = received_ns
@@ -383,7 +383,7 @@ class Session:
             is_pushed = True
             events = message.events
             if len(events) == 1:
-                # Nine tenths of all frames: one event, and all is as it should be.
+                # The hot path, nine tenths of all frames: one event of a live subscription.
                 event = events[0]
                 sub = by_channel[message.channel].get(event.symbol)
                 if sub is not None and sub.step is _LIVE:
@@ -399,7 +399,7 @@ class Session:
                     continue
             deliveries.frame = index
             routing.data(message)
-        is_earlier = self._liveness.heard(now, pushed=is_pushed)
+        is_earlier = self._liveness.received(now, pushed=is_pushed)
         if routing.is_stirred or is_earlier:
             return self._done(now)
         return deliveries.take_events()
@@ -431,7 +431,7 @@ class Session:
             self._deliveries.record(NoticeReceived(text=message.text, frame=frame))
 
     def _foreign(self, frame: str | bytes, message: Foreign) -> None:
-        """Another protocol is spoken here: that will not change. A single frame of it among ours is only malformed."""
+        """End: another protocol is spoken at this endpoint. After a frame of ours, it only counts as malformed."""
         if self._is_understood:
             text = f"a frame of Kraken's protocol {message.protocol!r}: {printable(message.text)}"
             self._malformed(frame, ProtocolError(text))
@@ -439,13 +439,13 @@ class Session:
         self._routing.is_stirred = True
         why = (
             f"{self._endpoint.name} speaks Kraken's protocol {message.protocol!r}, not {self._endpoint.protocol!r}, "
-            f"which this client was opened for; it said: {printable(message.text)}; check the endpoint"
+            f"which this client was opened for; it sent: {printable(message.text)}; check the endpoint"
         )
         self._final = ConnectError(why, retryable=False)
         self._give_up(Cause.REFUSED, why)
 
     def _follow_status(self, message: Status) -> None:
-        """Kraken may repeat it every second: told is what is new, and what a new connection says first."""
+        """Publish a status that is new, or the first of its connection; Kraken may repeat it every second."""
         deliveries, previous = self._deliveries, self._deliveries.status
         status = StatusUpdate(
             system=message.system,
@@ -468,7 +468,7 @@ class Session:
         self._malformed_in_row += 1
         self._deliveries.record(FrameMalformed(detail=str(error), frame=self._deliveries.frame))
         if self._malformed_in_row >= self._settings.malformed_limit:
-            self._give_up(Cause.PROTOCOL, "too many frames made no sense")
+            self._give_up(Cause.PROTOCOL, "too many malformed frames in a row")
             return
         channel, symbol = self._codec.guess_topic(frame)
         subs = [
@@ -477,7 +477,7 @@ class Session:
             if sub.takes_data and channel in (None, sub.key[0]) and (symbol is None or sub.key[1] in (None, symbol))
         ]
         if symbol is None and (channel is None or any(sub.key[1] is not None for sub in subs)):
-            # It may have been for any of these. A book will notice by its next checksum; the others are told.
+            # It may have been for any of these. A book will detect it by its next checksum; all get a gap.
             feeds = dict.fromkeys(feed for sub in subs for feed in sub.audience)
             self._deliveries.announce(feeds, None, channel, Cause.MALFORMED, str(error))
             return
@@ -495,7 +495,7 @@ class Session:
         self._deliveries.frame = None
 
     def _done(self, now: float) -> Effects:
-        """Settle the state, send what may be sent, and hand out the effects."""
+        """Update the state, send what may be sent, and return the effects."""
         derived, effects = self._subscriptions.derived, self._deliveries.effects
         self._deliveries.frame = None
         if self.is_connected:

@@ -1,14 +1,14 @@
-"""Whether a subscription is stale: it does not move, while its symbol trades.
+"""Detection of stale subscriptions: those without data while their symbol trades.
 
-A heartbeat proves the connection, not the subscription: one that was accepted may fall silent, and nothing says so.
-Only other channels of the same symbol can tell. Every trade changes the book and, on Kraken, comes as an update of the
-ticker and of the candle; so whichever of them does not move while another one tells of trades is suspected. Rules:
+A heartbeat proves the connection, not the subscription: a confirmed subscription may stop sending without notice. Only
+other channels of the same symbol can show it. On Kraken every trade changes the book and updates the ticker and the
+candle, so a channel without data while another one reports trades is suspected. Rules:
 
 1. It takes trades *and* time (``Settings.stale_trades``, ``stale_after``). A quiet market is never suspected.
-2. Nothing is judged per event. A *scan* looks at what each subscription received last, and compares with the scan
-   before. Scans go by the clock that runs while we listen, and only while there is something to compare.
-3. What is suspected is subscribed again. If it is found stale again without having moved in between, the time it takes
-   is doubled, up to ``Settings.park_time``: it may be right, and nobody must be asked over and over.
+2. Nothing is judged per event. A *scan* compares what each subscription received last with the scan before. Scans run
+   on the clock that runs while we listen, and only while there is something to compare.
+3. A stale subscription is resubscribed. If it is stale again without data in between, the required time is doubled, up
+   to ``Settings.park_time``, since the suspicion may be wrong.
 """
 
 from __future__ import annotations
@@ -33,53 +33,51 @@ if TYPE_CHECKING:
 __all__ = ["StalenessMonitor"]
 
 _SCANS: Final = 6
-"""Scans within ``Settings.stale_after``. A subscription begins to be stale with the scan that sees it first, and is
-found by a scan, so up to two parts later."""
+"""Scans per ``Settings.stale_after``. Detection starts and ends with a scan, so it may be up to two scans late."""
 _PART: Final = 64
-"""Symbols that are looked at in one go, so that nothing waits for it (about half a millisecond). If there are more, the
-parts of a scan are spread over its time."""
+"""Symbols per call, which takes about half a millisecond. With more symbols a scan is spread over several calls."""
 
 
 @attrs.define
 class _Seen:
-    """What was seen of one subscription at the last scan."""
+    """One subscription as of the last scan."""
 
     is_judged: bool
-    """Whether anything was to be expected of it."""
+    """Whether data was to be expected of it."""
     request: int
-    """The number of the last request about it."""
+    """The ``req_id`` of the last request about it."""
     last_received_ns: int
     """When its last event was received."""
     trade_count: int
     since: float
-    """When it was first seen like that, on the listening clock."""
+    """The time of the scan that first saw it in this state, on the listening clock."""
     new_trades: int = 0
-    """Of which other channels have told since then."""
+    """Trades since then, as reported by other channels."""
     times_stale: int = 0
-    """In a row: it has not moved by itself in between."""
+    """How often in a row it has been found stale, without data of its own in between."""
 
 
 class StalenessMonitor:
-    """What the last scan saw, and when the next one is due."""
+    """The result of the last scan, and when the next one is due."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._seen: dict[Key, _Seen] = {}
-        self._left: deque[str | None] = deque()  # symbols that the scan has yet to see
+        self._left: deque[str | None] = deque()  # symbols that remain in this scan
         self._pause: float = 0.0  # seconds between two parts of a scan
         self.due: float = inf
         """When :meth:`scan` is due, on the listening clock; infinity while there is nothing to compare."""
 
     def __len__(self) -> int:
-        """Of how many subscriptions something is remembered."""
+        """The number of subscriptions that are tracked."""
         return len(self._seen)
 
     def wake(self, reading: float) -> None:
-        """There may be something to compare now."""
+        """Schedule a scan: there may be something to compare now."""
         self.due = min(self.due, reading + self._settings.stale_after / _SCANS)
 
     def scan(self, by_channel: _ByChannel, reading: float) -> list[tuple[Subscription, str]]:
-        """Look at everything once, or at a part of it. Returns what is to be subscribed again, and why."""
+        """Compare all symbols, or the next part of them. Returns what is to be resubscribed, and why."""
         if not self._left:
             self._begin(by_channel)
         stale: list[tuple[Subscription, str]] = []
@@ -89,12 +87,12 @@ class StalenessMonitor:
             for sub in neighbours:
                 seen = self._seen[sub.key]
                 if seen.since == reading:
-                    continue  # it has moved, or is seen for the first time
+                    continue  # it has new data, or is seen for the first time
                 seen.new_trades += max((told[other.key[0]] for other in neighbours if _tells(other, sub)), default=0)
                 if self._is_stale(seen, reading):
                     seen.times_stale += 1
                     age, trades = reading - seen.since, seen.new_trades
-                    stale.append((sub, f"no data for {age:.0f} s, while {trades} trades or more went by"))
+                    stale.append((sub, f"no data for {age:.0f} s, during which at least {trades} trades happened"))
         self.due = reading + self._pause
         return stale
 
@@ -111,7 +109,7 @@ class StalenessMonitor:
         self._pause = self._settings.stale_after / _SCANS / parts if parts else inf
 
     def _compare(self, sub: Subscription, reading: float) -> int:
-        """Note what there is of ``sub`` now. Returns how many trades it tells of, or 1 if it moved without saying."""
+        """Update the entry of ``sub``. Returns the number of trades it shows, or 1 if it has data without a number."""
         before = self._seen.get(sub.key)
         is_judged = sub.step is Step.LIVE or (sub.step is Step.CONFIRMED and sub.data_due is None)
         state = sub.state
@@ -120,10 +118,10 @@ class StalenessMonitor:
             if before.last_received_ns == now.last_received_ns:
                 return 0
             self._seen[sub.key] = now
-            # The first number of all counts nothing.
+            # Without an earlier trade count there is nothing to subtract from.
             return max(now.trade_count - before.trade_count, 1) if before.trade_count else 1
         if before is not None:
-            now.times_stale = before.times_stale  # whatever is new about it, it did not move by itself
+            now.times_stale = before.times_stale  # the change was ours (a new request), not data
         self._seen[sub.key] = now
         return 0
 
@@ -135,14 +133,14 @@ class StalenessMonitor:
 
 
 def _neighbours(by_channel: _ByChannel, symbol: str | None) -> list[Subscription]:
-    """The subscriptions of a symbol that can be compared: each of them moves with every trade."""
+    """The subscriptions of a symbol that can be compared: every trade causes an event in each of them."""
     return [
         sub for subs in by_channel.values() if (sub := subs.get(symbol)) is not None and sub.state.moves_with_trades
     ]
 
 
 def _tells(other: Subscription, sub: Subscription) -> bool:
-    """Whether ``sub`` must move when ``other`` does. What follows the prices moves without a trade, too."""
+    """Whether data of ``other`` implies data of ``sub``. A channel that follows prices has data without trades, too."""
     if other is sub or not other.state.tells_of_trades:
         return False
     return sub.state.moves_with_prices or not other.state.moves_with_prices

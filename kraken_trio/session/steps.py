@@ -2,14 +2,14 @@
 
 Rules:
 
-1. The table decides every pair of step and happening: a next step and what is to be done then, ``STAYS``, or ``NEVER``
-   for what cannot happen (asking for it is a bug, and raises).
-2. Whatever hangs on numbers (has it failed too often? is its pause over?) is decided before: those are happenings of
-   their own, so that each leads to one step.
-3. A subscription is left, and the answer to that awaited, before it is asked for again.
+1. The table decides every pair of step and happening: a next step and an action, ``STAYS``, or ``NEVER`` for what
+   cannot happen (asking for it is a bug, and raises).
+2. Decisions that depend on numbers (failed too often, pause over) are made before: they are separate happenings, so
+   that each leads to one step.
+3. A subscription is unsubscribed, and the answer awaited, before it is requested again.
 
-Only data that arrives while a subscription is ``CONFIRMED`` or ``LIVE`` is its data; data that overtakes the answer is
-the answer, until that comes and says no: then the data was older, and the subscription is ``SUBSCRIBING`` once more.
+Data is taken only while a subscription is ``CONFIRMED`` or ``LIVE``. Data that arrives before the answer counts as
+acceptance. If a refusal follows, the data was from before, and the subscription is ``SUBSCRIBING`` again.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ class Step(enum.Enum):
     """How far a subscription has come."""
 
     TO_SUBSCRIBE = "to subscribe"
-    """To be asked for, as soon as there is a connection and the pacing allows it."""
+    """To be requested as soon as there is a connection and the pacing allows it."""
     SUBSCRIBING = "subscribing"
-    """The answer is awaited."""
+    """Requested; the answer is awaited."""
     CONFIRMED = "confirmed"
-    """The exchange said yes; the first data is awaited."""
+    """The exchange confirmed it; the first data is awaited."""
     LIVE = "live"
-    """Its data comes."""
+    """It receives data."""
     TO_UNSUBSCRIBE = "to unsubscribe"
-    """The exchange has it, or may have it, and it is to be left."""
+    """The exchange has it, or may have it, and it is to be unsubscribed."""
     UNSUBSCRIBING = "unsubscribing"
-    """The answer to that is awaited."""
+    """The answer to the unsubscribe is awaited."""
     PAUSED = "paused"
-    """It failed, and waits before it is asked for again."""
+    """It failed, and waits before the next request."""
     PARKED = "parked"
-    """It failed too often, and waits for long."""
+    """It failed too often, and waits for ``Settings.park_time``."""
     HELD = "held"
-    """Refused together with others, though perhaps only one of them is meant: waits until that is found out."""
+    """Refused together with others, without saying which of them is meant: it waits until that is known."""
     REFUSED = "refused"
-    """The exchange will not have it; it is asked for again on the next connection."""
+    """The exchange refused it; it is requested again on the next connection."""
     GONE = "gone"
     """Nobody wants it, and the exchange does not have it."""
 
@@ -56,33 +56,33 @@ class Happening(enum.Enum):
     SENT = "sent"
     """The request that was due has been sent."""
     ACCEPTED = "accepted"
-    """The exchange said yes, by its answer or by data that overtook it."""
+    """The exchange confirmed it, by its answer or by data that came before the answer."""
     DATA = "data"
-    """Its first data came, and is good."""
+    """Its first data came, and passed every check."""
     NO_DATA = "no data"
-    """The first data did not come, though it was renewed before; nothing would be gained by leaving it."""
+    """The first data did not come, even after it was resubscribed; resubscribing again would not help."""
     CONTRADICTED = "contradicted"
-    """The answer that data seemed to have overtaken comes, and is no."""
+    """After data that had counted as acceptance, the answer is a refusal."""
     REFUSED = "refused"
-    """The exchange will not have it."""
+    """The exchange refused it."""
     DOUBTED = "doubted"
     """It was refused with others, and the answer does not say which of them is meant."""
     CLEARED = "cleared"
-    """It is asked for again, apart from those with which it was refused."""
+    """It is requested again, separately from those with which it was refused."""
     NOT_NOW = "not now"
     """It was not accepted this time: too many requests, a busy exchange, no answer."""
     FAILED = "failed"
-    """It is of no use as it is: a failed check, no first data, stale, given up."""
+    """It has to be resubscribed or given up: a failed check, no first data, stale, too many attempts."""
     LEFT = "left"
-    """The exchange does not have it any more, and it may be asked for at once."""
+    """The exchange no longer has it; it may be requested at once."""
     LEFT_FOR_NOW = "left for now"
-    """The exchange does not have it any more; it is asked for again after a pause."""
+    """The exchange no longer has it; it is requested again after a pause."""
     LEFT_FOR_LONG = "left for long"
-    """The exchange does not have it any more; it is put aside."""
+    """The exchange no longer has it; it is parked."""
     LEFT_FOR_GOOD = "left for good"
-    """The exchange does not have it any more, and nobody wants it."""
+    """The exchange no longer has it, and nobody wants it."""
     STILL_THERE = "still there"
-    """The request to leave it had no effect: once more."""
+    """The unsubscribe had no effect; it is repeated."""
     WANTED = "wanted"
     """One more feed wants it."""
     UNWANTED = "unwanted"
@@ -98,42 +98,42 @@ class Happening(enum.Enum):
 
 
 class Action(enum.Enum):
-    """What is to be done when a move has been made."""
+    """What is done after a move."""
 
     NOTHING = "nothing"
     CONFIRM = "confirm"
-    """Whoever waits for the answer gets it; the first data is waited for."""
+    """Waiting feeds get their answer; the first data is awaited."""
     GO_LIVE = "go live"
     """It is as wanted."""
     STAY = "stay"
-    """Its feeds are told that nothing is known; nothing more is waited for."""
+    """Its feeds get a gap; no first data is awaited any more."""
     DOUBT = "doubt"
-    """Its feeds are told that what they got may have been older: it is not in force."""
+    """Its feeds get a gap: what they received was from before, and the subscription is not in force."""
     REFUSE = "refuse"
-    """Whoever waits for the answer is refused; whoever had it is told."""
+    """Waiting feeds are refused; feeds that had it get a gap."""
     PAUSE = "pause"
-    """The next attempt is set for later."""
+    """The next attempt is scheduled."""
     PARK = "park"
-    """The next attempt is set for much later."""
+    """The next attempt is scheduled after ``Settings.park_time``."""
     LEAVE = "leave"
-    """Attempts to leave it are counted from now."""
+    """Attempts to unsubscribe are counted from here."""
     RENEW = "renew"
-    """Attempts are counted anew."""
+    """The count of attempts starts again."""
     RESTART = "restart"
-    """With the connection all that was asked is gone."""
+    """Everything that was requested on the lost connection is reset."""
     FORGET = "forget"
-    """Nothing of it is remembered."""
+    """Its entry is removed."""
 
 
 class Move(NamedTuple):
-    """A next step, and what is to be done then."""
+    """A next step, and the action that goes with it."""
 
     step: Step
     action: Action
 
 
 class Outcome(enum.Enum):
-    """What the table may say instead of a move."""
+    """What the table may hold instead of a move."""
 
     STAYS = "stays"
     NEVER = "never"
@@ -175,7 +175,7 @@ _LEAVE_AGAIN = Move(Step.TO_UNSUBSCRIBE, Action.NOTHING)
 _ROWS: Final[Mapping[Happening, tuple[Cell, ...]]] = {
     # TO_SUBSCRIBE, SUBSCRIBING, CONFIRMED, LIVE, TO_UNSUBSCRIBE, UNSUBSCRIBING, PAUSED, PARKED, HELD, REFUSED
     #
-    # We ask, and the exchange answers. A yes counts even after a no, as long as it is to the latest request.
+    # Requests and answers. A confirmation counts even after a refusal, if it answers the latest request.
     Happening.SENT: (_SUBSCRIBING, _x, _x, _x, _UNSUBSCRIBING, _x, _x, _x, _x, _x),
     Happening.ACCEPTED: (_CONFIRM, _CONFIRM, _x, _x, _x, _x, _CONFIRM, _x, _CONFIRM, _CONFIRM),
     Happening.CONTRADICTED: (_x, _x, _x, _DOUBT, _x, _x, _x, _x, _x, _x),
@@ -183,21 +183,21 @@ _ROWS: Final[Mapping[Happening, tuple[Cell, ...]]] = {
     Happening.DOUBTED: (_x, _HOLD, _x, _x, _x, _x, _x, _x, _x, _x),
     Happening.CLEARED: (_x, _x, _x, _x, _x, _x, _x, _x, _SUBSCRIBE, _x),
     Happening.NOT_NOW: (_x, _PAUSE, _x, _x, _x, _x, _x, _x, _x, _x),
-    # Data comes, or does not.
+    # Data, or none.
     Happening.DATA: (_x, _x, _LIVE, _x, _x, _x, _x, _x, _x, _x),
     Happening.NO_DATA: (_x, _x, _STAY, _x, _x, _x, _x, _x, _x, _x),
     Happening.FAILED: (_x, _LEAVE, _LEAVE, _LEAVE, _x, _x, _x, _x, _x, _x),
-    # The exchange does not have it any more: because we left it, or, if it is in force, by itself.
+    # The exchange no longer has it: we unsubscribed, or, from a confirmed step, it ended it by itself.
     Happening.LEFT: (_x, _x, _SUBSCRIBE, _SUBSCRIBE, _x, _SUBSCRIBE, _x, _x, _x, _x),
     Happening.LEFT_FOR_NOW: (_x, _x, _PAUSE, _PAUSE, _x, _PAUSE, _x, _x, _x, _x),
     Happening.LEFT_FOR_LONG: (_x, _x, _PARK, _PARK, _x, _PARK, _x, _x, _x, _x),
     Happening.LEFT_FOR_GOOD: (_x, _x, _x, _x, _x, _FORGET, _x, _x, _x, _x),
     Happening.STILL_THERE: (_x, _x, _x, _x, _x, _LEAVE_AGAIN, _x, _x, _x, _x),
-    # What is wanted changes.
+    # Changes of what is wanted.
     Happening.WANTED: (_o, _o, _o, _o, _o, _o, _o, _RENEW, _o, _RENEW),
     Happening.UNWANTED: (_LEAVE, _LEAVE, _LEAVE, _LEAVE, _o, _o, _LEAVE, _x, _LEAVE, _x),
     Happening.DROPPED: (_FORGET, _x, _x, _x, _x, _x, _FORGET, _FORGET, _x, _FORGET),
-    # Time goes by, and connections go.
+    # Time, and lost connections.
     Happening.DUE: (_x, _x, _x, _x, _x, _x, _SUBSCRIBE, _SUBSCRIBE, _x, _x),
     Happening.LOST: (_RESTART,) * 10,
     Happening.LOST_FOR_GOOD: (_x, _x, _x, _x, _FORGET, _FORGET, _x, _x, _x, _x),

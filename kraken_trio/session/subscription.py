@@ -1,4 +1,4 @@
-"""One wanted channel of one symbol: what is known of it. What moves it: :mod:`kraken_trio.session.steps`."""
+"""One subscription: a channel of one symbol. Its steps, and what moves it: :mod:`kraken_trio.session.steps`."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ _STATES: Final[Mapping[Step, SubscriptionState]] = {
 
 @attrs.define(eq=False)
 class Doubt:
-    """A refusal of several subscriptions that may be meant for one of them: one is asked for alone, the others wait."""
+    """A refusal of several subscriptions that may mean only one of them: one is requested alone, the others wait."""
 
     text: str
     is_of_some: bool
-    """Another one with which they had been refused was accepted then, so it is not meant for all."""
+    """Whether a subscription that was refused with them has been accepted since, so the refusal does not mean all."""
     others: list[Subscription]
 
     @property
     def waiting(self) -> list[Subscription]:
-        """Those that still wait for what becomes of the one."""
+        """Those that still wait for the answer about the one."""
         return [sub for sub in self.others if sub.step is Step.HELD]
 
 
 class Subscription:
-    """What is wanted of one channel and symbol, by whom, and how far it has come."""
+    """One channel and symbol: the wanted request, the feeds that want it, and how far it has come."""
 
     __slots__ = (
         "apart",
@@ -82,36 +82,36 @@ class Subscription:
     def __init__(self, request: Request[Any], state: ChannelState) -> None:
         self.key: Key = key_of(request)
         self.request: Request[Any] = request
-        """What is wanted now."""
+        """The wanted request."""
         self.state: ChannelState = state
-        """What is remembered of its data."""
+        """The state of its data."""
         self.step: Step = Step.TO_SUBSCRIBE
         """How far it has come; changed by :meth:`move` only."""
         self.wanted_by: dict[Hashable, Request[Any]] = {}
-        """The feeds that want it, in the order in which they came, and their own words."""
+        """The feeds that want it, in the order in which they came, each with its own request."""
         self.audience: tuple[Hashable, ...] = ()
         """Those of them whose ``subscribe`` has been answered: they get the events."""
         self.newcomers: tuple[Hashable, ...] = ()
-        """(history) Those of the audience for whom nothing was there to start with: what comes first may be old."""
+        """(history) Feeds of the audience that have not started: the first data may be history."""
 
-        # What was asked
+        # Requests
         self.req_id: int = 0
-        """The number of what the exchange was last asked about it: other answers are of the past."""
+        """The ``req_id`` of the latest request about it: answers to other requests are out of date."""
         self.revocable: int = 0
-        """The number of the last request to subscribe it, as long as a yes to that would count even after a no."""
+        """The ``req_id`` of the last subscribe, while a confirmation of it would count even after a refusal."""
         self.on_wire: Request[Any] | None = None
-        """What the exchange may have, in the words it was asked with; None when it surely has nothing.
+        """The request as the exchange may have it; None when the exchange certainly has nothing.
 
-        It may have what it did not answer, and what it would not do just now: it may have done it the time before.
+        It may have accepted a request that it did not answer; and a temporary refusal says nothing about earlier ones.
         """
         self.apart: int = 0
-        """Only subscriptions with the same number share a request: not 0 while it is found out which one is refused."""
+        """Only subscriptions with the same number share a request. Not 0 while a refusal is being narrowed down."""
         self.has_good_company: bool = False
-        """While it is asked apart: another one with which it was refused has been accepted."""
+        """Whether, while it is requested separately, another one with which it was refused has been accepted."""
         self.doubt: Doubt | None = None
-        """What hangs on the exchange's answer to this one."""
+        """What depends on the exchange's answer to this one."""
 
-        # What went wrong
+        # Failures
         self.attempts: int = 0
         """Failures in a row."""
         self.departures: int = 0
@@ -119,22 +119,22 @@ class Subscription:
         self.throttled: int = 0
         """Rate-limit refusals in a row."""
         self.renewed: bool = False
-        """On this connection it was renewed because its first data did not come."""
+        """Whether it was resubscribed on this connection because its first data did not come."""
         self.resume_at: float | None = None
-        """Not to be asked for again before; None: at once."""
+        """When it may be requested again; None: at once."""
         self.is_parked: bool = False
-        """It failed too often: it is put aside as soon as it is left."""
+        """Whether it failed too often: it is parked as soon as it is unsubscribed."""
         self.gapped: bool = False
-        """The feeds have been told that events are missing."""
+        """Whether its feeds have been told by a gap that events are missing."""
 
-        # What went well
+        # Successes
         self.confirmed_once: bool = False
         self.data_due: float | None = None
-        """Until when its first data is waited for, on the listening clock; None if it is not."""
+        """When its first data is overdue, on the listening clock; None if none is awaited."""
         self.live_since: float = 0.0
 
     def move(self, happening: Happening) -> Move | None:
-        """Make the move of the table; None if the step stays."""
+        """Make the move given by the table. Returns None if the step does not change."""
         cell = MOVES[self.step, happening]
         if cell is Outcome.NEVER:
             msg = f"{self.key}: {happening} cannot happen while it is {self.step}"
@@ -146,35 +146,35 @@ class Subscription:
 
     @property
     def settled(self) -> bool:
-        """Whether it is as wanted. A book must be verified; for anything else the exchange's yes is enough."""
+        """Whether it is as wanted: a book must be verified; any other channel needs only the confirmation."""
         return self.step is Step.LIVE or (self.step is Step.CONFIRMED and not self.state.must_verify)
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether the exchange has said yes, on this connection."""
+        """Whether the exchange has confirmed it on this connection."""
         return self.step is Step.LIVE or self.step is Step.CONFIRMED
 
     @property
     def takes_data(self) -> bool:
-        """Whether data that arrives now is its data."""
+        """Whether data that arrives now belongs to it."""
         return self.is_confirmed or self.step is Step.SUBSCRIBING
 
     @property
     def status(self) -> SubscriptionState:
-        """For users."""
+        """The public state."""
         state = _STATES[self.step]
         if self.gapped and state in (SubscriptionState.REQUESTED, SubscriptionState.CONFIRMED):
             return SubscriptionState.RESYNCING
         return state
 
     def renew(self, request: Request[Any], state: ChannelState) -> None:
-        """Something else is wanted under the same key: what was remembered is of no use."""
+        """Replace the request under the same key; the state starts again."""
         self.request = request
         self.state = state
         self.confirmed_once = self.gapped = False
 
     def reset_attempts(self) -> None:
-        """Failures are counted anew, and nothing is waited for."""
+        """Start the count of failures again, and cancel any pause."""
         self.attempts = self.throttled = 0
         self.resume_at = None
         self.is_parked = False

@@ -1,16 +1,15 @@
-"""What is wanted, what has been asked, and what the exchange answered.
+"""All subscriptions: what is wanted, what has been requested, and what the exchange answered.
 
-Wishes live here, apart from any connection: :meth:`Subscriptions.add` and :meth:`Subscriptions.remove` change them,
-:meth:`Subscriptions.online` and :meth:`Subscriptions.offline` say whether there is somebody to ask. What becomes of
-each subscription is in the table of :mod:`kraken_trio.session.steps`; what follows from its step and from who wants it
-is worked out in one place, :mod:`kraken_trio.session.derived`. Who asks the exchange, and understands its answers, is
-:mod:`kraken_trio.session.dialogue`; what is done about failures is in :mod:`kraken_trio.session.recovery`. Both call
-what is here.
+What is wanted is independent of any connection: :meth:`Subscriptions.add` and :meth:`Subscriptions.remove` change it,
+:meth:`Subscriptions.online` and :meth:`Subscriptions.offline` set whether there is a connection. The moves of each
+subscription are the table in :mod:`kraken_trio.session.steps`; what follows from its step, and from whether it is
+wanted, is computed in :mod:`kraken_trio.session.derived`. Requests and answers are handled in
+:mod:`kraken_trio.session.dialogue`, failures in :mod:`kraken_trio.session.recovery`; both call this module.
 
 Rules:
 
-1. Whatever the exchange may have is left when nobody wants it any more, whether it answered or not.
-2. A refusal of many that may be meant for one of them is found out about: one is asked for alone, then halves.
+1. Whatever the exchange may have is unsubscribed when nobody wants it any more, whether it was answered or not.
+2. A refusal of many that may mean only one of them is narrowed down: one is requested alone, then halves.
 """
 
 from __future__ import annotations
@@ -42,11 +41,11 @@ if TYPE_CHECKING:
 __all__ = ["Subscriptions"]
 
 _UNDECIDED: Final = frozenset({Step.TO_SUBSCRIBE, Step.SUBSCRIBING, Step.PAUSED, Step.HELD})
-"""Steps at which a subscription that is asked for alone has no answer yet."""
+"""Steps at which a subscription that is requested alone has no answer yet."""
 
 
 class Subscriptions:
-    """The wanted subscriptions of all feeds, and what becomes of them."""
+    """The subscriptions of all feeds."""
 
     def __init__(
         self,
@@ -64,14 +63,14 @@ class Subscriptions:
         self._listening = listening
         self._deliveries = deliveries
         self.now: float = 0.0
-        """The time of the call that is under way: set before each."""
+        """The time of the current call; set before each."""
         self.by_key: dict[Key, Subscription] = {}
         self.by_channel: dict[str, dict[str | None, Subscription]] = {name: {} for name in CHANNELS}
         self.feeds: dict[Hashable, Wishes] = {}
         self.live_since: float | None = None
-        """When the first subscription of this connection, or of the last one, got verified data."""
+        """When the first subscription of the current or last connection got verified data."""
         self.derived = Derived(listening)
-        """What follows from the steps, and from who wants what."""
+        """What follows from the steps, and from what is wanted."""
         self._last_apart: int = 0
         self._actions: Mapping[Action, Callable[[Subscription, str], None]] = {
             Action.NOTHING: lambda _sub, _text: None,
@@ -91,7 +90,7 @@ class Subscriptions:
     # Steps
 
     def happen(self, sub: Subscription, happening: Happening, text: str = "") -> None:
-        """Make the move of the table, do what it says, and work out what follows."""
+        """Make the move given by the table, do its action, and recompute what follows."""
         previous = sub.step
         move = sub.move(happening)
         if move is not None:
@@ -109,10 +108,10 @@ class Subscriptions:
         if sub.doubt is not None and sub.step not in _UNDECIDED:
             self._split(sub)
 
-    # Wishes
+    # What is wanted
 
     def add(self, feed: Hashable, requests: Sequence[Request[Any]]) -> None:
-        """``feed`` wants all of ``requests``, or nothing."""
+        """Add ``requests`` for ``feed``: all of them, or none."""
         wishes = Wishes(tuple(dict.fromkeys(requests)))
         wishes.reasons = objections(wishes, self.by_key, len(self.feeds), self._served, self._settings)
         if wishes.reasons:
@@ -138,7 +137,7 @@ class Subscriptions:
         return CHANNELS[request.channel or ""](request, self._counters, self._codec)
 
     def remove(self, feed: Hashable) -> None:
-        """``feed`` wants nothing any more."""
+        """Remove ``feed`` and its requests."""
         wishes = self.feeds.pop(feed, None)
         self._deliveries.lifecycle_feeds.pop(feed, None)
         for key, _ in wishes.keyed if wishes else ():
@@ -151,12 +150,12 @@ class Subscriptions:
                 self.happen(sub, Happening.DROPPED if sub.on_wire is None else Happening.UNWANTED)
 
     def _check_answered(self, feed: Hashable) -> None:
-        """Has everything been said about the feed's wishes?"""
+        """Answer the feed if nothing is outstanding."""
         wishes = self.feeds[feed]
         if wishes.answered:
             return
         if wishes.reasons:
-            # One no is enough; but those whose answer is just coming are waited for, to name all that is wrong.
+            # One refusal is enough, but pending answers are awaited, so that the error names all refused requests.
             coming = (Step.TO_SUBSCRIBE, Step.SUBSCRIBING, Step.HELD) if self.derived.is_online else ()
             if any(self.by_key[key].step in coming for key in wishes.waiting):
                 return
@@ -166,7 +165,7 @@ class Subscriptions:
             self._begin(feed, wishes)
 
     def _begin(self, feed: Hashable, wishes: Wishes) -> None:
-        """All is in force: the feed starts with what is known."""
+        """All requests are in force: the feed starts with the present state."""
         wishes.answered = True
         deliveries = self._deliveries
         deliveries.answer(feed, {})
@@ -184,21 +183,21 @@ class Subscriptions:
                 sub.newcomers += (feed,)
 
     def start(self, feeds: Sequence[Hashable], sub: Subscription) -> None:
-        """What is known is where these feeds start."""
+        """Deliver to these feeds what they start with."""
         for feed in feeds:
             self._deliveries.deliver_all((feed,), sub.state.start(sub.wanted_by[feed]))
 
     # The connection
 
     def online(self) -> None:
-        """There is a new connection: everything wanted is to be asked for."""
+        """There is a new connection: everything wanted is to be requested."""
         self.derived.is_online = True
         self.live_since = None
         for sub in self.by_key.values():
             self.derived.reconcile(sub)
 
     def offline(self, cause: Cause, detail: str) -> None:
-        """The connection is lost, and with it all that was asked."""
+        """The connection is lost, and with it everything that was requested."""
         self.derived.is_online = False
         for sub in list(self.by_key.values()):
             if sub.wanted_by:
@@ -218,39 +217,39 @@ class Subscriptions:
         sub.data_due = None
         sub.state.reset()
 
-    # What the exchange says
+    # Requests and answers
 
     def sent(self, sub: Subscription, method: Method, number: int) -> Request[Any]:
-        """It is asked for, or left, by the request with this number. Returns the words for it."""
+        """It is subscribed or unsubscribed by the request with this ``req_id``. Returns the request to be encoded."""
         sub.req_id = number
         if method is Method.SUBSCRIBE:
             sub.on_wire = sub.request
             sub.revocable = number
         else:
             sub.revocable = 0
-        assert sub.on_wire is not None  # only what was asked for is left
+        assert sub.on_wire is not None  # only what was requested is unsubscribed
         self.happen(sub, Happening.SENT)
         return sub.on_wire
 
     def accepted(self, sub: Subscription) -> None:
-        """The exchange said yes, by its answer or by data that overtook it."""
+        """The exchange confirmed it, by its answer or by data that came before the answer."""
         self.happen(sub, Happening.ACCEPTED)
 
     def _confirm(self, sub: Subscription, _text: str) -> None:
         sub.confirmed_once = True
         sub.throttled = sub.apart = 0
         sub.has_good_company = False
-        sub.on_wire = sub.on_wire or sub.request  # a yes after a no
+        sub.on_wire = sub.on_wire or sub.request  # a confirmation after a refusal
         if sub.state.owes_data:
             sub.data_due = self._listening.at(self.now) + self._settings.snapshot_timeout
         else:
-            sub.gapped = False  # what comes now is complete
+            sub.gapped = False  # from here on its data is complete
         for feed in list(sub.wanted_by):
             self.feeds[feed].waiting.discard(sub.key)
             self._check_answered(feed)
 
     def contradicted(self, sub: Subscription, text: str) -> None:
-        """The exchange says no, though data seemed to have said yes. Without a text its feeds are told of it later."""
+        """The exchange refused it after data that had counted as acceptance. Without a text no gap is delivered yet."""
         self.happen(sub, Happening.CONTRADICTED, text)
 
     def _doubt_data(self, sub: Subscription, text: str) -> None:
@@ -259,7 +258,7 @@ class Subscriptions:
             self.gap(sub, Cause.RESUBSCRIBED, text)
 
     def refused(self, sub: Subscription, text: str) -> None:
-        """The exchange will not have it."""
+        """The exchange refused it."""
         self.happen(sub, Happening.REFUSED, text)
 
     def _refuse(self, sub: Subscription, text: str) -> None:
@@ -269,14 +268,14 @@ class Subscriptions:
         self.deny(sub, Cause.REFUSED, text)
         if doubt is not None and doubt.text.lower() == text.lower() and not doubt.is_of_some:
             for other in doubt.waiting:
-                if other.step is Step.HELD:  # one no may end the wait for another answer
+                if other.step is Step.HELD:  # one refusal may end the wait for another answer
                     self._counters.refusals += 1
                     self.refused(other, text)
         elif doubt is not None:
             self._ask_halves(doubt, is_accepted=doubt.is_of_some)
 
     def deny(self, sub: Subscription, cause: Cause, text: str) -> None:
-        """Whoever waits for it is refused; whoever had it is told."""
+        """Refuse the feeds that wait for it; deliver a gap to those that had it."""
         sub.gapped = True
         if sub.audience:
             self.announce(sub, cause, text)
@@ -287,10 +286,10 @@ class Subscriptions:
                 wishes.reasons[request] = text
             self._check_answered(feed)
 
-    # Which of many is refused?
+    # Narrowing down a refusal of many
 
     def doubted(self, subs: Sequence[Subscription], text: str) -> None:
-        """One of them is asked for alone; what becomes of the others depends on that."""
+        """Request one of them alone; the others wait for its answer."""
         is_of_some = any(sub.has_good_company for sub in subs)
         for sub in subs:
             self.happen(sub, Happening.DOUBTED)
@@ -299,7 +298,7 @@ class Subscriptions:
         self._ask_apart([first])
 
     def _split(self, sub: Subscription) -> None:
-        """It was not refused: then it was another one."""
+        """It was not refused, so another one is meant."""
         doubt, sub.doubt = sub.doubt, None
         if doubt is not None:
             self._ask_halves(doubt, is_accepted=doubt.is_of_some or sub.is_confirmed)
@@ -313,7 +312,7 @@ class Subscriptions:
         self._ask_apart(subs[half:])
 
     def _ask_apart(self, subs: Sequence[Subscription]) -> None:
-        """They are asked for in a request of their own."""
+        """Request them in a frame of their own."""
         self._last_apart += 1
         for sub in subs:
             sub.apart = self._last_apart
@@ -322,7 +321,7 @@ class Subscriptions:
     # Data
 
     def live(self, sub: Subscription) -> None:
-        """Its first good data has come."""
+        """Its first data has come, and passed every check."""
         self.happen(sub, Happening.DATA)
 
     def _go_live(self, sub: Subscription, _text: str) -> None:
@@ -333,9 +332,9 @@ class Subscriptions:
         sub.data_due = None
 
     def empty(self, channel: str) -> None:
-        """A snapshot that holds nothing has come: of the first subscription that it may be of.
+        """An empty snapshot has come: it is taken for the first subscription that it may belong to.
 
-        If it was another one's, that one is subscribed again in its time, and then its own is told apart.
+        If it belongs to another one, that one times out and is resubscribed, and then gets its own.
         """
         for sub in self.by_channel[channel].values():
             if sub.step is Step.CONFIRMED and sub.data_due is not None and not sub.state.must_verify:
@@ -347,14 +346,14 @@ class Subscriptions:
     def _stay(self, sub: Subscription, _text: str) -> None:
         sub.data_due = None
         sub.attempts = 0
-        self.announce(sub, Cause.RESUBSCRIBED, "still no data after it was subscribed again; it stays subscribed")
-        sub.gapped = False  # what comes now is complete
+        self.announce(sub, Cause.RESUBSCRIBED, "still no data after it was resubscribed; it stays subscribed")
+        sub.gapped = False  # from here on its data is complete
         self._deliveries.record(StayedWithoutData(request=sub.request))
 
     # Telling its feeds
 
     def gap(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumEvidence | None = None) -> None:
-        """Tell its feeds, once, that from here on events are missing."""
+        """Deliver a gap to its feeds, unless they have had one since its last data."""
         if sub.confirmed_once and not sub.gapped:
             sub.gapped = True
             self.announce(sub, cause, detail, evidence)
@@ -377,11 +376,11 @@ class Subscriptions:
         sub.data_due = None
 
     def still_there(self, sub: Subscription) -> None:
-        """The request to leave it had no effect: once more."""
+        """The unsubscribe had no effect: repeat it."""
         self.happen(sub, Happening.STILL_THERE)
 
     def leave_again(self, sub: Subscription) -> None:
-        """The exchange did not let it go: once more, unless it was the last time. Then what comes of it is late."""
+        """The exchange did not unsubscribe it: repeat that. After the last attempt its data counts as late."""
         sub.departures += 1
         if sub.departures < self._settings.attempts:
             self.still_there(sub)
@@ -389,7 +388,7 @@ class Subscriptions:
             self.left(sub)
 
     def left(self, sub: Subscription) -> None:
-        """The exchange does not have it any more."""
+        """The exchange no longer has it."""
         sub.on_wire = None
         if not sub.wanted_by:
             self.happen(sub, Happening.LEFT_FOR_GOOD)

@@ -1,4 +1,4 @@
-"""Time, as pure arithmetic: every method is told ``now``, in seconds of one monotonic clock."""
+"""Time as pure arithmetic: every method is given ``now``, in seconds of one monotonic clock."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def growing(first: float, nth: int, limit: float) -> float:
 class PausableClock:
     """A clock that can be stopped.
 
-    Whether it has come so far is to be asked as ``when(reading) <= now``: that is how deadlines are made of readings,
-    and the other way round is not the same after rounding.
+    To test whether it has reached a reading, use ``when(reading) <= now``: deadlines are computed that way, and
+    ``at(now) >= reading`` may differ after rounding.
     """
 
     def __init__(self) -> None:
@@ -33,26 +33,26 @@ class PausableClock:
 
     @property
     def held(self) -> bool:
-        """Whether it stands still."""
+        """Whether it is stopped."""
         return self._since is not None
 
     def hold(self, now: float) -> None:
-        """Let it stand still."""
+        """Stop it."""
         if self._since is None:
             self._since = now
 
     def resume(self, now: float) -> None:
-        """Let it go on."""
+        """Start it again."""
         if self._since is not None:
             self._stopped_for += now - self._since
             self._since = None
 
     def at(self, now: float) -> float:
-        """This clock's time."""
+        """This clock's reading."""
         return (now if self._since is None else self._since) - self._stopped_for
 
     def when(self, reading: float) -> float:
-        """When this clock will show ``reading``, if nothing holds it up; never while it stands still."""
+        """When this clock will show ``reading`` if it is not stopped; never while it is."""
         return inf if self._since is not None else reading + self._stopped_for
 
 
@@ -70,7 +70,7 @@ class TokenBucket:
         return max(now, self._free_at - self._depth + self._interval, self._paused_until)
 
     def take(self, now: float) -> bool:
-        """May one be sent now? If so, it counts as sent."""
+        """Whether one may be sent now. If so, it counts as sent."""
         if self.ready_at(now) > now:
             return False
         self._free_at = max(now, self._free_at) + self._interval
@@ -86,11 +86,11 @@ class Timers(Generic[_K]):
 
     def __init__(self) -> None:
         self._due: dict[_K, float] = {}
-        self._heap: list[tuple[float, int, _K]] = []  # with entries that were cleared or set anew, until they come up
+        self._heap: list[tuple[float, int, _K]] = []  # cleared and replaced entries stay until they come up
         self._count = 0  # keys are never compared
 
     def set(self, key: _K, at: float) -> None:
-        """``key`` is due at ``at``; an earlier setting is forgotten."""
+        """Set when ``key`` is due; an earlier setting is replaced."""
         self._due[key] = at
         self._count += 1
         heapq.heappush(self._heap, (at, self._count, key))
@@ -103,11 +103,11 @@ class Timers(Generic[_K]):
         return self._due.get(key)
 
     def clear(self, key: _K) -> None:
-        """``key`` is not due any more."""
+        """Remove ``key``."""
         self._due.pop(key, None)
 
     def clear_all(self) -> None:
-        """Nothing is due any more."""
+        """Remove all keys."""
         self._due.clear()
         self._heap.clear()
 
@@ -118,9 +118,9 @@ class Timers(Generic[_K]):
         return self._heap[0][0] if self._heap else inf
 
     def pop_due(self, is_due: Callable[[float], bool]) -> Iterator[_K]:
-        """Take the keys whose time is due, one by one, the earliest first.
+        """Remove and yield the keys that are due, the earliest first.
 
-        What is done about one may clear another one: that does not come then.
+        A key that is cleared while an earlier one is handled is not yielded.
         """
         while is_due(self.earliest()):
             key = heapq.heappop(self._heap)[2]

@@ -1,4 +1,4 @@
-"""What each feed wants, and what the client itself refuses, as Kraken would."""
+"""What each feed wants, and what the client itself refuses."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ __all__ = ["Wishes", "objections"]
 
 @attrs.define
 class Wishes:
-    """What one feed wants, and what has been said about it."""
+    """What one feed wants, and the answers so far."""
 
     requests: tuple[Request[Any], ...]
     keyed: tuple[tuple[Key, Request[Any]], ...] = attrs.field(init=False)
     """What it wants from the exchange."""
     wants_lifecycle: bool = attrs.field(init=False)
-    """Whether it wants to know how client and exchange are."""
+    """Whether it wants the client's state changes and the exchange's status."""
     waiting: set[Key] = attrs.Factory(set)
     """What the exchange has not answered yet."""
     reasons: dict[Request[Any], str] = attrs.Factory(dict)
     answered: bool = False
 
     def __attrs_post_init__(self) -> None:
-        """Tell what is for the exchange from what the client answers itself."""
+        """Separate the exchange's channels from :class:`~kraken_trio.Lifecycle`, which the client answers itself."""
         self.keyed = tuple((key_of(request), request) for request in self.requests if request.channel is not None)
         self.wants_lifecycle = any(request.channel is None for request in self.requests)
 
@@ -45,13 +45,13 @@ def objections(
     served: Collection[str],
     settings: Settings,
 ) -> dict[Request[Any], str]:
-    """What of ``wishes`` the client refuses, and why. ``served``: the channels that there are at this endpoint."""
+    """The requests of ``wishes`` that the client refuses, and why. ``served``: the channels of this endpoint."""
     if feeds >= settings.max_feeds:
-        text = f"this client has its {settings.max_feeds} feeds (Settings.max_feeds): open another client"
+        text = f"this client has {settings.max_feeds} open feeds (Settings.max_feeds): open another client"
         return dict.fromkeys(wishes.requests, text)
     reasons: dict[Request[Any], str] = {}
     wanted = {key: sub.request for key, sub in subscriptions.items() if sub.wanted_by}
-    count = len(subscriptions)  # those that are just being left as well: they are as much to remember
+    count = len(subscriptions)  # those being unsubscribed count as well: they take up memory too
     for key, request in wishes.keyed:
         known = wanted.get(key)
         is_new = known is None and key not in subscriptions
@@ -59,7 +59,7 @@ def objections(
             reasons[request] = f"this endpoint has no channel {key[0]!r}; it has {_listed(served)}"
         elif is_new and count >= settings.max_subscriptions:
             reasons[request] = (
-                f"this client has its {settings.max_subscriptions} subscriptions "
+                f"this client has {settings.max_subscriptions} subscriptions "
                 f"(Settings.max_subscriptions): open another client"
             )
         elif known is None:
@@ -75,7 +75,7 @@ def _listed(names: Collection[str]) -> str:
 
 
 def _conflict(known: Request[Any], request: Request[Any]) -> str:
-    assert known.variant is not None  # a channel has a variant or it has not
+    assert known.variant is not None  # requests of one channel either all have a variant, or none has
     name, value = known.variant
     of = f"{request.symbol} is" if request.symbol else f"the channel {request.channel!r} is"
     per = "symbol" if request.symbol else "channel"

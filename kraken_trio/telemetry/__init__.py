@@ -1,4 +1,4 @@
-"""Consumers of what a session tells as values: log lines.
+"""Consumers of a session's records: log lines.
 
-Whoever runs a session is given a :class:`~kraken_trio.runtime.shell.Telemetry`, and knows nothing of what stands here.
+A runtime is given a :class:`~kraken_trio.runtime.shell.Telemetry`, and depends on nothing in this package.
 """

@@ -1,6 +1,6 @@
-"""Log lines, made of a session's records. How often something happens may be a peer's choice, so their rate is limited.
+"""Log lines from a session's records. A peer may cause any number of records, so the rate of lines is limited.
 
-Every text of a peer is made printable here: one record is one line.
+Every text of a peer is escaped here: one record is one line.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 __all__ = ["LogLines", "LogThrottle", "line_of"]
 
 _log = logging.getLogger("kraken_trio")
-_log.addHandler(logging.NullHandler())  # a library prints nothing by itself
+_log.addHandler(logging.NullHandler())  # a library prints nothing unless the program configures logging
 
 _SYMBOL: Final = 40
-"""Characters of a peer's symbol that are shown."""
+"""How many characters of a peer's symbol are shown."""
 
 
 def line_of(record: Record) -> tuple[int, str] | None:
-    """The level and the text of a record; None for what is not for a log. Printable, one line."""
+    """The level and the text of a record: printable, one line; None if the record is not logged."""
     match record:
         case StateChanged(change=change):
             why = f"{change.cause.value}: {change.detail}" if change.detail else change.cause.value
@@ -52,22 +52,22 @@ def line_of(record: Record) -> tuple[int, str] | None:
         case AttemptDelayed(why=why):
             return logging.WARNING, printable(why, 500)
         case FrameMalformed(detail=detail):
-            return logging.WARNING, f"a frame could not be understood: {printable(detail, 500)}"
+            return logging.WARNING, f"a frame could not be decoded: {printable(detail, 500)}"
         case NoticeReceived(text=text):
-            return logging.WARNING, f"the exchange, or a proxy before it, says: {printable(text)}"
+            return logging.WARNING, f"notice from the exchange or a proxy: {printable(text)}"
         case ExchangeWarned(text=text):
             return logging.INFO, f"the exchange warns: {printable(text)}"
         case RequestRefused(symbol=symbol, text=text):
             what = "a request" if symbol is None else printable(symbol, _SYMBOL)
             return logging.WARNING, f"the exchange refused {what}: {printable(text)}"
         case UnmatchedRefusal(text=text):
-            return logging.WARNING, f"the exchange refused something that was not asked: {printable(text)}"
+            return logging.WARNING, f"a refusal that matches no request: {printable(text)}"
         case Resynced(request=request, cause=cause, detail=detail):
             return logging.WARNING, f"{request}: resync, {cause.value}: {printable(detail)}"
         case StayedWithoutData(request=request):
-            return logging.WARNING, f"{request}: no data, even after it was subscribed again; it stays subscribed"
+            return logging.WARNING, f"{request}: no data, even after it was resubscribed; it stays subscribed"
         case Parked(request=request, detail=detail, attempts=attempts, seconds=seconds):
-            rest = f"given up after {attempts} attempts, tried again in {seconds:g} s"
+            rest = f"after {attempts} attempts; next attempt in {seconds:g} s"
             return logging.WARNING, f"{request}: parked: {printable(detail)} ({rest})"
         case ConsumerFailed(requests=requests, detail=detail):
             return logging.WARNING, f"the feed of {printable(', '.join(map(str, requests)))}: {printable(detail)}"
@@ -76,19 +76,16 @@ def line_of(record: Record) -> tuple[int, str] | None:
 
 
 class LogThrottle:
-    """Log lines, but not more than fit into a token bucket.
-
-    The first line after those that were left out tells how many they were.
-    """
+    """Limits log lines by a token bucket. The first line after some were left out says how many."""
 
     def __init__(self, rate: float, burst: int) -> None:
         self._bucket = TokenBucket(rate, burst)
         self._left_out = 0
         self.left_out: int = 0
-        """How many lines were left out, all in all."""
+        """How many lines were left out in total."""
 
     def admit(self, line: str, now: float) -> str | None:
-        """The line, to be logged; or None."""
+        """The line to log, or None."""
         if not self._bucket.take(now):
             self._left_out += 1
             self.left_out += 1
@@ -104,7 +101,7 @@ class LogLines:
 
     def __init__(self, name: str, settings: Settings) -> None:
         self._name = name
-        # One for each level: a flood of notes hides no warning.
+        # One for each level, so that a flood of INFO hides no warning.
         self._throttles = {
             level: LogThrottle(settings.log_rate, settings.log_burst) for level in (logging.INFO, logging.WARNING)
         }
@@ -115,7 +112,7 @@ class LogLines:
         return sum(throttle.left_out for throttle in self._throttles.values())
 
     def lines(self, records: Iterable[Record], now: float) -> Iterator[tuple[int, str]]:
-        """Their levels and texts, as far as the rate allows. ``now`` is a monotonic clock in seconds."""
+        """The levels and texts of those that the rate allows. ``now`` is a monotonic clock in seconds."""
         for record in records:
             line = line_of(record)
             if line is not None:

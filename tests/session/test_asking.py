@@ -496,7 +496,7 @@ def test_a_busy_exchange_is_asked_again_with_longer_pauses_and_then_parked() -> 
     client.receive(refusal(BUSY, client.request(), BTC))
     reason = client.answers["feed"][Ticker(BTC)]
     assert BUSY in reason
-    assert "given up after 5 attempts" in reason
+    assert "parked after 5 attempts" in reason
     assert client.count("parked") == 1
     assert client.count("rate_limited") == 0
 

@@ -37,7 +37,7 @@ def test_feeds_are_bounded() -> None:
     client.follow("two", Lifecycle())
     client.add("three", Ticker(BTC), Lifecycle())
     assert set(client.answers["three"]) == {Ticker(BTC), Lifecycle()}
-    assert all("its 2 feeds (Settings.max_feeds)" in text for text in client.answers["three"].values())
+    assert all("2 open feeds (Settings.max_feeds)" in text for text in client.answers["three"].values())
     assert client.session.statistics().feeds == 2
     client.remove("two")
     client.follow("four", Ticker(BTC))

@@ -323,7 +323,7 @@ def test_what_stands_still_while_its_symbol_trades_is_subscribed_anew(still: Req
     assert street.go_on(12, telling) == [f"unsubscribe {still.channel} BTC/USD", f"subscribe {still.channel} BTC/USD"]
     gaps = [event for event in client.events("feed") if isinstance(event, Gap)]
     assert [(gap.cause, gap.channel, gap.symbol) for gap in gaps] == [(Cause.RESUBSCRIBED, still.channel, BTC)]
-    assert re.search("no data for 3[0-9] s, while [0-9]+ trades", gaps[0].detail)
+    assert re.search("no data for 3[0-9] s, during which at least [0-9]+ trades", gaps[0].detail)
     assert client.count("stale") == client.count("resyncs") == 1
     causes = [change.cause for change in client.changes]
     assert causes[-2:] == [Cause.RESUBSCRIBED, Cause.SETTLED]
@@ -696,7 +696,7 @@ def test_silence_is_found_before_the_missing_pong() -> None:
     client.is_ponged = False
     client.advance(30)
     assert client.drops == [Cause.SILENCE]
-    assert "nothing was heard for 10 s" in client.effects.drop_detail
+    assert "nothing was received for 10 s" in client.effects.drop_detail
 
 
 # What is life, and what is not

@@ -45,7 +45,7 @@ def test_a_frame_of_nobody_may_have_been_anybodys() -> None:
     assert client.kinds("book") == ["BookUpdate"]
     assert client.state() is ConnectionState.SUBSCRIBED
     assert client.count("malformed") == 1
-    assert "could not be understood" in client.warnings[-1]
+    assert "could not be decoded" in client.warnings[-1]
 
 
 def test_a_frame_of_a_symbol_concerns_its_feeds_and_reference_data() -> None:
