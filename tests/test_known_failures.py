@@ -78,7 +78,7 @@ KRAKEN: Final[dict[str, tuple[str, ...]]] = {
         "session/test_connection.py::test_no_other_close_code_is",
     ),
     "HTTP 429 or 403 at the upgrade": (
-        "transport/test_connecting.py::test_http_refusals",
+        "transport/test_upgrade.py::test_refusals",
         "transport/test_connecting.py::test_trusted_certificate_and_sni",
         "client/test_promises.py::test_an_exchange_that_says_429",
         "client/test_recovery.py::test_retry_after_is_respected",
@@ -141,7 +141,7 @@ PEERS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "PINGs while our queue is full": (
         "transport/test_misbehaving_peers.py::test_pong_is_sent_while_messages_wait_to_be_received",
-        "transport/test_sans_io.py::test_a_ping_behind_messages_that_nobody_receives_is_answered",
+        "transport/test_websockets.py::test_a_ping_behind_messages_that_nobody_receives_is_answered",
     ),
     "closes first, and the stream must be closed all the same": (
         "transport/test_misbehaving_peers.py::test_messages_before_the_close_are_received",
@@ -153,13 +153,10 @@ PEERS: Final[dict[str, tuple[str, ...]]] = {
         "transport/test_misbehaving_peers.py::test_breaks_the_protocol",
     ),
     "answers without end": (
-        "transport/test_connecting.py::test_headers_without_end",
+        "transport/test_upgrade.py::test_headers_without_end",
         "transport/test_connecting.py::test_a_refusal_with_an_endless_body_is_a_refusal",
     ),
-    "sends more than anybody takes": (
-        "transport/test_sans_io.py::test_reading_ahead_is_bounded",
-        "transport/test_trio_websocket.py::test_reading_ahead_is_bounded",
-    ),
+    "sends more than anybody takes": ("transport/test_misbehaving_peers.py::test_reading_ahead_is_bounded",),
 }
 """What is known of peers that misbehave, by how a WebSocket library takes it."""
 
@@ -190,7 +187,7 @@ FRAMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "words meant for a terminal": (
         "session/test_peers_texts.py::test_a_text_anywhere_in_a_frame",
-        "transport/test_peers_words.py::test_in_the_upgrade",
+        "transport/test_peers_words.py::test_in_the_handshake",
         "cli/test_nasty_peers.py::test_a_text_anywhere_in_a_recording",
     ),
 }
@@ -210,11 +207,11 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
     ),
     "the door is closed in the middle of the upgrade, or what answers is no WebSocket": (
         "transport/test_connecting.py::test_ends_in_the_upgrade",
-        "transport/test_connecting.py::test_garbage_instead_of_http",
+        "transport/test_upgrade.py::test_what_is_not_http",
         "transport/test_connecting.py::test_breaks_the_rules_of_the_upgrade",
     ),
     "HTTP 400, 401, 404, or a redirect": (
-        "transport/test_connecting.py::test_http_refusals",
+        "transport/test_upgrade.py::test_refusals",
         "client/test_reconnecting.py::test_a_hopeless_status_raises_at_the_first_connection",
         "client/test_reconnecting.py::test_a_hopeless_status_at_a_reconnect_raises_in_every_feed",
     ),
@@ -347,7 +344,7 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
     ),
     "a text of a peer holds control characters, or is very long": (
         "session/test_peers_texts.py::test_a_text_anywhere_in_a_frame",
-        "transport/test_peers_words.py::test_in_the_upgrade",
+        "transport/test_peers_words.py::test_in_the_handshake",
         "transport/test_peers_words.py::test_in_a_close",
         "cli/test_nasty_peers.py::test_on_the_screen_and_in_the_log",
     ),

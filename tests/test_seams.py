@@ -55,10 +55,10 @@ ALLOWED: dict[str, dict[str, str]] = {
     },
     "runtime/actor.py": {TRIO_TIME: "it tells the session what time it is"},
     "runtime/feed.py": {TRIO_TIME: "how long a feed has held up reading"},
-    "transport/sans_io.py": {"trio.open_tcp_stream": "the network of connect; connecting_with takes another"},
+    "transport/websockets.py": {"trio.open_tcp_stream": "the network of connect; connect_over takes another"},
     "transport/trio_websocket.py": {
-        "trio.open_tcp_stream": "the network of connect; connecting_with takes another",
-        TRIO_TIME: "the deadline of a goodbye",
+        "trio.open_tcp_stream": "the network of connect; connect_over takes another",
+        TRIO_TIME: "the deadline of the close handshake",
     },
     "transport/upgrade.py": {"time.time": "a Retry-After that is a date, in an answer without a date of its own"},
     "cli/*": {

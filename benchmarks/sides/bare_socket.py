@@ -44,15 +44,17 @@ async def websockets_trio(task: dict[str, Any], arrivals: common.Arrivals) -> No
 
 
 async def ours(task: dict[str, Any], arrivals: common.Arrivals) -> None:
-    """Our own transport on websockets' core, without a client above it."""
+    """Our transport on websockets' core, without a client above it."""
     from kraken_trio import Settings  # noqa: PLC0415 (only the one that is measured)
-    from kraken_trio.transport import Limits, sans_io  # noqa: PLC0415
+    from kraken_trio.transport import Limits  # noqa: PLC0415
+    from kraken_trio.transport.choice import choose  # noqa: PLC0415
 
     known = Settings()
     limits = Limits(
         connect_timeout=known.connect_timeout, close_timeout=known.close_timeout, max_frame_bytes=known.max_frame_bytes
     )
-    async with sans_io.connect(task["url"], ssl_context=_context(task), limits=limits) as transport:
+    connect = choose("websockets")
+    async with connect(task["url"], ssl_context=_context(task), limits=limits) as transport:
         await transport.send(wanted(task))
         first = 1 + 2 * len(task["symbols"])
         count = 0

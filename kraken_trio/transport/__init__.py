@@ -1,16 +1,16 @@
 """The seam to a WebSocket library: connect, receive a batch of frames, send, close.
 
-A transport promises the actor four things, whatever the peer does:
+A transport promises the client four things, whatever the peer does:
 
 1. *Connecting ends*: within ``limits.connect_timeout`` it either yields a connection or raises a
    :class:`~kraken_trio.ConnectError` that names the cause.
-2. *Receiving ends*: a peer that closes, resets, or breaks the protocol raises :class:`ConnectionLost`. (Silence is
-   not the transport's business: the session judges it. It has PINGs sent, if the transport is one that :class:`Pings`.)
+2. *Receiving ends*: when the peer closes, resets, or violates the protocol, it raises :class:`ConnectionLost`.
+   (Silence is judged by the client, which also sends PINGs, if the transport :class:`Pings`.)
 3. *Sending is all or nothing*: after a send that was cancelled half-way, nothing more is written; every later
    call raises :class:`ConnectionLost`.
-4. *Leaving ends*: within ``limits.close_timeout``, with the stream closed and no task left behind.
+4. *Closing ends*: within ``limits.close_timeout``, with the stream closed and no task left behind.
 
-While nobody receives, the peer's PINGs are answered and its CLOSE is seen, as long as what came before them fits into
+While nobody receives, the peer's PINGs are answered and its CLOSE is seen, as long as the messages before them fit into
 what a transport may hold (``limits.queue_frames``). Sending does not wait for receiving.
 
 A library's own exceptions stop at the module that imports it.
@@ -40,16 +40,16 @@ class ConnectionLost(Exception):  # noqa: N818 (named like the event it is; it n
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """What a transport may use: seconds and bytes."""
+    """The bounds of a transport, in seconds, bytes and frames."""
 
     connect_timeout: float = 10.0
-    """For the whole of it: name, TCP, TLS and the WebSocket upgrade."""
+    """For all of name resolution, TCP, TLS and the WebSocket handshake."""
     close_timeout: float = 2.0
-    """For the WebSocket goodbye, and everything after it."""
+    """For the close handshake, and everything after it."""
     max_frame_bytes: int = 8 * 1024 * 1024
-    """The largest message that is taken; a larger one ends the connection."""
+    """The largest message that is accepted; a larger one ends the connection."""
     queue_frames: int = 512
-    """How many frames a library may hold for us before it stops reading."""
+    """How many received messages may wait before reading stops."""
 
 
 class Transport(Protocol):
@@ -66,14 +66,14 @@ class Transport(Protocol):
 
 @runtime_checkable
 class Pings(Protocol):
-    """What a :class:`Transport` may have on top. Ours do."""
+    """An optional part of a :class:`Transport`. Both of ours have it."""
 
     async def ping(self) -> None:
-        """Send a WebSocket PING, and wait for its PONG: for as long as that takes, so give it a deadline.
+        """Send a WebSocket PING, and wait for its PONG, without a limit: give it a deadline.
 
-        Others may send and receive meanwhile, and somebody must receive: a PONG behind messages that nobody takes is
-        not seen. Raises :class:`ConnectionLost` if the connection is lost already; later that is for who receives.
-        One at a time.
+        Other tasks may send and receive meanwhile, and one must receive: a PONG behind messages that nobody takes is
+        not seen. Raises :class:`ConnectionLost` if the connection is lost already; a later loss is raised by
+        ``receive``. One at a time.
         """
         ...
 
@@ -82,8 +82,7 @@ class Connect(Protocol):
     """How a transport is opened.
 
     The result's ``__aenter__`` raises :class:`~kraken_trio.ConnectError`; its ``__aexit__`` closes the connection
-    within ``limits.close_timeout`` even when it is cancelled, and never raises an error of its own in place of
-    the body's.
+    within ``limits.close_timeout`` even when it is cancelled, and never replaces the body's error by one of its own.
     """
 
     def __call__(

@@ -1,7 +1,7 @@
-"""From an address to a byte stream: the name, TCP, then TLS with its handshake done at once.
+"""From an address to a byte stream: name resolution, TCP, then TLS with its handshake done at once.
 
-Nothing here knows WebSocket. Each step raises :class:`~kraken_trio.ConnectError` that names the address, the cause,
-and what to do. A stream that a step was given stays the caller's to close, also when the step fails.
+Nothing here knows WebSocket. Each step raises a :class:`~kraken_trio.ConnectError` that names the address, the cause,
+and what to do. The caller closes the stream that it passed in, also when the step fails.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ import trio
 
 from kraken_trio._text import printable
 from kraken_trio.errors import ConnectError
+from kraken_trio.transport.formatting import describe
 
 if TYPE_CHECKING:
     from kraken_trio._address import Address
 
-__all__ = ["OpenStream", "check_tls", "reach", "secure"]
+__all__ = ["OpenStream", "check_tls", "connect_tcp", "start_tls"]
 
 OpenStream: TypeAlias = Callable[[str, int], Awaitable[trio.abc.Stream]]
-"""How a byte stream to ``(host, port)`` is opened: ``trio.open_tcp_stream``, or a network of memory in a test."""
+"""How a byte stream to ``(host, port)`` is opened: ``trio.open_tcp_stream``, or an in-memory network in a test."""
 
 
 def check_tls(address: Address, context: ssl.SSLContext | None) -> ssl.SSLContext | None:
-    """The TLS context to use for this address; None if its URL says ``ws``.
+    """The TLS context to use for this address; None if its URL begins with ``ws://``.
 
-    A context that does not verify the certificate and the host name is a :class:`ValueError`: there is no switch to
-    turn that off. (To trust a private authority, load it: ``context.load_verify_locations``.)
+    Raises :class:`ValueError` for a context that does not verify the certificate and the host name: verification
+    cannot be turned off. (To trust a private authority, load it: ``context.load_verify_locations``.)
     """
     if not address.secure:
         if context is not None:
@@ -48,7 +49,7 @@ def check_tls(address: Address, context: ssl.SSLContext | None) -> ssl.SSLContex
     return context
 
 
-_CLOCK = "check this machine's clock; if that is right, the other side has to renew its certificate"
+_CLOCK = "check this machine's clock; if it is right, the server has to renew its certificate"
 _NAME = "check the host name in the URL, and any proxy on the way"
 _AUTHORITY = (
     "check this machine's root certificates, and any proxy that opens TLS; to trust a private authority, give an "
@@ -67,8 +68,8 @@ _REMEDIES = {
 """What to do about OpenSSL's verification errors (``X509_V_ERR_*``)."""
 
 
-async def reach(address: Address, open_stream: OpenStream) -> trio.abc.Stream:
-    """Look the name up and connect."""
+async def connect_tcp(address: Address, open_stream: OpenStream) -> trio.abc.Stream:
+    """Resolve the name and connect."""
     try:
         return await open_stream(address.host, address.port)
     except socket.gaierror as exc:
@@ -96,8 +97,10 @@ def _short(exc: BaseException) -> str:
     return os.strerror(exc.errno) if isinstance(exc, OSError) and exc.errno else str(exc)
 
 
-async def secure(stream: trio.abc.Stream, address: Address, context: ssl.SSLContext) -> trio.SSLStream[trio.abc.Stream]:
-    """Put TLS on a stream: SNI, verified certificate, checked host name; the handshake is over when this returns."""
+async def start_tls(
+    stream: trio.abc.Stream, address: Address, context: ssl.SSLContext
+) -> trio.SSLStream[trio.abc.Stream]:
+    """Start TLS on a stream: SNI, verified certificate, checked host name; the handshake is over when this returns."""
     # https_compatible: neither side must wait for the other's close_notify, as on all of the web.
     tls = trio.SSLStream(stream, context, server_hostname=address.host, https_compatible=True)
     try:
@@ -108,10 +111,7 @@ async def secure(stream: trio.abc.Stream, address: Address, context: ssl.SSLCont
             what_to_do = _REMEDIES.get(cause.verify_code, "check the host name, this machine's clock and its proxies")
             msg = f"the certificate of {address} was refused: {printable(cause.verify_message)}; {what_to_do}"
             raise ConnectError(msg, retryable=False) from exc
-        why = cause.reason if isinstance(cause, ssl.SSLError) and cause.reason else cause or exc
-        msg = (
-            f"no TLS connection to {address}: {printable(why)}; "
-            "check that this port speaks TLS, and any proxy on the way"
-        )
+        why = printable(cause.reason) if isinstance(cause, ssl.SSLError) and cause.reason else describe(exc)
+        msg = f"no TLS connection to {address}: {why}; check that this port speaks TLS, and any proxy on the way"
         raise ConnectError(msg) from exc
     return tls

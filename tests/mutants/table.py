@@ -747,29 +747,33 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
         ("tests/client/test_recovery.py", "tests/client/test_promises.py"),
     ),
     # -- the transport, the command ----------------------------------------------------------------------------------
-    TextMutant(
+    Mutant(
         "read no further while nobody receives",
-        "transport/sans_io.py",
-        "                await self._stand_in()",
-        "                await self._leaving.wait()",
+        "reading ahead",
+        Drop(),
         "a PING is not answered while a consumer is slow, and the peer hangs up",
-        ("tests/transport/test_sans_io.py", "tests/transport/test_misbehaving_peers.py"),
+        ("tests/transport/test_websockets.py", "tests/transport/test_misbehaving_peers.py"),
     ),
-    TextMutant(
+    Mutant(
         "take a message of any length",
-        "transport/sans_io.py",
-        '        elif not is_control and size + len(self._fragments or b"") > self._limits.max_frame_bytes:',
-        "        elif False:",
+        "length of a message",
+        Never(),
         "a peer fills the memory with one frame",
-        ("tests/transport/test_sans_io.py",),
+        ("tests/transport/test_protocol.py",),
     ),
-    TextMutant(
+    Mutant(
         "wait for the answer to a request that never left",
-        "transport/trio_websocket.py",
-        "            if not self._accepted:\n                # The library",
-        "            if False:\n                # The library",
+        "request that never left",
+        Never(),
         "an attempt that was reset at once takes ten seconds",
         ("tests/transport/test_connecting.py",),
+    ),
+    Mutant(
+        "count control frames as waiting messages",
+        "payload of messages",
+        Becomes("$target = True"),
+        "a connection with PINGs stops reading ahead after weeks",
+        ("tests/transport/test_trio_websocket.py", "tests/transport/test_misbehaving_peers.py"),
     ),
     Mutant(
         "count what could not be checked as good",

@@ -16,7 +16,7 @@ from kraken_trio.session.steps import Step
 from kraken_trio.session.recovery import Recovery
 from kraken_trio.session.subscriptions import Subscriptions
 from kraken_trio.session.timing import PausableClock, TokenBucket
-from kraken_trio.transport.line import Line
+from kraken_trio.transport.connection import WebSocketConnection
 from tests.simulation.__main__ import main
 from tests.simulation.plan import plan_of
 from tests.simulation.world import run
@@ -110,15 +110,16 @@ def another_book_suffers_too(patch: Patch) -> None:
 
 
 def a_socket_is_left_open(patch: Patch) -> None:
-    from kraken_trio.transport import sans_io, trio_websocket
+    from kraken_trio.transport.trio_websocket import TrioWebSocketConnection
+    from kraken_trio.transport.websockets import WebsocketsConnection
 
     async def broken(self: Any) -> None:
         task = getattr(self, "_background", None) or self._reader
         task.cancel()
 
-    patch.setattr(sans_io._Line, "leave", broken)
-    patch.setattr(trio_websocket._Line, "leave", broken)
-    assert issubclass(sans_io._Line, Line)
+    for connection in (WebsocketsConnection, TrioWebSocketConnection):
+        assert issubclass(connection, WebSocketConnection)
+        patch.setattr(connection, "aclose", broken)
 
 
 MUTANTS: list[tuple[Callable[[Patch], None], int, str]] = [
