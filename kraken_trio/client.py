@@ -244,9 +244,8 @@ async def open_client(
     running. What the body raises comes out unchanged.
 
     ``ssl_context`` replaces Python's default for ``wss``; it must verify certificates and host names.
-    ``transport`` is how a WebSocket is opened. ``"websockets"`` is fast, and needs
-    ``pip install 'kraken-trio[fast]'`` (else :class:`ImportError`); ``"trio-websocket"`` is always there; ``"auto"``
-    takes the fast one if it is installed. It may also be a :class:`kraken_trio.transport.Connect` of your own.
+    ``transport`` is how a WebSocket is opened: ``"websockets"``, the fast one, which ``"auto"`` stands for;
+    ``"trio-websocket"``; or a :class:`kraken_trio.transport.Connect` of your own.
 
     All clients of the process together make at most 120 connection attempts in any 600 s
     (``settings.connect_budget`` lowers the number). A client that would have to wait for longer than
