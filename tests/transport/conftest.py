@@ -1,6 +1,7 @@
-"""A network with a scripted peer on it, and what every visit to a peer must leave behind: nothing.
+"""A network with a scripted peer on it, and a check that every visit to a peer leaves nothing behind.
 
 The same scripts run over loopback TCP and over streams in memory, and against every transport in ``TRANSPORTS``.
+In memory, time is virtual: it passes only when every task waits for it, so waits and timeouts cost nothing.
 """
 
 from __future__ import annotations
@@ -10,17 +11,16 @@ import hashlib
 import math
 import re
 import struct
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 import pytest
 import trio
 import trio.testing
 
-from kraken_trio.transport import Connect, Limits, Transport, sans_io, trio_websocket
+from kraken_trio.transport import Connect, Limits, Transport, trio_websocket, websockets
 
 if TYPE_CHECKING:
     import ssl
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.transport.dial import OpenStream
 
-TRANSPORTS: dict[str, ModuleType] = {"websockets": sans_io, "trio-websocket": trio_websocket}
+TRANSPORTS: dict[str, ModuleType] = {"websockets": websockets, "trio-websocket": trio_websocket}
 
 TEXT, CLOSE = 1, 8  # opcodes
 
@@ -41,6 +41,7 @@ class Peer:
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self.buffer = bytearray()
+        self.accepted = False
 
     async def _read(self, count: int) -> bytes:
         while len(self.buffer) < count:
@@ -64,6 +65,7 @@ class Peer:
         await self.stream.send_all(data)
 
     def acceptance(self, request: str, *more: str) -> bytes:
+        self.accepted = True
         key = re.search(r"(?i)^sec-websocket-key: *(\S+)", request, re.MULTILINE)
         assert key
         digest = hashlib.sha1(key[1].encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
@@ -87,8 +89,9 @@ class Peer:
             head += bytes([masked | 127]) + struct.pack("!Q", len(payload))
         return head + mask + payload
 
-    def text(self, *texts: str) -> bytes:
-        return b"".join(self.frame(TEXT, text.encode()) for text in texts)
+    @classmethod
+    def text(cls, *texts: str) -> bytes:
+        return b"".join(cls.frame(TEXT, text.encode()) for text in texts)
 
     def close(self, code: int, reason: str = "") -> bytes:
         return self.frame(CLOSE, struct.pack("!H", code) + reason.encode())
@@ -103,16 +106,29 @@ class Peer:
             (length,) = struct.unpack("!H", await self._read(2))
         elif length == 127:
             (length,) = struct.unpack("!Q", await self._read(8))
-        mask = await self._read(4)
-        payload = await self._read(length)
-        return first & 0x0F, bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+        mask = int.from_bytes((await self._read(4) * (length // 4 + 1))[:length])
+        payload = int.from_bytes(await self._read(length))
+        return first & 0x0F, (payload ^ mask).to_bytes(length)
 
-    async def gone(self) -> None:
-        """Until the client has closed its end."""
+    async def flood(self, data: bytes) -> None:
+        """Send this again and again, until the client has closed its end."""
         try:
+            while True:
+                await self.send(data)
+                await trio.sleep(0.01)  # virtual time passes only while everybody waits
+        except trio.BrokenResourceError:
+            pass
+
+    async def gone(self, *, answers_close: bool = True) -> None:
+        """Until the client has closed its end. Its CLOSE is answered, so that it need not wait for that."""
+        try:
+            while self.accepted and answers_close:
+                opcode, payload = await self.next_frame()
+                if opcode == CLOSE:
+                    await self.send(self.frame(CLOSE, payload))
             while await self.stream.receive_some():
                 pass
-        except trio.BrokenResourceError:
+        except (EOFError, trio.BrokenResourceError):
             pass
 
 
@@ -129,7 +145,8 @@ class Network:
         self.transport = transport
         self.medium = medium
         self.opened: list[Watched] = []
-        self.connect: Connect
+        self.left = trio.Event()
+        """The last visit's block has been left."""
 
     def _watch(self, stream: trio.abc.Stream) -> trio.abc.Stream:
         self.opened.append(watched := Watched(stream))
@@ -179,7 +196,7 @@ class Network:
                     await trio.lowlevel.checkpoint()
                     return self._watch(ours)
 
-            connect: Connect = TRANSPORTS[self.transport].connecting_with(open_stream)
+            connect: Connect = TRANSPORTS[self.transport].connect_over(open_stream)
             yield connect
             # The script must come to its end by itself, which is mostly: when the client has closed its stream.
             with trio.fail_after(3):
@@ -201,24 +218,26 @@ class Network:
 
         What that raised is raised again, when everything that a visit must leave behind has been checked.
         """
+        self.left = trio.Event()
         living = trio.lowlevel.current_statistics().tasks_living
         visit = Visit()
-        started = time.perf_counter()
+        started = trio.current_time()
         with trio.fail_after(limits.connect_timeout + limits.close_timeout + 3):
             async with self.serve(script, tls=tls) as connect:
                 try:
                     with scope or trio.CancelScope():
                         async with connect(url, ssl_context=ssl_context, limits=limits) as transport:
-                            visit.connected = time.perf_counter() - started
+                            visit.connected = trio.current_time() - started
                             try:
                                 if body is not None:
                                     await body(transport)
                             finally:
-                                visit.leaving = -time.perf_counter()
+                                visit.leaving = -trio.current_time()
                 except BaseException as exc:  # noqa: ASYNC103, BLE001 (raised again below)
                     visit.raised = exc
-                visit.leaving += time.perf_counter()
-                visit.whole = time.perf_counter() - started
+                self.left.set()
+                visit.leaving += trio.current_time()
+                visit.whole = trio.current_time() - started
         assert all(stream.closed for stream in self.opened)
         assert trio.lowlevel.current_statistics().tasks_living == living
         if visit.connected < math.inf:
@@ -241,14 +260,17 @@ class Visit:
 
 
 class Watched(trio.abc.Stream):
-    """A stream that knows whether it was closed."""
+    """A stream that knows how much was read from it, and whether it was closed."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
+        self.bytes_read = 0
         self.closed = False
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        return await self.stream.receive_some(max_bytes)
+        data = await self.stream.receive_some(max_bytes)
+        self.bytes_read += len(data)
+        return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self.stream.send_all(data)
@@ -266,9 +288,15 @@ def transport_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["loopback", "memory"])
-def network(request: pytest.FixtureRequest, transport_name: str) -> Network:
-    return Network(transport_name, request.param)
+def in_virtual_time(main: Callable[[], Awaitable[None]], **options: Any) -> None:
+    """As ``trio.run``, for pytest-trio."""
+    options["clock"] = options["clock"] or trio.testing.MockClock(autojump_threshold=0)
+    trio.run(main, **options)
+
+
+def of_memory(request: pytest.FixtureRequest, transport: str) -> Network:
+    request.node.add_marker(pytest.mark.trio(run=in_virtual_time), append=False)
+    return Network(transport, "memory")
 
 
 @pytest.fixture
@@ -277,8 +305,15 @@ def loopback(transport_name: str) -> Network:
 
 
 @pytest.fixture
-def memory(transport_name: str) -> Network:
-    return Network(transport_name, "memory")
+def memory(request: pytest.FixtureRequest, transport_name: str) -> Network:
+    return of_memory(request, transport_name)
+
+
+@pytest.fixture(params=["loopback", "memory"])
+def network(request: pytest.FixtureRequest, transport_name: str) -> Network:
+    if request.param == "memory":
+        return of_memory(request, transport_name)
+    return Network(transport_name, "loopback")
 
 
 @pytest.fixture
@@ -289,6 +324,6 @@ def connect(transport_name: str) -> Connect:
 
 
 @pytest.fixture
-def connecting_with(transport_name: str) -> Callable[[OpenStream], Connect]:
-    chosen: Callable[[OpenStream], Connect] = TRANSPORTS[transport_name].connecting_with
+def connect_over(transport_name: str) -> Callable[[OpenStream], Connect]:
+    chosen: Callable[[OpenStream], Connect] = TRANSPORTS[transport_name].connect_over
     return chosen

@@ -1,4 +1,4 @@
-"""The default transport's own promise: messages that were read together come together, and none waits for long."""
+"""The second transport's own promise: messages that were read together come together, and none waits for long."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from hypothesis import given, strategies as st
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import WebSocketURI
 
 from kraken_trio.transport import trio_websocket
-from kraken_trio.transport.line import RECEIVE_BYTES
-from tests.transport.conftest import CLOSE
+from tests.transport.frames import BINARY, CLOSE, controls, cut, messages_as_frames, places
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kraken_trio.transport import Transport
 
     from .conftest import Network, Peer
 
-BINARY = 2
 
-pytestmark = pytest.mark.parametrize("transport_name", ["trio-websocket"], indirect=True)
+@pytest.fixture
+def transport_name() -> str:
+    return "trio-websocket"
 
 
 async def test_messages_that_were_read_together_come_in_few_batches(network: Network) -> None:
@@ -80,35 +87,6 @@ async def test_a_receive_that_is_cancelled_within_a_batch_loses_nothing(network:
     await network.visit(script, body, limits=limits)
 
 
-@pytest.mark.parametrize("size", [10, 9_000])
-async def test_reading_ahead_is_bounded(network: Network, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the number of messages if they are short, else by their bytes; then TCP holds the peer up."""
-    monkeypatch.setattr(trio_websocket, "READ_AHEAD_BYTES", 100_000)
-    limits = attrs.evolve(network.limits, queue_frames=1000)
-    texts = [f"{number:0{size}}" for number in range(1_500 if size == 10 else 300)]
-
-    async def script(peer: Peer) -> None:
-        await peer.accept()
-        await peer.send(peer.text(*texts))
-        await peer.gone()
-
-    async def body(transport: Transport) -> None:
-        assert isinstance(transport, trio_websocket._Line)
-        assert transport._websocket is not None
-        queue = transport._websocket._recv_channel
-        received: list[str | bytes] = []
-        while len(received) < len(texts):
-            await trio.sleep(0.001)  # nobody receives
-            await trio.testing.wait_all_tasks_blocked()
-            waiting = queue.statistics().current_buffer_used
-            assert waiting <= 1000
-            assert waiting * size < 100_000 + 2 * RECEIVE_BYTES
-            received += await transport.receive()
-        assert received == texts
-
-    await network.visit(script, body, limits=limits)
-
-
 async def test_a_message_longer_than_what_is_read_ahead_is_received(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,14 +99,25 @@ async def test_a_message_longer_than_what_is_read_ahead_is_received(
 
     async def body(transport: Transport) -> None:
         assert await network.take(transport, 60) == long + [b"x" * 9_900] * 20
-        assert isinstance(transport, trio_websocket._Line)
-        assert transport._guard is not None
-        assert transport._guard._bytes_ahead == 0  # what was taken is known to the byte
+        assert isinstance(transport, trio_websocket.TrioWebSocketConnection)
+        assert transport._guarded is not None
+        assert transport._guarded._bytes_ahead == 0  # what was taken is known to the byte
 
     await network.visit(script, body)
 
 
-async def test_leaving_while_the_peer_is_held_up_hears_its_goodbye(
+@given(messages_as_frames(), st.lists(controls, max_size=3).map(b"".join), places)
+def test_payload_of_messages_is_counted_and_nothing_else(message: bytes, others: bytes, where: Sequence[int]) -> None:
+    core = ClientProtocol(WebSocketURI(False, "exchange.test", 80, "/", ""), state=State.OPEN, max_size=None)
+    core.receive_data(others + message + others + message)
+    frames = [frame for frame in core.events_received() if isinstance(frame, Frame)]
+    expected = sum(len(frame.data) for frame in frames if frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT))
+    counter = trio_websocket._PayloadCounter()
+    pieces = cut(others + message + others + message, where)
+    assert sum(map(counter.count, pieces)) == expected
+
+
+async def test_the_close_handshake_reads_on_while_the_peer_is_held_up(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trio_websocket, "READ_AHEAD_BYTES", 1_000)
