@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -10,7 +11,7 @@ import cattrs
 from kraken_trio._text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["CONNECT_WINDOW", "MAX_CONNECT_BUDGET", "MAX_FRAME_BYTES", "Settings"]
 
@@ -26,6 +27,8 @@ _MOST = 10**9
 """No count, and nothing per second, is larger: arithmetic with it stays exact."""
 _SLOWEST = 1e-6
 """No rate is lower: its inverse is a wait that can be computed with."""
+_MAX_NAME: Final = 60
+"""Characters of an unknown setting that are looked at, and shown."""
 
 
 def _positive(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -41,16 +44,14 @@ def _whole(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> No
         raise ValueError(msg)
 
 
-def _rate(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    _positive(_instance, attribute, value)
+def _computable(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not _SLOWEST <= value <= _MOST:
         msg = f"Settings.{attribute.name} must be from {_SLOWEST:g} to {_MOST} per second, not {value!r}"
         raise ValueError(msg)
 
 
 def _at_most(limit: int, why: str) -> Callable[[object, attrs.Attribute[Any], Any], None]:
-    def check(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-        _whole(instance, attribute, value)
+    def check(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         if value > limit:
             msg = f"Settings.{attribute.name} must be at most {limit}, not {value!r}: {why}"
             raise ValueError(msg)
@@ -69,7 +70,17 @@ def _count(default: int) -> int:
 
 
 def _bounded(limit: int, why: str) -> int:
-    field: int = attrs.field(default=limit, validator=_at_most(limit, why))
+    field: int = attrs.field(default=limit, validator=[_whole, _at_most(limit, why)])
+    return field
+
+
+def _rate(default: float) -> float:
+    field: float = attrs.field(default=default, validator=[_positive, _computable])
+    return field
+
+
+def _flag(*, default: bool) -> bool:
+    field: bool = attrs.field(default=default, validator=attrs.validators.instance_of(bool))
     return field
 
 
@@ -81,7 +92,7 @@ class Settings:
     """
 
     # The first connection, and the last
-    require_first_connection: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
+    require_first_connection: bool = _flag(default=True)
     """True: ``open_client`` raises when the first attempt fails. False: it keeps trying, as after any later loss."""
     connect_timeout: float = _seconds(10.0)
     """For one attempt: name, TCP, TLS and the WebSocket upgrade."""
@@ -128,7 +139,7 @@ class Settings:
     book."""
 
     # Asking the exchange
-    request_rate: float = attrs.field(default=10.0, validator=_rate)
+    request_rate: float = _rate(10.0)
     """Requests per second that are sent at most, in the long run. Kraken's limit is not published."""
     request_burst: int = _count(10)
     """Requests that may be sent at once."""
@@ -162,7 +173,7 @@ class Settings:
     """The largest message that is taken. Kraken's largest public one, reference data, is about 0.5 MB."""
     malformed_limit: int = _count(20)
     """So many frames in a row that make no sense end the connection."""
-    log_rate: float = attrs.field(default=2.0, validator=_rate)
+    log_rate: float = _rate(2.0)
     """Log lines per second, in the long run, of each level: a peer that errs ever so often fills no disk."""
     log_burst: int = _count(50)
     """Log lines of a level that may come at once."""
@@ -201,11 +212,9 @@ class Settings:
         Raises :class:`ValueError` that names every unknown key and every value of a wrong type, or, if there is no
         wrong type, the first value that is out of its range.
         """
-        known = sorted(field.name for field in attrs.fields(cls))
-        problems = []
+        known = [field.name for field in attrs.fields(cls)]
         unknown = sorted(str(name) for name in values if name not in known)
-        if unknown:
-            problems.append(f"no such setting: {', '.join(unknown)}; there are {', '.join(known)}")
+        problems = [f"no such setting: {_with_a_guess(name, known)}" for name in unknown]
         try:
             settings = _converter.structure({name: value for name, value in values.items() if name in known}, cls)
         except cattrs.ClassValidationError as error:
@@ -224,6 +233,12 @@ _ORDER: Final = (
     ("attempt_delay", "attempt_delay_max", False, "the shortest wait is not longer than the longest"),
 )
 """What must not exceed what (or be equal to it, where it says True), and why."""
+
+
+def _with_a_guess(name: str, known: Sequence[str]) -> str:
+    """An unknown name, and the one that was probably meant."""
+    guesses = get_close_matches(name[:_MAX_NAME].lower().replace("-", "_"), known, n=1)
+    return printable(name, _MAX_NAME) + "".join(f", did you mean {guess!r}?" for guess in guesses)
 
 
 def _words(error: BaseException, _kind: type | None) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from kraken_trio import Book, Candles, Instruments, Lifecycle, Request, Ticker, Trades
+from kraken_trio import Book, Candles, Instruments, Lifecycle, Request, SubscriptionRejected, Ticker, Trades
 from kraken_trio.requests import DEPTHS, INTERVALS, TRIGGERS, canonical_symbol
 from kraken_trio.wire.v2.channels import CHANNELS
 
@@ -159,6 +160,59 @@ def test_every_request_says_its_channel_symbol_and_variant() -> None:
         Instruments: ("instrument", None, ("include_tokenized_assets", False)),
         Lifecycle: (None, None, None),
     }
+
+
+# A request of one's own
+
+
+class Tick(msgspec.Struct, frozen=True, kw_only=True):
+    channel: ClassVar[str] = "tick"
+    symbol: str
+    number: int
+    epoch: int = 0
+    received_ns: int = 0
+
+
+@attrs.frozen
+class Ticks(Request[Tick]):
+    channel: ClassVar[str | None] = "tick"
+    symbol: str = attrs.field(converter=canonical_symbol)
+    size: int = 1
+
+    @property
+    def variant(self) -> tuple[str, object]:
+        return ("size", self.size)
+
+
+def test_a_request_of_ones_own_is_a_request() -> None:
+    request: Request = Ticks("xbt/usd", size=2)
+    assert (request.channel, request.symbol, request.variant) == ("tick", "BTC/USD", ("size", 2))
+    assert request == Ticks("BTC/USD", 2)
+    assert request != Ticks("BTC/USD")
+    assert {request: 1}[Ticks("BTC/USD", 2)] == 1
+    assert request.joined(Ticks("BTC/USD", 2)) == request
+    assert isinstance(request, Request)
+    assert not isinstance(Tick(symbol="BTC/USD", number=1), Request)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        request.size = 3  # type: ignore[attr-defined]
+    error = SubscriptionRejected({request: "no"})
+    assert error.reasons == {request: "no"}
+    assert str(error) == "Ticks(symbol='BTC/USD', size=2): no"
+
+
+def test_a_request_that_says_nothing_is_for_no_channel() -> None:
+    assert (Request().channel, Request().symbol, Request().variant) == (None, None, None)
+
+
+@pytest.mark.parametrize(("first", "second"), [(False, False), (False, True), (True, False), (True, True)])
+def test_two_wishes_for_trades_are_one_for_their_history(*, first: bool, second: bool) -> None:
+    joined = Trades("BTC/USD", snapshot=first).joined(Trades("BTC/USD", snapshot=second))
+    assert joined == Trades("BTC/USD", snapshot=first or second)
+
+
+@pytest.mark.parametrize("request_", DIFFERENT, ids=repr)
+def test_a_request_joined_with_an_equal_one_is_that(request_: Request) -> None:
+    assert request_.joined(request_) == request_
 
 
 def test_every_channel_has_a_row_in_the_protocol() -> None:

@@ -80,7 +80,7 @@ def test_everything_that_is_wrong_is_named() -> None:
     with pytest.raises(ValueError, match="no such setting") as caught:
         Settings.from_mapping(values)
     text = str(caught.value)
-    assert text.startswith("no such setting: 7, pingafter; there are answer_timeout, attempt_delay, ")
+    assert text.startswith("no such setting: 7; no such setting: pingafter, did you mean 'ping_after'?; ")
     for problem in (
         "expected float, got '10' @ settings.ping_after",
         "expected int, got 1.5 @ settings.attempts",
@@ -91,6 +91,32 @@ def test_everything_that_is_wrong_is_named() -> None:
         "int too large to convert to float @ settings.park_time",
     ):
         assert problem in text
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("pingafter", "ping_after"),
+        ("PING_AFTER", "ping_after"),
+        ("ping-after", "ping_after"),
+        ("silence_limits", "silence_limit"),
+        ("connect_timeuot", "connect_timeout"),
+        ("colour", None),
+        ("", None),
+        ("x" * 100_000, None),
+        ("\x1b[31mred", None),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_an_unknown_name_is_answered_by_the_one_that_was_meant(name: str, meant: str | None) -> None:
+    """Regression: it was answered by the names of all settings."""
+    with pytest.raises(ValueError, match=r"^no such setting: ") as caught:
+        Settings.from_mapping({name: 1})
+    text = str(caught.value)
+    assert text.isprintable()
+    assert len(text) < 120
+    assert ("did you mean" in text) is (meant is not None)
+    assert meant is None or text.endswith(f", did you mean '{meant}'?")
 
 
 @pytest.mark.parametrize(

@@ -312,6 +312,98 @@ def test_after_a_failed_check_only_a_verified_snapshot_helps(good: BookSnapshot)
     assert book.bids == levels("5x1")
 
 
+# Verified, or taken as it is
+
+RIGHT = snapshot("5x1", "7x1", crc32(b"7151"))
+BARE = snapshot("5x1", "7x1")
+
+
+def test_a_book_is_verified_once_a_checksum_has_matched() -> None:
+    book = OrderBook(10)
+    assert not book.verified
+    book.apply(BARE)
+    assert book.available
+    assert not book.verified
+    book.apply(update("5x2"))
+    assert not book.verified
+    book.apply(update("5x3", checksum=crc32(b"7153")))
+    assert book.verified
+    book.invalidate("a test")
+    assert not book.verified
+    book.apply(RIGHT)
+    assert book.verified
+
+
+def test_where_no_snapshot_ever_had_a_checksum_each_one_begins_anew() -> None:
+    book = OrderBook(10)
+    for _ in range(2):
+        book.apply(BARE)
+        assert not book.verified
+        book.apply(update("5x2"))
+        book.apply(update(checksum=crc32(b"7152")))
+        assert book.verified
+
+
+@pytest.mark.parametrize(
+    "before", [(RIGHT,), (BARE, update(checksum=crc32(b"7151"))), (RIGHT, update("4x0", checksum=crc32(b"7151")))]
+)
+def test_an_update_without_a_checksum_cannot_hide_a_loss(before: tuple[BookSnapshot | BookUpdate, ...]) -> None:
+    """Regression: it was taken, so that after an update that was lost a wrong book could be read."""
+    book = OrderBook(10)
+    for event in before:
+        book.apply(event)
+    with pytest.raises(ProtocolError, match=r"^BTC/USD: an update without a checksum, though one has come") as caught:
+        book.apply(update("4x1"))
+    assert type(caught.value) is ProtocolError
+    assert_unavailable(book, "it failed a check")
+    assert not book.verified
+    book.apply(RIGHT)
+    assert book.bids == levels("5x1")
+
+
+def test_a_snapshot_without_a_checksum_is_refused_where_an_earlier_one_had_it() -> None:
+    book = OrderBook(10)
+    book.apply(BARE)
+    book.apply(RIGHT)
+    for _ in range(2):
+        with pytest.raises(
+            ProtocolError, match=r"^BTC/USD: a snapshot without a checksum, though an earlier one had it$"
+        ):
+            book.apply(BARE)
+        assert_unavailable(book, "it failed a check")
+    book.apply(RIGHT)
+    assert book.verified
+
+
+def test_a_book_that_follows_is_verified_if_the_other_was() -> None:
+    book = OrderBook(10)
+    book.follow(BARE)
+    assert not book.verified
+    book.follow(update("5x2", checksum=123))
+    assert book.verified
+    book.follow(update("5x1"))
+    assert book.verified
+    book.follow(BARE)
+    assert not book.verified
+    assert book.snapshot().checksum is None
+    book.follow(RIGHT)
+    assert book.verified
+    assert book.snapshot().checksum == RIGHT.checksum
+
+
+def test_a_book_may_stop_to_follow_and_verify_by_itself() -> None:
+    book = OrderBook(10)
+    book.follow(RIGHT)
+    book.follow(update("5x2 4x1", "7x0 8x1", checksum=crc32(b"815241")))
+    book.apply(update("5x3", checksum=crc32(b"815341")))
+    book.follow(update("4x2", checksum=crc32(b"815342")))
+    assert book.checksum() == crc32(b"815342")
+    book.apply(update("4x0", checksum=crc32(b"8153")))
+    with pytest.raises(ChecksumMismatch) as caught:
+        book.apply(update("4x1", checksum=7))
+    assert caught.value.hashed == "815341"
+
+
 @pytest.mark.parametrize("verb", [OrderBook.apply, OrderBook.follow])
 @pytest.mark.parametrize(
     "other",
