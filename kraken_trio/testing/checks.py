@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHANNELS",
+    "HOST",
     "Check",
     "any_of",
     "boolean",
@@ -51,6 +52,8 @@ CHANNELS: Final = ("book", "trade", "ticker", "ohlc", "instrument")
 
 _SYMBOL: Final = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 _DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+HOST: Final = re.compile(r"[^\s/]+")
+"""The name or address of a host."""
 _LONGEST: Final = 100
 
 

@@ -14,10 +14,13 @@ The rules (Kraken's v2 protocol):
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
+
+from kraken_trio.testing import checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,10 +28,15 @@ if TYPE_CHECKING:
 __all__ = ["ReferenceBook", "parse_frame"]
 
 CHECKED_LEVELS = 10
+_DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
 
 @lru_cache(maxsize=1 << 16)
 def _number(text: str) -> Decimal:
+    if not isinstance(text, str):
+        raise checks.wrong_type("level", text, "texts, with the digits of the wire")  # noqa: EM101
+    if not _DECIMAL.fullmatch(text):
+        raise checks.wrong_value("level", text, "a decimal number, as text")  # noqa: EM101
     return Decimal(text)
 
 
@@ -50,6 +58,7 @@ class ReferenceBook:  # noqa: PLW1641 (it changes, so it has no hash)
         bids: Iterable[tuple[str, str]] = (),
         asks: Iterable[tuple[str, str]] = (),
     ) -> None:
+        checks.optional(checks.integer(least=1))("depth", depth)
         self.depth: int | None = depth
         """Levels kept per side; None: all."""
         self._bids: dict[str, str] = {}
@@ -69,6 +78,7 @@ class ReferenceBook:  # noqa: PLW1641 (it changes, so it has no hash)
                 if _number(qty) == 0:
                     levels.pop(price, None)
                 else:
+                    _number(price)  # or it is told at once that it is none
                     levels[price] = qty
             if self.depth is not None and len(levels) > self.depth:
                 for price in sorted(levels, key=_number, reverse=best_is_highest)[self.depth :]:
@@ -120,7 +130,7 @@ class ReferenceBook:  # noqa: PLW1641 (it changes, so it has no hash)
         return crc32(self.hashed().encode("ascii"))
 
     def cut(self, depth: int | None) -> ReferenceBook:
-        """A copy with the best ``depth`` levels of each side."""
+        """A copy with the best ``depth`` levels of each side; with all of them for None."""
         return ReferenceBook(depth, bids=self._bids.items(), asks=self._asks.items())
 
     def same_levels(self, bids: Sequence[tuple[str, str]], asks: Sequence[tuple[str, str]]) -> bool:

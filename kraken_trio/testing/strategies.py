@@ -21,6 +21,7 @@ except ImportError as _error:  # pragma: no cover
 
 from kraken_trio.events import BookSnapshot, BookUpdate, Level
 from kraken_trio.requests import DEPTHS, INTERVALS
+from kraken_trio.testing import checks
 from kraken_trio.testing.exchange import frames as text
 from kraken_trio.testing.exchange.market import SymbolMarket
 from kraken_trio.testing.exchange.market_spec import MarketSpec
@@ -50,6 +51,7 @@ __all__ = [
     "valid_frames",
 ]
 
+_PRECISION = checks.integer(least=0, most=18)
 _EPOCH = datetime(2026, 8, 2, 4, 23, 42, tzinfo=UTC)
 _CODE = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=1, max_size=8)
 
@@ -77,16 +79,16 @@ def _quantities() -> SearchStrategy[int]:
     return st.integers(1, 999) | st.sampled_from([10**8, 25 * 10**7]) | st.integers(1, 10**18 - 1)
 
 
-@st.composite
-def levels(draw: DrawFn, price_precision: int = 1, qty_precision: int = 8) -> Level:
+def levels(price_precision: int = 1, qty_precision: int = 8) -> SearchStrategy[Level]:
     """One level that is there (its quantity is not zero), with exactly these decimals."""
-    return _level(draw(_prices()), draw(_quantities()), price_precision, qty_precision)
+    _PRECISION("price_precision", price_precision)
+    _PRECISION("qty_precision", qty_precision)
+    return st.builds(lambda price, qty: _level(price, qty, price_precision, qty_precision), _prices(), _quantities())
 
 
-@st.composite
-def books(draw: DrawFn, depth: int = 10, symbol: str | None = None) -> BookSnapshot:
+def books(depth: int = 10, symbol: str | None = None) -> SearchStrategy[BookSnapshot]:
     """Whole books: not crossed, from empty to ``depth`` levels a side, with the right checksum."""
-    return draw(book_histories(depth=depth, symbol=symbol, max_updates=0)).snapshot
+    return book_histories(depth=depth, symbol=symbol, max_updates=0).map(lambda history: history.snapshot)
 
 
 @attrs.frozen(kw_only=True)
@@ -102,15 +104,22 @@ class BookHistory:
     """What the client's book must be in the end, by the exchange's own book: bids and asks, best first."""
 
 
-@st.composite
 def book_histories(
-    draw: DrawFn, depth: int | None = None, symbol: str | None = None, max_updates: int = 12
-) -> BookHistory:
+    depth: int | None = None, symbol: str | None = None, max_updates: int = 12
+) -> SearchStrategy[BookHistory]:
     """Valid histories: the exchange's full book is deeper than the client's, and moves in all the ways it can.
 
     Levels enter and leave the window, the same price comes more than once in a message, both sides change at once,
     sides run empty. Never crossed after a message. ``depth`` need not be one that Kraken offers (small ones find more).
     """
+    checks.optional(checks.integer(least=1))("depth", depth)
+    checks.optional(checks.symbol)("symbol", symbol)
+    checks.count("max_updates", max_updates)
+    return _book_histories(depth, symbol, max_updates)
+
+
+@st.composite
+def _book_histories(draw: DrawFn, depth: int | None, symbol: str | None, max_updates: int) -> BookHistory:
     depth = draw(st.integers(1, 12)) if depth is None else depth
     pp, qp = draw(precisions())
     name = draw(symbols()) if symbol is None else symbol
@@ -312,6 +321,8 @@ def faults(*symbols: str) -> SearchStrategy[f.Fault]:
 
     ``symbols`` are those that symbol faults may hit; with none, any symbol is hit.
     """
+    for name in symbols:
+        checks.symbol("symbols", name)
     symbol = st.sampled_from(symbols) if symbols else st.none()
     times = st.integers(1, 3)
     how = st.sampled_from([how for how in f.DropHow if how is not f.DropHow.CLOSE_1008])
@@ -345,6 +356,8 @@ def faults(*symbols: str) -> SearchStrategy[f.Fault]:
 
 def fault_schedules(*symbols: str, seconds: float = 10.0, max_faults: int = 5) -> SearchStrategy[tuple[Scheduled, ...]]:
     """Scripts for ``open_exchange(faults=...)``: what goes wrong, and when, in order of time."""
+    checks.seconds("seconds", seconds)
+    checks.count("max_faults", max_faults)
     one = st.builds(Scheduled, at=st.floats(0, seconds), fault=faults(*symbols))
     return st.lists(one, max_size=max_faults).map(lambda script: tuple(sorted(script, key=lambda item: item.at)))
 
@@ -365,6 +378,7 @@ def link_faults(seconds: float = 10.0) -> SearchStrategy[LinkFault]:
 
     What a client cannot notice, that nothing reaches the exchange any more, lasts only for a time.
     """
+    checks.number(least=0.1)("seconds", seconds)
     span = st.floats(0.1, seconds)
     times = st.integers(1, 3)
     return st.one_of(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -222,33 +219,3 @@ async def test_its_repr_says_what_it_does() -> None:
         assert repr(proxy).endswith("1 connections, no fault>")
         proxy.inject(Stall())
         assert repr(proxy).endswith("1 connections, Stall()>")
-
-
-def test_the_exchange_as_a_process() -> None:
-    lines = [
-        "publish 20",
-        "publish 20 BTC/USD",
-        "pause",
-        "resume",
-        "book BTC/USD 2",
-        "statistics",
-        "book NOPE/USD",
-        "x",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "kraken_trio.testing", "--rate=0", "--seed=3"],
-        input="".join(f"{line}\n" for line in lines),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=True,
-    )
-    assert done.stderr == ""
-    first, *answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert first["url"].startswith("ws://127.0.0.1:")
-    assert len(answers) == len(lines)
-    assert answers[:4] == [{"frames": 0}, {"frames": 0}, {}, {}]
-    assert len(answers[4]["bids"]) == len(answers[4]["asks"]) == 2
-    assert answers[5]["market_updates"] == 40
-    assert "NOPE/USD" in answers[6]["error"]
-    assert "publish N" in answers[7]["error"]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
+from kraken_trio.testing import checks
+
 if TYPE_CHECKING:
     from kraken_trio.testing.faults import Fault
 
@@ -52,6 +54,8 @@ class ConnectionJournal:
     """
 
     def __init__(self, connection: int, limit: int | None) -> None:
+        checks.integer(least=1)("connection", connection)
+        checks.optional(checks.count)("limit", limit)
         self.connection: int = connection
         """Its number: 1 for the exchange's first."""
         self.sent: deque[str] = deque(maxlen=limit)

@@ -6,6 +6,7 @@ It is a list of frames, or a file in a form that :mod:`kraken_trio.recording.for
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from kraken_trio.recording import foreign
+from kraken_trio.testing import checks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 __all__ = ["RecordedFrame", "Recording", "read_frames"]
 
@@ -44,6 +46,7 @@ def read_frames(path: str | Path) -> list[str]:
     Raises :class:`OSError`, and :class:`ValueError`, which says what is wrong and where, for a file that is damaged,
     compressed or empty.
     """
+    checks.instance(str, Path, wanted="a path")("path", path)
     try:
         with Path(path).open("rb") as file:
             return list(_texts(iter(partial(file.read, _CHUNK_BYTES), b"")))
@@ -77,13 +80,15 @@ class Recording:
         """Every ``(channel, symbol)`` in it."""
         self.variants: dict[tuple[str, str | None], object] = {}
         """The depth (interval, trigger) that was subscribed, where the recording says so."""
-        for frame in frames:
+        one = checks.instance(str, bytes, wanted="a frame: text or bytes")
+        for frame in checks.items("frames", frames, one, "frames in a list"):
             text = frame if isinstance(frame, str) else frame.decode()
             self._take(text)
 
     @classmethod
     def load(cls, source: str | Path | Iterable[str | bytes]) -> Recording:
         """From a path, or from the frames themselves."""
+        checks.instance(str, Path, Iterable, wanted="a path, or frames in a list")("recording", source)
         return cls(read_frames(source) if isinstance(source, (str, Path)) else source)
 
     def _take(self, text: str) -> None:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 import time
 from contextlib import asynccontextmanager
@@ -41,7 +40,6 @@ __all__ = ["Exchange", "ExchangeStatistics", "open_exchange"]
 
 _PUBLISH_CHUNK = 64
 _USUAL_PORTS = {"ws": 80, "wss": 443}
-_HOST = re.compile(r"[^\s/]+")
 _A_MARKET = checks.instance(MarketSpec, wanted="MarketSpec(...)")
 _A_FAULT = checks.instance(
     *get_args(Fault),
@@ -275,7 +273,7 @@ async def open_exchange(
     checks.optional(checks.epoch_ns)("epoch_ns", epoch_ns)
     checks.optional(checks.instance(ssl.SSLContext, wanted="an ssl.SSLContext"))("ssl_context", ssl_context)
     checks.optional(checks.instance(Network, wanted="a Network"))("network", network)
-    checks.optional(checks.text("the name or address of a host", pattern=_HOST))("host", host)
+    checks.optional(checks.text("the name or address of a host", pattern=checks.HOST))("host", host)
     checks.port("port", port)
     checks.optional(checks.integer(least=1))("queue_limit", queue_limit)
     markets = checks.items("markets", markets, _A_MARKET, "markets in a list: [MarketSpec(...)]")

@@ -21,6 +21,7 @@ from typing import Final, NoReturn
 import attrs
 import trio
 
+from kraken_trio.testing import checks
 from kraken_trio.testing.faults.network import Conditions, Direction
 
 __all__ = ["Link", "MemoryStream"]
@@ -331,6 +332,9 @@ class Link:
     """A connection: two ends, and the bytes on the way."""
 
     def __init__(self, number: int, random: Random, conditions: Conditions) -> None:
+        checks.integer(least=1)("number", number)
+        checks.instance(Random, wanted="a random.Random")("random", random)
+        checks.instance(Conditions, wanted="Conditions(...)")("conditions", conditions)
         self.number: int = number
         """1 for a network's first."""
         self.opened_at: float = trio.current_time()
@@ -371,6 +375,8 @@ class Link:
 
     def silence(self, direction: Direction, seconds: float | None) -> None:
         """Let nothing pass for so long; None: until :meth:`heal`."""
+        checks.one_of(*Direction)("direction", direction)
+        checks.optional(checks.number(above=0))("seconds", seconds)
         now = trio.current_time()
         for pipe in self._pipes(direction):
             pipe.hush(inf if seconds is None else now + seconds, now)
@@ -378,6 +384,8 @@ class Link:
 
     def set_conditions(self, conditions: Conditions, direction: Direction = Direction.BOTH) -> None:
         """From now on bytes travel like this."""
+        checks.instance(Conditions, wanted="Conditions(...)")("conditions", conditions)
+        checks.one_of(*Direction)("direction", direction)
         for pipe in self._pipes(direction):
             pipe.change(conditions, trio.current_time())
         self.client._wake()  # noqa: SLF001

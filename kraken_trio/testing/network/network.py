@@ -24,11 +24,12 @@ import socket
 from math import inf
 from operator import itemgetter
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import trio
 
-from kraken_trio.testing.faults import Scheduled
+from kraken_trio.testing import checks
+from kraken_trio.testing.faults import Fault, Scheduled
 from kraken_trio.testing.faults.armed import ArmedFaults
 from kraken_trio.testing.faults.network import (
     BlackHole,
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Network"]
 
+_A_FAULT = checks.instance(*get_args(LinkFault), wanted="a fault of the network, such as ResetLink()")
+
 _DIALS = (RefuseDial, HangDial, DelayDial, UnknownHost)
 _PERFECT = Conditions()
 
@@ -63,6 +66,8 @@ class Network:
     """Clients dial on one side, an exchange listens on the other. Its methods are to be called from one Trio run."""
 
     def __init__(self, *, seed: int = 0, conditions: Conditions = _PERFECT) -> None:
+        checks.seed("seed", seed)
+        checks.instance(Conditions, wanted="Conditions(...)")("conditions", conditions)
         self.links: list[Link] = []
         """Every connection that ever was, oldest first."""
         self.dials: list[float] = []
@@ -140,6 +145,7 @@ class Network:
 
     def inject(self, fault: LinkFault) -> None:
         """Let this fault happen now, or arm it: see :mod:`kraken_trio.testing.faults.network`."""
+        _check("fault", fault)
         now = trio.current_time()
         match fault:
             case ResetLink(link=number):
@@ -166,15 +172,13 @@ class Network:
 
     async def play(self, script: Iterable[LinkFault | Scheduled]) -> None:
         """Inject these; a :class:`~kraken_trio.testing.Scheduled` one so many seconds from now."""
+        script = checks.items("script", script, _check, "faults in a list")
         start = trio.current_time()
         entries = [(start + item.at, item.fault) if isinstance(item, Scheduled) else (start, item) for item in script]
         await trio.lowlevel.checkpoint()
         for due, fault in sorted(entries, key=itemgetter(0)):
             await trio.sleep_until(due)
-            if not isinstance(fault, LinkFault):
-                msg = f"{fault} is a fault of the exchange: inject it there"
-                raise TypeError(msg)
-            self.inject(fault)
+            self.inject(fault)  # type: ignore[arg-type]  # it was checked
 
     def heal(self) -> None:
         """Undo every fault: links that live carry everything again, as usual, and whoever dials comes through."""
@@ -216,3 +220,10 @@ class Network:
     def __repr__(self) -> str:
         is_open = sum(link.open for link in self.links)
         return f"<Network: {is_open} of {len(self.links)} links open>"
+
+
+def _check(name: str, fault: object) -> None:
+    one = fault.fault if isinstance(fault, Scheduled) else fault
+    if isinstance(one, Fault):
+        raise checks.wrong_type(name, one, "a fault of the network; this is one of the exchange: inject it there")
+    _A_FAULT(name, one)

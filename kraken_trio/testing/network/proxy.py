@@ -21,18 +21,28 @@ import socket
 import struct
 import sys
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final, get_args
+from urllib.parse import SplitResult, urlsplit
 
 import trio
 
 from kraken_trio._nursery import open_hidden_nursery
-from kraken_trio.testing.faults.proxy import Cut, Delay, Reset, Split, Stall, Tear, Throttle, Unreachable
+from kraken_trio.testing import checks
+from kraken_trio.testing.faults.proxy import (
+    Cut,
+    Delay,
+    NetworkFault,
+    Reset,
+    Split,
+    Stall,
+    Tear,
+    Throttle,
+    Unreachable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from kraken_trio.testing.faults.proxy import NetworkFault
 
 __all__ = ["Proxy", "open_proxy"]
 
@@ -90,6 +100,7 @@ class Proxy:
 
     def inject(self, fault: NetworkFault) -> None:
         """Let this happen now, or from now on. A lasting one takes the place of another of its kind."""
+        checks.instance(*get_args(NetworkFault), wanted="a fault of the proxy, such as Stall()")("fault", fault)
         if isinstance(fault, Cut | Reset):
             for link in list(self._links):
                 link.end(reset=isinstance(fault, Reset))
@@ -182,6 +193,13 @@ class Proxy:
                 await self._changed.wait()
 
 
+def _has_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port is not None
+    except ValueError:
+        return False
+
+
 @asynccontextmanager
 async def open_proxy(url: str, *, seed: int = 0, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Proxy]:
     """A proxy to ``url`` on a loopback socket, for as long as the block lasts: give clients its ``url``.
@@ -189,8 +207,12 @@ async def open_proxy(url: str, *, seed: int = 0, host: str = "127.0.0.1", port: 
     It connects to the exchange anew for every client, so it may be opened before the exchange, and outlives it.
     Leaving the block closes every connection at once. Raises :class:`ValueError` for a ``url`` without host and port.
     """
+    checks.text("a URL with host and port, such as ws://127.0.0.1:8000/v2")("url", url)
+    checks.seed("seed", seed)
+    checks.text("the name or address of a host", pattern=checks.HOST)("host", host)
+    checks.port("port", port)
     parts = urlsplit(url)
-    if parts.hostname is None or parts.port is None:
+    if parts.hostname is None or not _has_port(parts) or parts.port is None:
         msg = f"{url!r} names no host and port, as ws://127.0.0.1:8000/v2 does"
         raise ValueError(msg)
     listeners = await trio.open_tcp_listeners(port, host=host)

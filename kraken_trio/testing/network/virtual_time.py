@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
+from kraken_trio.testing import checks
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
@@ -26,6 +28,8 @@ def run_virtual(async_fn: Callable[..., Awaitable[_T]], *args: object, seed: int
 
     (The events' ``received_ns`` is still this machine's time.)
     """
+    checks.function("async_fn", async_fn)
+    checks.seed("seed", seed)
     from trio.testing import MockClock  # noqa: PLC0415 (it imports pytest where that is installed: 0.2 s)
 
     with _seeded(seed):
