@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import pytest
@@ -86,7 +86,7 @@ def books(actions: list[Any]) -> Iterator[str]:
     return (action.text for action in actions if isinstance(action, Send) and '"channel":"book"' in action.text[:20])
 
 
-def ready(depth: int, names: list[str], snapshots: list[str]) -> Session:
+def ready(depth: Literal[10, 1000], names: list[str], snapshots: list[str]) -> Session:
     session = Session(SETTINGS, lambda: 0.0, codec_for("v2"), kt.PUBLIC_V2)
     session.open(0.0)
     session.connected(0.0)
@@ -101,7 +101,7 @@ def run(session: Session, updates: list[str], batch: int = BATCH) -> None:
         session.receive(updates[start : start + batch], 1, 0.0)
 
 
-def calls(depth: int, updates: int = UPDATES, *, symbols: int = 1, batch: int = BATCH) -> float:
+def calls(depth: Literal[10, 1000], updates: int = UPDATES, *, symbols: int = 1, batch: int = BATCH) -> float:
     names, snapshots, texts = frames(depth, updates, symbols)
     session = ready(depth, names, snapshots)
     counted: Counter[str] = Counter()

@@ -37,7 +37,7 @@ class Mood(kt.Request["MoodUpdate"]):
     """The mood of a market."""
 
     channel: ClassVar[str] = "mood"
-    symbol: str = attrs.field()  # type: ignore[assignment]  # a field in place of the property
+    symbol: str = attrs.field()
     scale: int = 10
 
     @property
@@ -77,7 +77,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
         name="mood",
         request=Mood,
         identity=lambda request: {"scale": request.scale},
-        read=rows.reader(MoodUpdate),  # type: ignore[arg-type]  # events of its own
+        read=rows.reader(MoodUpdate),
         fields=rows.fields_of(MoodUpdate),
     )
     monkeypatch.setitem(rows.CHANNELS, "mood", row)
@@ -132,8 +132,8 @@ def test_it_is_replayed_refused_and_announced_like_any_other() -> None:
 @pytest.mark.parametrize("overflow", [kt.Overflow.CONFLATE, kt.Overflow.DROP_OLDEST])
 async def test_a_slow_consumer_of_it_is_served_like_any_other(overflow: kt.Overflow) -> None:
     sender, feed = open_feed((Mood(BTC),), 2, overflow, lambda _key: None)
-    with feed:
-        sender.offer([MoodUpdate(symbol=BTC, mood=str(number)) for number in range(100)])
+    async with feed:
+        sender.offer([MoodUpdate(symbol=BTC, mood=str(n)) for n in range(100)])  # type: ignore[misc]  # not ours
         events = [await feed.receive() for _ in range(feed.statistics().buffered)]
     assert isinstance(events[-1], MoodUpdate)
     assert events[-1].mood == "99"

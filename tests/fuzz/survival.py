@@ -123,9 +123,8 @@ class Player:
     def __init__(self) -> None:
         self.client = Client(jitter=0.5, attempts=2, attempt_delay_max=4.0, request_burst=4, malformed_limit=5)
         self.programs = Programs()
-        self.markets = {
-            symbol: Market(symbol, depth=depth) for symbol, depth in zip(SYMBOLS, (10, 10, 100), strict=True)
-        }
+        first, second, third = SYMBOLS
+        self.markets = {first: Market(first), second: Market(second), third: Market(third, depth=100)}
         self.feeds = 0
         self.is_held = False
         self.is_over = False
@@ -306,7 +305,8 @@ class Player:
             for sub in list(client.session.subscriptions):
                 if sub.state.must_verify and sub.step is Step.CONFIRMED:
                     assert sub.key[1] is not None
-                    client.receive(Market(sub.key[1], depth=sub.request.depth).snapshot())  # type: ignore[union-attr]
+                    assert isinstance(sub.request, Book)
+                    client.receive(Market(sub.key[1], depth=sub.request.depth).snapshot())
             self.look()
             if client.state() is ConnectionState.SUBSCRIBED and client.session.flushed:
                 break

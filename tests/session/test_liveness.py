@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -800,13 +801,13 @@ def test_silence_is_the_time_without_a_push_while_we_listen_and_something_is_con
 # The exchange ends a subscription by itself
 
 
-def unasked(symbol: str = BTC, **changes: object) -> str:
+def unasked(symbol: str = BTC, **changes: Any) -> str:
     result = {"channel": "book", "depth": 10, "symbol": symbol}
     return json.dumps({"method": "unsubscribe", "result": result, "success": True} | changes)
 
 
 @pytest.mark.parametrize("changes", [{}, {"req_id": 4711}, {"req_id": None}])
-def test_an_unsubscribe_that_nobody_asked_for_is_a_loss(changes: dict[str, object]) -> None:
+def test_an_unsubscribe_that_nobody_asked_for_is_a_loss(changes: dict[str, Any]) -> None:
     client, market = Client(), Market()
     client.follow_book("feed", market)
     client.receive(unasked(**changes))

@@ -15,7 +15,7 @@ from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Ticker, 
 from kraken_trio.wire import codec_for
 from tests.nasty import NASTY, check, texts
 from tests.session.driver import BTC, ETH, Client, Market
-from tests.wire.test_hostile import FRAMES
+from tests.wire.frames import FRAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from kraken_trio.admission.window import SlidingWindow
 from kraken_trio.book import OrderBook
 from kraken_trio.runtime.feed import FeedSender
 from kraken_trio.session.reconnect import Backoff
-from kraken_trio.session.steps import Step
 from kraken_trio.session.recovery import Recovery
+from kraken_trio.session.steps import Step
 from kraken_trio.session.subscriptions import Subscriptions
 from kraken_trio.session.timing import PausableClock, TokenBucket
 from kraken_trio.transport.connection import WebSocketConnection

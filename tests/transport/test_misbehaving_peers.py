@@ -152,7 +152,7 @@ async def test_resets_while_we_write(loopback: Network) -> None:
 
     async def body(transport: Transport) -> None:
         # The kernel tells of the reset only once, to the reader or to the writer; the other one is told of the end.
-        with pytest.raises(ConnectionLost, match="the connection broke|the peer ended the stream"):
+        with pytest.raises(ConnectionLost, match=r"the connection broke|the peer ended the stream"):
             while True:
                 await transport.send("x" * 1_000_000)
 

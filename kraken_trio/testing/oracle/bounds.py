@@ -9,8 +9,8 @@ from kraken_trio.testing.oracle.broken import BrokenPromise
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kraken_trio.statistics import FeedStatistics
     from kraken_trio.settings import Settings
+    from kraken_trio.statistics import FeedStatistics
 
 __all__ = ["Pacing", "check_buffered", "check_dials"]
 
