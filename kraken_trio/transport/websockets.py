@@ -152,7 +152,9 @@ class WebsocketsConnection(WebSocketConnection):
             self._is_attended = self._is_reading
             with trio.move_on_after(READ_AHEAD_AFTER):
                 await self._closing.wait()
-            while not (self._is_attended or self._is_far_ahead() or self._peer_ended.is_set()):
+            if self._is_reading:  # a quiet connection is looked at when that read ends, not ten times a second
+                await self._waiting_for_read.park()
+            while not (self._is_attended or self._is_reading or self._is_far_ahead() or self._peer_ended.is_set()):
                 await self._read()
         while not self._peer_ended.is_set():
             if self._is_reading:
