@@ -1,4 +1,4 @@
-"""``attrs-fields``: the fields of an attrs class as a table, from its source: names, types, defaults, docstrings.
+"""``attrs-fields``: the fields of an attrs class or a msgspec struct as a table: names, types, defaults, docstrings.
 
 ::
 
@@ -18,9 +18,10 @@ from __future__ import annotations
 import inspect
 import pkgutil
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import attrs
+import msgspec
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.addnodes import pending_xref
@@ -42,6 +43,29 @@ __all__ = ["setup"]
 WIDTHS = {"name": 30, "type": 24, "default": 14, "meaning": 56}
 
 
+class Field(NamedTuple):
+    """What a table says of a field."""
+
+    name: str
+    annotation: object
+    default: object
+    """``attrs.NOTHING`` if there is none."""
+
+
+def fields_of(cls: type) -> Iterator[Field]:
+    """The fields that the constructor of ``cls`` takes."""
+    annotations = cls.__annotations__
+    if issubclass(cls, msgspec.Struct):
+        for info in msgspec.structs.fields(cls):
+            default = attrs.NOTHING if info.default is msgspec.NODEFAULT else info.default
+            yield Field(info.name, annotations.get(info.name, info.type), default)
+    else:
+        for attribute in attrs.fields(cls):
+            if attribute.init:
+                annotation = annotations.get(attribute.name, attribute.type)
+                yield Field(attribute.name, annotation, attribute.default)
+
+
 class AttrsFields(SphinxDirective):
     """See the module."""
 
@@ -54,14 +78,14 @@ class AttrsFields(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         self.path: str = self.arguments[0]
-        self.cls: type[attrs.AttrsInstance] = pkgutil.resolve_name(self.path)
+        self.cls: type = pkgutil.resolve_name(self.path)
         self.env.note_dependency(cast("str", inspect.getsourcefile(self.cls)))
         analyzer = ModuleAnalyzer.for_module(self.cls.__module__)
         self.docs: dict[str, list[str]] = {
             name: lines for (owner, name), lines in analyzer.find_attr_docs().items() if owner == self.cls.__qualname__
         }
         skipped = self.options.get("skip", [])
-        fields = [field for field in attrs.fields(self.cls) if field.init and field.name not in skipped]
+        fields = [field for field in fields_of(self.cls) if field.name not in skipped]
         if "grouped" not in self.options:
             return [self.table(fields)]
         found: list[nodes.Node] = []
@@ -73,7 +97,7 @@ class AttrsFields(SphinxDirective):
             found.append(self.table([field for field in fields if group_of[field.name] == comment]))
         return found
 
-    def table(self, fields: list[attrs.Attribute[Any]]) -> nodes.table:
+    def table(self, fields: list[Field]) -> nodes.table:
         columns = ["name", *self.options.get("columns", ["type", "default"])]
         if all(field.default is attrs.NOTHING for field in fields):
             columns = [column for column in columns if column != "default"]
@@ -93,7 +117,7 @@ class AttrsFields(SphinxDirective):
         table += group
         return table
 
-    def cell_name(self, field: attrs.Attribute[Any]) -> list[nodes.Node]:
+    def cell_name(self, field: Field) -> list[nodes.Node]:
         full = f"{self.path}.{field.name}"
         anchor = nodes.target("", "", ids=[full])
         domain = self.env.domains["py"]
@@ -105,8 +129,8 @@ class AttrsFields(SphinxDirective):
             name += [nodes.raw("", "<wbr>", format="html"), nodes.Text(part)] if name.children else [nodes.Text(part)]
         return [nodes.paragraph("", "", anchor, name)]
 
-    def cell_type(self, field: attrs.Attribute[Any]) -> list[nodes.Node]:
-        annotation = self.cls.__annotations__.get(field.name, field.type)
+    def cell_type(self, field: Field) -> list[nodes.Node]:
+        annotation = field.annotation
         text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
         whole = nodes.literal()
         for word in re.split(r"([A-Za-z_]\w*)", text):
@@ -124,7 +148,7 @@ class AttrsFields(SphinxDirective):
                 whole += nodes.Text(word)
         return [nodes.paragraph("", "", whole)]
 
-    def cell_default(self, field: attrs.Attribute[Any]) -> list[nodes.Node]:
+    def cell_default(self, field: Field) -> list[nodes.Node]:
         if field.default is attrs.NOTHING:
             return [nodes.paragraph()]
         value = field.default
@@ -133,7 +157,7 @@ class AttrsFields(SphinxDirective):
             text = f"{type(value).__name__}.{value.name}"
         return [nodes.paragraph("", "", nodes.literal(text=text))]
 
-    def cell_meaning(self, field: attrs.Attribute[Any]) -> list[nodes.Node]:
+    def cell_meaning(self, field: Field) -> list[nodes.Node]:
         return self.parse_text_to_nodes("\n".join(self.docs.get(field.name, [])))
 
 

@@ -65,6 +65,7 @@ ARROWS: Final = {
     (_R, _S): Arrow(start=(638, 472), end=(222, 472), label=(430, 491), per_line=3),
     (_S, _R): Arrow(start=(222, 440), end=(638, 440), label=(430, 410), per_line=3),
     (_S, _D): Arrow(start=(134, 428), end=(134, 120), label=(146, 274), anchor="start"),
+    (_C, _S): Arrow(start=(656, 120), end=(204, 428), label=(580, 172)),
     (_R, _D): Arrow(start=(656, 428), end=(204, 120), label=(430, 274), per_line=2),
 }
 
