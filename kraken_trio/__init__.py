@@ -1,9 +1,8 @@
 """Kraken market data for Trio programs: verified order books that survive disconnects.
 
-The map: :func:`open_client` gives a :class:`Client`; ``client.subscribe(…)`` takes requests (:class:`Book`, …) and
-gives a :class:`Feed`; the feed yields events (:class:`BookUpdate`, …) in the order of the exchange, and a
-:class:`Gap` wherever some are missing. :class:`OrderBook` is usable alone. :mod:`kraken_trio.testing` is an
-exchange to test with.
+:func:`open_client` yields a :class:`Client`; ``client.subscribe(…)`` takes requests (:class:`Book`, …) and yields a
+:class:`Feed`; the feed yields events (:class:`BookUpdate`, …) in the order of the exchange, and a :class:`Gap` wherever
+some are missing. :class:`OrderBook` can be used alone. :mod:`kraken_trio.testing` is an exchange to test with.
 """
 
 from typing import TYPE_CHECKING

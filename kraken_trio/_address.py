@@ -26,7 +26,7 @@ class Address:
     secure: bool
     """True for ``wss``."""
     target: str
-    """The path and the query, as they go into the request line."""
+    """The path and the query of the request line."""
 
     @property
     def bracketed(self) -> str:
@@ -48,7 +48,7 @@ def parse_address(url: str) -> Address:
     characters and letters outside ASCII are rejected rather than repaired (``urlsplit`` drops some of them silently).
     """
     if "@" in re.split("[/?#]", url.partition("//")[2], maxsplit=1)[0]:
-        # Checked first, and the URL is not repeated: it may hold a password.
+        # Checked first, and without the URL in the message: it may contain a password.
         msg = "the URL must not contain a user name or password"
         raise ConnectError(msg, retryable=False)
     if not url.isascii() or not url.isprintable() or " " in url:

@@ -1,11 +1,11 @@
-"""The digits of a decimal number, as the exchange's checksum wants them; and the bounds of what we take for a number.
+"""The digits of a decimal number, as they enter the exchange's checksum; and the bounds of accepted numbers.
 
-Rule (PROTOCOL: order-book checksum): a price or quantity contributes its text without the point, then without
-leading zeros: ``0.00100000`` gives ``100000``. A :class:`~decimal.Decimal` made from the text keeps exactly
+Rule (see docs/reference/protocol.md, checksum): a price or quantity contributes its text without the point, then
+without leading zeros: ``0.00100000`` gives ``100000``. A :class:`~decimal.Decimal` made from the text keeps exactly
 those digits, whether the text was ``0.00000010`` or ``1.0E-7``.
 
-A peer can write ``1e999999999`` in eleven bytes and make ``int()`` of it take minutes, so size is checked
-before anything is converted.
+A peer can write ``1e999999999`` in eleven bytes and make ``int()`` of it take minutes, so the size is checked before
+anything is converted.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _GIANT: Final = 10**MAX_DIGITS
 
 
 def number(value: Any) -> Decimal:
-    """The number that a level holds, with its digits.
+    """The number of a level, with its digits.
 
-    It holds the text of the frame if there was a point or an exponent in it (or quotes around it), an :class:`int` if
-    there was neither, or a Decimal that a program made. Raises :class:`ProtocolError` if it is no number.
+    ``value`` is the text of the frame if it had a point, an exponent or quotes, an :class:`int` if it had none of
+    these, or a program's Decimal. Raises :class:`ProtocolError` if it is not a number.
     """
     kind = type(value)
     if kind is Decimal:
@@ -45,17 +45,17 @@ def number(value: Any) -> Decimal:
 
 
 def number_text(value: Any) -> str:
-    """The digits of a number as a text: what a text, an integer or a Decimal says, with its trailing zeros.
+    """A text, an integer or a Decimal as a text with its digits, including trailing zeros.
 
-    A text is taken as it is. Raises :class:`TypeError` for what is no number, and :class:`ValueError` for an
-    integer of too many digits.
+    A text is returned unchanged. Raises :class:`TypeError` for other types, and :class:`ValueError` for an integer with
+    too many digits.
     """
     kind = type(value)
     if kind is str:
         return value  # type: ignore[no-any-return]  # just asked
     if kind is Decimal:
         text = str(value)
-        # Decimal("0.00000010") calls itself "1.0E-7". The longest that is written out is not longer than what we take.
+        # str(Decimal("0.00000010")) is "1.0E-7". It is written out only if that is not longer than accepted numbers.
         return f"{value:f}" if "E-" in text and value.adjusted() >= -MAX_DIGITS and len(text) <= _MAX_TEXT else text
     if kind is not int:
         msg = f"not a price or quantity: {printable(repr(value), 40)}"
@@ -67,7 +67,7 @@ def number_text(value: Any) -> str:
 
 
 def checked(value: Decimal) -> Decimal:
-    """``value`` if it is a number of sane size. Raises :class:`ProtocolError` for NaN, infinities and giants."""
+    """``value`` if it is finite and of reasonable size; otherwise raises :class:`ProtocolError`."""
     if value.is_finite() and len(str(value)) <= _MAX_TEXT:
         _, numerals, exponent = value.as_tuple()
         assert isinstance(exponent, int)  # only NaN and infinities have letters there
@@ -77,16 +77,16 @@ def checked(value: Decimal) -> Decimal:
 
 
 def wire_digits(value: Decimal) -> tuple[str, int]:
-    """The digits of ``value`` and how many of them stand after the point: ``Decimal("1.50")`` gives ``("150", 2)``.
+    """The digits of ``value`` and how many of them are after the point: ``Decimal("1.50")`` gives ``("150", 2)``.
 
-    Leading zeros may be there; the caller strips them. Raises :class:`ProtocolError` unless ``value`` is a
-    non-negative, finite number of sane size.
+    There may be leading zeros, which the caller strips. Raises :class:`ProtocolError` unless ``value`` is a
+    non-negative, finite number of reasonable size.
     """
     head, _, tail = str(value).partition(".")
     digits = head + tail
     if digits.isdecimal() and len(digits) <= MAX_DIGITS:
         return digits, len(tail)
-    # Scientific notation (how Decimal writes small numbers), or something that is no quantity at all.
+    # Scientific notation (which Decimal uses for small numbers), or not a quantity.
     sign, numerals, exponent = checked(value).as_tuple()
     if sign:
         raise _not_a_number(value)

@@ -1,4 +1,4 @@
-"""The base of all requests. It stands below the events, so that errors can say which request they are about."""
+"""The base of all requests. It is below the events, so that errors can name the request they are about."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["AnyEvent", "E_co", "Request"]
 
 
 class AnyEvent(Protocol):
-    """What every event has, those of channels that this package does not know included."""
+    """What every event has, including those of channels that this package does not define."""
 
     @property
     def epoch(self) -> int:
@@ -36,22 +36,22 @@ else:  # defaults of type variables come with Python 3.13
 
 @attrs.frozen
 class Request(Generic[E_co]):
-    """What you subscribe with: a frozen value, compared by content. ``E_co`` is the type of the events that it yields.
+    """The base of all requests, also of those for channels of your own: a frozen value, compared by content.
 
-    The base of :class:`~kraken_trio.Book` and the others, and of requests for channels of your own.
+    ``E_co`` is the type of the events that it yields.
     """
 
     channel: ClassVar[str | None] = None
-    """Which channel of the exchange; None: the client answers itself."""
+    """The exchange's channel; None: the client answers itself."""
 
     symbol: str | None = attrs.field(default=None, init=False, repr=False, eq=False)
-    """Of which market; None: the channel has none."""
+    """The market; None: the channel has no symbols."""
 
     @property
     def variant(self) -> tuple[str, object] | None:
-        """The parameter that may have one value only per channel, symbol and connection: its name and its value."""
+        """Name and value of the parameter that may have only one value per channel, symbol and connection."""
         return None
 
     def joined(self, other: Request[Any]) -> Request[Any]:
-        """The one request that asks for what both do: ``other`` has the same channel, symbol and variant."""
+        """One request for what both ask for; ``other`` has the same channel, symbol and variant."""
         return other

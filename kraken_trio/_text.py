@@ -1,4 +1,4 @@
-"""Text for people, made of what a peer or a program says. Pure, and below everything else."""
+"""Escaping of texts from peers and programs. Pure, and below everything else."""
 
 from __future__ import annotations
 

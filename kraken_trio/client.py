@@ -1,4 +1,4 @@
-"""``open_client`` and ``Client.subscribe``: the two blocks that a program writes."""
+"""``open_client`` and ``Client.subscribe``: the two context managers that a program uses."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ Own = TypeVar("Own", bound=_StructEvent)
 
 
 class Client:
-    """A connection to the exchange that is kept, and what is wanted from it. Made by :func:`open_client`."""
+    """A connection to the exchange that is kept up, and the subscriptions on it. Created by :func:`open_client`."""
 
     def __init__(self, shell: Shell) -> None:
         """(not to be called by programs)."""
@@ -67,17 +67,16 @@ class Client:
 
     @property
     def state(self) -> ConnectionState:
-        """Where the client stands now."""
+        """The client's state."""
         return self._shell.state
 
     @property
     def system_status(self) -> str | None:
-        """What the exchange last said of its engine: ``online``, ``maintenance``, ``cancel_only``, …; None before that.
+        """The exchange's latest status: ``online``, ``maintenance``, ``cancel_only``, …; None before the first.
 
-        Every connection begins with it. While there is none, and until the next one has said it anew, this is the last
-        word of the one before; :class:`~kraken_trio.StatusUpdate` events have the connection's number with it.
-        While it is ``maintenance`` or ``cancel_only``, no attempt to reconnect comes sooner than after
-        ``Settings.retry_delay``.
+        Every connection begins with a status. Between connections this is the status of the last one;
+        :class:`~kraken_trio.StatusUpdate` events include the connection's number. While it is ``maintenance`` or
+        ``cancel_only``, an attempt to reconnect waits at least ``Settings.retry_delay``.
         """
         return self._shell.system_status
 
@@ -86,10 +85,10 @@ class Client:
         return self._shell.statistics()
 
     async def wait_for(self, *states: ConnectionState) -> ConnectionState:
-        """Wait until the client is in one of ``states``, and return which one it was.
+        """Wait until the client is in one of ``states``, and return that one. Transient states count, too.
 
-        A state that is only passed through counts as well. Raises :class:`~kraken_trio.ConnectError` when the
-        exchange has refused us for good, and :class:`trio.ClosedResourceError` when the client's block is left.
+        Raises :class:`~kraken_trio.ConnectError` if the exchange refuses the client permanently, and
+        :class:`trio.ClosedResourceError` if the client's block is left.
         """
         if not states:
             msg = "wait_for needs at least one ConnectionState"
@@ -159,22 +158,21 @@ class Client:
     async def subscribe(
         self, *requests: Request[Any], capacity: int = 1024, overflow: Overflow = Overflow.BACKPRESSURE
     ) -> AsyncIterator[Feed[Any]]:
-        """Subscribe to ``requests`` for the time of a block, in which their events come from the :class:`Feed`.
+        """Subscribe to ``requests`` while a block runs; their events come from the :class:`Feed`.
 
-        Entering waits for the exchange's answer to each request, for as long as the connection needs (your own
-        :func:`trio.fail_after` limits it), and raises :class:`~kraken_trio.SubscriptionRejected` if any is refused;
-        then none is in force. From then on they are replayed after every reconnect until the block is left.
+        Entering waits for the exchange's answer to each request, without a timeout of its own (use
+        :func:`trio.fail_after`), and raises :class:`~kraken_trio.SubscriptionRejected` if any is refused; then none is
+        in force. After that they are replayed on every reconnect until the block is left.
 
-        A request that another feed of this client has already shares its subscription on the wire, and starts with
-        what is known: for a book, a :class:`~kraken_trio.BookSnapshot` made from the verified local book.
+        A request that another feed of this client already has shares its subscription on the wire, and starts with the
+        present state: for a book, a :class:`~kraken_trio.BookSnapshot` of the verified local book.
 
-        ``capacity`` is how many events may wait for the program, at least 1 and at most ``Settings.max_capacity``;
-        ``overflow`` says what happens then. ``Overflow.CONFLATE`` with :class:`~kraken_trio.Trades` is a
-        :class:`ValueError`. With ``Overflow.BACKPRESSURE`` a task that is to take events from two feeds in turn can
-        wait for one while the other is full, and so for nothing: give one ``subscribe`` all requests, or each feed a
-        task.
+        ``capacity`` is the number of events that may wait for the program, from 1 to ``Settings.max_capacity``;
+        ``overflow`` is what happens beyond that. ``Overflow.CONFLATE`` with :class:`~kraken_trio.Trades` is a
+        :class:`ValueError`. With ``Overflow.BACKPRESSURE``, one task must not alternate between two feeds: waiting for
+        one while the other is full is a deadlock. Subscribe to everything in one feed, or use a task per feed.
 
-        Raises :class:`~kraken_trio.ConnectError` when the exchange has refused us for good, and
+        Raises :class:`~kraken_trio.ConnectError` if the exchange refuses the client permanently, and
         :class:`trio.ClosedResourceError` after the client's block was left.
         """
         shell = self._shell
@@ -232,34 +230,34 @@ async def open_client(
     admission: Admission | None = None,
     budget_file: str | os.PathLike[str] | None = None,
 ) -> AsyncIterator[Client]:
-    """Connect to the exchange for the time of a block, and stay connected.
+    """Connect to the exchange while a block runs, and stay connected.
 
-    ``endpoint`` is where; a ``str`` is a URL where Kraken's protocol v2 is spoken.
+    ``endpoint`` is where to connect; a ``str`` is a URL at which Kraken's protocol v2 is spoken.
 
-    Entering makes the first connection, and raises :class:`~kraken_trio.ConnectError` when that fails (unless
-    ``settings.require_first_connection`` is False). Later losses are recovered in the background: feeds tell of them by
-    :class:`~kraken_trio.Gap`.
+    Entering makes the first connection, and raises :class:`~kraken_trio.ConnectError` if that fails (unless
+    ``settings.require_first_connection`` is False). Lost connections are recovered in the background, and announced in
+    feeds by a :class:`~kraken_trio.Gap`.
 
-    Leaving always ends, within ``settings.close_timeout`` and a moment, whatever the peer does; nothing is left
-    running. What the body raises comes out unchanged.
+    Leaving always ends, within about ``settings.close_timeout``, whatever the peer does; nothing is left running.
+    Exceptions of the body are raised unchanged.
 
     ``ssl_context`` replaces Python's default for ``wss``; it must verify certificates and host names.
     ``transport`` is how a WebSocket is opened: ``"websockets"``, the fast one, which ``"auto"`` stands for;
     ``"trio-websocket"``; or a :class:`kraken_trio.transport.Connect` of your own.
 
     All clients of the process together make at most 120 connection attempts in any 600 s
-    (``settings.connect_budget`` lowers the number). A client that would have to wait for longer than
-    ``settings.connect_timeout`` for its first attempt raises :class:`~kraken_trio.ConnectError`, which says for how
-    long. With ``budget_file``, all processes of this host that name the same file count together as well; it is made
-    if it is not there, and while it cannot be used, nobody connects. Addresses of the loopback interface are exempt
-    unless ``budget_file`` is given. ``admission`` replaces all of this: see :class:`kraken_trio.admission.Admission`.
+    (``settings.connect_budget`` lowers that). If the first attempt would have to wait longer than
+    ``settings.connect_timeout``, :class:`~kraken_trio.ConnectError` is raised, with the time to wait. With
+    ``budget_file``, all processes of this host that name the same file share the budget as well; the file is created if
+    necessary, and while it cannot be used, nobody connects. Loopback addresses are exempt unless ``budget_file`` is
+    given. ``admission`` replaces all of this: see :class:`kraken_trio.admission.Admission`.
     """
     endpoint = Endpoint(endpoint) if isinstance(endpoint, str) else endpoint
     if admission is not None and budget_file is not None:
         msg = "open_client takes an admission or a budget_file, not both"
         raise TypeError(msg)
     if isinstance(transport, str):
-        # What is wrong with these is said here, whatever the settings.
+        # Invalid arguments raise here, whatever the settings.
         check_tls(parse_address(endpoint.url), ssl_context)
     async with open_with(
         endpoint,
@@ -284,7 +282,7 @@ async def open_with(
     jitter: Callable[[], float],
     admission: Admission,
 ) -> AsyncIterator[Client]:
-    """:func:`open_client` with everything that is not deterministic as a parameter."""
+    """:func:`open_client` with all sources of nondeterminism as parameters."""
     endpoint = Endpoint(endpoint) if isinstance(endpoint, str) else endpoint
     session = Session(settings, jitter, codec_for(endpoint.protocol), endpoint)
     actor = Actor(

@@ -1,4 +1,4 @@
-"""Where to connect, and what is spoken there: a URL, the name of a protocol, and the channels that are offered."""
+"""Where to connect: a URL, the protocol that is spoken there, and the channels that are served."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["PUBLIC_V2", "Endpoint"]
 
 
 def _display_name(url: str) -> str:
-    """``url`` without what may be secret: its query, its fragment, a user name and a password. Printable."""
+    """``url`` without possible secrets (query, fragment, user name, password). Printable."""
     head = re.split("[?#]", url, maxsplit=1)[0]
     scheme, separator, rest = head.partition("//")
     authority, slash, path = rest.partition("/")
@@ -42,12 +42,12 @@ class Endpoint:
     protocol: str = attrs.field(default="v2", validator=attrs.validators.instance_of(str))
     """The protocol that is spoken there. ``"v2"`` is the only one so far."""
     serves: frozenset[str] | None = attrs.field(default=None, converter=_channels, repr=False)
-    """The names of the channels that it offers; None if all of the protocol's. Whoever subscribes to another one is
-    refused at once, without asking."""
+    """The names of the channels that it serves; None for all of the protocol's. The client itself refuses requests for
+    other channels."""
 
     @property
     def name(self) -> str:
-        """The URL without what may be secret (its query, a user name, a password), printable: for messages and logs."""
+        """The URL without possible secrets (query, user name, password), printable: for messages and logs."""
         return _display_name(self.url)
 
     def __str__(self) -> str:

@@ -1,20 +1,20 @@
 """Every exception that kraken_trio raises on purpose.
 
-The tree, by who is to blame::
+The tree, by what is at fault::
 
     KrakenTrioError
-    ├── ConnectError            the network, the address, or the exchange's front door
-    ├── SubscriptionRejected    the request: the exchange (or the client for it) said no
-    ├── ConsumerTooSlow         your code: it did not take its events in time
-    ├── BookUnavailable         nobody: the book is being made good; wait for its BookSnapshot
-    └── ProtocolError           the peer: its bytes are not what the protocol promises
-        └── ChecksumMismatch    the peer, or a message that was lost: a book that failed its check
+    ├── ConnectError            the network, the address, or the exchange's front end
+    ├── SubscriptionRejected    the request: refused by the exchange, or by the client
+    ├── ConsumerTooSlow         your code: it did not receive its events in time
+    ├── BookUnavailable         nothing: the book is being resynced; wait for its BookSnapshot
+    └── ProtocolError           the peer: its bytes violate the protocol
+        └── ChecksumMismatch    the peer, or a lost message: a book failed its checksum
 
-A value that is wrong in itself (``Book("BTC/USD", depth=20)``) is a plain :class:`ValueError`, and using
-a feed or client after its block has ended is :class:`trio.ClosedResourceError`, as everywhere in Trio.
-None of these is ever wrapped in an :class:`ExceptionGroup` by kraken_trio.
+Invalid arguments (``Book("BTC/USD", depth=20)``) are a plain :class:`ValueError`, and using a feed or client after its
+block has ended is :class:`trio.ClosedResourceError`, as everywhere in Trio. None of these is ever wrapped in an
+:class:`ExceptionGroup` by kraken_trio.
 
-Peers' texts inside messages are escaped and cut, so that printing an error is always safe.
+Peers' texts in messages are escaped and truncated, so that printing an error is always safe.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 _REASONS_SHOWN: Final = 10
-"""How many refused requests the text of an error names: one ``subscribe`` may hold thousands."""
+"""How many refused requests the text of an error names; one ``subscribe`` may have thousands."""
 
 
 class KrakenTrioError(Exception):
@@ -49,12 +49,11 @@ class KrakenTrioError(Exception):
 
 
 class ConnectError(KrakenTrioError):
-    """No connection could be made: a wrong address, a refused certificate, a closed door, a timeout.
+    """No connection could be made: a wrong address, a refused certificate, an HTTP refusal, a timeout.
 
-    Unlike a connection that is *lost*, which is recovered in the background and announced by
-    :class:`~kraken_trio.Gap` and :class:`~kraken_trio.StateChange`, this one is raised: by
-    :func:`~kraken_trio.open_client` for the first connection, and by every feed when the exchange
-    refuses us for good.
+    Contrast a *lost* connection, which is recovered in the background and announced by :class:`~kraken_trio.Gap` and
+    :class:`~kraken_trio.StateChange`. This error is raised by :func:`~kraken_trio.open_client` for the first
+    connection, and by every feed when the exchange refuses the client permanently.
     """
 
     def __init__(
@@ -67,11 +66,11 @@ class ConnectError(KrakenTrioError):
     ) -> None:
         super().__init__(message)
         self.status: int | None = status
-        """The HTTP status of a refused upgrade, if it came that far."""
+        """The HTTP status of a refused upgrade, if there was one."""
         self.retry_after: float | None = retry_after
-        """Seconds to wait before the next attempt, if the peer said so (HTTP's ``Retry-After``)."""
+        """Seconds to wait before the next attempt, if the peer gave them (HTTP's ``Retry-After``)."""
         self.retryable: bool = retryable
-        """False when trying again cannot help: a wrong address, a refused certificate, HTTP 3xx, 400, 401 or 404."""
+        """False if retrying cannot help: a wrong address, a refused certificate, HTTP 3xx, 400, 401 or 404."""
 
 
 class SubscriptionRejected(KrakenTrioError):
@@ -82,7 +81,7 @@ class SubscriptionRejected(KrakenTrioError):
 
     def __init__(self, reasons: Mapping[Request, str]) -> None:
         self.reasons: dict[Request, str] = dict(reasons)
-        """Each refused request, and the exchange's (or the client's) words."""
+        """Each refused request, and the exchange's (or the client's) reason."""
         parts = [f"{request}: {printable(text)}" for request, text in islice(self.reasons.items(), _REASONS_SHOWN)]
         if len(self.reasons) > _REASONS_SHOWN:
             parts.append(f"and {len(self.reasons) - _REASONS_SHOWN} more")
@@ -93,29 +92,26 @@ class SubscriptionRejected(KrakenTrioError):
 
 
 class ConsumerTooSlow(KrakenTrioError):
-    """This feed's consumer left its channel full for too long, and the feed was ended.
+    """This feed's consumer left its channel full for too long, and the feed was closed.
 
-    The events before the overflow were delivered; those after it were not. Other feeds are untouched.
-    Read faster, raise ``capacity``, or choose another :class:`~kraken_trio.Overflow`.
+    The events before the overflow are delivered; those after it are not. Other feeds are not affected. Receive faster,
+    raise ``capacity``, or choose another :class:`~kraken_trio.Overflow`.
     """
 
 
 class BookUnavailable(KrakenTrioError):
     """This book cannot be read now: it has no verified state.
 
-    It will be readable again when a fresh :class:`~kraken_trio.BookSnapshot` has verified.
+    It can be read again after its next :class:`~kraken_trio.BookSnapshot`.
     """
 
 
 class ProtocolError(KrakenTrioError):
-    """The peer sent bytes that the protocol does not allow."""
+    """The peer violated the protocol."""
 
 
 class ChecksumMismatch(ProtocolError):
-    """A book did not have the checksum that the exchange sent with the message: something was lost or changed.
-
-    It carries the whole evidence.
-    """
+    """A book did not have the checksum that the exchange sent: a message was lost or changed."""
 
     def __init__(self, evidence: ChecksumEvidence) -> None:
         super().__init__(

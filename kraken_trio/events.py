@@ -1,20 +1,20 @@
-"""What a feed yields: frozen values, compared by content.
+"""The events that a feed yields: frozen values, compared by content.
 
-Each is a frozen :class:`msgspec.Struct`: ``msgspec.structs`` has ``replace`` and ``asdict`` for them.
+Each is a frozen :class:`msgspec.Struct`: use :func:`msgspec.structs.replace` and :func:`msgspec.structs.asdict`.
 
 Every event has
 
 ``channel``, ``symbol``
-    what it is about: the channel of the exchange, and the market; None where there is none;
+    the exchange's channel and the market; None where there is none;
 ``epoch``
-    the number of the connection it came over: 1 for a client's first, one more after every reconnect;
+    the number of the connection it came over: 1 for a client's first, plus one for every reconnect;
 ``received_ns``
     when its bytes were read from the socket: nanoseconds since 1970-01-01 UTC, by this machine's clock.
 
 Prices and quantities are :class:`~decimal.Decimal` with the digits that came over the wire, trailing zeros
 included. ``timestamp`` is the exchange's clock (UTC): it may be missing, and it is no sequence number.
 
-Fields that Kraken does not always send are ``None`` when it did not.
+Optional fields are ``None`` when Kraken did not send them.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ __all__ = [
 
 
 class ConnectionState(enum.Enum):
-    """Where a client stands. The transitions are one table: :mod:`kraken_trio.session.lifecycle`."""
+    """The state of a client. The transitions are one table: :mod:`kraken_trio.session.lifecycle`."""
 
     DISCONNECTED = "disconnected"
-    """No connection, and none is being made right now: the client waits before its next attempt, or has ended."""
+    """No connection, and no attempt under way: the client waits before its next attempt, or has ended."""
     CONNECTING = "connecting"
     """An attempt is under way."""
     SUBSCRIBED = "subscribed"
-    """Connected; all that is wanted is confirmed and every book is verified."""
+    """Connected; everything wanted is confirmed, and every book is verified."""
     RESYNCING = "resyncing"
-    """Connected; something wanted is not yet confirmed, or not yet verified again."""
+    """Connected; something wanted is not yet confirmed, or not yet verified."""
 
 
 class Cause(enum.Enum):
@@ -72,9 +72,9 @@ class Cause(enum.Enum):
     CONNECTED = "connected"
     """The connection is up."""
     SUBSCRIBING = "subscribing"
-    """A program asked for something more."""
+    """A program subscribed to something more."""
     SETTLED = "settled"
-    """All that is wanted is confirmed, and every book verified."""
+    """Everything wanted is confirmed, and every book is verified."""
     RETRY = "retry"
     """The wait before the next attempt is over."""
     CONNECT_FAILED = "connect failed"
@@ -82,34 +82,35 @@ class Cause(enum.Enum):
     DISCONNECTED = "disconnected"
     """The peer or the network ended the connection."""
     SILENCE = "silence"
-    """Nothing at all was heard for ``Settings.silence_limit`` while we listened, or no answer to a WebSocket PING for
+    """The exchange pushed no frame for ``Settings.silence_limit`` while the client was reading and a subscription was
+    confirmed (without one, any frame counts); or a WebSocket PING was not answered for
     ``Settings.keepalive_timeout``."""
     PROTOCOL = "protocol"
-    """Too much of what came made no sense, so the connection was given up."""
+    """Too many malformed frames in a row: the connection was dropped."""
     CLOSED = "closed"
     """The program left the client's block."""
     REFUSED = "refused"
-    """The exchange will not have it: a subscription that it refused on replay, or, for the client, any connection."""
+    """The exchange refused it permanently: a subscription that is replayed, or, for the client, any connection."""
     CHECKSUM = "checksum"
     """A book failed its checksum."""
     CROSSED = "crossed"
-    """A book's best bid was not below its best ask."""
+    """A book's best bid was not below its best ask, and no checksum confirmed that."""
     MALFORMED = "malformed"
-    """A frame could not be understood."""
+    """A frame could not be decoded, or a book message lacked the checksum that it must have."""
     RESUBSCRIBED = "resubscribed"
-    """A subscription did not do what it promised (no answer, no snapshot), and was made anew."""
+    """A subscription got no data, was stale, or was ended by the exchange, and is resubscribed."""
     PARKED = "parked"
-    """A subscription failed too often in a row and was put aside; it is tried again after ``Settings.park_time``."""
+    """A subscription failed too often in a row; it is requested again after ``Settings.park_time``."""
     OVERFLOW = "overflow"
     """The consumer was too slow, and its feed's policy dropped events."""
     MISSED = "missed"
-    """The exchange's own numbering says that messages are missing."""
+    """The exchange's trade numbers show that trades are missing."""
     NOT_RECORDED = "not recorded"
-    """A recording has nothing of this time."""
+    """A recording does not cover this time."""
     SOUGHT = "sought"
     """The reader of a recording was moved to another time."""
     FAILOVER = "failover"
-    """Another producer took over behind a broker, and nobody knows what came between."""
+    """Another producer took over behind a broker; events in between may be missing."""
     EXPIRED = "expired"
     """A broker or a recording no longer keeps events of that age."""
 
@@ -201,11 +202,11 @@ class Level(msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unknown_fiel
 Checksum: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
 """32 bits, unsigned."""
 Timestamp: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
-"""With its time zone: a naive one would raise TypeError in the first program that subtracts it from the time of day."""
+"""With a time zone: subtracting a naive one from an aware one raises TypeError."""
 
 
 class BookSnapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
-    """A whole, verified book. Whatever you held of this symbol before is obsolete."""
+    """A whole, verified book: it replaces any earlier state of this symbol, and is exactly what the book holds."""
 
     channel: ClassVar[str] = "book"
     symbol: str
@@ -221,10 +222,10 @@ class BookSnapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_u
 
 
 class BookUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
-    """A change of a book, verified: after it the book had the exchange's checksum.
+    """A verified change of a book: after it, the book has the checksum that the exchange sent.
 
-    The levels stand in the order in which they happened, not in price order; the same price may occur
-    more than once, and the last one holds. An empty side is unchanged.
+    The levels are in the order of their changes, not in price order; the same price may occur more than once, and the
+    last one counts. An empty side is unchanged.
     """
 
     channel: ClassVar[str] = "book"
@@ -241,7 +242,7 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unk
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One trade. ``trade_id`` counts up by one per symbol."""
+    """One trade. ``trade_id`` increases by one per trade of a symbol."""
 
     channel: ClassVar[str] = "trade"
     symbol: str
@@ -254,10 +255,10 @@ class Trade(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     ord_type: OrderType
     """The taker's."""
     trade_id: int
-    """The exchange's number of it, per symbol."""
+    """The exchange's number, per symbol."""
     timestamp: Timestamp
     snapshot: bool = False
-    """True for a trade from before the subscription (``Trades(snapshot=True)``), or one caught up after a reconnect."""
+    """True for a trade from before the subscription (``Trades(snapshot=True)``), or backfilled after a reconnect."""
     epoch: int = 0
     received_ns: int = 0
 
@@ -276,7 +277,7 @@ class TickerUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     ask_qty: Decimal
     """In the base currency."""
     last: Decimal | None = None
-    """The last trade's price; sure to mean something only if there was a trade within 24 hours."""
+    """The last trade's price; meaningful only if there was a trade within 24 hours."""
     volume: Decimal | None = None
     """Traded within 24 hours, in the base currency."""
     vwap: Decimal | None = None
@@ -286,11 +287,11 @@ class TickerUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     high: Decimal | None = None
     """The highest price of the last 24 hours."""
     change: Decimal | None = None
-    """Of the price within 24 hours, in the quote currency."""
+    """The price change within 24 hours, in the quote currency."""
     change_pct: Decimal | None = None
     """The same in percent points: 1.5 means 1.5 %."""
     trades: int | None = None
-    """How many trades there were within 24 hours."""
+    """The number of trades within 24 hours."""
     timestamp: Timestamp | None = None
     snapshot: bool = False
     """True for the state at the time of the subscription."""
@@ -299,10 +300,10 @@ class TickerUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Candle(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One candle as of now; ``interval_begin`` is its identity, and a later event with the same one replaces it.
+    """The current state of one candle; a later event with the same ``interval_begin`` replaces it.
 
-    There is no mark for a finished candle: it is final when one with a later ``interval_begin`` arrives, or its
-    time is over. Intervals without trades are absent.
+    A finished candle is not marked: it is final when one with a later ``interval_begin`` arrives, or its interval is
+    over. Intervals without trades are absent.
     """
 
     channel: ClassVar[str] = "ohlc"
@@ -321,9 +322,9 @@ class Candle(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     vwap: Decimal
     """The volume-weighted average price of the interval so far."""
     trades: int
-    """How many there were in the interval so far."""
+    """The number of trades in the interval so far."""
     snapshot: bool = False
-    """True for a candle from the history that a subscription starts with."""
+    """True for a candle of the history with which a subscription starts."""
     epoch: int = 0
     received_ns: int = 0
 
@@ -339,13 +340,13 @@ class Asset(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     precision_display: int
     """Decimals that are usually shown."""
     borrowable: bool | None = None
-    """Can it be borrowed for margin?"""
+    """Whether it can be borrowed for margin."""
     collateral_value: Decimal | None = None
-    """The part of its value that counts as collateral: 0 to 1."""
+    """The fraction of its value that counts as collateral: 0 to 1."""
     margin_rate: Decimal | None = None
-    """The interest for borrowing it; only for what is borrowable."""
+    """The interest rate for borrowing it; only if it is borrowable."""
     multiplier: Decimal | None = None
-    """Of a tokenised asset: how many of the underlying one token stands for."""
+    """Of a tokenised asset: units of the underlying per token."""
 
 
 class Pair(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -371,17 +372,17 @@ class Pair(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     cost_min: Decimal | None = None
     """The smallest order, in the quote currency."""
     has_index: bool | None = None
-    """Is there an index price, for triggers?"""
+    """Whether there is an index price, for triggers."""
     marginable: bool | None = None
-    """Can it be traded on margin? Only then are there the following."""
+    """Whether it can be traded on margin. The following fields are present only then."""
     margin_initial: Decimal | None = None
-    """The part of a position that must be put up at first."""
+    """The initial margin, as a fraction of the position."""
     position_limit_long: Decimal | None = None
     position_limit_short: Decimal | None = None
 
 
 class InstrumentUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Reference data: everything (``snapshot``), or what has changed."""
+    """Reference data: everything (``snapshot=True``), or what has changed."""
 
     channel: ClassVar[str] = "instrument"
     symbol: ClassVar[None] = None
@@ -393,10 +394,10 @@ class InstrumentUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class StateChange(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """The client went from one state to another. Yielded to :class:`~kraken_trio.Lifecycle` subscriptions.
+    """A change of the client's state. Yielded to :class:`~kraken_trio.Lifecycle` subscriptions.
 
-    Each one's ``previous`` is the ``current`` of the one before. Where a full feed has made several changes one
-    (see :class:`~kraken_trio.Overflow`), it is from before the first to after the last, and may be there and back.
+    ``previous`` is the ``current`` of the event before. A full feed may merge several changes into one (see
+    :class:`~kraken_trio.Overflow`): from before the first to after the last, so both may be equal.
     """
 
     channel: ClassVar[None] = None
@@ -411,10 +412,10 @@ class StateChange(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class StatusUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """What the exchange says of its engine. Yielded to :class:`~kraken_trio.Lifecycle` subscriptions.
+    """The exchange's status of its engine. Yielded to :class:`~kraken_trio.Lifecycle` subscriptions.
 
-    It comes once per connection, which says it first of all, and whenever any of it changes. It says nothing of the
-    data: a book that can be read is verified, whatever the status.
+    It comes first on every connection, and whenever it changes. It does not affect the data: a book that can be read
+    is verified, whatever the status.
     """
 
     channel: ClassVar[None] = None
@@ -423,43 +424,42 @@ class StatusUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """``online``; ``maintenance``: no trading, no cancelling; ``cancel_only``, ``post_only``: no matching;
     ``limit_only``; or something new."""
     version: str = ""
-    """Of the exchange's service."""
+    """The version of the exchange's service."""
     api_version: str = ""
     """``v2``."""
     notices: tuple[str, ...] = ()
-    """Upcoming maintenance and emergencies, each as the exchange's JSON text, made printable: at most 16 of at most 500
-    characters."""
+    """Upcoming maintenance and emergencies, each as the exchange's JSON text, escaped: at most 16, of at most 500
+    characters each."""
     epoch: int = 0
     received_ns: int = 0
 
 
 class Gap(msgspec.Struct, frozen=True, gc=False, kw_only=True, eq=False):
-    """Here events are missing, or may be. It stands exactly where they would have stood.
+    """Events are missing here, or may be: it stands exactly where they would have stood.
 
-    After a gap with ``channel="book"`` and a symbol, nothing of that book comes before its next :class:`BookSnapshot`,
-    and the book cannot be read until then. Where the symbol or the channel is not known, books stay readable: if one
-    of them was meant, its next checksum will tell.
+    After a gap with ``channel="book"`` and a symbol, the next event of that book is a :class:`BookSnapshot`, and the
+    book cannot be read until then. If the symbol or the channel is unknown, books stay readable: if one of them lost a
+    message, its next checksum fails.
     """
 
     symbol: str | None
-    """None when it is not known, or the channel has no symbols."""
+    """None if it is unknown, or the channel has no symbols."""
     cause: Cause
     channel: str | None = None
-    """The channel (``book``, ``trade``, …); None when it is not known."""
+    """The channel (``book``, ``trade``, …); None if it is unknown."""
     detail: str = ""
-    """More about the cause, for people."""
+    """A human-readable description of the cause."""
     missed: int | None = None
-    """How many events are missing, where that is known; for ``Cause.OVERFLOW`` always."""
+    """The number of missing events, if known; always known for ``Cause.OVERFLOW``."""
     after_id: int | None = None
-    """For ``Cause.MISSED``, and where trades were dropped: the ``trade_id`` of the last trade before the hole."""
+    """For ``Cause.MISSED``, and for dropped trades: the ``trade_id`` of the last trade before the hole."""
     before_id: int | None = None
-    """Likewise the ``trade_id`` of the first trade after the hole: the next one that comes, unless that was dropped as
-    well, and another gap tells of it. So ``missed`` is their difference minus one; and None where ``before_id`` is not
-    the larger one: there the exchange began to number its trades anew, and nobody knows how many are missing. One of
-    the two ids is None where a gap without numbers, such as a lost connection, is a part of the hole."""
+    """Likewise the ``trade_id`` of the first trade after the hole (which may itself be dropped, and in another gap).
+    ``missed`` is their difference minus one. If ``before_id`` is not the larger one, the exchange restarted its
+    numbering, and ``missed`` is None. One of the two ids is None where the hole includes a gap without numbers, such as
+    a lost connection."""
     evidence: ChecksumEvidence | None = None
-    """For ``Cause.CHECKSUM``: both checksums, the string that was hashed, and the message. It is more about the cause,
-    and does not count when gaps are compared."""
+    """For ``Cause.CHECKSUM``: both checksums, the string that was hashed, and the message. Not part of comparisons."""
     epoch: int = 0
     received_ns: int = 0
 
@@ -481,7 +481,7 @@ class Gap(msgspec.Struct, frozen=True, gc=False, kw_only=True, eq=False):
             return NotImplemented
         return self._compared() == other._compared()
 
-    def __ne__(self, other: object) -> bool:  # a struct has one of its own, which knows nothing of the above
+    def __ne__(self, other: object) -> bool:  # a struct has its own, which does not use __eq__
         return not self == other
 
     def __hash__(self) -> int:
@@ -491,4 +491,4 @@ class Gap(msgspec.Struct, frozen=True, gc=False, kw_only=True, eq=False):
 Event: TypeAlias = (
     BookSnapshot | BookUpdate | Trade | TickerUpdate | Candle | InstrumentUpdate | StateChange | StatusUpdate | Gap
 )
-"""Anything that a feed may yield."""
+"""Any event that a feed may yield."""

@@ -1,4 +1,4 @@
-"""What proves that a book was wrong: a plain value, which errors, events and statistics can carry."""
+"""Evidence of a failed checksum: a plain value, carried by errors, events and statistics."""
 
 from __future__ import annotations
 

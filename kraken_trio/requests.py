@@ -1,12 +1,12 @@
-"""What you subscribe with: frozen values, compared by content, checked when they are made.
+"""The requests to subscribe with: frozen values, compared by content, validated when they are constructed.
 
-A new channel is a class here, a class in :mod:`kraken_trio.events` and a row in :mod:`kraken_trio.wire.v2`.
+A new channel is a class here, an event class in :mod:`kraken_trio.events`, a row in :mod:`kraken_trio.wire.v2` and a
+file in :mod:`kraken_trio.channels`.
 
-Every request answers three questions. ``channel``: which channel of the exchange (None: the client answers
-itself). ``symbol``: of which market (None: the channel has none). ``variant``: the parameter that Kraken allows
-only once per channel and symbol on one connection, and its name, for the message that says so.
+Every request has a ``channel`` (None: the client answers itself), a ``symbol`` (None: the channel has none) and a
+``variant``: the parameter of which Kraken allows only one value per channel and symbol on one connection.
 
-What is to be done with what a feed has no room for is a part of what is asked for, too: :class:`Overflow`.
+:class:`Overflow` is here, too: what happens to events for which a feed has no room.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ DEPTHS: Final[tuple[Depth, ...]] = get_args(Depth)
 INTERVALS: Final[tuple[Interval, ...]] = get_args(Interval)
 """The candle intervals that Kraken offers, in minutes."""
 TRIGGERS: Final[tuple[Trigger, ...]] = get_args(Trigger)
-"""What makes a ticker update: a trade, or any change of the best bid or offer."""
+"""What triggers a ticker update: a trade, or any change of the best bid or offer."""
 
-_LEGACY = {"XBT": "BTC", "XDG": "DOGE"}  # the v1 and REST names; v2 rejects them
+_LEGACY = {"XBT": "BTC", "XDG": "DOGE"}  # names in v1 and REST; v2 rejects them
 _SYMBOL = re.compile(r"[A-Za-z0-9.\-]{1,32}/[A-Za-z0-9.\-]{1,32}", re.ASCII)
-_TOKENISED = re.compile(r"[A-Z0-9.]+x")  # AAPLx/USD: the one place where Kraken's names have a small letter
+_TOKENISED = re.compile(r"[A-Z0-9.]+x")  # AAPLx/USD: only here do Kraken's names have a lower-case letter
 
 
 def canonical_symbol(text: str) -> str:
@@ -92,29 +92,28 @@ class Overflow(enum.Enum):
     """What happens when a feed's channel is full."""
 
     BACKPRESSURE = "backpressure"
-    """The client stops reading until there is room, so TCP slows the exchange, for all feeds of this client. Nothing
-    is lost. A feed that holds it up for longer than ``Settings.stall_limit`` gets
+    """The client stops reading until there is room, so that TCP slows down the exchange, for all feeds of this client.
+    Nothing is lost. A feed that holds up reading for longer than ``Settings.stall_limit`` gets
     :class:`~kraken_trio.ConsumerTooSlow`."""
     CONFLATE = "conflate"
-    """Nobody waits, and nothing fails: of what there is no room for, the latest state is kept: of each symbol's book,
-    ticker and candles, of the reference data, and of the client. A book comes as one
-    :class:`~kraken_trio.BookSnapshot`, made when it is received from the client's verified book, without a request to
-    the exchange; if that is not verified just then, its :class:`~kraken_trio.Gap` comes, and the snapshot later. The
-    events of one symbol and channel stay in order, but those of two may change places. A candle can be passed over
-    though it is finished. Refused for :class:`~kraken_trio.Trades`: a trade is no state."""
+    """Only the latest state is kept of events that do not fit: per symbol of its book, ticker and candles, of the
+    reference data, and of the client. A book is delivered as one :class:`~kraken_trio.BookSnapshot`, made on receipt
+    from the client's verified book without a request to the exchange; while that is not verified, its
+    :class:`~kraken_trio.Gap` is delivered instead, and the snapshot later. Events of one symbol and channel stay in
+    order; events of different ones may be reordered. Finished candles may be skipped. Rejected for
+    :class:`~kraken_trio.Trades`: trades cannot be conflated."""
     DROP_OLDEST = "drop oldest"
-    """Nobody waits, and nothing fails: the oldest events are dropped, and where they stood comes, for each channel and
-    symbol, one :class:`~kraken_trio.Gap` with ``cause=OVERFLOW``, which says how many. If there was another gap among
-    them, it has that one's cause, detail and evidence, and counts what was missing there, too. A book goes on with a
-    :class:`~kraken_trio.BookSnapshot` made from the client's verified book, without a request to the exchange, and
-    reference data likewise. Changes of the client's state are not dropped, but made one."""
+    """The oldest events are dropped. In their place comes, per channel and symbol, one :class:`~kraken_trio.Gap` with
+    ``cause=OVERFLOW`` and their number. If a gap was among them, the new one takes its cause, detail and evidence, and
+    includes its count. A book continues with a :class:`~kraken_trio.BookSnapshot` made from the client's verified book
+    without a request to the exchange; reference data likewise. State changes of the client are merged, not dropped."""
     FAIL = "fail"
-    """The feed gets :class:`~kraken_trio.ConsumerTooSlow` at once; no other feed notices."""
+    """The feed gets :class:`~kraken_trio.ConsumerTooSlow` at once; other feeds are not affected."""
 
 
 @attrs.frozen
 class Book(Request[BookSnapshot | BookUpdate]):
-    """A symbol's order book: a :class:`~kraken_trio.BookSnapshot`, then a :class:`~kraken_trio.BookUpdate` per change.
+    """The order book of a symbol: a :class:`~kraken_trio.BookSnapshot`, then :class:`~kraken_trio.BookUpdate` events.
 
     ``depth`` is in levels per side: 10, 25, 100, 500 or 1000. Kraken allows one depth per symbol and connection.
     """
@@ -132,8 +131,8 @@ class Book(Request[BookSnapshot | BookUpdate]):
 class Trades(Request[Trade]):
     """The trades of a symbol, one :class:`~kraken_trio.Trade` each.
 
-    With ``snapshot=True`` the latest trades from before the subscription come first: as many of the last 50 as there
-    are without a hole. After a lost connection the missed ones come, as many as the exchange still has: the last 50.
+    With ``snapshot=True`` the trades before the subscription come first: those of the last 50 that have no hole. After
+    a lost connection missed trades are backfilled, as far as the exchange's last 50 reach.
     """
 
     channel: ClassVar[str | None] = "trade"
@@ -164,7 +163,7 @@ class Ticker(Request[TickerUpdate]):
 
 @attrs.frozen
 class Candles(Request[Candle]):
-    """The candles of a symbol: recent history, then a :class:`~kraken_trio.Candle` whenever the current one changes.
+    """The candles of a symbol: recent history, then a :class:`~kraken_trio.Candle` for each change of the current one.
 
     ``interval`` is in minutes. Kraken allows one interval per symbol and connection.
     """
@@ -182,9 +181,8 @@ class Candles(Request[Candle]):
 class Instruments(Request[InstrumentUpdate]):
     """Reference data of all assets and symbols: one large :class:`~kraken_trio.InstrumentUpdate`, then the changes.
 
-    With ``include_tokenized_assets=True`` it includes tokenised assets (xStocks, such as ``AAPLx/USD``), and
-    :attr:`Asset.multiplier <kraken_trio.Asset.multiplier>` says how many of the underlying one token stands for.
-    Without it Kraken leaves them out. One connection has either.
+    With ``include_tokenized_assets=True`` it includes tokenised assets (xStocks, such as ``AAPLx/USD``, see
+    :attr:`Asset.multiplier <kraken_trio.Asset.multiplier>`). Kraken allows one of the two per connection.
     """
 
     channel: ClassVar[str | None] = "instrument"
@@ -197,9 +195,9 @@ class Instruments(Request[InstrumentUpdate]):
 
 @attrs.frozen
 class Lifecycle(Request[StateChange | StatusUpdate]):
-    """How client and exchange are. Nothing is sent to the exchange.
+    """The states of client and exchange. Nothing is sent to the exchange.
 
-    A :class:`~kraken_trio.StateChange` for every change of the client's own state; and a
-    :class:`~kraken_trio.StatusUpdate` for what the exchange says of its engine: first its last word, if there has been
-    any, then one per connection and change.
+    Yields a :class:`~kraken_trio.StateChange` for every change of the client's state, and a
+    :class:`~kraken_trio.StatusUpdate` for the status of the exchange: the latest one first, if there is one, then one
+    per connection and change.
     """

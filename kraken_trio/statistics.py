@@ -1,4 +1,4 @@
-"""What is counted, and what a user may know of it. Plain slots on the hot path; frozen copies for users."""
+"""Counters: plain slots on the hot path, and frozen copies for users."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class SubscriptionState(enum.Enum):
     """How far a subscription has come."""
 
     REQUESTED = "requested"
-    """It has been asked for, or will be; the exchange has not answered."""
+    """Requested, or about to be; the exchange has not answered."""
     CONFIRMED = "confirmed"
-    """The exchange said yes; the first data has not come."""
+    """The exchange confirmed it; the first data has not come."""
     LIVE = "live"
-    """Its data comes, and has passed every check."""
+    """It receives data, which has passed every check."""
     RESYNCING = "resyncing"
-    """It failed, or was lost with its connection, and is being subscribed again."""
+    """It failed, or was lost with its connection, and is being resubscribed."""
     REFUSED = "refused"
-    """The exchange refused it on a reconnect; it is asked for again on the next connection."""
+    """The exchange refused it on a reconnect; it is requested again on the next connection."""
     PARKED = "parked"
-    """It failed too often in a row; it is tried again after ``Settings.park_time``."""
+    """It failed too often in a row; it is requested again after ``Settings.park_time``."""
 
 
 @attrs.define
@@ -73,7 +73,7 @@ class ClientStatistics:
     system_status: str | None
     """:attr:`Client.system_status <kraken_trio.Client.system_status>`."""
     subscriptions: Mapping[Request, SubscriptionState]
-    """What is wanted from the exchange, and how far each has come."""
+    """The wanted subscriptions, and how far each has come."""
     feeds: int
     """Open feeds."""
     ping_seconds: float | None
@@ -81,14 +81,14 @@ class ClientStatistics:
     last_mismatch: ChecksumEvidence | None = attrs.field(eq=False)
     """The evidence of the last failed checksum."""
     warnings: tuple[str, ...]
-    """What the exchange warned of when it accepted requests; each once, at most 64."""
+    """Warnings from the exchange's confirmations; each once, at most 64."""
     unknown: Mapping[str, int]
-    """What came that this version does not know (channels, fields, values), and how often."""
+    """Channels, fields and values that this version does not know, and how often they came."""
 
     attempts: int
     """Connection attempts."""
     budget_waits: int
-    """Those that had to wait, because too many had been made (:attr:`Settings.connect_budget`)."""
+    """Those that had to wait for the connect budget (``Settings.connect_budget``)."""
     connects: int
     """Connections made."""
     losses: int
@@ -101,29 +101,29 @@ class ClientStatistics:
     checksums_verified: int
     checksum_failures: int
     crossed: int
-    """Books found crossed without a checksum that says so, and therefore resynced."""
+    """Books that were crossed without a checksum, and therefore resynced."""
     malformed: int
-    """Frames, or levels of a book, that made no sense."""
+    """Malformed frames and book messages."""
     late: int
-    """Data that came for a subscription which had ended, or not begun; dropped."""
+    """Events for subscriptions that had ended, or not begun; dropped."""
     unmatched_answers: int
-    """Answers to nothing that was asked; ignored."""
+    """Answers that match no request; ignored."""
     requests_sent: int
     """Subscribe and unsubscribe requests."""
     refusals: int
-    """Symbols that were refused, for whatever reason."""
+    """Refused symbols, for any reason."""
     rate_limited: int
     """Refusals with "Exceeded msg rate"."""
     resyncs: int
-    """Subscriptions that were subscribed again after a failure, without a lost connection."""
+    """Resubscribes on a connection that was not lost: after failures, and of stale subscriptions."""
     stale: int
-    """Subscriptions that did not move while their symbol traded, and therefore were subscribed again."""
+    """Subscriptions found stale: without data while their symbol traded, and therefore resubscribed."""
     parked: int
-    """Subscriptions put aside after too many failures."""
+    """Subscriptions parked after too many failures."""
     gaps: int
-    """Gaps announced; one that goes to three feeds counts three times."""
+    """Gaps delivered; one that goes to three feeds counts three times."""
     trades_missed: int
-    """Trades that the exchange numbered and that never came."""
+    """Missing trades, by the exchange's numbers."""
     pings_sent: int
     """Application pings."""
     keepalives_sent: int
@@ -137,20 +137,19 @@ class FeedStatistics:
     """A feed's numbers, at one moment."""
 
     buffered: int
-    """Events that wait to be received. They may be more than ``capacity``: by one batch of frames with
-    ``BACKPRESSURE``, by one for each channel and symbol with ``CONFLATE``, by two (a gap, and a book's snapshot) with
-    ``DROP_OLDEST``."""
+    """Events that wait to be received. They may exceed ``capacity``: by one batch of frames with ``BACKPRESSURE``, by
+    one per channel and symbol with ``CONFLATE``, by two (a gap, and a book's snapshot) with ``DROP_OLDEST``."""
     capacity: int
-    """What it was opened with."""
+    """The capacity with which it was opened."""
     high_water: int
-    """The most events that have ever waited."""
+    """The largest number of events that have waited."""
     delivered: int
     """Events received by the program."""
     dropped: int
-    """Events that the program never gets: dropped by ``DROP_OLDEST`` (its gaps tell of them), or left out at the end by
+    """Events that the program never gets: dropped by ``DROP_OLDEST`` (and counted in its gaps), or discarded with
     :class:`~kraken_trio.ConsumerTooSlow`."""
     conflated: int
-    """Events in whose place the program gets a later one, or one made of several: with ``CONFLATE`` any; with
-    ``DROP_OLDEST`` gaps and changes of state."""
+    """Events that were replaced by a later or merged one: any with ``CONFLATE``; gaps and state changes with
+    ``DROP_OLDEST``."""
     held_seconds: float
-    """How long this feed has held up reading, all in all, up to now. Only ``BACKPRESSURE`` does."""
+    """Total time for which this feed has held up reading; only with ``BACKPRESSURE``."""

@@ -83,7 +83,7 @@ async def test_background_error_ends_the_body() -> None:
 @pytest.mark.parametrize("cancelled", [False, True])
 async def test_both_is_an_internal_error(cancelled: bool) -> None:
     user, ours = ValueError("user"), KeyError("ours")
-    with pytest.raises(RuntimeError, match="a background task failed beside the body") as info:
+    with pytest.raises(RuntimeError, match="a background task failed in addition to the body") as info:
         await run(user=user, ours=ours, cancelled=cancelled)
     cause = info.value.__cause__
     assert isinstance(cause, BaseExceptionGroup)

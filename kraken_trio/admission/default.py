@@ -1,4 +1,4 @@
-"""What admits a client's attempts, if its program says nothing else."""
+"""The default :class:`Admission` of a client."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 
 class _Exempt:
-    """Every attempt may be made."""
+    """Admits every attempt."""
 
     async def take(self, _limit: int, /) -> None: ...
 
@@ -39,15 +39,15 @@ class HostAndProcess:
 
     async def take(self, limit: int, /) -> Wait | None:
         """See :meth:`Admission.take`."""
-        # The file is written only when the process has an attempt left. The process counts last, so that its time is
-        # that of the attempt, however long the file took.
+        # The file is written only if the process has an attempt left. The process counts last, at the time of the
+        # attempt, however long the file took.
         return self._process.peek(limit) or await self._host.take(limit) or self._process.take_nowait(limit)
 
 
 def default_admission(url: str, budget_file: str | os.PathLike[str] | None) -> Admission:
     """The budget of the process, and of the host if a file is named; none for a loopback address without a file."""
     if budget_file is not None:
-        # Only who names a file needs filelock, whose import takes a tenth of this package's.
+        # Imported only if a file is given: importing filelock takes a tenth of the time of importing this package.
         from kraken_trio.admission.host import HostBudget  # noqa: PLC0415
 
         return HostAndProcess(HostBudget(budget_file), PROCESS)
@@ -55,10 +55,10 @@ def default_admission(url: str, budget_file: str | os.PathLike[str] | None) -> A
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL plainly means this machine: ``localhost``, a name below it, 127.0.0.0/8 or ::1."""
+    """Whether the URL means this machine: ``localhost`` or a name below it, 127.0.0.0/8, or ::1."""
     try:
         host = parse_address(url).host.rstrip(".").lower()
-    except ConnectError:  # a program's own transport may understand it
+    except ConnectError:  # a program's own transport may accept it
         return False
     if host == "localhost" or host.endswith(".localhost"):
         return True

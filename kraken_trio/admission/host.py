@@ -1,12 +1,12 @@
 """The budget of a host: a file in which processes count their connection attempts together.
 
-What is in the file, and what it allows, is decided by :class:`~kraken_trio.admission.ledger.HostLedger`. Here it is
-read and written, in a worker thread, under a lock of the operating system on a second file beside it,
-``<file>.lock``. The lock goes when its holder does, even by ``kill -9``. Whatever goes wrong means waiting, never an
-attempt that was not counted.
+The contents of the file are handled by :class:`~kraken_trio.admission.ledger.HostLedger`. Here the file is read and
+written, in a worker thread, under a lock of the operating system on a second file beside it, ``<file>.lock``. The lock
+is released when its holder ends, even by ``kill -9``. On any error clients wait; no attempt is made without being
+counted.
 
-It is for the processes of one host, and a file system of that host. What is written survives the processes, but is not
-forced to the disk: after a power failure the last attempts may be forgotten.
+It is for the processes of one host, and a local file system. The file survives the processes, but is not synced to
+disk: after a power failure the last attempts may be missing.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 __all__ = ["HostBudget"]
 
 LOCK_PATIENCE: Final = 1.0
-"""Seconds to wait for the lock at a time. Nobody needs it for longer than milliseconds, unless it is stopped."""
+"""Seconds to wait for the lock at a time. A holder needs it for milliseconds, unless it is stopped."""
 LOCK_POLL: Final = 0.01
-"""Seconds between two attempts to get it: an unlimited wait for a lock could not be abandoned."""
+"""Seconds between two attempts to get it: a blocking wait could not be abandoned."""
 ANSWER_PATIENCE: Final = 5.0
-"""Seconds to wait for the file system, which may be one on a network that is gone."""
+"""Seconds to wait for the file system, which may be on an unreachable network."""
 TRY_AGAIN: Final = 5.0
-"""Seconds until a file that cannot be used is looked at again: it may have been repaired."""
+"""Seconds until a file that cannot be used is tried again."""
 
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
@@ -58,12 +58,12 @@ class HostBudget:
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         lock_patience: float = LOCK_PATIENCE,
     ) -> None:
-        self._path = Path(path).absolute()  # as it is meant now, whatever the working directory is later
+        self._path = Path(path).absolute()  # the working directory may change later
         self._name = printable(self._path)
         self._wall_ns = wall_ns
         self._monotonic_ns = monotonic_ns
         self._lock_patience = lock_patience
-        self._one_thread = trio.CapacityLimiter(1)  # not more for a file system that never answers
+        self._one_thread = trio.CapacityLimiter(1)  # at most one thread waits for a file system that never answers
 
     async def take(self, limit: int = MAX_CONNECT_BUDGET, /) -> Wait | None:
         """See :meth:`Admission.take`. Cancelling does not wait for the file."""
@@ -74,7 +74,7 @@ class HostBudget:
     def take_now(self, limit: int = MAX_CONNECT_BUDGET) -> Wait | None:
         """The same, in a worker thread."""
         try:
-            path = os.path.realpath(self._path)  # one file has one lock, whatever it is called
+            path = os.path.realpath(self._path)  # one file has one lock, by whatever path it is named
             mode = _permissions(path)
             with FileLock(  # not the soft kind, which would outlive a holder that is killed
                 f"{path}.lock", self._lock_patience, mode, poll_interval=LOCK_POLL, fallback_to_soft=False
@@ -92,29 +92,29 @@ class HostBudget:
         return Wait(TRY_AGAIN, f"the budget file {self._name} cannot be used: {printable(why)}")
 
     def _count(self, path: str, limit: int) -> float:
-        """Make an attempt: 0, and it counts as made; or how many seconds to wait."""
+        """Count an attempt, and return 0; or return how many seconds to wait."""
         with _open(path) as file:
             data = file.read(HostLedger.SIZE)
             ledger = HostLedger(data, wall=self._wall_ns(), monotonic=self._monotonic_ns())
             wait = ledger.wait(limit)
             ledger.take(limit)
             fresh = ledger.to_bytes()
-            if fresh != data:  # attempts that are over are forgotten, damaged lines have a time from now on
+            if fresh != data:  # also if attempts have expired, or damaged lines were given a time
                 file.seek(0)
-                # In place: the file keeps its owner and its permissions, and may be in a folder of somebody else. A
-                # write that is cut short loses no attempt; see HostLedger.
+                # In place: the file keeps its owner and permissions, and may be in a folder of another user. A
+                # truncated write loses no attempt; see HostLedger.
                 if file.write(fresh) != len(fresh):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return wait
 
 
 def _open(path: str) -> FileIO:
-    """Open the file; it is made if it is not there."""
+    """Open the file; create it if necessary."""
     return os.fdopen(os.open(path, _FLAGS, 0o666), "r+b", buffering=0)  # unbuffered: one write is one write
 
 
 def _permissions(path: str) -> int:
-    """The lock's: who may write the file may lock it. Raises if this process may not, before it makes a lock."""
+    """The permissions of the lock: those who may write the file may lock it. Raises if the file is unusable."""
     with _open(path) as file:
         mode = os.fstat(file.fileno()).st_mode
     if not stat.S_ISREG(mode):

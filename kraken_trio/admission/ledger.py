@@ -24,7 +24,7 @@ _WINDOW_NS: Final = round(CONNECT_WINDOW * 1e9)
 
 @attrs.define
 class _Attempt:
-    """When it was made, in nanoseconds."""
+    """The time of an attempt, in nanoseconds."""
 
     wall: int
     monotonic: int
@@ -34,14 +34,14 @@ class _Attempt:
 class HostLedger:
     """The attempts of all processes of a host: a header line and 120 lines, each blank or an attempt.
 
-    An attempt has two times, and the clock by which it is younger counts: the wall clock jumps when it is set, and the
-    monotonic clock, which all processes share, starts again when the host does. What cannot be right counts as an
-    attempt of now: one in the future, or a line that is neither. So whatever happens to the clocks and the file, the
-    ledger never allows more than the limit, and nothing in it makes anybody wait for longer than the window.
+    An attempt has two times, and the younger age counts: the wall clock jumps when it is set, and the monotonic clock,
+    which all processes share, restarts with the host. An attempt in the future, or an invalid line, counts as an
+    attempt made now. So whatever happens to the clocks and the file, the ledger never allows more than the limit, and
+    never makes anybody wait longer than the window.
 
-    Attempts keep their order, and a new one is the last. So each moves to its own line or one before it, and the new
-    bytes may overwrite the old ones in place: wherever such a write is cut short, every attempt of the old bytes still
-    stands in its old line or in its new one.
+    Attempts keep their order, and a new one is the last. So each moves to its own line or an earlier one, and the new
+    bytes can overwrite the old ones in place: wherever such a write is truncated, every old attempt is still in its old
+    line or in its new one.
     """
 
     SIZE: Final = _RECORD * (1 + MAX_CONNECT_BUDGET)
@@ -50,8 +50,8 @@ class HostLedger:
     def __init__(self, data: bytes, *, wall: int, monotonic: int) -> None:
         """Read the file's ``data``; ``wall`` and ``monotonic`` are the two clocks now, in nanoseconds.
 
-        Raises :class:`ValueError` if the file holds something else, which must not be overwritten. An empty file is a
-        ledger without attempts; one of zeros, as a crash of the host may leave it, is one whose lines are all damaged.
+        Raises :class:`ValueError` if the file contains something else, which must not be overwritten. An empty file is
+        a ledger without attempts; a file of zeros, as a crash of the host may leave it, has only damaged lines.
         """
         self._wall = wall
         self._monotonic = monotonic
@@ -80,7 +80,7 @@ class HostLedger:
         self._attempts.append(attempt)
 
     def wait(self, limit: int = MAX_CONNECT_BUDGET) -> float:
-        """Seconds until fewer than ``limit`` attempts (at most 120) are in the window; 0 if that is so now."""
+        """Seconds until fewer than ``limit`` attempts (at most 120) are in the window; 0 if there are fewer now."""
         surplus = len(self._attempts) - min(limit, MAX_CONNECT_BUDGET)
         if surplus < 0:
             return 0.0
@@ -95,7 +95,7 @@ class HostLedger:
         return True
 
     def to_bytes(self) -> bytes:
-        """What the file is to hold from now on."""
+        """The new contents of the file."""
         lines = [b"%31d %31d\n" % (attempt.wall, attempt.monotonic) for attempt in self._attempts]
         lines += [_EMPTY] * (MAX_CONNECT_BUDGET - len(lines))
         return _HEADER + b"".join(lines)

@@ -1,4 +1,4 @@
-"""A budget in memory. All clients of the process share one, whatever they connect to, in whichever thread they run."""
+"""A budget in memory. All clients of the process share one, whatever they connect to, and in any thread."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["PROCESS", "ConnectBudget"]
 class ConnectBudget:
     """An :class:`Admission` of at most 120 attempts in any 600 s. Safe to use from several threads.
 
-    ``clock`` gives seconds that never go back, the same for all threads. For clients on virtual time it is
+    ``clock`` is a monotonic clock in seconds, the same for all threads; for clients on virtual time,
     :func:`trio.current_time`.
     """
 
@@ -29,7 +29,7 @@ class ConnectBudget:
         self._window = SlidingWindow()
 
     def peek(self, limit: int = MAX_CONNECT_BUDGET) -> Wait | None:
-        """What :meth:`take_nowait` would say; nothing is counted."""
+        """What :meth:`take_nowait` would return, without counting an attempt."""
         with self._lock:
             now = self._clock()
             ready_at = self._window.ready_at(now, limit)

@@ -18,23 +18,23 @@ class Wait:
     seconds: float
     """How long to wait before asking again; more than 0."""
     why: str
-    """For people; printable."""
+    """A human-readable reason; printable."""
 
 
 class Admission(Protocol):
     """Admits connection attempts. One object may serve any number of clients."""
 
     async def take(self, limit: int, /) -> Wait | None:
-        """None: an attempt is to be made now, and counts as made. Otherwise how long to wait, and why.
+        """Admit an attempt and count it as made (None), or return how long to wait, and why.
 
-        ``limit`` is the client's ``Settings.connect_budget``: it gets no attempt while ``limit`` attempts of anybody
-        count. Cancelling must be safe; at worst an attempt counts that is not made. It need not be a checkpoint.
+        ``limit`` is the client's ``Settings.connect_budget``: no attempt is admitted while ``limit`` attempts of any
+        client count. Cancelling must be safe; at worst an attempt counts that is not made. It need not be a checkpoint.
         """
         ...
 
 
 def too_many(limit: int, who: str) -> str:
-    """Why to wait, where the limit is reached."""
+    """The reason to wait when the limit is reached."""
     return (
         f"{who} have made {limit} connection attempts or more within {CONNECT_WINDOW:g} s (Settings.connect_budget); "
         "keep a client open, it serves any number of subscriptions"

@@ -1,6 +1,6 @@
 """A sliding window over the connection attempts of a process, as pure arithmetic.
 
-Both ends of the window count: no 600 seconds, wherever they begin, hold one attempt more than allowed.
+Both ends of the window count: no interval of 600 seconds contains more attempts than allowed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class SlidingWindow:
     def __init__(self, attempts: int = MAX_CONNECT_BUDGET, window: float = CONNECT_WINDOW) -> None:
         self._attempts = attempts
         self._window = window
-        self._taken: deque[float] = deque(maxlen=attempts)  # older ones do not matter
+        self._taken: deque[float] = deque(maxlen=attempts)  # older ones are irrelevant
 
     def _end(self, taken: float) -> float:
         return nextafter(taken + self._window, inf)  # later than the sum even where that was rounded down
@@ -27,7 +27,7 @@ class SlidingWindow:
     def ready_at(self, now: float, limit: int | None = None) -> float:
         """When the next attempt may be made: ``now`` or later.
 
-        A lower ``limit`` concerns this attempt only: it waits until fewer than ``limit`` attempts are in the window.
+        A lower ``limit`` applies to this attempt only: it waits until fewer than ``limit`` attempts are in the window.
         """
         limit = self._attempts if limit is None else min(limit, self._attempts)
         return now if len(self._taken) < limit else max(now, self._end(self._taken[-limit]))

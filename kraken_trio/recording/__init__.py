@@ -1,4 +1,4 @@
 """Recorded frames. Pure: bytes go in, values come out.
 
-* :mod:`~kraken_trio.recording.foreign`: files that other programs have written.
+* :mod:`~kraken_trio.recording.foreign`: files written by other programs.
 """

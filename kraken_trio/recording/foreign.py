@@ -1,16 +1,16 @@
 """Recordings by other programs: chunks of bytes go in, frames come out.
 
-Nothing in a file is trusted, and no file is held as a whole.
+Nothing in a file is trusted, and no file is loaded as a whole.
 
-Two forms are read; the first bytes tell which one it is:
+There are two formats, distinguished by the first bytes:
 
 ``.cbcap``
     a line ``CBCAP1 <venue> <symbol> <unix ns>``, then, per frame, a line ``<unix ns> <byte length>``, the frame, and a
     newline.
 one frame per line
-    each with or without ``<unix seconds>: `` before it. Lines that tell of the connection (``… <-> …``, ``… <- …``,
-    ``… -> …``, ``configuration: …``) and empty ones are passed over. Every other line is taken for a frame, so
-    that a torn one is noticed.
+    each with or without ``<unix seconds>: `` before it. Lines about the connection (``… <-> …``, ``… <- …``,
+    ``… -> …``, ``configuration: …``) and empty ones are skipped. Every other line counts as a frame, so that a
+    truncated one is detected.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["RecordedFrame", "RecordingError", "read_frames"]
 
 MAX_LINE_BYTES: Final = MAX_FRAME_BYTES + 100
-"""The longest line that is looked for: the longest frame, and the time before it."""
+"""The longest accepted line: the longest frame, and the time before it."""
 _MAX_HEADER_BYTES: Final = 200
 
 _MAGIC: Final = b"CBCAP"
@@ -50,7 +50,7 @@ _NO_FRAME = re.compile(rb"[^\s{\[]\S* (<->|<-|->) |configuration:")
 
 @attrs.frozen
 class RecordedFrame:
-    """One frame as it was received, and where it stands."""
+    """One frame as it was received, and its position."""
 
     data: bytes
     number: int
@@ -62,12 +62,12 @@ class RecordedFrame:
 
     @property
     def where(self) -> str:
-        """For people."""
+        """Its position, human-readable."""
         return f"frame {self.number} ({'' if self.line is None else f'line {self.line}, '}byte {self.offset})"
 
 
 class RecordingError(Exception):
-    """The file ends here: it is damaged, or no recording. What came before is good."""
+    """The file is damaged here, or is not a recording. The frames before are valid."""
 
 
 def read_frames(chunks: Iterable[bytes]) -> Iterator[RecordedFrame]:
@@ -152,7 +152,7 @@ def _excerpt(data: bytes) -> str:
 
 
 class _Source:
-    """Bytes by the line or by the number."""
+    """Bytes, read by line or by number."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
@@ -160,21 +160,21 @@ class _Source:
         self.offset = 0
         """Of the next byte."""
         self.ended = False
-        """Whether all that is left is in memory."""
+        """Whether everything that remains is in memory."""
 
     @property
     def rest(self) -> bytes:
-        """What is in memory."""
+        """The bytes in memory."""
         return bytes(self._held)
 
     def peek(self, size: int) -> bytes:
-        """The next bytes, which stay; fewer at the end."""
+        """The next bytes, without consuming them; fewer at the end."""
         while len(self._held) < size and self._more():
             pass
         return bytes(self._held[:size])
 
     def exactly(self, size: int) -> bytes:
-        """So many bytes; fewer at the end."""
+        """Consume ``size`` bytes; fewer at the end."""
         while len(self._held) < size and self._more():
             pass
         taken = bytes(self._held[:size])
@@ -183,7 +183,7 @@ class _Source:
         return taken
 
     def line(self, limit: int) -> bytes | None:
-        """The next line, without its newline. None, and nothing is taken, if there is none within ``limit`` bytes."""
+        """Consume the next line, without its newline. None, consuming nothing, if there is none in ``limit`` bytes."""
         searched = 0
         while (end := self._held.find(b"\n", searched, limit + 1)) < 0:
             searched = len(self._held)
