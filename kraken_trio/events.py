@@ -30,6 +30,9 @@ from kraken_trio._digits import number, number_text
 from kraken_trio.errors import ProtocolError
 from kraken_trio.evidence import ChecksumEvidence
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 __all__ = [
     "Asset",
     "BookSnapshot",
@@ -141,7 +144,16 @@ class OrderType(enum.StrEnum):
         return cls("unknown")
 
 
-class Level(msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unknown_fields=True):
+class _LevelType(msgspec.StructMeta):
+    """Makes levels of Decimals for programs. Decoders, which make nearly all of them, do not come this way."""
+
+    if not TYPE_CHECKING:  # for whom Level.__init__ says it
+
+        def __call__(self, price: str | Decimal, qty: str | Decimal) -> Any:
+            return super().__call__(number_text(price), number_text(qty))
+
+
+class Level(msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unknown_fields=True, metaclass=_LevelType):
     """One price of one side of a book: ``Level(price, qty)``, of texts or :class:`~decimal.Decimal`.
 
     It holds the digits of the wire; the :class:`~decimal.Decimal` is made from them when it is read. (In a level
@@ -159,12 +171,6 @@ class Level(msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unknown_fiel
         # Any: a JSON number is decoded into its text by the decoder's float_hook, which is for untyped numbers only.
         price_text: Any = msgspec.field(name="price")
         qty_text: Any = msgspec.field(name="qty")
-
-    def __post_init__(self) -> None:
-        """Hold texts only, whoever makes the level: a program, or a decoder that met an integer."""
-        if self.price_text.__class__ is not str or self.qty_text.__class__ is not str:
-            msgspec.structs.force_setattr(self, "price_text", number_text(self.price_text))
-            msgspec.structs.force_setattr(self, "qty_text", number_text(self.qty_text))
 
     @property
     def price(self) -> Decimal:
@@ -197,6 +203,25 @@ class Level(msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unknown_fiel
 
     def __str__(self) -> str:
         return f"{self.qty} @ {self.price}"
+
+
+def hold_texts(levels: Iterable[Level]) -> bool:
+    """Let levels hold texts where a decoder met integers. Whether there were any.
+
+    Nothing is looked at when a level is decoded, since that would cost more than decoding it: whoever finds that a text
+    is none asks for this. Raises :class:`~kraken_trio.ProtocolError` for what is no number either.
+    """
+    found = False
+    for level in levels:
+        for name in ("price_text", "qty_text"):
+            value = getattr(level, name)
+            if type(value) is not str:
+                try:
+                    msgspec.structs.force_setattr(level, name, number_text(value))
+                except (TypeError, ValueError) as error:
+                    raise ProtocolError(str(error)) from None
+                found = True
+    return found
 
 
 Checksum: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]

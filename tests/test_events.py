@@ -199,9 +199,10 @@ def test_the_digits_of_a_level_are_kept() -> None:
 
 
 def test_a_level_holds_the_digits_of_the_wire_and_makes_its_numbers_when_they_are_read() -> None:
-    frame = '{"channel":"book","type":"update","data":[{"symbol":"A/B","bids":[{"price":1.50,"qty":3}],"asks":[]}]}'
+    frame = '{"channel":"book","type":"snapshot","data":[{"symbol":"A/B","bids":[{"price":1.50,"qty":3}],"asks":[]}]}'
     message: Any = codec_for("v2").decode(frame)
     level = message.events[0].bids[0]
+    OrderBook(10).apply(message.events[0])  # a decoder leaves integers to the first book
     assert (level.price_text, level.qty_text) == ("1.50", "3")
     assert repr(level) == "Level(price=Decimal('1.50'), qty=Decimal('3'))"
     assert str(level.price) == "1.50"
@@ -241,8 +242,11 @@ def test_a_level_is_made_of_texts_and_decimals(junk: Any) -> None:
             Level(price, qty)
     encoded = msgspec.json.encode(junk).decode() if type(junk) is not float else "null"
     if type(junk) is not bytes:
-        with pytest.raises(msgspec.ValidationError, match="not a price or quantity"):
-            msgspec.json.Decoder(Level, float_hook=str).decode(f'{{"price":{encoded},"qty":1.0}}')
+        level = msgspec.json.Decoder(Level, float_hook=str).decode(f'{{"price":{encoded},"qty":1.0}}')
+        assert repr(level).startswith("<Level: not a price or quantity")
+        for bids, asks in (((level,), ()), ((), (level,))):
+            with pytest.raises(ProtocolError, match="not a price or quantity"):
+                OrderBook(10).apply(BookSnapshot(symbol="A/B", bids=bids, asks=asks))
 
 
 @pytest.mark.parametrize(
@@ -282,7 +286,7 @@ def test_events_are_nothing_to_the_garbage_collector() -> None:
 
 def test_what_others_make_of_a_level() -> None:
     """Programs that write events down see numbers as texts."""
-    level = msgspec.json.Decoder(Level, float_hook=str).decode('{"price":1.50,"qty":3}')
+    level = Level("1.50", Decimal(3))
     assert msgspec.json.encode(level) == b'{"price":"1.50","qty":"3"}'
     assert msgspec.json.decode(msgspec.json.encode(level), type=Level) == level
     assert msgspec.structs.asdict(level) == {"price_text": "1.50", "qty_text": "3"}

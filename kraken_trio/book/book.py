@@ -1,6 +1,6 @@
 """The order book: what a message does to it, and how the result is verified.
 
-The rules (PROTOCOL, sections 6.1 to 6.3):
+The rules (see docs/reference/protocol.md, books and checksum):
 
 1. A snapshot replaces everything. An update's levels are applied in the order in which they stand; the last one
    of a repeated price holds; quantity zero removes; an empty side is unchanged.
@@ -26,7 +26,7 @@ from kraken_trio._text import printable
 from kraken_trio.book.row import AMOUNTS_KEPT, ZEROS, amounts, price_rows
 from kraken_trio.book.side import CHECKED_LEVELS, Side
 from kraken_trio.errors import BookUnavailable, ChecksumMismatch, ProtocolError
-from kraken_trio.events import BookSnapshot, BookUpdate, Gap, Level
+from kraken_trio.events import BookSnapshot, BookUpdate, Gap, Level, hold_texts
 from kraken_trio.evidence import ChecksumEvidence
 
 if TYPE_CHECKING:
@@ -143,6 +143,11 @@ class OrderBook:
                 raise self._unproven(event)
         except ProtocolError as error:
             raise self._failed(error) from None
+        except (AttributeError, TypeError):
+            if not self._mended(event):
+                raise
+            self.apply(event)  # what has been applied of it is applied again, which changes nothing
+            return
         self._timestamp = event.timestamp
         self._epoch = event.epoch
         self._received_ns = event.received_ns
@@ -166,6 +171,11 @@ class OrderBook:
                 self._merge_known(self._asks, event.asks, -1)
         except ProtocolError as error:
             raise self._failed(error) from None
+        except (AttributeError, TypeError):
+            if not self._mended(event):
+                raise
+            self.follow(event)
+            return
         self._timestamp = event.timestamp
         self._epoch = event.epoch
         self._received_ns = event.received_ns
@@ -200,11 +210,23 @@ class OrderBook:
                 self._doubt(event, expected)
         except ProtocolError as error:
             raise self._failed(error) from None
+        except (AttributeError, TypeError):
+            if not self._mended(event):
+                raise
+            self._change(event, verify=verify)
+            return
         self._timestamp, self._epoch, self._received_ns = event.timestamp, event.epoch, event.received_ns
         self._told = expected
         self._verified = expected is not None
         self._carried = self._carried or self._verified
         self._unavailable = None
+
+    def _mended(self, event: BookSnapshot | BookUpdate) -> bool:
+        """Let the event's levels hold texts. Whether some did not: decoders leave integers as they are."""
+        try:
+            return hold_texts((*event.bids, *event.asks))
+        except ProtocolError as error:
+            raise self._failed(error) from None
 
     def _failed(self, error: ProtocolError) -> ProtocolError:
         self.invalidate("it failed a check, and its next snapshot has not come yet")  # mutant: failed book

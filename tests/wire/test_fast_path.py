@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from kraken_trio import BookUpdate, ProtocolError
+from kraken_trio import BookSnapshot, BookUpdate, OrderBook, ProtocolError
 from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Data, Message
 
@@ -214,3 +216,50 @@ def test_trailing_zeros_survive() -> None:
     event: Any = message.events[0]
     (level,) = event.asks
     assert (str(level.price), str(level.qty)) == ("64525.30", "0.10000000")
+
+
+# Where a pair's precision is zero, numbers are integers. The decoder leaves them as they are, the first book does not.
+
+_prices = st.integers(1, 10**12)
+_quantities = st.integers(0, 10**6)
+_quoted = st.integers(0, 2**12)
+
+
+def _books_frame(kind: str, bids: list[tuple[int, int]], asks: list[tuple[int, int]], quoted: int) -> str:
+    bits = itertools.cycle(f"{quoted:b}")
+
+    def side(levels: list[tuple[int, int]]) -> str:
+        written = [[f'"{n}"' if next(bits) == "1" else str(n) for n in level] for level in levels]
+        return ",".join(f'{{"price":{price},"qty":{qty}}}' for price, qty in written)
+
+    return (
+        f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"A/B","bids":[{side(bids)}],"asks":[{side(asks)}]}}]}}'
+    )
+
+
+_sides = st.lists(st.tuples(_prices, _quantities), max_size=5)
+
+
+@given(st.lists(st.tuples(_sides, _sides), min_size=1, max_size=4), _quoted)
+def test_an_integer_is_the_same_as_its_text(messages: list[tuple[Any, Any]], quoted: int) -> None:
+    books, codec = [OrderBook(3), OrderBook(3)], codec_for("v2")
+    followers = [OrderBook(3), OrderBook(3)]
+    for number, (bids, asks) in enumerate(messages):
+        texts = []
+        for book, follower, bits in zip(books, followers, (quoted, 1), strict=True):
+            message = codec.decode(_books_frame("update" if number else "snapshot", bids, asks, bits))
+            assert isinstance(message, Data)
+            (event,) = message.events
+            assert isinstance(event, BookSnapshot | BookUpdate)
+            copy = msgspec.json.decode(msgspec.json.encode(event), type=type(event))
+            book.apply(event)
+            texts.append([(level.price_text, level.qty_text) for level in (*event.bids, *event.asks)])
+            follower.follow(copy)
+            assert (follower.bids, follower.asks) == (book.bids, book.asks)
+        assert texts[0] == texts[1]
+        assert all(type(text) is str for pair in texts[0] for text in pair)
+        assert (books[0].bids, books[0].asks, books[0].checksum()) == (
+            books[1].bids,
+            books[1].asks,
+            books[1].checksum(),
+        )

@@ -7,9 +7,8 @@ printed before its size was looked at.
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -17,9 +16,9 @@ import msgspec
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from kraken_trio import ProtocolError
+from kraken_trio import OrderBook, ProtocolError
 from kraken_trio._digits import MAX_DIGITS
-from kraken_trio.events import Level
+from kraken_trio.events import BookSnapshot, BookUpdate, Level
 from kraken_trio.settings import MAX_FRAME_BYTES
 from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import (
@@ -43,18 +42,16 @@ if TYPE_CHECKING:
 MESSAGES = (Ack, Data, Empty, Foreign, Heartbeat, Notice, Pong, Refusal, Status, Unknown)
 
 
-def numbers(value: Any, *, in_book: bool = False) -> Iterator[tuple[Decimal, bool]]:
-    """Every Decimal of a message, and whether it stands in a book, which judges its numbers itself."""
+def numbers(value: Any) -> Iterator[Decimal]:
+    """Every Decimal of a message. What a level holds is for the book to judge: see :func:`judged`."""
     if isinstance(value, Decimal):
-        yield value, in_book
+        yield value
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from numbers(item, in_book=in_book)
-    elif isinstance(value, Level):
-        yield from ((number, True) for number in read(value))
-    else:
+            yield from numbers(item)
+    elif not isinstance(value, Level):
         for item in held(value):
-            yield from numbers(item, in_book=in_book)
+            yield from numbers(item)
 
 
 def held(value: Any) -> list[Any]:
@@ -64,12 +61,16 @@ def held(value: Any) -> list[Any]:
     return list(attrs.asdict(value, recurse=False).values()) if attrs.has(type(value)) else []
 
 
-def read(level: Level) -> Iterator[Decimal]:
-    """Its numbers, those that are any: the book judges them."""
-    for text in (level.price_text, level.qty_text):
-        assert type(text) is str
-        with suppress(InvalidOperation):
-            yield Decimal(text)
+def judged(event: BookSnapshot | BookUpdate) -> None:
+    """Let a book take it. What it does not refuse consists of texts that are numbers."""
+    levels = (*event.bids, *event.asks)
+    try:
+        OrderBook(10).apply(BookSnapshot(symbol=event.symbol, bids=event.bids, asks=event.asks))
+    except ProtocolError as error:
+        assert str(error).isprintable()  # noqa: PT017 (of any of many)
+        return
+    assert {type(text) for level in levels for text in (level.price_text, level.qty_text)} <= {str}
+    assert all(level.price.is_finite() and level.qty.is_finite() for level in levels)
 
 
 def timestamps(value: Any) -> Iterator[datetime]:
@@ -100,14 +101,16 @@ def survive(frame: str | bytes) -> Message | None:
     assert isinstance(message, MESSAGES)
     assert len(decoder.unknown) <= 257
     assert all(what.isprintable() and len(what) < 100 for what in decoder.unknown)
-    for number, in_book in numbers(message):
-        if not in_book:
-            assert number.is_finite()
-            assert len(number.as_tuple().digits) <= MAX_DIGITS
-            assert abs(number.adjusted()) <= MAX_DIGITS
+    for number in numbers(message):
+        assert number.is_finite()
+        assert len(number.as_tuple().digits) <= MAX_DIGITS
+        assert abs(number.adjusted()) <= MAX_DIGITS
     assert all(timestamp.tzinfo is not None for timestamp in timestamps(message))
     if isinstance(message, Data):
-        assert all((event.epoch, event.received_ns) == (3, 17) for event in message.events)
+        for event in message.events:
+            assert (event.epoch, event.received_ns) == (3, 17)
+            if isinstance(event, BookSnapshot | BookUpdate):
+                judged(event)
     return message
 
 

@@ -16,7 +16,7 @@ import attrs
 import msgspec
 
 from kraken_trio import requests
-from kraken_trio._digits import checked
+from kraken_trio._digits import checked, number_text
 from kraken_trio._text import printable
 from kraken_trio.errors import ProtocolError
 from kraken_trio.events import (
@@ -168,9 +168,16 @@ def _known_of_levels(levels: Any) -> Any:
     if not isinstance(levels, list):
         return levels
     return [
-        {key: value for key, value in level.items() if key in _LEVEL_FIELDS} if isinstance(level, dict) else level
+        {key: _as_text(value) for key, value in level.items() if key in _LEVEL_FIELDS}
+        if isinstance(level, dict)
+        else level
         for level in levels
     ]
+
+
+def _as_text(value: Any) -> Any:
+    """The text that the fast path leaves in a level. What is no number is for the book to refuse, here and there."""
+    return number_text(value) if isinstance(value, Decimal) else value
 
 
 def _values_checked(event: _Struct) -> _Struct:
