@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections import ChainMap
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kraken_trio.wire import codec_for
-from kraken_trio.wire.messages import Ack, Message, Method, Pong, Refusal, Status
+from kraken_trio.wire.messages import Ack, Message, Method, Pong, Refusal, RefusalKind, Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def decode(frame: str) -> Message:
@@ -147,6 +150,27 @@ def test_status() -> None:
 def test_status_with_data_before_type_and_fewer_fields() -> None:
     message = decode('{"data":[{"system":"maintenance"}],"type":"update","channel":"status"}')
     assert message == Status(system="maintenance")
+
+
+def test_during_maintenance_there_is_no_connection_id() -> None:
+    message = decode(
+        '{"channel":"status","data":[{"api_version":"v2","system":"maintenance","version":"2.0.6"}],"type":"update"}'
+    )
+    assert message == Status(system="maintenance", version="2.0.6", api_version="v2")
+
+
+def test_recorded_answers_and_states(captures: Path) -> None:
+    codec = codec_for("v2")
+    lines = (captures / "more" / "v2_control_and_error_frames.jsonl").read_text().splitlines()
+    messages = [codec.decode(line) for line in lines]
+    assert not codec.unknown
+    assert [type(message) for message in messages if not isinstance(message, Refusal)] == [Pong, *[Status] * 3]
+    refusals = {message.error: message for message in messages if isinstance(message, Refusal)}
+    assert len(refusals) == len(messages) - 4
+    limited = refusals.pop(next(error for error in refusals if error.startswith("Rate limit for snapshot")))
+    assert (limited.kind, limited.mentioned, limited.channel) == (RefusalKind.LATER, ("YFI/USD",), "level3")
+    assert {refusal.kind for refusal in refusals.values()} == {RefusalKind.FINAL}
+    assert {refusal.symbol for refusal in refusals.values()} == {None, "WWW/USD"}
 
 
 def test_the_last_entry_of_a_status_holds() -> None:
