@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from math import inf
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import msgspec
@@ -60,7 +60,7 @@ from kraken_trio.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from kraken_trio.endpoint import Endpoint
     from kraken_trio.events import Event
@@ -76,13 +76,6 @@ _MAX_WARNINGS: Final = 64
 _LIVE: Final = Step.LIVE
 _RESTRICTED: Final = frozenset({"maintenance", "cancel_only"})
 """The engine's states in which reconnecting quickly has no advantage."""
-
-
-class _Duty(NamedTuple):
-    """A deadline and what is done then, kept together so that a deadline that has come always has an effect."""
-
-    at: float
-    do: Callable[[float], None]
 
 
 class Session:
@@ -105,6 +98,16 @@ class Session:
         )
         self._routing = Routing(self._counters, self._deliveries, self._subscriptions, self._recovery)
         self._staleness = StalenessMonitor(settings)
+        self._duties: tuple[Callable[[float], None], ...] = (
+            self._give_up_silent,
+            self._ping,
+            self._give_up_unanswered,
+            self._keep_alive,
+            self._dialogue.tick,
+            self._recovery.tick,
+            self._scan,
+        )
+        """What is done in time, while there is a connection; when: :meth:`_due`."""
         self.reconnect_at: float = inf
         """When to call :meth:`retry`; infinity while there is a connection, and after the end."""
         self._is_waiting: bool = False  # for the connect budget
@@ -296,29 +299,31 @@ class Session:
 
     # Time
 
-    def _duties(self, now: float) -> Iterator[_Duty]:
-        """What is due while there is a connection, and when."""
-        liveness = self._liveness
-        yield _Duty(liveness.silence_due, self._give_up_silent)
-        yield _Duty(liveness.ping_due, self._ping)
-        yield _Duty(liveness.pong_due, self._give_up_unanswered)
-        yield _Duty(liveness.keepalive_due, self._keep_alive)
-        yield _Duty(self._dialogue.due(now), self._dialogue.tick)
-        yield _Duty(self._subscriptions.derived.due, self._recovery.tick)
-        yield _Duty(liveness.listening.when(self._staleness.due), self._scan)
+    def _due(self, now: float) -> tuple[float, ...]:
+        """When each of :attr:`_duties` is due. The one place for it: a deadline that has come always has an effect."""
+        liveness, subscriptions = self._liveness, self._subscriptions
+        return (
+            liveness.silence_due,
+            liveness.ping_due,
+            liveness.pong_due,
+            liveness.keepalive_due,
+            self._dialogue.due(now),
+            subscriptions.derived.due,
+            liveness.listening.when(self._staleness.due),
+        )
 
     @property
     def deadline(self) -> float:
         """When :meth:`tick` is to be called; infinity if never."""
-        return min(duty.at for duty in self._duties(self._subscriptions.now)) if self.is_connected else inf
+        return min(self._due(self._subscriptions.now)) if self.is_connected else inf
 
     def tick(self, now: float) -> Effects:
         """Do what is due."""
         self._begin(now)
         if self.is_connected:
-            for duty in self._duties(now):
-                if duty.at <= now and self._deliveries.effects.drop is None:
-                    duty.do(now)
+            for index, duty in enumerate(self._duties):  # what is done about one may change when another one is due
+                if self._due(now)[index] <= now and self._deliveries.effects.drop is None:
+                    duty(now)
         return self._done(now)
 
     def _give_up_silent(self, _now: float) -> None:

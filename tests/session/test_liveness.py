@@ -125,7 +125,7 @@ def test_anything_else_that_stays_silent_is_renewed_once_and_then_stays(request_
     client = Client()
     client.follow("feed", request_)
     asked: list[str] = []
-    for _ in range(3600):
+    for _ in range(300):
         client.advance(1, heartbeat=BEAT)
         asked += [one["method"] for one in client.accept()]
     assert asked == ["unsubscribe", "subscribe"]
@@ -404,7 +404,7 @@ def test_who_comes_late_is_watched_as_well() -> None:
 @pytest.mark.parametrize("every", [1, 29])
 def test_what_moves_now_and_then_is_not_suspected(every: int) -> None:
     street = Street(BOOK, TRADES, TICKER, CANDLES)
-    for _ in range(3600 // every):
+    for _ in range(400 // every):
         street.heard(BOOK, TICKER, CANDLES)
         assert street.go_on(every, TRADES) == []
 
@@ -426,10 +426,10 @@ def test_trades_that_never_came_are_suspected_too() -> None:
 
 def test_what_does_not_help_is_done_ever_more_rarely() -> None:
     street = Street(BOOK, TRADES)
-    at = [second for second in range(6 * 3600) if "subscribe book BTC/USD" in street.go_on(1, TRADES)]
+    at = [second for second in range(3600) if "subscribe book BTC/USD" in street.go_on(1, TRADES)]
     waits = [later - earlier for earlier, later in zip([0, *at], at, strict=False)]
     limits = [30, 60, 120, 240, 480] + [900] * (len(waits) - 5)
-    assert len(waits) > 10
+    assert len(waits) == 7
     for wait, limit in zip(waits, limits, strict=True):
         assert limit - 1 <= wait <= limit + 12
     assert street.client.count("parked") == 0  # it may be right: it is never given up, nor taken away
