@@ -1,7 +1,7 @@
-"""What the book makes of a level's two texts, in order to sort it and to hash it.
+"""What the book computes from a level's two texts, in order to sort and to hash it.
 
-Both results are remembered, by text: prices come again and again, and what one book has applied, those that follow it
-apply soon afterwards.
+Both results are cached by text: prices recur, and an update that one book has applied is soon applied by the books of
+its feeds.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["AMOUNTS_KEPT", "ZEROS", "PriceRow", "amounts", "price_rows", "token_of"]
 
 PriceRow: TypeAlias = tuple[int, int, str]
-"""A price's digits as a number, how many of them stand after the point, and what the price adds to the string that is
-hashed: its digits without leading zeros."""
+"""A price's digits as a number, how many of them are after the point, and what the price adds to the hashed string: its
+digits without leading zeros."""
 
 _PRICES_KEPT: Final = 16_384  # a few megabytes
 ZEROS: Final = frozenset({"0", *(f"0.{'0' * places}" for places in range(1, 21))})
 """The usual texts of quantity zero: nearly half of an update's levels are removals."""
-AMOUNTS_KEPT: Final = 8_192  # more than the levels that wait in a feed of usual capacity
+AMOUNTS_KEPT: Final = 8_192  # more than the levels that wait in a feed of the default capacity
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -62,9 +62,9 @@ class _Amounts(dict[str, str]):
 
 def _unusual_amount(text: str) -> str:
     quantity = _number(text)
-    if quantity:  # NaN is true
+    if quantity:  # also True for NaN
         return wire_digits(quantity)[0].lstrip("0")
-    checked(quantity)  # 0e-999999999 is zero, and a gigabyte for whoever formats it
+    checked(quantity)  # 0e-999999999 is zero, but a gigabyte when formatted
     return ""
 
 
@@ -76,12 +76,12 @@ def _number(text: str) -> Decimal:
 
 
 price_rows: Final = _PriceRows()
-"""``price_rows[text]`` is the row of a price. Raises :class:`~kraken_trio.ProtocolError` if it is none."""
+"""``price_rows[text]`` is the row of a price. Raises :class:`~kraken_trio.ProtocolError` if it is not a price."""
 
 amounts: Final = _Amounts()
-"""``amounts[text]`` is what a quantity adds to the string that is hashed; nothing if it is zero.
+"""``amounts[text]`` is what a quantity adds to the hashed string; an empty string if it is zero.
 
-Raises :class:`~kraken_trio.ProtocolError` if it is no quantity.
+Raises :class:`~kraken_trio.ProtocolError` if it is not a quantity.
 """
 
 

@@ -1,12 +1,12 @@
 """One side of a book: three parallel lists, best level *last*.
 
-``keys``     the price as an integer, scaled by the book; those of asks are negated, so both sides sort ascending
-``tokens``   what the level contributes to the checksum; None in a book that follows another one, until they are needed
-``levels``   the :class:`~kraken_trio.Level` itself, for the reader
+``keys``     the price as an integer, scaled by the book; negated for asks, so that both sides sort ascending
+``tokens``   what the level contributes to the checksum; None in a book that follows another one, until it is needed
+``levels``   the :class:`~kraken_trio.Level` itself
 
-A flat list beats any tree here: ``bisect`` and the shift of an insert run in C, and changes happen near the best price,
-where little has to be shifted. What is cut off at the worst end stays in the lists for a while, before ``start``, and
-is taken out in one go: so cutting costs nothing, either.
+Flat lists are faster than trees here: ``bisect`` and the shift of an insert run in C, and changes happen near the best
+price, where little has to be shifted. Levels that are cut off at the worst end stay in the lists, before ``start``, and
+are removed in batches, which makes cutting cheap.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Side:
         self.tokens: list[str] | None = []
         self.levels: list[Level] = []
         self.start: int = 0
-        """Where the worst level is. What stands before it has been cut off."""
+        """The index of the worst level. Levels before it have been cut off."""
         self.touched: bool = False
-        """May one of the checked levels have changed since :meth:`top` was last called?"""
+        """Whether one of the checked levels may have changed since the last call of :meth:`top`."""
         self._top: bytes = b""
 
     def top(self) -> bytes:
-        """The tokens of the checked levels, best first: what is hashed."""
+        """The string that is hashed: the tokens of the checked levels, best first."""
         if self.touched:
             tokens = self.worked_out_tokens()
             whole = len(tokens) - self.start >= CHECKED_LEVELS
@@ -67,7 +67,7 @@ class Side:
         return tuple(reversed(self.levels[first:]))
 
     def load(self, keys: list[int], tokens: list[str] | None, levels: list[Level]) -> None:
-        """Forget everything and hold these, sorted by key."""
+        """Replace everything by these, sorted by key."""
         self.keys, self.tokens, self.levels = keys, tokens, levels
         self.start = 0
         self.touched = True
@@ -83,7 +83,7 @@ class Side:
                 self.touched = True
 
     def drop_the_cut(self) -> None:
-        """Take out what has been cut off."""
+        """Remove what has been cut off."""
         del self.keys[: self.start]
         if self.tokens is not None:
             del self.tokens[: self.start]
@@ -91,5 +91,5 @@ class Side:
         self.start = 0
 
     def rescale(self, factor: int) -> None:
-        """Prices with more decimals than before have come: widen the keys."""
+        """Scale the keys for prices with more decimals."""
         self.keys = [key * factor for key in self.keys]

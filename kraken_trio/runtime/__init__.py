@@ -1,5 +1,5 @@
-"""What runs in Trio: the owner of the socket, and how events get from it to a program.
+"""The Trio part of a client: the owner of the socket, and the feeds through which a program gets events.
 
-``actor`` owns the socket and the session; ``feed`` is the bounded channel to a program; ``overflow`` is what happens
-when that is full (pure, tested without Trio).
+``shell`` is the seam below :class:`~kraken_trio.Client`; ``actor`` owns the socket and the session; ``feed`` is the
+bounded channel to a program; ``overflow`` has the policies for a full one (pure, tested without Trio).
 """

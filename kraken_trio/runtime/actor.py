@@ -1,11 +1,10 @@
-"""The one owner of the socket: reads, asks the session, does what it says.
+"""The only owner of the socket and the session: reads, passes frames to the session, and does what it returns.
 
-While there is a connection four tasks serve it. One reads, and while any feed is full that must not lose anything it
-does not. One writes: nobody else does, because half a frame cannot be taken back. One wakes the session when its
-deadline has come. One has the WebSocket send PINGs, and waits for the PONGs. None of them ever raises what it can turn
-into a loss; a loss ends all four, and the connection is made again.
+Four tasks serve a connection. One reads, except while a feed with backpressure is full. One writes; nothing else does,
+because a partly written frame cannot be withdrawn. One calls the session at its deadline. One sends WebSocket PINGs and
+waits for the PONGs. Errors of the connection are turned into a loss, which ends all four; then the client reconnects.
 
-Beside them a task per full feed waits for its consumer.
+In addition, one task per full feed waits for its consumer.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ __all__ = ["Actor"]
 
 @attrs.define(eq=False)
 class _Waiter:
-    """Somebody waits for a state, or for the answer to a subscribe."""
+    """A task that waits for a state, or for the answer to a subscribe."""
 
     states: frozenset[ConnectionState] = frozenset()
     done: trio.Event = attrs.Factory(trio.Event)
@@ -72,11 +71,11 @@ class Actor:
     ) -> None:
         self.endpoint = endpoint
         self.name: str = endpoint.name
-        """For logs."""
+        """The endpoint, for messages and logs."""
         self.max_capacity: int = settings.max_capacity
         self.session = session
         self.ended: Exception | None = None
-        """Why nothing more will come."""
+        """Why the client has ended; None while it runs."""
         self._telemetry = telemetry
         self._settings = settings
         self._connect = connect
@@ -96,10 +95,10 @@ class Actor:
         self._serving: trio.CancelScope | None = None
         self._loss: tuple[Cause, str, int | None] | None = None
 
-    # The way of a connection
+    # Connecting and serving
 
     async def run(self, nursery: trio.Nursery, *, task_status: trio.TaskStatus[None]) -> None:
-        """Connect, serve, and connect again, until cancelled or refused for good."""
+        """Connect, serve and reconnect, until cancelled or permanently refused."""
         self._nursery = nursery
         settings = self._settings
         is_started = not settings.require_first_connection
@@ -141,7 +140,7 @@ class Actor:
                     why = f"the next attempt to connect has to wait for {wait.seconds:.0f} s or longer: {wait.why}"
                     self._do(self.session.budget_spent(why, trio.current_time()))
                 if trio.current_time() + wait.seconds > deadline:
-                    break  # it is known now that there will be none
+                    break  # no attempt will be admitted before the deadline
                 await trio.sleep(wait.seconds)
             else:
                 return
@@ -151,7 +150,7 @@ class Actor:
         raise ConnectError(msg, retry_after=wait.seconds)
 
     async def _serve(self, transport: Transport) -> None:
-        """Serve a connection until it is lost, and tell the session."""
+        """Serve a connection until it is lost, and report that to the session."""
         self._loss = None
         async with open_hidden_nursery() as nursery:
             self._serving = nursery.cancel_scope
@@ -160,7 +159,7 @@ class Actor:
             nursery.start_soon(self._wake)
             nursery.start_soon(self._keep_alive, transport)
         self._serving = None
-        assert self._loss is not None  # nothing else ends the four tasks without an exception
+        assert self._loss is not None  # only a loss ends the four tasks without an exception
         cause, detail, code = self._loss
         self._do(self.session.disconnected(cause, detail, trio.current_time(), code=code))
 
@@ -176,7 +175,7 @@ class Actor:
                     await self._unstalled.wait()
                 frames = await transport.receive()
                 if self.ended is not None:
-                    return  # they came while the program left: nobody is there to get them
+                    return  # they were received while the program left
                 self._do(self.session.receive(frames, self._wall_ns(), trio.current_time()))
         except ConnectionLost as lost:
             self._lose(Cause.DISCONNECTED, lost.reason, lost.code)
@@ -189,14 +188,14 @@ class Actor:
                         await transport.send(self._outbox.popleft())
                     if scope.cancelled_caught:
                         limit = self._settings.send_timeout
-                        self._lose(Cause.DISCONNECTED, f"the peer took nothing for {limit:g} s")
+                        self._lose(Cause.DISCONNECTED, f"the peer accepted no data for {limit:g} s")
                 self._outbox_filled = trio.Event()
                 await self._outbox_filled.wait()
         except ConnectionLost as lost:
             self._lose(Cause.DISCONNECTED, lost.reason, lost.code)
 
     async def _keep_alive(self, transport: Transport) -> None:
-        """Ask the WebSocket whenever the session wants to. That there is no answer is for the session to judge."""
+        """Send a WebSocket PING whenever the session requests one. The session judges a missing PONG."""
         try:
             while True:
                 await self._ping_wanted.wait()
@@ -218,12 +217,12 @@ class Actor:
             if now >= self._timer_at:
                 self._do(self.session.tick(now))
 
-    # Doing what the session says
+    # Effects of the session
 
     def _do(self, effects: Effects) -> None:
         too_slow: list[FeedSender] = []
         for feed, events in effects.deliver.items():
-            assert isinstance(feed, FeedSender)  # the session knows feeds as keys only
+            assert isinstance(feed, FeedSender)  # the session uses feeds as keys only
             if not feed.offer(events):
                 if feed.is_ended:
                     too_slow.append(feed)
@@ -250,7 +249,7 @@ class Actor:
             self._end(effects.end)
         if effects.rearm and self.session.deadline < self._timer_at:
             self._timer_changed.set()
-        for feed in too_slow:  # last, because it has effects of its own, which come after these
+        for feed in too_slow:  # last, because its own effects come after these
             self._give_up(feed)
 
     def _changed(self, change: StateChange) -> None:
@@ -261,7 +260,7 @@ class Actor:
 
     def _wait_for_room(self, feed: FeedSender) -> None:
         if feed not in self._stalled:
-            assert self._nursery is not None  # feeds are offered events by the running actor only
+            assert self._nursery is not None  # only the running actor offers events
             self._stalled.add(feed)
             self.session.hold(trio.current_time())
             self._timer_changed.set()
@@ -280,12 +279,12 @@ class Actor:
             self._give_up(feed)
 
     def _give_up(self, feed: FeedSender) -> None:
-        """Its consumer was too slow."""
+        """Remove a feed whose consumer was too slow."""
         failure = ConsumerFailed(requests=feed.requests, detail=str(feed.error))
         self._telemetry.consume([failure], trio.current_time())
         self._detach(feed)
 
-    # The programs' side
+    # The interface for programs
 
     @property
     def state(self) -> ConnectionState:
@@ -313,7 +312,7 @@ class Actor:
         finally:
             self._waiters.remove(waiter)
         if waiter.reached is None:
-            assert waiter.error is not None  # that is why it was released
+            assert waiter.error is not None  # the reason why it was released
             raise copy(waiter.error)
         return waiter.reached
 
@@ -331,12 +330,12 @@ class Actor:
             raise copy(waiter.error)
 
     def _detach(self, sender: FeedSender) -> None:
-        """It wants nothing any more."""
+        """Remove a feed and its subscriptions."""
         if self._feeds.pop(sender, None) is not None:
             self._do(self.session.remove(sender, trio.current_time()))
 
     def close(self) -> None:
-        """The block is being left: feeds end, waiters are released."""
+        """End feeds and release waiters: the client's block is being left."""
         self._do(self.session.close(trio.current_time()))
         self._end(None)
 

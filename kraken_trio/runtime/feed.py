@@ -1,16 +1,16 @@
 """Both ends of a feed, over one shared state, like Trio's own memory channels.
 
-:class:`FeedSender` is the end of whoever has the events, such as the owner of the socket; :class:`Feed` is the
-program's. Between them stands a bounded Trio memory channel. It is filled with ``send_nowait`` and emptied with
-``receive_nowait`` wherever nobody has to wait.
+:class:`FeedSender` is the end of the shell, which has the events; :class:`Feed` is the end of the program. Between them
+is a bounded Trio memory channel, filled with ``send_nowait`` and emptied with ``receive_nowait`` wherever no waiting is
+necessary.
 
-What the channel has no room for is the business of a :mod:`policy <kraken_trio.runtime.overflow>`, one per member of
+Events that do not fit into the channel go to a :mod:`policy <kraken_trio.runtime.overflow>`, one per member of
 :class:`~kraken_trio.Overflow`:
 
-* a *backlog* stands behind the full channel: the rest of one batch of frames, and what a loss, a start or a state adds,
-  because nothing more is read until the backlog is gone (``BACKPRESSURE``) or the feed has failed (``FAIL``);
-* a *buffer* takes over what is in the full channel, and all that comes after it, until the program has taken
-  everything: it always has room (``CONFLATE``, ``DROP_OLDEST``).
+* a *backlog* follows the full channel: the rest of one batch of frames, and what a loss, a start or a state adds.
+  Nothing more is read until the backlog is empty (``BACKPRESSURE``), or the feed fails (``FAIL``);
+* a *buffer* takes over what is in the full channel and everything after it, until the program has received all of it;
+  it always has room (``CONFLATE``, ``DROP_OLDEST``).
 
 A consumer may be many events behind the client. So a feed has views of its own, such as order books, which follow the
 events as they are *received*: ``feed.book(symbol)`` is the book as of the last received event, not as of now.
@@ -64,20 +64,20 @@ class _State:
     receive: trio.MemoryReceiveChannel[Any]
     on_close: Callable[[], None] | None = None
     is_buffering: bool = False
-    """All that waits is in the policy's buffer, and the channel is empty."""
+    """Whether all waiting events are in the policy's buffer, and the channel is empty."""
     is_ended: bool = False
-    """Nothing more is taken from the sender."""
+    """Whether the sender's end is closed."""
     is_closed: bool = False
-    """Nothing more is given to the program."""
+    """Whether the program's end is closed."""
     error: Exception | None = None
-    """Why it has ended, if that was a failure."""
+    """The failure that ended it, if one did."""
     buffered: int = 0
-    """What waits, in the channel and beside it."""
+    """The number of waiting events, in the channel and the policy."""
     high_water: int = 0
     delivered: int = 0
     held_seconds: float = 0.0
     held_since: float | None = None
-    """Since when it has held up reading, if it does so now."""
+    """Since when it holds up reading; None if it does not."""
 
     def count(self, buffered: int) -> None:
         self.buffered = buffered
@@ -90,7 +90,7 @@ class _State:
 
 
 class FeedSender:
-    """The end of a feed that events are put into. Nothing here raises because of what the program does."""
+    """The sending end of a feed. Nothing here raises because of what the program does."""
 
     def __init__(self, state: _State) -> None:
         """(see :func:`open_feed`)."""
@@ -102,24 +102,23 @@ class FeedSender:
 
     @property
     def is_ended(self) -> bool:
-        """Whether nothing more is taken: :meth:`end` was called, the program has closed its end, or it was too slow."""
+        """Whether no more events are accepted: :meth:`end` was called, the program closed its end, or was too slow."""
         return self._state.is_ended
 
     @property
     def error(self) -> Exception | None:
-        """Why nothing more is taken, if that is a failure."""
+        """The failure that ended it, if one did."""
         return self._state.error
 
     def call_when_closed(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called when the program closes its end."""
+        """Set ``callback`` to be called when the program closes its end."""
         self._state.on_close = callback
 
     def offer(self, events: Sequence[Event]) -> bool:
-        """Take ``events``, in order.
+        """Accept ``events``, in order.
 
-        False if not all of them have gone where the program finds them. Then either the feed :attr:`is_ended`, because
-        it is to fail when it is full; or nothing more should be read until :meth:`drain` has returned. What comes
-        meanwhile all the same is taken, too.
+        Returns False if the feed is full. Then either the feed :attr:`is_ended`, because its policy is to fail; or
+        nothing more should be read until :meth:`drain` has returned. Events offered until then are accepted, too.
         """
         state = self._state
         if state.is_ended:
@@ -139,7 +138,7 @@ class FeedSender:
         return True
 
     def _overflow(self, rest: Iterable[Event], offered: int) -> bool:
-        """The channel is full: ``rest``, of so many that were offered, goes to the policy."""
+        """The channel is full: pass ``rest`` of the ``offered`` events to the policy."""
         state = self._state
         policy = state.policy
         backlog = self._backlog
@@ -159,12 +158,12 @@ class FeedSender:
         return False
 
     async def drain(self, limit: float) -> bool:  # noqa: ASYNC910 (it is called when there is a backlog)
-        """Wait until the backlog has gone into the channel, for ``limit`` seconds at most: then the feed fails.
+        """Wait until the backlog has moved into the channel; after ``limit`` seconds the feed fails.
 
-        Returns False if it has failed. The time counts as that for which the feed has held up reading.
+        Returns False if it has failed. The time counts as ``FeedStatistics.held_seconds``.
         """
         state = self._state
-        if state.is_ended:  # since it was decided to call this
+        if state.is_ended:  # between the decision to call this and the call
             return True
         state.held_since = started = trio.current_time()
         self._draining = trio.move_on_after(limit)  # mutant: stall limit
@@ -176,7 +175,7 @@ class FeedSender:
             state.held_since = None
             state.held_seconds += trio.current_time() - started
             if state.is_ended:
-                state.send.close()  # end() has left that to do
+                state.send.close()  # end() leaves this to us
         if scope.cancelled_caught and not state.is_ended:
             self._fail(f"and held up reading for more than {limit:g} s")
             return False
@@ -186,7 +185,7 @@ class FeedSender:
         backlog, send = self._backlog, self._state.send
         assert backlog is not None  # the other policies always have room
         while backlog:
-            # It is taken off the backlog when it is in the channel, not before: waiting can be cancelled.
+            # It is removed from the backlog after it was sent, not before: sending may be cancelled.
             try:
                 send.send_nowait(backlog.first)
             except trio.WouldBlock:
@@ -194,11 +193,11 @@ class FeedSender:
                     await send.send(backlog.first)
                 except trio.BrokenResourceError:
                     return  # the program has closed its end
-            if backlog:  # else that happened just now
+            if backlog:  # otherwise the program has closed its end just now
                 backlog.pop()
 
     def end(self, error: Exception | None) -> None:
-        """Let nothing more come: after what waits, the program gets ``error``, or the end of the channel."""
+        """Accept no more events: after the waiting ones the program gets ``error``, or the end of the channel."""
         state = self._state
         if state.is_ended:
             return
@@ -207,8 +206,8 @@ class FeedSender:
         if self._draining is None:
             state.send.close()
         else:
-            # The event that drain() waits to send may have been received just now, and still be the backlog's first.
-            # So the channel ends, and the program takes what is left of the backlog, when drain() has returned.
+            # The event that drain() waits to send may have been received just now, and still be first in the backlog.
+            # So drain() closes the channel when it returns; then the program takes the rest of the backlog.
             self._draining.cancel()
 
     def _fail(self, why: str) -> None:
@@ -227,16 +226,16 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
     """The events of one ``subscribe``, in the order in which the exchange sent them.
 
     ``async for event in feed`` ends when the client's block is left. After a failure
-    (:class:`~kraken_trio.ConsumerTooSlow`, or :class:`~kraken_trio.ConnectError` when the exchange refuses us for good)
-    the events before it are still yielded; then it is raised, by this and every later call.
+    (:class:`~kraken_trio.ConsumerTooSlow`, or :class:`~kraken_trio.ConnectError` if the exchange refuses the client
+    permanently) the events before it are still yielded; then it is raised, by this and every later call.
 
-    One task receives at a time, so that ``book`` is exact; a second one gets :class:`trio.BusyResourceError`.
+    Only one task may receive at a time, so that ``book`` is exact; a second one gets :class:`trio.BusyResourceError`.
     """
 
     def __init__(self, state: _State) -> None:
-        """(not to be called by programs: ``Client.subscribe`` makes feeds)."""
+        """(not to be called by programs: ``Client.subscribe`` creates feeds)."""
         self.requests: tuple[Request[Any], ...] = state.requests
-        """What it was opened with."""
+        """The requests with which it was opened."""
         self.overflow: Overflow = state.overflow
         """What happens when it is full."""
         self._state = state
@@ -251,18 +250,18 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         }
 
     async def receive(self) -> E_co:
-        """Wait for the next event. Cancelling loses none.
+        """Wait for the next event. Cancelling loses no event.
 
         Raises :class:`trio.EndOfChannel` after the client's block was left, :class:`trio.ClosedResourceError` after
-        this feed's, and the failure that ended the feed, if one did.
+        this feed's block was left, and the failure that ended the feed, if one did.
         """
         return (await self.receive_many(1))[0]
 
     async def receive_many(self, max_events: int = 256) -> list[E_co]:
-        """Wait for the next event, and take up to ``max_events`` that are there: at least one, in order.
+        """Wait for the next event, and return it with all that are there, up to ``max_events``, in order.
 
         Several times faster than :meth:`receive` when events come in bursts; ``book`` is then as of the last of them.
-        Raises as :meth:`receive` does. Cancelling loses none.
+        Raises as :meth:`receive` does. Cancelling loses no event.
         """
         if max_events < 1:
             msg = f"max_events={max_events}: at least 1"
@@ -284,7 +283,7 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
             pass
         finally:
             self._is_receiving = False
-        if state.is_closed:  # perhaps by another task, after the event was taken, and before this task went on
+        if state.is_closed:  # possibly by another task, between receiving the event and resuming this task
             raise trio.ClosedResourceError(_CLOSED)
         self._take(events, max_events)
         if not events:
@@ -300,9 +299,9 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         return events
 
     def _take(self, events: list[Any], max_events: int) -> None:
-        """Add what is there to ``events``, up to ``max_events`` of them."""
+        """Append the events that are there to ``events``, up to ``max_events`` in total."""
         state = self._state
-        is_beside = state.is_buffering  # what is to be taken next is not in the channel
+        is_beside = state.is_buffering  # whether the next event is in the policy instead of the channel
         if not is_beside:
             receive_nowait = self._channel.receive_nowait
             try:
@@ -323,7 +322,7 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         state.delivered += len(events)
 
     def close(self) -> None:
-        """Stop, like :meth:`aclose`, but without a checkpoint."""
+        """Close the feed, like :meth:`aclose`, but without a checkpoint."""
         state = self._state
         if state.is_closed:
             return
@@ -340,17 +339,16 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
             state.on_close()
 
     async def aclose(self) -> None:
-        """Stop: nothing more is wanted, events that wait are dropped. Leaving the ``subscribe`` block does it, too."""
+        """Close the feed: unsubscribe, and drop waiting events. Leaving the ``subscribe`` block does the same."""
         self.close()
         await trio.lowlevel.checkpoint()
 
     def book(self, symbol: str) -> OrderBook:
         """The verified book of ``symbol``, as of the last event that was received from this feed.
 
-        It is the same object each time, and changes when the next event is received: take what you need of it
-        before you wait. Raises :class:`~kraken_trio.BookUnavailable` before its first snapshot, and from a
-        :class:`~kraken_trio.Gap` to the next one; reading an object that you kept does so too.
-        :class:`ValueError` if this feed has no such book.
+        It is the same object each time, and changes when the next event is received. Raises
+        :class:`~kraken_trio.BookUnavailable` before its first snapshot, and from a :class:`~kraken_trio.Gap` to the
+        next snapshot (reading a kept object does so, too), and :class:`ValueError` if this feed has no such book.
         """
         book = self._books.get(symbol) or self._books.get(canonical_symbol(symbol))
         if book is None:
@@ -358,12 +356,12 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
             msg = f"this feed was not opened with a Book({symbol!r}); its books: {books}"
             raise ValueError(msg)
         if not book.available:
-            book.best_bid  # noqa: B018 (it raises, and says why)
+            book.best_bid  # noqa: B018 (it raises with the reason)
         return book
 
     @property
     def books(self) -> Mapping[str, OrderBook]:
-        """All books of this feed by symbol, those that cannot be read now as well: see ``OrderBook.available``."""
+        """All books of this feed by symbol, including those that are unavailable: see ``OrderBook.available``."""
         return MappingProxyType(self._books)
 
     def statistics(self) -> FeedStatistics:
@@ -385,12 +383,12 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
 
 
 def _state_of(request: Request[Any]) -> type[ChannelState] | None:
-    """What is known of the channel; None for what the client itself says."""
+    """The state class of the request's channel; None for :class:`~kraken_trio.Lifecycle`."""
     return None if request.channel is None else CHANNELS.get(request.channel)
 
 
 def _views_for(requests: Iterable[Request[Any]]) -> dict[str | None, dict[str | None, View]]:
-    """By channel and symbol: what follows the events as they are received."""
+    """The views of a feed, by channel and symbol."""
     views: dict[str | None, dict[str | None, View]] = {}
     for request in requests:
         state = _state_of(request)
@@ -405,7 +403,7 @@ def open_feed(
 ) -> tuple[FeedSender, Feed[Any]]:
     """Both ends of a new feed for ``capacity`` events.
 
-    ``rebuild`` is asked for a verified book, or for the reference data, as of the last event that was offered.
+    ``rebuild`` returns a verified book, or the reference data, as of the last event that was offered.
     """
     cumulative = [
         (request.channel, request.symbol)

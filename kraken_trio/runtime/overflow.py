@@ -1,23 +1,23 @@
-"""What a feed does with events for which its channel has no room: one policy per member of ``Overflow``. Pure.
+"""What happens to events for which a feed's channel has no room: one policy per member of ``Overflow``. Pure.
 
 :class:`Backlog` (``Overflow.BACKPRESSURE`` and ``Overflow.FAIL``)
-    stands behind the full channel, and leaves nothing out: either its feed holds up reading until all of it has gone
-    into the channel, or its feed fails.
+    follows the full channel, and drops nothing: either the feed holds up reading until the backlog has moved into the
+    channel, or the feed fails.
 :class:`ConflatingBuffer` (``Overflow.CONFLATE``)
-    keeps what there was room for, and behind it, for each key, the latest state.
+    keeps the events for which there was room, and behind them the latest state of each key.
 :class:`DroppingBuffer` (``Overflow.DROP_OLDEST``)
-    drops the oldest, and remembers for each key what was dropped: one :class:`~kraken_trio.Gap`.
+    drops the oldest events, and keeps one :class:`~kraken_trio.Gap` per key for them.
 
-The two buffers hold nobody up. They take over what waits in the full channel, and all that comes after it, until the
-program has taken everything; then the channel is used again.
+The two buffers do not hold up reading. They take over what waits in the full channel and everything after it, until the
+program has received all of it; then the channel is used again.
 
-A *key* is a channel and a symbol. What is true of a channel's events is asked of :mod:`kraken_trio.channels`. Keys of a
-cumulative channel, such as that of books, are cumulative: what the program has is the result of all events, and no
-update can be left out. When some were, the result itself is asked for, ``rebuild(key)``: the verified local book as a
-``BookSnapshot``, as of the last event that was offered. It is None only if that key's last event was a gap: then the
-exchange will send a snapshot.
+A *key* is a channel and a symbol. The properties of a channel come from :mod:`kraken_trio.channels`. Keys of cumulative
+channels (books, reference data) are cumulative: the program's state is the sum of all events, so no update can be left
+out. If some were, the sum itself is delivered, ``rebuild(key)``: the verified local book as a ``BookSnapshot``, as of
+the last event that was offered. It is None only if the key's last event was a gap: then the exchange will send a
+snapshot.
 
-All keep the order of the events of each key. The buffers are bounded, whatever comes.
+All policies keep the order of the events of each key. The buffers are bounded, whatever comes.
 """
 
 from __future__ import annotations
@@ -39,64 +39,64 @@ if TYPE_CHECKING:
 __all__ = ["Backlog", "ConflatingBuffer", "DroppingBuffer", "Key", "Policy", "Rebuild", "key_of", "make_policy"]
 
 Key: TypeAlias = tuple[str | None, str | None]
-"""Channel and symbol; of what the client itself tells, the event's class and None."""
+"""Channel and symbol; for the client's own events, the event's class and None."""
 
 
 def key_of(event: Event) -> Key:
-    """What ``event`` is about. Two events of different keys know nothing of each other."""
+    """The key of ``event``. Events of different keys are independent of each other."""
     if event.channel is None and not isinstance(event, Gap):
         return f"({type(event).__name__})", None
     return event.channel, event.symbol
 
 
 def _is_data(event: Event) -> bool:
-    """Whether it is the exchange's: not a gap, and not what the client itself says."""
+    """Whether it comes from the exchange: neither a gap nor one of the client's own events."""
     return event.channel is not None and not isinstance(event, Gap)
 
 
 def _is_delta(event: Event) -> bool:
-    """Whether it makes sense only with all that was before it."""
+    """Whether it can be used only together with all earlier ones."""
     return event.channel is not None and not isinstance(event, Gap) and CHANNELS[event.channel].is_delta(event)
 
 
 def _neighbours(event: Event) -> tuple[int | None, int | None]:
-    """The numbers before and after it, where the exchange numbers its events one by one."""
+    """The sequence numbers before and after it, where the exchange numbers its events."""
     if isinstance(event, Gap):
         return event.after_id, event.before_id
     return (None, None) if event.channel is None else CHANNELS[event.channel].neighbours(event)
 
 
 class Rebuild(Protocol):
-    """All events of a cumulative key so far, as one event that starts anew; None while it is not known."""
+    """All events of a cumulative key so far, as one snapshot event; None while the state is unknown."""
 
     def __call__(self, key: Key, /) -> Event | None: ...
 
 
 class Policy(Protocol):
-    """What waits beside a full channel."""
+    """Holds the events that do not fit into the channel."""
 
     dropped: int
     """Events of the exchange that the program never gets."""
     conflated: int
-    """Events in whose place a later one of the same key, or one made of several, is delivered."""
+    """Events that were replaced by a later or merged one of the same key."""
 
     def offer(self, event: Event) -> None:
-        """Take an event that has just come."""
+        """Add a new event."""
         ...
 
     def pop(self) -> Event:
-        """Give the program the next one. There is one: see ``len()``."""
+        """Remove and return the next event for the program. Must not be called when empty, see ``len()``."""
         ...
 
     def clear(self) -> None:
-        """Forget all: nobody takes any more."""
+        """Remove all events: the feed is closed."""
         ...
 
     def __len__(self) -> int: ...
 
 
 class Backlog:
-    """The events that have not yet gone into the channel, in order."""
+    """The events that have not yet moved into the channel, in order."""
 
     def __init__(self, *, fails: bool) -> None:
         self.fails = fails
@@ -115,7 +115,7 @@ class Backlog:
         return self._events[0]
 
     def drop(self) -> None:
-        """Forget all, and count it: the feed has failed."""
+        """Remove all events, and count them as dropped: the feed has failed."""
         self.dropped += len(self._events)
         self._events.clear()
 
@@ -124,7 +124,7 @@ class Backlog:
 
 
 def _merged(first: Event | None, later: Event) -> Event:
-    """Two events of what the client itself tells, as one: where it was before both, and where it is after them."""
+    """Two of the client's own events as one: from the state before both to the state after both."""
     if isinstance(first, StateChange) and isinstance(later, StateChange):
         return msgspec.structs.replace(later, previous=first.previous)
     return later
@@ -132,20 +132,20 @@ def _merged(first: Event | None, later: Event) -> Event:
 
 @attrs.define
 class _Pending:
-    """One key's latest event, and how many it stands for."""
+    """One key's latest event, and the number of events that it replaces, itself included."""
 
     event: Event
     count: int = 1
 
 
 class ConflatingBuffer:
-    """For each key the latest state.
+    """Keeps the latest state of each key.
 
-    While the queue has room, and nothing is pending, events are queued as they are. Then they become pending: one entry
-    per key, in the order in which the keys came to be pending, which is fair to each. What is pending is delivered
-    after what is queued. A cumulative key is rebuilt as late as possible, when it is delivered.
+    While the queue has room and nothing is pending, events are queued. After that they become pending: one entry per
+    key, in the order in which the keys became pending, so that none is starved. Pending events are delivered after
+    queued ones. A cumulative key is rebuilt as late as possible, when it is delivered.
 
-    Never more than ``capacity`` and one for each key.
+    It holds at most ``capacity`` events, and one for each key.
     """
 
     def __init__(self, capacity: int, cumulative: Collection[Key], rebuild: Rebuild) -> None:
@@ -189,22 +189,22 @@ class ConflatingBuffer:
 
 @attrs.define
 class _Hole:
-    """What was dropped of one key, one after the other. ``event`` is what tells the program of it."""
+    """The consecutive events of one key that were dropped. ``event`` is delivered in their place."""
 
     key: Key
     count: int = 0
     """Dropped events of the exchange."""
     missed: int | None = 0
-    """Those, and what the dropped gaps told of; None when one of these did not know."""
+    """Those, plus the missed events of dropped gaps; None if one of these was unknown."""
     gaps: int = 0
     gap: Gap | None = None
-    """The last one among them."""
+    """The last dropped gap."""
     own: Event | None = None
-    """What the client itself told: it is not dropped, but made one."""
+    """The client's own events, which are merged instead of dropped."""
     after_id: int | None = None
-    """The trade before the first of them, where that is known."""
+    """The trade before the first of them, if known."""
     before_id: int | None = None
-    """The trade after the last of them, where that is known."""
+    """The trade after the last of them, if known."""
     epoch: int = 0
     received_ns: int = 0
 
@@ -232,7 +232,7 @@ class _Hole:
         cause, evidence = Cause.OVERFLOW, None
         detail = f"the feed was full, and {self.count} of its events were dropped"
         if self.gap is not None:
-            # That it was too slow the program can see anywhere; what the exchange or the line did it hears only here.
+            # The overflow is in the statistics as well; the cause of the dropped gap is only here.
             cause, evidence = self.gap.cause, self.gap.evidence
             detail += f", and {self.gaps} gaps, the last: {self.gap.detail or cause.value}"
         channel, symbol = self.key
@@ -251,37 +251,39 @@ class _Hole:
 
 
 class DroppingBuffer:
-    """The latest events, and for each key, where older ones stood, a hole: one gap that tells how many.
+    """Keeps the latest events, and for each key, in place of dropped ones, a hole: one gap with their number.
 
-    The program takes the holes first, then the queue. Whatever of a key comes after its hole comes after its gap.
+    The program gets the holes first, then the queue. Events of a key that came after its hole are delivered after its
+    gap.
 
-    A program that is slow for ever must not get gaps only. So the holes are told in rounds: when a round begins, the
-    first of the queue is put in front, where it is not dropped any more. The round tells each hole once; what is in
-    front comes after it. What is dropped meanwhile adds to a hole that this round has yet to tell, or makes one for the
-    next. (To the key of the event in front its hole is told first, so that nothing can be added that came after it.)
+    A program that is always too slow must not get gaps only. So holes are delivered in rounds: when a round begins, the
+    first event of the queue is moved to the front, where it cannot be dropped. The round delivers each hole once; then
+    comes the front. Events dropped meanwhile add to a hole that is still to come in this round, or start one for the
+    next. (The hole of the front event's key is delivered first, so that nothing later can be added to it.)
 
-    When an update of a cumulative key is dropped, so are its later ones, up to its next snapshot or gap: nobody could
-    apply them. If there is none, whatever comes of it adds to its hole. When the hole is told the key is rebuilt, and
-    queued as the last: it is exactly as of then, and what comes after it is queued after it. Such a snapshot is not
-    dropped: when it has become the first of the queue it is put in front instead. So after its gap a book comes as a
-    snapshot, however slow the program is.
+    If an update of a cumulative key is dropped, so are its later ones, up to its next snapshot or gap, because they
+    could not be applied. If there is none, all further events of the key add to its hole. When the hole is delivered,
+    the key is rebuilt, and the result is queued last: it is exactly as of then, and later events are queued after it.
+    Such a snapshot is never dropped: when it becomes the first of the queue, it is moved to the front instead. So after
+    its gap a book continues with a snapshot, however slow the program is.
 
-    Never more than ``capacity``, or one for each cumulative key and one, whichever is more; and one for each key.
+    It holds at most ``capacity`` events, or one more than there are cumulative keys if that is larger, and one for each
+    key.
     """
 
     def __init__(self, capacity: int, cumulative: Collection[Key], rebuild: Rebuild) -> None:
         self._capacity = capacity
         self._rebuild = rebuild
         self._holes: OrderedDict[Key, _Hole] = OrderedDict()
-        self._round = 0  # how many of the holes are still to be told before what is in front
+        self._round = 0  # how many holes are still to be delivered before the front
         self._front: deque[Event] = deque()
         self._queue: OrderedDict[int, Event] = OrderedDict()
-        self._number = 0  # of the last that was queued
+        self._number = 0  # of the last queued event
         self._where: dict[Key, deque[int]] = {
             key: deque() for key in cumulative
         }  # each cumulative key's numbers in the queue
-        self._made: set[int] = set()  # the numbers of the rebuilt events that were queued
-        self._broken: set[Key] = set()  # cumulative keys that have a hole, and nothing in the queue
+        self._made: set[int] = set()  # the numbers of queued rebuilt events
+        self._broken: set[Key] = set()  # cumulative keys with a hole and nothing in the queue
         self.dropped: int = 0
         self.conflated: int = 0
 
@@ -330,7 +332,7 @@ class DroppingBuffer:
     def _mend(self, key: Key) -> None:
         self._broken.discard(key)
         rebuilt = self._rebuild(key)
-        if rebuilt is not None:  # else its last event was a gap, and the exchange will send it
+        if rebuilt is not None:  # otherwise its last event was a gap, and the exchange will send a snapshot
             self._enqueue(key, rebuilt)
             self._made.add(self._number)
 
@@ -341,7 +343,7 @@ class DroppingBuffer:
             self._where[key].append(self._number)
 
     def _take_first(self) -> tuple[Key, Event, bool]:
-        """The first of the queue, its key, and whether it may not be dropped."""
+        """Remove the first of the queue. Returns its key, the event, and whether it must not be dropped."""
         number, event = self._queue.popitem(last=False)
         key = key_of(event)
         if key in self._where:

@@ -1,11 +1,11 @@
-"""The seams around what runs a client: who uses it, and who is told what it does.
+"""The two seams around what runs a client.
 
-A :class:`Shell` drives something that has events, and puts them into feeds. The one that there is owns a socket
-(:mod:`kraken_trio.runtime.actor`). Nothing here knows of sockets: what plays a recording, or reads from a broker, is a
-shell as well, and the same :class:`~kraken_trio.Client` is the facade of each.
+A :class:`Shell` is what a :class:`~kraken_trio.Client` is a facade over: it gets events from somewhere and puts them
+into feeds. :mod:`kraken_trio.runtime.actor` gets them from a socket; nothing here depends on that, so replaying a
+recording or reading from a broker can be shells as well.
 
-A :class:`Telemetry` is given to a shell, and is told as values what happens: log lines, metrics and traces are made of
-them elsewhere.
+A :class:`Telemetry` is passed to a shell, and receives the session's records: log lines, metrics and traces are made
+from them elsewhere.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["Shell", "Telemetry"]
 
 
 class Shell(Protocol):
-    """What a client is a facade over."""
+    """The implementation behind a client."""
 
     @property
     def name(self) -> str:
-        """Where the events come from, for messages and logs: printable, and without anything secret."""
+        """The source of the events, for messages and logs: printable, without secrets."""
         ...
 
     @property
@@ -39,12 +39,12 @@ class Shell(Protocol):
 
     @property
     def state(self) -> ConnectionState:
-        """The state now."""
+        """The client's state."""
         ...
 
     @property
     def system_status(self) -> str | None:
-        """The exchange's last word about its engine; None before the first."""
+        """The exchange's latest status; None before the first."""
         ...
 
     def statistics(self) -> ClientStatistics:
@@ -52,9 +52,9 @@ class Shell(Protocol):
         ...
 
     async def wait_for(self, states: Collection[ConnectionState]) -> ConnectionState:
-        """Wait until one of ``states`` is reached, and return it. One that is only passed through counts.
+        """Wait until one of ``states`` is reached, and return it. Transient states count, too.
 
-        Raises what ended the shell, if it has ended before.
+        Raises the error that ended the shell, if it has ended.
         """
         ...
 
@@ -62,26 +62,26 @@ class Shell(Protocol):
         """Put the events of ``sender.requests`` into ``sender``, until its other end is closed.
 
         Returns when the requests are in force. Raises :class:`~kraken_trio.SubscriptionRejected` if one of them is
-        refused, and what ended the shell, if it has ended before; whoever called closes the other end then.
+        refused, and the error that ended the shell, if it has ended; the caller then closes the other end.
         """
         ...
 
     def rebuild(self, key: Key, /) -> Event | None:
-        """All events of a book (or of the reference data) that were put into feeds so far, as one that starts anew.
+        """All events so far of a book (or of the reference data), as one snapshot event.
 
-        None while that is not known: then its feeds have got a gap.
+        None while the state is unknown: its feeds have then received a gap.
         """
         ...
 
 
 class Telemetry(Protocol):
-    """What is told what a session does."""
+    """A consumer of a session's records."""
 
     @property
     def left_out(self) -> int:
-        """How many log lines were left out, because there would have been too many."""
+        """How many log lines were left out because of the rate limit."""
         ...
 
     def consume(self, records: Sequence[Record], now: float) -> None:
-        """Take what has happened, in order. ``now`` is the time that the session was told, in seconds."""
+        """Take records, in order. ``now`` is a monotonic clock in seconds."""
         ...

@@ -1,4 +1,4 @@
-"""Frames to typed messages, and requests to frames. Pure, and the only place that knows JSON of the exchange.
+"""Frames to typed messages, and requests to frames. Pure, and the only package with JSON of the exchange.
 
 * :mod:`~kraken_trio.wire.codec`: the seam: what a protocol can do, and the codec of each;
 * :mod:`~kraken_trio.wire.messages`: what a frame may say, whatever the protocol;

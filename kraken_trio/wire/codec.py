@@ -1,6 +1,6 @@
-"""The seam between a protocol of Kraken's and everything else: frames to messages, requests to frames.
+"""The seam between Kraken's protocols and everything else: frames to messages, requests to frames.
 
-Whatever is above ``wire/`` is given a :class:`Codec`, and knows no protocol. A new protocol is a package beside ``v2``
+Everything above ``wire/`` uses a :class:`Codec`, and depends on no protocol. A new protocol is a package beside ``v2``
 and a row in the table here.
 """
 
@@ -20,21 +20,21 @@ __all__ = ["Codec", "codec_for"]
 
 
 class Codec(Protocol):
-    """One protocol, for one client: it may count and remember, so each session has its own."""
+    """One protocol, for one client: it may have state, so each session has its own."""
 
     @property
     def channels(self) -> Collection[str]:
-        """The channels that can be asked for."""
+        """The channels that can be subscribed to."""
         ...
 
     @property
     def unknown(self) -> Mapping[str, int]:
-        """How often something was met that this version does not know, by a printable name; bounded."""
+        """How often something unknown to this version came, by a printable name; bounded."""
         ...
 
     @property
     def snapshots_carry_checksums(self) -> bool:
-        """Whether a book's snapshot has a checksum in this protocol, so that one without is malformed."""
+        """Whether book snapshots have a checksum in this protocol, so that one without is malformed."""
         ...
 
     def decode(self, frame: str | bytes, epoch: int = 0, received_ns: int = 0) -> Message:
@@ -53,9 +53,9 @@ class Codec(Protocol):
         ...
 
     def guess_topic(self, frame: str | bytes) -> tuple[str | None, str | None]:
-        """The channel and symbol that a frame which could not be decoded seems to be about; None for what is unclear.
+        """The probable channel and symbol of a frame that could not be decoded; None for what is unclear.
 
-        It guesses, from the frame's beginning, and is right for a frame that was damaged elsewhere.
+        It is a guess from the beginning of the frame, which is right if the frame was damaged elsewhere.
         """
         ...
 

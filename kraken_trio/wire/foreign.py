@@ -1,7 +1,7 @@
-"""What reaches a client that is connected to the wrong endpoint, or through a proxy: other protocols, and plain text.
+"""Frames that are not of a codec's protocol: other protocols at a wrong endpoint, and plain text from a proxy.
 
-A codec asks here about what is not its own protocol. Both functions look at a bounded part of a frame, and rather say
-too little than too much: a frame that may be a damaged one of the codec's own protocol is none of these.
+Both functions examine a bounded part of a frame, and are conservative: a frame that may be a damaged one of the codec's
+own protocol is neither.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MIN_WORD: Final = 3  # letters; with two such words it is a text, not a piece o
 
 
 def protocol_of(document: object) -> str | None:
-    """The name of the protocol, ``"v1"`` or ``"futures"``, in which a document was surely written; else None."""
+    """The protocol of a document, ``"v1"`` or ``"futures"``, if that is certain; otherwise None."""
     if isinstance(document, list):
         return "v1" if _is_v1_data(document) else None
     if not isinstance(document, dict):
@@ -60,7 +60,7 @@ def _is_v1_data(items: list[Any]) -> bool:
 
 
 def notice(frame: str | bytes) -> str | None:
-    """The text of a frame that is no JSON, and no damaged JSON either, but words for people; else None."""
+    """The text of a frame that is plain text, neither JSON nor damaged JSON; otherwise None."""
     if len(frame) > _MAX_NOTICE:
         return None
     try:

@@ -1,8 +1,8 @@
-"""What a frame may say, whatever the protocol: a codec turns any bytes into one of these, or raises ``ProtocolError``.
+"""The messages of all protocols: a codec decodes any frame into one of these, or raises ``ProtocolError``.
 
 Every class has ``is_pushed``: whether the exchange sent the frame on its own, as it does all the time while a
-subscription is in force. That is what shows that it still serves this connection; an answer to one of our requests,
-such as a pong, shows only that somebody reads them.
+subscription is in force. Only pushed frames show that it still serves this connection; an answer to one of our
+requests, such as a pong, shows only that somebody reads them.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ class Method(enum.Enum):
 
 
 class RefusalKind(enum.Enum):
-    """What to do about a refusal."""
+    """How to react to a refusal."""
 
     RATE_LIMITED = "rate limited"
-    """Too many requests: ask again, later and slower."""
+    """Too many requests: retry later and more slowly."""
     LATER = "later"
-    """The exchange cannot do it now: ask again later."""
+    """The exchange cannot do it now: retry later."""
     ALREADY = "already subscribed"
-    """The exchange thinks that it has this subscription; no snapshot follows."""
+    """The exchange already has this subscription; no snapshot follows."""
     ABSENT = "not subscribed"
-    """The exchange thinks that it does not have this subscription."""
+    """The exchange does not have this subscription."""
     FINAL = "final"
-    """Asking again cannot help."""
+    """Retrying cannot help."""
 
 
 class Data(msgspec.Struct, frozen=True, gc=False, eq=False):
@@ -82,7 +82,7 @@ class Data(msgspec.Struct, frozen=True, gc=False, eq=False):
 
 @attrs.frozen
 class Empty:
-    """A snapshot without entries: there is nothing yet. Of which symbol, it does not say."""
+    """A snapshot without entries: there is no data yet. It does not name its symbol."""
 
     is_pushed: ClassVar[bool] = True
     channel: str
@@ -90,14 +90,14 @@ class Empty:
 
 @attrs.frozen
 class Heartbeat:
-    """The connection lives."""
+    """A sign of life, sent every second while something is subscribed."""
 
     is_pushed: ClassVar[bool] = True
 
 
 @attrs.frozen(kw_only=True)
 class Status:
-    """The exchange's own state."""
+    """The exchange's status."""
 
     is_pushed: ClassVar[bool] = True
     system: str
@@ -107,12 +107,12 @@ class Status:
     connection_id: int | None = None
     """Unsigned, 64 bits. During maintenance there may be none."""
     notices: tuple[str, ...] = ()
-    """Upcoming maintenance and emergencies, as they came: JSON texts."""
+    """Upcoming maintenance and emergencies, as JSON texts."""
 
 
 @attrs.frozen(kw_only=True)
 class Ack:
-    """A request was accepted, for one symbol."""
+    """A confirmation of a request, for one symbol."""
 
     is_pushed: ClassVar[bool] = False
     method: Method
@@ -120,30 +120,30 @@ class Ack:
     symbol: str | None
     req_id: int | None
     depth: int | None = None
-    """Of a book, as the exchange says: any whole number."""
+    """For books: the depth in the answer, any whole number."""
     interval: int | None = None
-    """Of candles, likewise."""
+    """For candles, likewise."""
     warnings: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
 class Refusal:
-    """A request was refused: for one symbol, or, if that is None, for the whole request (or who knows which)."""
+    """A refusal of a request: for one symbol, or, if that is None, for an unknown part or all of it."""
 
     is_pushed: ClassVar[bool] = False
     error: str
-    """The exchange's words, printable."""
+    """The exchange's text, printable."""
     kind: RefusalKind
     symbol: str | None = None
-    """The symbol that the whole refusal is about, as the exchange says."""
+    """The symbol of the refusal, if the exchange names one."""
     mentioned: tuple[str, ...] = ()
-    """Where ``symbol`` is None: the symbols that stand elsewhere in the answer, or in its text, in upper case. Which of
-    them were asked for is for the caller to find out; compare without case."""
+    """If ``symbol`` is None: the symbols elsewhere in the answer, or in its text, in upper case. They may not be in the
+    request; compare without case."""
     channel: str | None = None
-    """As the exchange says, which it seldom does."""
+    """The channel, which the exchange rarely names."""
     req_id: int | None = None
     method: str | None = None
-    """As the exchange says; it is not to be trusted (see docs/reference/protocol.md, errors)."""
+    """The method, which is unreliable (see docs/reference/protocol.md, errors)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -156,9 +156,9 @@ class Pong:
 
 @attrs.frozen(kw_only=True)
 class Notice:
-    """A plain text that is no JSON, such as ``CloudFlare WebSocket proxy restarting``: the connection may end soon.
+    """Plain text, such as ``CloudFlare WebSocket proxy restarting``: the connection may end soon.
 
-    It does not count as pushed: what says such things is a proxy on the way.
+    It does not count as pushed: it comes from a proxy, not from the exchange.
     """
 
     is_pushed: ClassVar[bool] = False
@@ -174,16 +174,16 @@ class Foreign:
     protocol: str
     """``"v1"`` or ``"futures"``."""
     text: str
-    """How the frame begins, printable."""
+    """The beginning of the frame, printable."""
 
 
 @attrs.frozen(kw_only=True)
 class Unknown:
-    """A well-formed frame that this version does not know."""
+    """A well-formed frame that is unknown to this version."""
 
     what: str
     channel: str | None = None
-    """Of data of a channel, or of a form, that is not known; printable."""
+    """The channel, if it is pushed data of an unknown channel or type; printable."""
 
     @property
     def is_pushed(self) -> bool:

@@ -1,4 +1,4 @@
-"""A peer's JSON documents: how they are decoded, and how a field is read that may hold anything."""
+"""A peer's JSON documents: decoding, and reading fields that may hold anything."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from kraken_trio._text import printable
 __all__ = ["MAX_WHOLE", "REFUSED", "decode_tree", "encode", "excerpt", "items", "text", "texts", "whole"]
 
 MAX_WHOLE: Final = 2**64 - 1
-"""Whole numbers have 64 bits at most: sums and differences of them can then be printed, too."""
+"""Whole numbers have at most 64 bits, so that sums and differences of them can be printed, too."""
 _MAX_ITEMS: Final = 16  # of lists of texts for people
 
 decode_tree: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 """A frame to dicts, lists and scalars; numbers with a point or an exponent keep their digits. Raises `REFUSED`."""
 
 REFUSED: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)  # mutant: deep nesting
-"""What a peer's bytes can make msgspec raise. RecursionError: deep nesting; UnicodeDecodeError is a ValueError."""
+"""What msgspec may raise for a peer's bytes. RecursionError: deep nesting; UnicodeDecodeError is a ValueError."""
 
 
 def encode(value: object) -> str:
@@ -28,7 +28,7 @@ def encode(value: object) -> str:
 
 
 def excerpt(frame: str | bytes, limit: int) -> str:
-    """How a frame begins, printable."""
+    """The beginning of a frame, printable."""
     start = frame[: limit + 1]
     return printable(start if isinstance(start, str) else start.decode("utf-8", "replace"), limit)
 
@@ -40,13 +40,13 @@ def whole(tree: dict[str, Any], key: str) -> int | None:
 
 
 def text(tree: dict[str, Any], key: str) -> str | None:
-    """The text of a field, as it came; None for anything else."""
+    """The text of a field, unchanged; None for anything else."""
     value = tree.get(key)
     return value if isinstance(value, str) else None
 
 
 def items(value: Any) -> list[Any]:
-    """The first few items of a list; none of anything else."""
+    """The first few items of a list; an empty list for anything else."""
     return value[:_MAX_ITEMS] if isinstance(value, list) else []
 
 

@@ -191,23 +191,23 @@ async def test_the_exchange_refuses_for_good(autojump_clock: MockClock, exchange
             await until(feed, kt.BookSnapshot)
             exchange.inject(Drop(how=DropHow.CLOSE_1008))
             events: list[kt.Event] = []
-            with pytest.raises(kt.ConnectError, match="for good") as first:
+            with pytest.raises(kt.ConnectError, match="permanently") as first:
                 while True:
                     events.append(await feed.receive())
             assert isinstance(events[-1], kt.Gap)
             assert events[-1].cause is kt.Cause.REFUSED
-            with pytest.raises(kt.ConnectError, match="for good") as second:
+            with pytest.raises(kt.ConnectError, match="permanently") as second:
                 await feed.receive()
             assert first.value is not second.value
             assert isinstance(await lifecycle.receive(), kt.StatusUpdate)
             change = await lifecycle.receive()
             assert isinstance(change, kt.StateChange)
             assert (change.cause, change.current) == (kt.Cause.REFUSED, D)
-            with pytest.raises(kt.ConnectError, match="for good"):
+            with pytest.raises(kt.ConnectError, match="permanently"):
                 await lifecycle.receive()
-        with pytest.raises(kt.ConnectError, match="for good"):
+        with pytest.raises(kt.ConnectError, match="permanently"):
             await client.wait_for(S)
-        with pytest.raises(kt.ConnectError, match="for good"):
+        with pytest.raises(kt.ConnectError, match="permanently"):
             async with client.subscribe(kt.Book("ETH/USD")):
                 pytest.fail("nobody is there")  # pragma: no cover
         exchange.core.pause()

@@ -127,7 +127,7 @@ async def test_a_refusal_for_good_drops_nothing_that_came_before_it(
         sent = exchange.core.journals[0].sent_count
         await trio.sleep(1)
         events = []
-        with pytest.raises(kt.ConnectError, match="for good"):
+        with pytest.raises(kt.ConnectError, match="permanently"):
             while True:
                 events += await feed.receive_many()
         assert [type(event) for event in events[:-1]] == [kt.BookUpdate] * (sent - 1)

@@ -1,7 +1,7 @@
-"""What answers a request, and what the exchange says of itself: acknowledgements, refusals, pongs, status.
+"""Answers to requests, and the exchange's status: confirmations, refusals, pongs, status.
 
-Rules (docs/reference/protocol.md, errors): whatever does not clearly succeed is a refusal; a refusal is the only place
-where it is ever said, so its text is always kept; any field may be missing, or be of another type.
+Rules (docs/reference/protocol.md, errors): an answer that is not clearly a success is a refusal; the text of a refusal
+is always kept, because the exchange does not repeat it; any field may be missing, or of another type.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _METHODS: Final = {method.value: method for method in Method}
 
 
 def answer(tree: dict[str, Any]) -> Ack | Refusal | Pong | None:
-    """The message of a frame with a ``method``; None if it is the success of something that we never ask for."""
+    """The message of a frame with a ``method``; None if it confirms something that we never request."""
     method, result = tree["method"], tree.get("result")
     if method == "pong":
         return Pong(req_id=whole(tree, "req_id"))
@@ -44,7 +44,7 @@ def answer(tree: dict[str, Any]) -> Ack | Refusal | Pong | None:
 
 
 def status(tree: dict[str, Any]) -> Status | None:
-    """The exchange's own state; None if the frame does not say it."""
+    """The exchange's status; None if the frame does not contain it."""
     data = tree.get("data")
     entry = data[-1] if isinstance(data, list) and data else data
     if not isinstance(entry, dict) or not isinstance(entry.get("system"), str):
@@ -63,13 +63,13 @@ def status(tree: dict[str, Any]) -> Status | None:
 
 
 def error_words(tree: dict[str, Any]) -> str | None:
-    """What an error says, wherever it says so; None if there is no error."""
+    """The text of an error, in whichever field it is; None if there is no error."""
     keys = ("error", "Error", "errorMessage", *(("message",) if tree.get("event") == "error" else ()))
     return next((words for key in keys if (words := text(tree, key)) is not None), None)
 
 
 def refusal(tree: dict[str, Any]) -> Refusal:
-    """A frame that says no, of whatever shape."""
+    """A refusal of any form."""
     words = error_words(tree)
     error = "the exchange gave no reason" if words is None else printable(words.strip(), _MAX_TEXT)
     result = tree.get("result")
@@ -99,12 +99,12 @@ _KINDS: Final = (
     ("Already subscribed", RefusalKind.ALREADY),
     ("Subscription Not Found", RefusalKind.ABSENT),
 )
-"""How an error text begins, and what it means: the first that fits. Every other text is final."""
+"""The beginnings of error texts, and what they mean; the first match counts. All other texts are final."""
 _COMPARED: Final = tuple((words.lower(), kind) for words, kind in _KINDS)
 
 
 def _kind(error: str) -> RefusalKind:
-    """Compared without case; that there were too many requests may stand anywhere."""
+    """The kind of a refusal. Compared without case; a rate limit may be named anywhere in the text."""
     said = error.lower()  # mutant: case of a refusal
     for words, kind in _COMPARED:
         if said.startswith(words) or (kind is RefusalKind.RATE_LIMITED and words in said):
@@ -114,16 +114,16 @@ def _kind(error: str) -> RefusalKind:
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9./\-]+", re.ASCII)
 _SYMBOL: Final = re.compile(r"[A-Za-z0-9.\-]{1,32}/[A-Za-z0-9.\-]{1,32}", re.ASCII)
-# These end with the name as it was sent, which may have no slash.
+# These texts end with the name as it was sent, which may have no slash.
 _ENDS_WITH_NAME: Final = re.compile(
     r"currency pair not (?:supported|in ISO 4217-A3 format)\s+(\S{1,65})", re.ASCII | re.IGNORECASE
 )
 
 
 def _mentioned(error: str, *fields: Any) -> tuple[str, ...]:
-    """The symbols of a refusal that has none of its own: those of other fields, or those of its words.
+    """The symbols of a refusal without a ``symbol``: those of other fields, or those of its text.
 
-    A field with several of them may only repeat the request; the words, if they name any, name the bad ones.
+    A field with several symbols may only repeat the request; the text, if it names any, names the refused ones.
     """
     found = [symbol for field in fields for symbol in _symbols(field)]
     if len(found) != 1:

@@ -1,16 +1,16 @@
 """Kraken's v2 protocol as a codec: any frame to its message, requests to frames.
 
-Rules of reading (docs/reference/protocol.md, envelope):
+Rules (docs/reference/protocol.md, envelope):
 
-* A frame with ``method`` answers a request; one with ``channel`` is pushed; what has neither may be an error, or of
-  another protocol. The order of keys means nothing.
-* Numbers keep the digits of the wire. What is not finite or absurdly long is no number.
-* What Kraken adds without notice (channels, fields, enumeration values) is counted in ``unknown``, and passes.
+* A frame with ``method`` answers a request; one with ``channel`` is pushed; one with neither may be an error, or of
+  another protocol. The order of keys is irrelevant.
+* Numbers keep the digits of the wire. Numbers that are not finite, or too long, are rejected.
+* Additions by Kraken (channels, fields, enumeration values) are counted in ``unknown``, and accepted.
 * Any bytes give a message or a :class:`~kraken_trio.ProtocolError`, in time linear in their length.
 
-A channel may have a fast path (books have: they are nine tenths of all frames): a frame that begins the way Kraken
-writes it, and holds nothing that is not known, is decoded straight into its events. Everything else is decoded into a
-tree first, looked at, and converted. Both ways give equal events.
+A channel may have a fast path (books have: they are nine tenths of all frames): a frame that begins as Kraken writes
+it, and contains nothing unknown, is decoded directly into its events. Everything else is decoded into a tree first,
+checked, and converted. Both paths give equal events.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ __all__ = ["V2Codec"]
 _MAX_UNKNOWN_NAMES: Final = 256  # a peer chooses them
 _MAX_NAME: Final = 40
 _MAX_EXCERPT: Final = 80
-_MAX_FOREIGN_EXCERPT: Final = 200  # it is all that a user is told of what is there
+_MAX_FOREIGN_EXCERPT: Final = 200  # all that a user is shown of it
 _KINDS: Final = ("snapshot", "update")
 _set: Final = msgspec.structs.force_setattr
-"""Events are frozen, and the fast path makes them without ``epoch`` and ``received_ns``: this is how they get them."""
+"""Sets ``epoch`` and ``received_ns``: events are frozen, and the fast path creates them without these two."""
 
 
 class V2Codec:
-    """A :class:`~kraken_trio.wire.codec.Codec`. It remembers only what it counts."""
+    """A :class:`~kraken_trio.wire.codec.Codec`. Its only state are its counts."""
 
     snapshots_carry_checksums: bool = True
 
     def __init__(self) -> None:
         self.unknown: Counter[str] = Counter()
-        """How often something was met that this version does not know: ``"channel foo"``, ``"field book.foo"``,
-        ``"value trade.side"``. At most 256 names; the rest is ``"more"``."""
+        """How often something unknown to this version came: ``"channel foo"``, ``"field book.foo"``, ``"value
+        trade.side"``. At most 256 names; the rest counts as ``"more"``."""
         self._paths_of_text = [(path.starts, path) for row in CHANNELS.values() for path in row.fast]
         self._paths_of_bytes = [(starts.encode(), path) for starts, path in self._paths_of_text]
         starts, self._usual = self._paths_of_text[0]
@@ -84,13 +84,13 @@ class V2Codec:
         if len(frame) > MAX_FRAME_BYTES:  # mutant: longest frame
             msg = f"a frame of {len(frame)} bytes is longer than {MAX_FRAME_BYTES}"
             raise ProtocolError(msg)
-        # Nine frames of ten: no loop and no call that they do not need.
+        # The hot path, nine tenths of all frames: no unnecessary loop or call.
         starts, read = self._usual_of_text if frame.__class__ is str else self._usual_of_bytes
         if frame.startswith(starts):  # type: ignore[arg-type]  # of the frame's type
             try:
                 message = read(frame)
             except REFUSED:
-                pass  # it holds something that is not known, or is not right: the other way finds out what
+                pass  # it contains something unknown or malformed: the general path finds out what
             else:
                 for event in message.events:
                     _set(event, "epoch", epoch)
@@ -104,7 +104,7 @@ class V2Codec:
             if frame.startswith(starts):  # type: ignore[arg-type]  # of the frame's type
                 claimed = path
                 if path is self._usual:
-                    break  # it has been tried
+                    break  # it has been tried before
                 try:
                     message = path.read(frame)
                 except REFUSED:
@@ -129,7 +129,7 @@ class V2Codec:
         raise ProtocolError(msg)
 
     def guess_topic(self, frame: str | bytes) -> tuple[str | None, str | None]:
-        """The channel and symbol that a frame which could not be decoded seems to be about."""
+        """The probable channel and symbol of a frame that could not be decoded."""
         start = frame[:_GUESS_BYTES]
         said = start if isinstance(start, str) else start.decode("utf-8", "replace")
         channel, symbol = _CHANNEL_NAME.search(said), _SYMBOL_NAME.search(said)
@@ -171,7 +171,7 @@ class V2Codec:
             return Empty(channel)
         return Data(channel, events)
 
-    # What is not known
+    # Unknown contents
 
     def _unknown(self, what: str, channel: str | None = None) -> Unknown:
         self._count(what)

@@ -1,4 +1,4 @@
-"""What we send: requests and pings. Frames are those of the protocol's documentation, key for key."""
+"""The frames that we send: requests and pings, exactly as in the protocol's documentation."""
 
 from __future__ import annotations
 
