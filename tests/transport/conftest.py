@@ -21,6 +21,7 @@ import trio
 import trio.testing
 
 from kraken_trio.transport import Connect, Limits, Transport, trio_websocket, websockets
+from tests.transport.frames import CLOSE, TEXT
 
 if TYPE_CHECKING:
     import ssl
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 TRANSPORTS: dict[str, ModuleType] = {"websockets": websockets, "trio-websocket": trio_websocket}
 
-TEXT, CLOSE = 1, 8  # opcodes
 
 LIMITS = Limits(connect_timeout=2.0, close_timeout=0.3, max_frame_bytes=10_000, queue_frames=8)
 

@@ -20,12 +20,11 @@ from kraken_trio._address import parse_address
 from kraken_trio.transport import ConnectionLost, Pings, trio_websocket
 from kraken_trio.transport.connection import RECEIVE_BYTES
 from tests.transport.conftest import TRANSPORTS, Peer
+from tests.transport.frames import BINARY, CLOSE, PING, PONG, TEXT
 
 if TYPE_CHECKING:
     from kraken_trio.transport import Transport
     from tests.transport.conftest import Network, Script
-
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
 async def until_lost(transport: Transport) -> None:

@@ -1,4 +1,4 @@
-"""The fast transport's own promises: batches, any cut of the bytes, and a connection that lives while nobody receives.
+"""The fast transport's own promises: batches, and a connection that lives while nobody receives.
 
 What it has in common with the other one is in test_connecting.py and test_misbehaving_peers.py.
 """
@@ -15,12 +15,12 @@ import trio.testing
 
 from kraken_trio.errors import ConnectError
 from kraken_trio.transport import ConnectionLost, Limits, websockets
+from tests.transport.conftest import Peer
+from tests.transport.frames import CLOSE, PING, PONG, TEXT
 
 if TYPE_CHECKING:
     from kraken_trio.transport import Transport
-    from tests.transport.conftest import Network, Peer
-
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+    from tests.transport.conftest import Network
 
 
 @pytest.fixture
@@ -281,6 +281,37 @@ async def test_a_write_that_fails_in_a_strange_way_ends_the_connection(
         monkeypatch.setattr(memory.opened[0], "send_all", strange)
         with pytest.raises(ConnectionLost, match="nothing more can be sent"):
             await transport.receive()
+
+    await memory.visit(script, body)
+
+
+async def test_what_is_read_after_a_torn_write_does_not_count(memory: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reading task may have its bytes already when the write is cancelled."""
+    torn = trio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        await peer.gone()
+
+    async def late(max_bytes: int | None = None) -> bytes:
+        await torn.wait()
+        return Peer.text("too late")
+
+    async def never_written(data: bytes) -> None:
+        await trio.sleep_forever()
+
+    async def receive(transport: Transport) -> None:
+        with pytest.raises(ConnectionLost, match="a send was cancelled"):
+            await transport.receive()
+
+    async def body(transport: Transport) -> None:
+        monkeypatch.setattr(memory.opened[0], "receive_some", late)
+        monkeypatch.setattr(memory.opened[0], "send_all", never_written)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive, transport)
+            with trio.move_on_after(0.01):
+                await transport.send("x")
+            torn.set()
 
     await memory.visit(script, body)
 
