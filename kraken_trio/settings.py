@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["CONNECT_WINDOW", "MAX_CONNECT_BUDGET", "MAX_FRAME_BYTES", "Settings"]
 
 CONNECT_WINDOW: Final = 600.0
-"""Seconds. Kraken's front door counts connection attempts in any ten minutes (docs/reference/protocol.md, connections)."""
+"""Seconds. Kraken counts connection attempts in any ten minutes (docs/reference/protocol.md, connections)."""
 MAX_CONNECT_BUDGET: Final = 120
 """Attempts in any :data:`CONNECT_WINDOW`. About 150 make it ban the address; Kraken's own clients stop at 120."""
 MAX_FRAME_BYTES: Final = 8 * 1024 * 1024

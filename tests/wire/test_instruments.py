@@ -81,6 +81,11 @@ def test_a_number_may_be_a_text(text: str) -> None:
     assert event.pairs[0].cost_min == Decimal("0.5")
 
 
+def test_a_tokenised_asset_has_a_multiplier() -> None:
+    event = decoded(f'{{"assets":[{ASSET[:-1]},"multiplier":1.02500}},{ASSET}]}}')
+    assert [str(asset.multiplier) for asset in event.assets] == ["1.02500", "None"]
+
+
 def test_unknown_fields_pass() -> None:
     event = decoded(f'{{"assets":[{ASSET[:-1]},"new":[1]}}],"venues":[]}}')
     assert event.assets[0].id == "USD"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ([Ticker("BTC/USD", trigger="bbo")], {"event_trigger": "bbo"}, {"snapshot": True}),
         ([Candles("BTC/USD", interval=15)], {"interval": 15}, {"snapshot": True}),
         ([Instruments()], {}, {"snapshot": True}),
+        ([Instruments(include_tokenized_assets=True)], {}, {"snapshot": True, "include_tokenized_assets": True}),
     ],
 )
 def test_requests(asked: list[Request], identity: dict[str, object], extras: dict[str, object]) -> None:
