@@ -145,26 +145,26 @@ class OrderType(enum.StrEnum):
 
 
 class _LevelType(msgspec.StructMeta):
-    """Makes levels of Decimals for programs. Decoders, which make nearly all of them, do not come this way."""
+    """Makes levels from Decimals for programs. Decoders, which make nearly all levels, do not call this."""
 
-    if not TYPE_CHECKING:  # for whom Level.__init__ says it
+    if not TYPE_CHECKING:  # type checkers use Level.__init__
 
         def __call__(self, price: str | Decimal, qty: str | Decimal) -> Any:
             return super().__call__(number_text(price), number_text(qty))
 
 
 class Level(msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unknown_fields=True, metaclass=_LevelType):
-    """One price of one side of a book: ``Level(price, qty)``, of texts or :class:`~decimal.Decimal`.
+    """One price level of a book: ``Level(price, qty)``, from texts or :class:`~decimal.Decimal`.
 
-    It holds the digits of the wire; the :class:`~decimal.Decimal` is made from them when it is read. (In a level
-    that no book has checked they may be no number: reading it then raises :class:`~kraken_trio.ProtocolError`.)
+    It holds the digits of the wire; ``price`` and ``qty`` are converted to :class:`~decimal.Decimal` when they are
+    read. (In a level that no book has verified, this may raise :class:`~kraken_trio.ProtocolError`.)
     """
 
     if TYPE_CHECKING:
         price_text: str
-        """The price's digits, as they came over the wire."""
+        """The price's digits, as received."""
         qty_text: str
-        """The quantity's digits, as they came over the wire."""
+        """The quantity's digits, as received."""
 
         def __init__(self, price: str | Decimal, qty: str | Decimal, /) -> None: ...
     else:
@@ -179,7 +179,7 @@ class Level(msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unknown_fiel
 
     @property
     def qty(self) -> Decimal:
-        """The whole visible quantity at this price, in the base currency. In an update, zero removes the price."""
+        """The total visible quantity at this price, in the base currency. In an update, zero removes the level."""
         return number(self.qty_text)
 
     def __eq__(self, other: object) -> bool:

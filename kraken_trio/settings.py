@@ -20,13 +20,13 @@ CONNECT_WINDOW: Final = 600.0
 MAX_CONNECT_BUDGET: Final = 120
 """Attempts in any :data:`CONNECT_WINDOW`. About 150 make it ban the address; Kraken's own clients stop at 120."""
 MAX_FRAME_BYTES: Final = 8 * 1024 * 1024
-"""No longer frame is decoded."""
+"""The longest frame that is decoded."""
 
 
 _MOST = 10**9
-"""No count, and nothing per second, is larger: arithmetic with it stays exact."""
+"""The largest count, and the largest rate: arithmetic with it stays exact."""
 _SLOWEST = 1e-6
-"""No rate is lower: its inverse is a wait that can be computed with."""
+"""The lowest rate: its inverse is still a usable wait."""
 _MAX_NAME: Final = 60
 """Characters of an unknown setting that are looked at, and shown."""
 
@@ -86,79 +86,79 @@ def _flag(*, default: bool) -> bool:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """How a client behaves at its limits. The defaults follow Kraken's documentation; change one with a reason.
+    """All limits and timeouts of a client. The defaults follow Kraken's documentation.
 
-    Raises :class:`ValueError` for a value that cannot be meant, and for two that contradict each other.
+    Raises :class:`ValueError` for an invalid value, and for two values that contradict each other.
     """
 
     # The first connection, and the last
     require_first_connection: bool = _flag(default=True)
     """True: ``open_client`` raises when the first attempt fails. False: it keeps trying, as after any later loss."""
     connect_timeout: float = _seconds(10.0)
-    """For one attempt: name, TCP, TLS and the WebSocket upgrade."""
+    """Timeout of one attempt: name lookup, TCP, TLS and the WebSocket upgrade together."""
     close_timeout: float = _seconds(2.0)
-    """For the goodbye when a connection is closed; after it the socket is torn down whatever the peer does."""
+    """Timeout of the close handshake; after it the socket is closed in any case."""
 
-    # Is the peer alive? Kraken sends a heartbeat a second.
+    # Detecting dead connections. Kraken sends a heartbeat every second while something is subscribed.
     ping_after: float = _seconds(5.0)
-    """After so long without a frame the client asks: an application ``ping``."""
+    """An application ``ping`` is sent after this long without life (see ``silence_limit``)."""
     silence_limit: float = _seconds(10.0)
-    """After so long without a frame, counted only while we listen, the connection is given up."""
+    """The connection is dropped after this long without life, counted only while the client reads. While a subscription
+    is confirmed, only pushed frames (heartbeats, data, status) count as life; without one, any frame does."""
 
     keepalive_interval: float = _seconds(15.0)
-    """So often the WebSocket itself is asked, whatever comes: a PING frame. A peer may send, and not hear us."""
+    """Interval between WebSocket PINGs, sent even while data flows: detects a peer that sends but does not receive."""
     keepalive_timeout: float = _seconds(20.0)
-    """For its PONG, while we listen without interruption; then the connection is given up."""
+    """Timeout of the PONG, while the client reads without interruption; then the connection is dropped."""
     send_timeout: float = _seconds(10.0)
-    """For handing one frame to the network; a peer that takes nothing for so long is given up."""
+    """Timeout of writing one frame to the network; then the connection is dropped."""
 
-    # Reconnecting. Kraken: at once a handful of times, then not faster than every 5 s; 150 connects in 10 min at most.
+    # Reconnecting. Kraken: a few times at once, then not faster than every 5 s; at most 150 connects in 10 min.
     connect_budget: int = _bounded(MAX_CONNECT_BUDGET, "Kraken bans an address that connects 150 times in 600 s")
-    """No attempt is made while so many were made within 600 s, by all clients of the process together. 120 is the most;
-    a client with a lower number leaves the rest to the others."""
+    """Connection attempts within any 600 s, counted over all clients of the process: at most 120. A client with a lower
+    number leaves the rest to the others."""
     quick_retries: int = _count(2)
-    """How many attempts after a loss come quickly."""
+    """The number of quick attempts after a loss."""
     quick_delay: float = _seconds(0.5)
     """The wait before the first quick attempt; doubled for each further one."""
     retry_delay: float = _seconds(5.0)
     """The shortest wait before any later attempt; doubled each time."""
     retry_delay_max: float = _seconds(60.0)
-    """The longest wait before an attempt (jitter comes on top: up to a quarter)."""
+    """The longest wait before an attempt (plus jitter: up to a quarter)."""
     unavailable_delay: float = _seconds(15.0)
-    """The shortest wait after HTTP 5xx: the exchange is down or overloaded, for minutes rather than for seconds.
-    Doubled for each refusal in a row."""
+    """The shortest wait after HTTP 5xx: the exchange is down or overloaded, typically for minutes. Doubled for each
+    refusal in a row."""
     ban_delay: float = _seconds(60.0)
-    """The shortest wait after HTTP 429 or 403: perhaps a ban for too many connects, which lasts about 600 s.
-    Doubled for each refusal in a row."""
+    """The shortest wait after HTTP 429 or 403: possibly a ban for too many connects, which lasts about 600 s. Doubled
+    for each refusal in a row."""
     refused_delay_max: float = _seconds(600.0)
-    """The longest of these two waits: as long as a ban lasts."""
+    """The longest of these two waits: the duration of a ban."""
     retry_after_max: float = _seconds(3600.0)
-    """The exchange's ``Retry-After`` is obeyed up to here, so that a wrong one cannot keep the client away for ever."""
+    """The exchange's ``Retry-After`` is obeyed up to this limit, in case it is wrong."""
     stable_after: float = _seconds(30.0)
-    """A connection that carried verified data for so long makes the next loss count as the first again; so does a
-    book."""
+    """Backoff resets after this long with verified data; likewise per subscription."""
 
-    # Asking the exchange
+    # Requests and subscriptions
     request_rate: float = _rate(10.0)
-    """Requests per second that are sent at most, in the long run. Kraken's limit is not published."""
+    """Requests per second, in the long run. Kraken's limit is not published."""
     request_burst: int = _count(10)
     """Requests that may be sent at once."""
     symbols_per_request: int = _count(50)
-    """Symbols that are put into one request at most."""
+    """Symbols per request."""
     requests_in_flight: int = _count(100)
-    """Requests that may await their answer at a time; further ones wait. As many as the rate sends in a timeout."""
+    """Unanswered requests at a time; further ones wait. As many as ``request_rate`` sends within ``answer_timeout``."""
     answer_timeout: float = _seconds(10.0)
-    """For the exchange's answer to a request; then it is asked again."""
+    """Timeout of the exchange's answer to a request; then it is repeated."""
     snapshot_timeout: float = _seconds(10.0)
-    """From the answer to the first data of a subscription; then it is subscribed anew. (Trades of a symbol that has
-    never had any are not waited for.)"""
+    """Timeout from the confirmation to the first data of a subscription; then it is resubscribed. (Trades of a symbol
+    that has never traded are not awaited. Channels other than books are resubscribed only once.)"""
     stale_after: float = _seconds(30.0)
-    """A subscription without data for this long, while others told of trades of its symbol, is stale: it is subscribed
-    again. If that does not help, the time is doubled, up to ``park_time``. Longer than any burst of trades outside the
-    book lasts; found up to a third later."""
+    """A subscription without data for this long, while other channels report trades of its symbol, is stale, and is
+    resubscribed. If that does not help, the time is doubled, up to ``park_time``. It is longer than bursts of trades
+    that leave the book unchanged. Detection may take up to a third longer."""
     stale_trades: int = _count(10)
-    """How many trades must have gone by in that time: a quiet market is never suspected. (A ticker or candles tell of
-    one trade a sixth of the time, at most.)"""
+    """The number of trades required in that time, so that a quiet market is never suspected. (A ticker or candles
+    count as at most one trade per sixth of ``stale_after``.)"""
     attempts: int = _count(5)
     """How often in a row a subscription may fail (no answer, no snapshot, a failed check) before it is parked."""
     attempt_delay: float = _seconds(0.5)
@@ -166,28 +166,28 @@ class Settings:
     attempt_delay_max: float = _seconds(30.0)
     """The longest wait between two attempts."""
     park_time: float = _seconds(900.0)
-    """How long a parked subscription rests before it is tried again."""
+    """How long a subscription stays parked before it is requested again."""
 
-    # Bounds on what a peer can do to us
+    # Bounds on the peer
     max_frame_bytes: int = _bounded(MAX_FRAME_BYTES, "longer frames are not decoded")
-    """The largest message that is taken. Kraken's largest public one, reference data, is about 0.5 MB."""
+    """The largest accepted message. Kraken's largest public one, reference data, is about 0.5 MB."""
     malformed_limit: int = _count(20)
-    """So many frames in a row that make no sense end the connection."""
+    """This many malformed frames in a row end the connection."""
     log_rate: float = _rate(2.0)
-    """Log lines per second, in the long run, of each level: a peer that errs ever so often fills no disk."""
+    """Log lines per second and level, in the long run, so that a faulty peer cannot fill the disk."""
     log_burst: int = _count(50)
-    """Log lines of a level that may come at once."""
+    """Log lines per level that may be written at once."""
 
     # Consumers
     stall_limit: float = _seconds(10.0)
     """With ``Overflow.BACKPRESSURE``: how long a full feed may hold up reading before it gets ``ConsumerTooSlow``."""
     max_subscriptions: int = _count(5000)
-    """Channels and symbols that one client may have at a time, those that are just being left included. All of
-    Kraken's symbols are about 1500."""
+    """Subscriptions of one client at a time, including those that are being unsubscribed. Kraken has about 1500
+    symbols."""
     max_feeds: int = _count(1000)
     """``subscribe`` blocks that may be open at a time."""
     max_capacity: int = _count(1_000_000)
-    """The largest ``capacity`` of a feed, in events. Of book updates of usual size that is about a gigabyte."""
+    """The largest ``capacity`` of a feed, in events. Book updates of usual size then take about a gigabyte."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse values that contradict each other."""
@@ -201,13 +201,13 @@ class Settings:
             raise ValueError("; ".join(problems))
 
     def __repr__(self) -> str:
-        """What is not as by default, as an expression that makes equal settings."""
+        """The values that differ from the defaults, as an expression that gives equal settings."""
         values = ((field, getattr(self, field.name)) for field in attrs.fields(type(self)))
         return f"Settings({', '.join(f'{field.name}={value!r}' for field, value in values if value != field.default)})"
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
-        """Settings from names and values, as a configuration file gives them.
+        """Settings from a mapping, for example of a configuration file.
 
         Raises :class:`ValueError` that names every unknown key and every value of a wrong type, or, if there is no
         wrong type, the first value that is out of its range.
@@ -232,7 +232,7 @@ _ORDER: Final = (
     ("ban_delay", "refused_delay_max", False, "the shortest wait is not longer than the longest"),
     ("attempt_delay", "attempt_delay_max", False, "the shortest wait is not longer than the longest"),
 )
-"""What must not exceed what (or be equal to it, where it says True), and why."""
+"""Pairs of which the first must not exceed the second (or equal it, where it says True), and why."""
 
 
 def _with_a_guess(name: str, known: Sequence[str]) -> str:
@@ -242,12 +242,12 @@ def _with_a_guess(name: str, known: Sequence[str]) -> str:
 
 
 def _words(error: BaseException, _kind: type | None) -> str:
-    """What the checks above say, rather than cattrs' "invalid value"."""
+    """The message of the checks above, instead of cattrs' "invalid value"."""
     return str(error)
 
 
 def _same(value: Any, kind: type) -> Any:
-    """Configuration is taken as it is: ``"10"`` is no number, and 1 is not True."""
+    """Types are not converted: ``"10"`` is not a number, and 1 is not True."""
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:

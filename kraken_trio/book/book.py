@@ -2,12 +2,11 @@
 
 The rules (see docs/reference/protocol.md, books and checksum):
 
-1. A snapshot replaces everything. An update's levels are applied in the order in which they stand; the last one
-   of a repeated price holds; quantity zero removes; an empty side is unchanged.
-2. After the whole message each side is cut to ``depth``: the exchange says nothing about levels that are pushed
-   out of the window.
-3. Then the CRC32 of the ten best levels must be the one that came with the message. The digits hashed are
-   those of the wire.
+1. A snapshot replaces everything. An update's levels are applied in their order in the message; of a repeated price the
+   last one counts; quantity zero removes; an empty side is unchanged.
+2. After the whole message each side is cut to ``depth``: the exchange does not report levels that are pushed out of the
+   window.
+3. Then the CRC32 of the ten best levels must match the checksum of the message. The digits of the wire are hashed.
 
 The order book is either *available*, and then exactly what the last message made it, or *unavailable*, and then
 nothing of it can be read. Only a snapshot that verifies makes it available.
@@ -35,14 +34,14 @@ if TYPE_CHECKING:
 
 __all__ = ["CHECKED_LEVELS", "OrderBook"]
 
-_EXACT = Context(prec=100)  # the program's own decimal context must not round a spread
+_EXACT = Context(prec=100)  # so that the program's decimal context does not round a spread
 _HALF = Decimal("0.5")
 _ONE_BY_ONE = 1000
-"""Updates with more levels a side are sorted as a whole: inserted one by one, a hostile million would take minutes."""
+"""Updates with more levels per side are sorted as a whole: inserting a million one by one would take minutes."""
 _LEVELS_SHOWN: Final = 12
 _MESSAGE_SHOWN: Final = 1000
 MAX_LEVELS = 10_000
-"""The most levels of a side in one message: ten times those of the deepest book."""
+"""The most levels per side in one message: ten times the deepest book."""
 
 
 class OrderBook:
@@ -93,7 +92,7 @@ class OrderBook:
         self._told: int | None = None  # by the last event, and found or known to be right
         self._verified: bool = False
         self._carried: bool = False  # a checksum, by a snapshot of this book
-        # Of the last event; not the event, which would keep alive what its reader is done with.
+        # Of the last event. The event itself is not kept, so that it can be freed.
         self._timestamp: datetime | None = None
         self._epoch: int = 0
         self._received_ns: int = 0
@@ -104,21 +103,21 @@ class OrderBook:
     # Changing it
 
     def apply(self, event: BookSnapshot | BookUpdate | Gap) -> None:
-        """Let the book be what it is after ``event``, and verify it.
+        """Apply ``event`` and verify the book.
 
         An event that fails its check makes the book unavailable, and raises :class:`~kraken_trio.ChecksumMismatch` with
-        the evidence, or :class:`~kraken_trio.ProtocolError` for a level that is no price and quantity, or for more
-        than 10,000 levels of one side.
+        the evidence, or :class:`~kraken_trio.ProtocolError` for an invalid level, or for more than 10,000 levels of one
+        side.
 
-        A :class:`~kraken_trio.Gap` of this book makes it unavailable, too. One of another channel, or of nobody knows
-        which symbol, changes nothing: if this book was meant, its next checksum will tell.
+        A :class:`~kraken_trio.Gap` of this book makes it unavailable, too. A gap of another channel, or with an unknown
+        symbol, changes nothing: if this book lost a message, its next checksum fails.
 
-        An update to an unavailable book raises :class:`~kraken_trio.BookUnavailable`
-        and changes nothing. An event of another symbol is a :class:`ValueError` and changes nothing.
+        An update to an unavailable book raises :class:`~kraken_trio.BookUnavailable` and changes nothing. An event of
+        another symbol raises :class:`ValueError` and changes nothing.
 
-        A message without a checksum proves nothing. A book that never had one takes it, and is not :attr:`verified`.
-        From others it is a :class:`~kraken_trio.ProtocolError`, which makes the book unavailable: an update once a
-        checksum has come since the last snapshot, and a snapshot once another snapshot of this book had one.
+        A message without a checksum is accepted by a book that never had one, which is then not :attr:`verified`.
+        Otherwise it raises :class:`~kraken_trio.ProtocolError` and makes the book unavailable: an update if a checksum
+        has come since the last snapshot, a snapshot if an earlier snapshot of this book had one.
         """
         if event.__class__ is not BookUpdate:
             self._change(event, verify=True)
@@ -154,7 +153,7 @@ class OrderBook:
         self._told = expected
 
     def follow(self, event: BookSnapshot | BookUpdate | Gap) -> None:
-        """Like :meth:`apply`, for an event that another book has verified already: it is not verified again."""
+        """Like :meth:`apply`, for an event that another book has verified; it is not verified again."""
         if event.__class__ is not BookUpdate:
             self._change(event, verify=False)
             return
@@ -289,7 +288,7 @@ class OrderBook:
                     held[index] = level
                 else:
                     del keys[index], tokens[index], held[index]
-            elif token:  # else: removing what is not there changes nothing
+            elif token:  # otherwise an unknown price is removed, which changes nothing
                 if len(keys) - index < CHECKED_LEVELS:
                     side.touched = True
                 keys.insert(index, key)
@@ -327,7 +326,7 @@ class OrderBook:
             side.truncate(self.depth)
 
     def _fill(self, side: Side, levels: Sequence[Level], sign: int) -> None:
-        """Apply many levels at once: the same as one by one, but sorted only at the end."""
+        """Apply many levels at once: the same result as one by one, but sorted only at the end."""
         if len(levels) > MAX_LEVELS:
             msg = f"a message with {len(levels)} levels of one side: at most {MAX_LEVELS}"
             raise ProtocolError(msg)
@@ -347,12 +346,12 @@ class OrderBook:
                     merged.pop(key, None)
             keys = sorted(merged)
             side.load(keys, None, [merged[key] for key in keys])
-        else:  # a snapshot as it should be: best first, and nothing twice
+        else:  # a regular snapshot: best first, and no price twice
             side.load(keys[::-1], None, list(levels[::-1]))
         side.truncate(self.depth)
 
     def _widening(self, decimals: int) -> int:
-        """What a price with so many decimals is to be multiplied by. If they are the most so far, the sides widen."""
+        """The factor for a price with ``decimals``. If they are more than before, the sides are rescaled."""
         if decimals > self._decimals:
             factor = 10 ** (decimals - self._decimals)
             self._bids.rescale(factor)
@@ -363,8 +362,8 @@ class OrderBook:
     # Verifying it
 
     def _doubt(self, event: BookSnapshot | BookUpdate, expected: int) -> None:
-        """The digits of the wire do not have the checksum ``expected``: is there another reading? If not, raise."""
-        # Numbers that were abbreviated on the way (1e-05, or 0.5 for 0.50) still stand for the exchange's digits.
+        """The digits of the wire do not match ``expected``: raise, unless padded digits do."""
+        # Numbers may have been abbreviated on the way (1e-05, or 0.5 for 0.50).
         if crc32(_padded(self._asks, self._bids).encode()) != expected:
             hashed = (self._asks.top() + self._bids.top()).decode()
             evidence = ChecksumEvidence(_name(event.symbol), expected, self._crc(), hashed, _described(event))
@@ -383,15 +382,15 @@ class OrderBook:
 
     @property
     def available(self) -> bool:
-        """Whether the book can be read: True from a snapshot that passed its check to the next gap or failed check."""
+        """Whether the book can be read: from a snapshot that passed its check until the next gap or failed check."""
         return self._unavailable is None
 
     @property
     def verified(self) -> bool:
         """Whether a checksum has matched since the last snapshot, the snapshot's own included.
 
-        False while the book is unavailable. An available book is not verified only where no checksum has come:
-        from a protocol or a file whose snapshots carry none.
+        False while the book is unavailable, and for a protocol or a file without checksums in its snapshots until an
+        update's checksum matches.
         """
         return self._verified
 
@@ -431,13 +430,13 @@ class OrderBook:
 
     @property
     def mid(self) -> Decimal | None:
-        """The middle between best bid and best ask, exactly; None when a side is empty."""
+        """The midpoint between best bid and best ask, exactly; None when a side is empty."""
         bid, ask = self.best_bid, self.best_ask
         return None if bid is None or ask is None else _EXACT.multiply(_EXACT.add(bid.price, ask.price), _HALF)
 
     @property
     def crossed(self) -> bool:
-        """Is the best bid not below the best ask? Then this is the exchange's own state: its checksum is right."""
+        """Whether the best bid is not below the best ask. In a verified book this is the exchange's own state."""
         if self._unavailable is not None:
             raise self._refusal()
         bids, asks = self._bids, self._asks
@@ -446,7 +445,7 @@ class OrderBook:
 
     @property
     def timestamp(self) -> datetime | None:
-        """The exchange's time of the last message, if it carried one."""
+        """The exchange's time of the last message, if it had one."""
         self._require()
         return self._timestamp
 
@@ -495,7 +494,7 @@ class OrderBook:
 
 
 def _name(symbol: str | None) -> str:
-    """A symbol for people: peers choose them."""
+    """A symbol, escaped for messages."""
     return printable(symbol, 40)
 
 
@@ -513,7 +512,7 @@ def _described(event: BookSnapshot | BookUpdate) -> str:
 
 
 def _padded(asks: Side, bids: Side) -> str:
-    """The string to hash when every number is written with as many decimals as the longest of its kind."""
+    """The string to hash if every number is written with as many decimals as the longest of its kind."""
     levels = asks.best_first(CHECKED_LEVELS) + bids.best_first(CHECKED_LEVELS)
     prices = [wire_digits(level.price) for level in levels]
     quantities = [wire_digits(level.qty) for level in levels]

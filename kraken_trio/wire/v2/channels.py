@@ -1,10 +1,10 @@
-"""The channels of the v2 protocol, one row each: how it is asked for, and how its data become events.
+"""The channels of the v2 protocol, one row each: how it is requested, and how its data becomes events.
 
-A new channel is a row in :data:`CHANNELS`. Nothing else of the protocol knows a channel by its name, but for those that
-come by themselves (``status``, ``heartbeat``).
+A new channel is a row in :data:`CHANNELS`. No other module of the protocol depends on the name of a channel, except for
+those that are not subscribed to (``status``, ``heartbeat``).
 
-Entries are decoded into a tree and then converted to the channel's event class; what stands in them beside its fields
-is counted. The digits of book levels are checked by the book, which has to read them anyway.
+Entries are decoded into a tree and then converted to the channel's event class; unknown fields are counted. The digits
+of book levels are checked by the book, which has to read them anyway.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _MAX_NAME: Final = 100
 
 
 class Ours(TypedDict):
-    """What the client knows of all events of a frame. Their fields of these names never come from the frame."""
+    """Fields that the client sets in all events of a frame; they are never taken from the frame."""
 
     snapshot: bool
     epoch: int
@@ -57,19 +57,19 @@ class Ours(TypedDict):
 
 @attrs.frozen(kw_only=True)
 class FastPath:
-    """A way from the bytes of a frame straight into events, for frames that begin as the exchange writes them."""
+    """Decodes a frame directly into events, if it begins as the exchange writes it."""
 
     channel: str
     kind: str
     """``snapshot`` or ``update``."""
     starts: str
-    """How such a frame begins."""
+    """The beginning of such a frame."""
     read: Callable[[str | bytes], Data]
-    """The message, whose events lack ``epoch`` and ``received_ns``. Raises if the frame holds what is not known."""
+    """The message, with events that lack ``epoch`` and ``received_ns``. Raises if the frame has unknown contents."""
 
 
 def fast_path(channel: str, kind: str, event: type[msgspec.Struct]) -> FastPath:
-    """The way for the frames of ``channel`` that hold events of this class, whose numbers stay texts."""
+    """The fast path for frames of ``channel`` with events of this class, whose numbers stay texts."""
     frame = msgspec.defstruct(
         f"_{event.__name__}Frame",
         [
@@ -112,26 +112,26 @@ def _none(_event: object) -> Iterable[str]:
 
 @attrs.frozen(kw_only=True)
 class Channel:
-    """One row: how a channel is asked for, and how its data is read."""
+    """One row: how a channel is requested, and how its data is decoded."""
 
     name: str
     request: type[Request]
     identity: Callable[[Any], dict[str, object]] = _nothing
-    """The parameters beside the symbol that name a subscription: said when subscribing and unsubscribing."""
+    """The parameters besides the symbol that identify a subscription: sent when subscribing and unsubscribing."""
     extras: Callable[[Any], dict[str, object]] = _snapshot
     """The further parameters of a subscribe."""
     read: Callable[[Any, Ours], tuple[DataEvent, ...]]
     """The frame's ``data`` to events. Raises ``ProtocolError``, or what :mod:`msgspec` raises."""
     envelope: frozenset[str] = frozenset({"channel", "type", "data"})
-    """The keys of a frame that are known."""
+    """The known keys of a frame."""
     fields: frozenset[str]
-    """The keys of an entry that are known."""
+    """The known keys of an entry."""
     parts: Mapping[str, frozenset[str]] = {}
-    """The keys that are known of the elements of an entry's lists."""
+    """The known keys of the elements of an entry's lists."""
     unknown_values: Callable[[Any], Iterable[str]] = _none
-    """The fields of an event whose values this version does not know."""
+    """The fields of an event whose values are unknown to this version."""
     fast: tuple[FastPath, ...] = ()
-    """Ways for frames as the exchange writes them, the most frequent first."""
+    """Fast paths, the most frequent first."""
 
 
 _E = TypeVar("_E")
@@ -148,7 +148,7 @@ def _read_book(data: Any, ours: Ours) -> tuple[DataEvent, ...]:
 
 
 def _known_of_books(data: Any, epoch: int, received_ns: int) -> Any:
-    """The same without what this version does not know: the events refuse that."""
+    """The same without unknown fields, which the events would reject."""
     if not isinstance(data, list):
         return data
     return [
@@ -196,7 +196,7 @@ def _values_checked(event: _Struct) -> _Struct:
 
 
 def _whole_checked(value: int) -> int:
-    """Whole numbers have 64 bits at most: sums and differences of them can then be printed, too."""
+    """Whole numbers have at most 64 bits, so that sums and differences of them can be printed, too."""
     if not -MAX_WHOLE <= value <= MAX_WHOLE:
         msg = "a whole number of more than 64 bits"
         raise ProtocolError(msg)
@@ -210,7 +210,7 @@ def _check_count(entries: list[Any]) -> None:
 
 
 def reader(kind: type[Any]) -> Callable[[Any, Ours], tuple[DataEvent, ...]]:
-    """How to read a list of entries that have the fields of this class of events."""
+    """A reader for a list of entries with the fields of this class of events."""
 
     def read(data: Any, ours: Ours) -> tuple[DataEvent, ...]:
         if isinstance(data, list):
@@ -230,7 +230,7 @@ def _read_instruments(data: Any, ours: Ours) -> tuple[DataEvent, ...]:
 
 
 def _structured(data: Mapping[str, Any], name: str, kind: type[_Struct]) -> tuple[_Struct, ...]:
-    """The entries of one list of reference data. The first bad one ends it: a million of them must cost no more."""
+    """The entries of one list of reference data. The first invalid one ends it, which bounds the cost."""
     entries = data.get(name)
     if entries is None:
         return ()
@@ -243,14 +243,14 @@ def _structured(data: Mapping[str, Any], name: str, kind: type[_Struct]) -> tupl
         try:
             structured.append(_printable_names(_values_checked(msgspec.convert(entry, kind))))
         except (msgspec.ValidationError, ProtocolError) as error:
-            what, _, where = printable(error).partition(" - at `$")  # nothing is there if the whole entry is wrong
+            what, _, where = printable(error).partition(" - at `$")  # empty if the whole entry is invalid
             msg = f"{what} - at `{name}[{index}]{where or '`'}"
             raise ProtocolError(msg) from None
     return tuple(structured)
 
 
 def _printable_names(entry: _Struct) -> _Struct:
-    """Names of reference data are for people, too: whatever stands there, a program may print it."""
+    """Escape the names of reference data, which a program may print."""
     changes = {
         name: printable(value, _MAX_NAME)
         for name in entry.__struct_fields__
@@ -260,11 +260,11 @@ def _printable_names(entry: _Struct) -> _Struct:
 
 
 _OURS: Final = frozenset({"epoch", "received_ns", "snapshot"})
-"""Fields of events that do not come from the exchange."""
+"""Fields of events that are not sent by the exchange."""
 
 
 def fields_of(kind: type[msgspec.Struct], *, also: Iterable[str] = ()) -> frozenset[str]:
-    """The keys of an entry that becomes such an event, and further ones that are known and not used."""
+    """The known keys of an entry that becomes such an event, including those that are not used."""
     return frozenset(set(kind.__struct_encode_fields__) - _OURS | set(also))
 
 
@@ -287,14 +287,14 @@ CHANNELS: Final[dict[str, Channel]] = {
             request=requests.Book,
             identity=lambda request: {"depth": request.depth},
             read=_read_book,
-            fields=_BOOK_FIELDS | {"epoch", "received_ns"},  # they are set after decoding, whatever a frame says
+            fields=_BOOK_FIELDS | {"epoch", "received_ns"},  # they are set after decoding, whatever the frame has
             parts={"bids": _LEVEL_FIELDS, "asks": _LEVEL_FIELDS},
             fast=(fast_path("book", "update", BookUpdate), fast_path("book", "snapshot", BookSnapshot)),
         ),
         Channel(
             name="trade",
             request=requests.Trades,
-            # Whether a program wants it or not: numbering has to begin somewhere.
+            # Always requested, so that the trade numbers have a starting point.
             extras=_snapshot,  # mutant: history of trades
             read=reader(Trade),
             fields=fields_of(Trade),
