@@ -10,9 +10,10 @@ import sys
 import types
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING, TypeVar, cast, get_args
 
 import attrs
+import msgspec
 from sphinx.pycode import ModuleAnalyzer
 
 import kraken_trio
@@ -85,10 +86,11 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nod
 
 
 def is_alias(name: str) -> bool:
-    """Is it one of our names for a longer type? Annotations use some that are not public."""
+    """Whether it is one of our names for a longer type, or for any type. Annotations use some that are not public."""
+    short = name.rpartition(".")[2]
     for module in [module for path, module in sys.modules.items() if path.startswith("kraken_trio")]:
-        thing = vars(module).get(name)
-        if thing is not None and not isinstance(thing, type) and get_args(thing):
+        thing = vars(module).get(short)
+        if isinstance(thing, TypeVar) or (thing is not None and not isinstance(thing, type) and get_args(thing)):
             return True
     return False
 
@@ -135,10 +137,12 @@ def write_signature(
 ) -> tuple[str | None, str | None] | None:
     """Write a signature as its reader needs it."""
     if what == "class" and isinstance(thing, type):
+        if thing is kraken_trio.Level:
+            return "(price, qty)", ""
         if issubclass(thing, enum.Enum) or name.rpartition(".")[2] in MADE_BY_US:
             return "", ""
-        if attrs.has(thing) and arguments:
-            return attrs_signature(thing), ""
+        if (attrs.has(thing) or issubclass(thing, msgspec.Struct)) and arguments:
+            return fields_signature(thing), ""
     if result:
         result = re.sub(EVENTS, "kraken_trio.Event", result)
         result = re.sub(r"\bf\.(\w)", r"\1", result)  # how the strategies call the faults
@@ -163,11 +167,18 @@ LONG = 6
 """A class of more fields than this is described by their table alone."""
 
 
-def attrs_signature(cls: type) -> str:
+def fields_signature(cls: type) -> str:
     """Without types, which stand in the table of the fields; with them for requests, which have no table."""
     with_types = cls.__module__ == "kraken_trio.requests"
+    defaults = {field.alias: field.default for field in attrs.fields(cls)} if attrs.has(cls) else {}
     parameters = [
-        parameter.replace(annotation=cls.__annotations__[parameter.name] if with_types else inspect.Parameter.empty)
+        parameter.replace(
+            annotation=cls.__annotations__[parameter.name] if with_types else inspect.Parameter.empty,
+            # Sphinx, which looks for the default's text, finds that of the code which attrs has generated.
+            default=parameter.default
+            if parameter.default is inspect.Parameter.empty
+            else defaults.get(parameter.name, parameter.default),
+        )
         for parameter in inspect.signature(cls).parameters.values()
     ]
     return re.sub(r": '(\w+)'", r": \1", str(inspect.Signature(parameters))) if len(parameters) <= LONG else ""
@@ -186,7 +197,15 @@ def describe_data(_app: Sphinx, what: str, name: str, _thing: object, _options: 
         lines[:] = ModuleAnalyzer.for_module(DATA[name]).find_attr_docs()["", name.rpartition(".")[2]]
 
 
+def leave_out_overloads(_app: Sphinx) -> None:
+    """Show how ``Client.subscribe`` is called. Its overloads say the same eight times, for type checkers."""
+    analyzer = ModuleAnalyzer.for_module("kraken_trio.client")
+    analyzer.analyze()
+    analyzer.overloads.clear()
+
+
 def setup(app: Sphinx) -> None:
+    app.connect("builder-inited", leave_out_overloads)
     app.connect("missing-reference", resolve)
     app.connect("autodoc-process-signature", write_signature)
     app.connect("autodoc-process-bases", write_bases)

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["setup"]
 
+CHECKED = {"Checksum": "int", "Timestamp": "datetime"}
+"""Types that are checked when an event is decoded, and what they are for a program."""
 WIDTHS = {"name": 30, "type": 24, "default": 14, "meaning": 56}
 
 
@@ -132,6 +134,7 @@ class AttrsFields(SphinxDirective):
     def cell_type(self, field: Field) -> list[nodes.Node]:
         annotation = field.annotation
         text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+        text = re.sub(r"\w+", lambda word: CHECKED.get(word[0], word[0]), text)
         whole = nodes.literal()
         for word in re.split(r"([A-Za-z_]\w*)", text):
             if home := home_of(word):

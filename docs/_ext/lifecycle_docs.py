@@ -182,13 +182,14 @@ class LifecycleTable(SphinxDirective):
         head = nodes.row()
         head += [nodes.entry("", nodes.paragraph(text=text)) for text in ("cause", *(s.name for s in self.columns))]
         body = nodes.tbody()
-        body += [self.row(cause) for cause in dict.fromkeys(cause for _state, cause in TRANSITIONS)]
+        body += [self.row(trigger) for trigger in lifecycle.Trigger]
         group += [nodes.thead("", head), body]
         table += group
         return [table]
 
-    def row(self, cause: Cause) -> nodes.row:
+    def row(self, trigger: lifecycle.Trigger) -> nodes.row:
         row = nodes.row()
+        cause = trigger.cause
         name = nodes.literal(text=cause.name)
         link = pending_xref(
             "",
@@ -199,9 +200,10 @@ class LifecycleTable(SphinxDirective):
             refdoc=self.env.docname,
             refwarn=True,
         )
-        row += nodes.entry("", nodes.paragraph("", "", link))
+        when = " (nothing wanted)" if trigger is lifecycle.Trigger.CONNECTED_IDLE else ""
+        row += nodes.entry("", nodes.paragraph("", "", link, nodes.Text(when)))
         for state in self.columns:
-            verdict = TRANSITIONS[state, cause]
+            verdict = TRANSITIONS[state, trigger]
             text: nodes.Node
             if isinstance(verdict, ConnectionState):
                 text = nodes.strong(text=f"→ {verdict.name}")
