@@ -271,8 +271,8 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
         "client/test_incidents.py::test_a_resubscribe_storm_is_one_resubscribe",
     ),
     "a book is crossed": (
-        "session/test_resync.py::test_a_crossed_book_is_made_anew_once",
-        "session/test_resync.py::test_a_book_that_is_crossed_again_at_once_is_the_exchanges_own_state",
+        "session/test_resync.py::test_a_crossed_book_with_a_right_checksum_is_the_exchanges_own_state",
+        "session/test_resync.py::test_without_a_checksum_a_crossed_book_is_resynced_once_per_connection",
     ),
     "it fails again and again": (
         "session/test_resync.py::test_attempts_come_slower_and_slower_and_then_it_is_parked",
@@ -353,7 +353,43 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
 }
 """The rows of the page "What happens when …", in its words."""
 
-TABLES: Final = (KRAKEN, PEERS, FRAMES, PAGE)
+REPORTED: Final[Mapping[str, tuple[str, ...]]] = {
+    "a peer answers and pushes nothing": (
+        "session/test_liveness.py::test_a_peer_that_only_answers_is_given_up_while_something_is_confirmed",
+        "session/test_liveness.py::test_silence_is_the_time_without_a_push_while_we_listen_and_something_is_confirmed",
+        "session/test_liveness.py::test_while_nothing_is_confirmed_any_frame_is_life",
+        "client/test_recovery.py::test_pongs_alone_do_not_keep_a_connection_that_pushes_nothing",
+    ),
+    "an unsubscribe that nobody asked for": (
+        "session/test_liveness.py::test_an_unsubscribe_that_nobody_asked_for_is_a_loss",
+        "session/test_liveness.py::test_what_may_be_another_ones_unsubscribe_is_ignored",
+    ),
+    "a crossed book whose checksum is right": (
+        "channels/test_states.py::test_a_crossed_book_with_a_right_checksum_is_the_exchanges_own_state",
+    ),
+    "a snapshot that is unsorted, has zeros or is too deep": (
+        "channels/test_states.py::test_a_snapshot_event_is_what_the_book_holds_however_it_was_sent",
+    ),
+    "a refusal of many symbols that does not say which": (
+        "session/test_refusals_of_many.py::test_on_replay_none_but_the_unknown_are_refused",
+        "session/test_refusals_of_many.py::test_one_that_is_refused_without_a_word_about_it_is_found_by_halving",
+    ),
+    "another protocol speaks at the endpoint": (
+        "session/test_connection.py::test_an_endpoint_that_speaks_another_protocol_is_refused_at_once_and_for_good",
+        "session/test_connection.py::test_an_error_that_belongs_to_nothing_is_quoted_when_no_answer_comes",
+    ),
+    "candles of a pair that hardly trades": (
+        "session/test_liveness.py::test_anything_else_that_stays_silent_is_renewed_once_and_then_stays",
+    ),
+    "a text that is no JSON": ("session/test_connection.py::test_a_text_that_is_no_json_is_a_notice_and_no_fault",),
+    "an update without a checksum": (
+        "channels/test_states.py::test_an_update_without_a_checksum_is_malformed_once_its_snapshot_had_one",
+        "session/test_resync.py::test_where_no_checksum_ever_came_messages_are_taken",
+    ),
+}
+"""What users of other clients have reported, and this client once did as well."""
+
+TABLES: Final = (KRAKEN, PEERS, FRAMES, PAGE, REPORTED)
 ROWS: Final = [(title, test) for table in TABLES for title, tests in table.items() for test in tests]
 
 
