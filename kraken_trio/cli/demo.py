@@ -1,4 +1,4 @@
-"""``kraken-trio demo``: what it is asked for, and what it reports at the end. What happens is in :mod:`.play`."""
+"""``kraken-trio demo``: its options, and its report. The demo itself is in :mod:`.play`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["demo", "report"]
 
 SECONDS = (3.0, 600.0)
-"""The shortest demo in which everything can happen; and the longest, because a demo remembers all of it."""
+"""The shortest demo with all faults; and the longest, because a demo keeps everything in memory."""
 
 
 @click.command(short_help="See recovery from faults, without a network.")

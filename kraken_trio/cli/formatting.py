@@ -1,6 +1,6 @@
-"""Numbers, names and marks as people read them, in no more characters than there are.
+"""Numbers, names and symbols for display in a limited width.
 
-A number is whole, or shortened with its unit, or left out. It is never cut, and never written with an exponent.
+A number is shown whole, shortened with a unit, or left out. It is never truncated, and never has an exponent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["ASCII_FALLBACK", "ascii_text", "clock", "counted", "listed", "shorte
 
 _UNITS: Final = ((Decimal(10**3), "k"), (Decimal(10**6), "M"), (Decimal(10**9), "B"), (Decimal(10**12), "T"))
 _MOST_DECIMALS: Final = 3
-"""Of a shortened number."""
+"""Decimals of a shortened number."""
 
 _ASCII: Final = str.maketrans(
     {"→": "->", "…": "...", "●": "*", "▲": "^", "▼": "v", "·": "-"}
@@ -25,7 +25,7 @@ _ASCII: Final = str.maketrans(
 )
 
 ASCII_FALLBACK: Final = "kraken_trio.ascii"
-"""The name of an error handler for encoders: what an encoding does not have is written as :func:`ascii_text` has it."""
+"""The name of an error handler for encoders, which replaces unsupported characters as :func:`ascii_text` does."""
 
 
 def counted(number: int, what: str, plural: str | None = None) -> str:
@@ -40,7 +40,7 @@ def listed(names: Sequence[str], most: int = 6) -> str:
 
 
 def clock(seconds: float) -> str:
-    """``01:05``; with hours from the first one on."""
+    """``01:05``, or ``1:01:05`` from one hour on."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
@@ -64,7 +64,7 @@ def shortened(value: Decimal | int, width: int) -> str:
 
 
 def _with_unit(value: Decimal, decimals: int) -> str:
-    """``value`` in the first unit in which less than a thousand stands before the point (after rounding)."""
+    """``value`` in the smallest unit in which it is below a thousand after rounding."""
     for unit, name in _UNITS:
         text = f"{value / unit:.{decimals}f}"
         if abs(Decimal(text)) < 1000:
@@ -73,7 +73,7 @@ def _with_unit(value: Decimal, decimals: int) -> str:
 
 
 def ascii_text(text: str) -> str:
-    """``text`` with a replacement for each character that ASCII does not have."""
+    """``text`` with a replacement for each character that is not ASCII."""
     return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
 
 

@@ -1,6 +1,6 @@
-"""What happens in ``kraken-trio demo``: a fake exchange, a client, three faults, and a verdict.
+"""The demo itself: a fake exchange, a client, three faults, and a verdict.
 
-The market moves as a real one does (see :class:`kraken_trio.testing.Market`), and the socket is real. Everything the
+The market is simulated (see :class:`kraken_trio.testing.Market`), the socket is real. Everything that the
 exchange sent and the feed yielded is kept, and compared at the end by :mod:`kraken_trio.testing.oracle`.
 """
 
@@ -43,19 +43,19 @@ __all__ = ["Outcome", "run_demo"]
 BOOKS: Final = (Book("BTC/USD", 10), Book("ETH/USD", 25), Book("XRP/USD", 100))
 REQUESTS: Final[tuple[Request, ...]] = (*BOOKS, *(Trades(book.symbol) for book in BOOKS))
 SKIPPED: Final = BOOKS[0].symbol
-"""Of depth 10: the checksum covers all of it, so that no loss can hide behind it."""
+"""Its depth is 10, so that the checksum covers the whole book and detects every loss."""
 NO_SYMBOL: Final = Book("NOPE/USD")
 
 MARKET_RATE: Final = 90.0
 """Market events per second."""
 SNAPSHOT_DELAY: Final = 0.2
-"""Seconds that the exchange takes for a snapshot: as Kraken on a slow day, so that a resync can be seen."""
+"""Seconds that the exchange takes for a snapshot: long enough for a resync to be visible."""
 WHEN: Final = {"refuse": 0.2, "skip": 0.4, "drop": 0.65}
-"""The faults, as shares of the whole time."""
+"""The times of the faults, as fractions of the duration."""
 UNDO_WAIT: Final = 0.75
-"""Seconds after which an update that was left out must have been noticed, or was undone by the next one."""
+"""Seconds within which a skipped update is detected, unless the next one made up for it."""
 MEANWHILE: Final = 20
-"""Market events of another symbol that are made while the first one is resynced."""
+"""Market events of another symbol during the resync."""
 SKIP_ATTEMPTS: Final = 12
 RECOVERY_LIMIT: Final = 15.0
 """Seconds that any recovery may take."""
@@ -63,13 +63,13 @@ RECOVERY_LIMIT: Final = 15.0
 
 @attrs.frozen
 class Outcome:
-    """How it ended."""
+    """The result of a demo."""
 
     board: Board
-    """As it was shown last."""
+    """The last state of the view."""
     statistics: ClientStatistics
     verdicts: Sequence[Verdict]
-    """One on each promise."""
+    """One for each promise."""
 
     @property
     def held(self) -> bool:
@@ -78,7 +78,7 @@ class Outcome:
 
 
 async def run_demo(*, seconds: float, seed: int, stream: TextIO, screen: bool) -> Outcome:
-    """Play it."""
+    """Run the demo."""
     markets = [spec for spec in DEFAULT_MARKETS if spec.symbol in {book.symbol for book in BOOKS}]
     async with (
         open_exchange(markets=markets, seed=seed, rate=MARKET_RATE, snapshot_delay=SNAPSHOT_DELAY) as exchange,
@@ -97,7 +97,7 @@ async def run_demo(*, seconds: float, seed: int, stream: TextIO, screen: bool) -
 
 @attrs.define
 class _Play:
-    """What happens, and what is remembered of it."""
+    """The course of a demo, and its history."""
 
     exchange: Exchange
     client: Client
@@ -120,7 +120,7 @@ class _Play:
         self.board.note(kind, text)
 
     async def consume(self) -> None:
-        """The program of a user."""
+        """Receive events, as a user's program does."""
         while True:
             events = await self.feed.receive_many(1024)
             self.history += events
@@ -130,7 +130,7 @@ class _Play:
             self.more = trio.Event()
 
     async def until(self, condition: Callable[[], bool], limit: float) -> bool:
-        """Wait until it is true of the history, for ``limit`` seconds at most. Returns whether it is."""
+        """Wait until ``condition`` is true, for at most ``limit`` seconds. Returns whether it is."""
         with trio.move_on_after(limit):
             await trio.lowlevel.checkpoint()
             while not condition():
@@ -146,7 +146,7 @@ class _Play:
         await trio.sleep_until(self.started + self.seconds)
 
     async def refuse(self) -> None:
-        """Ask for what the exchange does not have."""
+        """Subscribe to a symbol that the exchange does not list."""
         self.note(Kind.FAULT, f"subscribing to {NO_SYMBOL.symbol}, which this exchange does not list")
         self.refusals[NO_SYMBOL] = None
         try:
@@ -158,7 +158,7 @@ class _Play:
             self.note(Kind.REFUSED, f"SubscriptionRejected, {NO_SYMBOL.symbol}: {text}")
 
     async def skip(self) -> None:
-        """Let an update be lost, until one is that the next does not undo."""
+        """Skip an update; repeat that if the next one makes up for it."""
         start = len(self.history)
 
         def noticed() -> bool:
@@ -184,28 +184,28 @@ class _Play:
         await self.until(lambda: self.verified({book.symbol for book in BOOKS}, start), RECOVERY_LIMIT)
 
     def verified(self, symbols: set[str], start: int) -> bool:
-        """Have these books all had a snapshot since then?"""
+        """Whether all these books have had a snapshot since ``start``."""
         return symbols <= {event.symbol for event in self.history[start:] if isinstance(event, BookSnapshot)}
 
     # The end
 
     async def settle(self) -> None:
-        """Let the market stand still, and all that was sent arrive."""
+        """Pause the market, and wait until everything that was sent has been received."""
         self.exchange.pause()
         self.note(Kind.NOTE, "the market is paused; comparing everything")
         with trio.move_on_after(RECOVERY_LIMIT):
             await self.client.wait_for(ConnectionState.SUBSCRIBED)
             await self.exchange.drained()
-            # What is answered last was sent last: when this has its answer, the client has read everything before it.
+            # Frames arrive in order: when this is answered, the client has read everything before it.
             async with self.client.subscribe(Instruments()):
                 pass
             while self.feed.statistics().buffered:
                 await self.more.wait()
-            for _ in range(3):  # what was handed over is looked at in the consumer's next turn
+            for _ in range(3):  # the consumer processes what it has received in its next turn
                 await trio.lowlevel.checkpoint()
 
     def case(self) -> Case:
-        """All the evidence."""
+        """The evidence for the verdicts."""
         local: dict[str, Sides | None] = {}
         remote: dict[str, Sides] = {}
         for wanted in BOOKS:

@@ -1,4 +1,4 @@
-"""What the commands share: options, the output, and the way from an async function to an exit status.
+"""Shared by the commands: options, the output, and running an async function to an exit status.
 
 Exit statuses: 0 success; 1 failure, with one line on standard error (or a report) that says why; 2 usage error;
 130 stopped with Ctrl-C, 143 with SIGTERM.
@@ -51,7 +51,7 @@ def positive_seconds(_context: click.Context, _parameter: click.Parameter, value
 
 
 def output(*, plain: bool) -> tuple[TextIO, bool]:
-    """Where to write, and whether a screen can be drawn there."""
+    """The output stream, and whether it is a terminal on which a screen can be drawn."""
     stream = sys.stdout
     console = Console(file=stream)
     can_draw = console.is_terminal and not console.is_dumb_terminal and not console.legacy_windows
@@ -73,7 +73,7 @@ def run_and_exit(start: Callable[[], Awaitable[int]]) -> NoReturn:
 
 
 def leave(status: int) -> NoReturn:
-    """Exit with ``status``, and say so if it was Ctrl-C."""
+    """Exit with ``status``, with a message after Ctrl-C."""
     if status == STOPPED:
         click.echo("stopped", err=True)
     sys.exit(status)

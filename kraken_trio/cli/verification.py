@@ -1,11 +1,11 @@
-"""What a recording's frames prove: every book of it rebuilt and checked, by the code that a live client uses.
+"""Verification of a recording: every book is rebuilt and checked by the code of a live client.
 
 Rules:
 
-* A checksum that came counts as verified only if the book had it. One that could not be checked, because there was no
+* A checksum counts as verified only if the book matched it. One that could not be checked, because there was no
   snapshot yet, or none since a mismatch, is not verified.
-* A book's depth is what the exchange's answer to the subscription says; without one it is the one that the user
-  said; without that the smallest that Kraken offers and the snapshot fits in.
+* A book's depth is taken from the exchange's answer to the subscription, otherwise from the user's option,
+  otherwise it is the smallest depth of Kraken's in which the snapshot fits.
 * After a failure a book is checked again from its next snapshot.
 """
 
@@ -39,7 +39,7 @@ MAX_SYMBOLS: Final = 10_000
 """Kraken has about 1500."""
 
 _SENSELESS_LIMIT: Final = 20
-"""If so many frames at the beginning make no sense, the file is something else."""
+"""If this many frames at the beginning are malformed, the file is not a recording."""
 _MAX_OTHERS: Final = 64  # a peer chooses the names
 
 _FOREIGN: Final = {
@@ -50,15 +50,15 @@ _FOREIGN: Final = {
 
 @attrs.define
 class SymbolReport:
-    """What was found of one symbol's book."""
+    """The result for one symbol's book."""
 
     symbol: str
     depth: int | None = None
     """The last one; None before the first snapshot."""
     depth_inferred: bool = False
-    """Neither the recording nor the user said it."""
+    """Whether the depth was inferred from the snapshot."""
     checksums: int = 0
-    """How many came."""
+    """Checksums in the recording."""
     verified: int = 0
     mismatches: int = 0
     unchecked: int = 0
@@ -69,10 +69,10 @@ class SymbolReport:
 
 @attrs.frozen(kw_only=True)
 class Failure:
-    """One thing that is wrong, for people: printable."""
+    """One failure, human-readable and printable."""
 
     where: str
-    """The place in the file; empty if it is the file as a whole."""
+    """The position in the file; empty if it concerns the file as a whole."""
     problem: str
     evidence: ChecksumEvidence | None = attrs.field(default=None, eq=False)
     hint: str = ""
@@ -88,7 +88,7 @@ class Verification:
         self.failure_count: int = 0
         self.frames: int = 0
         self.others: Counter[str] = Counter()
-        """Frames in which there is nothing to check, by what they are."""
+        """Frames in which there is nothing to check, by kind."""
         self._depth = depth
         self._acked: dict[str, int] = {}
         self._books: dict[str, OrderBook] = {}
@@ -105,11 +105,11 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Something was verified, and nothing failed."""
+        """Whether something was verified, and nothing failed."""
         return not self.failure_count and 0 < self.verified == self.checksums
 
     def take(self, frame: RecordedFrame) -> None:
-        """The next frame. Raises :class:`RecordingError` if the file cannot be checked at all."""
+        """Check the next frame. Raises :class:`RecordingError` if the file cannot be checked at all."""
         self.frames += 1
         try:
             message = self._codec.decode(frame.data)
@@ -118,9 +118,9 @@ class Verification:
             if self._senseless == self.frames == _SENSELESS_LIMIT:
                 self.failures.clear()
                 self.failure_count = 0
-                msg = f"it is no recording of Kraken's v2 protocol: none of its first {self.frames} frames makes sense"
+                msg = f"it is no recording of Kraken's v2 protocol: its first {self.frames} frames are all malformed"
                 raise RecordingError(msg) from None
-            self._fail(Failure(where=frame.where, problem=f"it makes no sense: {error}"))
+            self._fail(Failure(where=frame.where, problem=f"malformed: {error}"))
             return
         if isinstance(message, Data) and message.channel == "book":
             for event in message.events:
@@ -142,7 +142,7 @@ class Verification:
             self._other("control frames")
 
     def end(self, error: RecordingError | None = None) -> None:
-        """The file is over, or cannot be read further."""
+        """Conclude: the file has ended, or cannot be read further."""
         if error is not None:
             self._fail(Failure(where="", problem=str(error)))
         elif not self.frames:
@@ -194,7 +194,7 @@ class Verification:
 
     def _unchecked(self, report: SymbolReport, frame: RecordedFrame) -> None:
         report.unchecked += 1  # mutant: unchecked
-        if report.depth is None and report.unchecked == 1:  # else the reason is a failure that was told already
+        if report.depth is None and report.unchecked == 1:  # otherwise the cause is a failure that is already reported
             problem = f"{printable(report.symbol, 40)}: an update before the first snapshot, which cannot be checked"
             self._fail(Failure(where=frame.where, problem=problem))
 

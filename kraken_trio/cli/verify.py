@@ -31,7 +31,7 @@ STDIN: Final = "-"
 """What click calls the standard input."""
 _CHUNK_BYTES: Final = 256 * 1024
 _DESCRIBED_BRIEFLY: Final = 10
-"""Failures of a file that are told in a line each, after the first one, which is told in full."""
+"""Failures of a file that are reported in one line each, after the first one, which is reported in full."""
 
 
 @click.command(short_help="Check every checksum of a recording.")
@@ -66,7 +66,7 @@ def verify(files: tuple[str, ...], depth: str | None) -> None:
 
 
 def verify_files(paths: Sequence[str], *, depth: int | None, out: Console, err: Console) -> bool:
-    """Check all of ``paths`` and report on ``out``; the progress is shown on ``err``. True if nothing is wrong."""
+    """Check all of ``paths`` and report on ``out``; progress is shown on ``err``. Returns whether all are verified."""
     checked: list[tuple[str, Verification]] = []
     show_progress = err.is_terminal and not err.is_dumb_terminal
     for path in paths:

@@ -185,7 +185,7 @@ async def _subscribe(
         with trio.fail_after(ANSWER_LIMIT):
             while True:
                 wanted = [request for request in requests if request not in refused]
-                # A viewer wants the present: if this machine is too slow for everything, the view must not lag.
+                # The view must show the present even if this machine is too slow for all events.
                 with_trades = any(isinstance(request, Trades) for request in wanted)
                 overflow = Overflow.DROP_OLDEST if with_trades else Overflow.CONFLATE
                 try:
@@ -204,7 +204,7 @@ async def _subscribe(
 def _note_refusals(
     events: Iterable[Event], accepted: Sequence[Request], client: Client, refused: dict[Request, str]
 ) -> None:
-    """A symbol can be refused later, too, when it is subscribed again after a reconnect: is anything left?"""
+    """Note symbols that are refused on a reconnect. Raises if none is left."""
     gaps = {(e.channel, e.symbol): e.detail for e in events if isinstance(e, Gap) and e.cause is Cause.REFUSED}
     if gaps:
         refused |= {r: gaps[r.channel, r.symbol] for r in accepted if (r.channel, r.symbol) in gaps}
@@ -214,7 +214,7 @@ def _note_refusals(
 
 
 def summary(board: Board, client: Client, feed: Feed) -> str:
-    """One line about how it went."""
+    """A summary in one line."""
     now, taken = client.statistics(), feed.statistics()
     passed_over = taken.dropped + taken.conflated
     return ", ".join(

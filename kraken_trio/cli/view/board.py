@@ -1,4 +1,4 @@
-"""What there is to see, as one object: events and samples change it, :mod:`.screen` draws it.
+"""The state of a view as one object: events and samples change it, :mod:`.screen` draws it.
 
 Nothing here waits or prints. Everything is bounded: a board of a week is as large as one of a minute.
 """
@@ -38,11 +38,11 @@ __all__ = ["Board", "Entry", "Kind", "Ladder", "Quote"]
 _TRADES_KEPT: Final = 200
 _ENTRIES_KEPT: Final = 500
 _RATE_SECONDS: Final = 2.0
-"""Over which the rate of events is measured."""
+"""The time over which the rate of events is measured."""
 
 
 class Kind(enum.Enum):
-    """What an entry of the log is about: its first word on the screen."""
+    """The kind of a log entry: its first word on the screen."""
 
     STATE = "state"
     GAP = "gap"
@@ -67,7 +67,7 @@ class Entry:
 
 @attrs.define
 class Ladder:
-    """One book, as it was when it was last looked at."""
+    """One book, as of the last sample."""
 
     symbol: str
     depth: int
@@ -78,11 +78,11 @@ class Ladder:
     missing: str = "waiting for its first snapshot"
     """Why it is not available."""
     price_width: int = 1
-    """Of the longest price so far: columns may grow, but do not jump."""
+    """The width of the longest price so far, so that columns do not jump."""
     qty_width: int = 1
 
     def look(self, feed: Feed) -> None:
-        """Take what there is to see now."""
+        """Update it from the feed."""
         try:
             book = feed.book(self.symbol)
             self.bids, self.asks, self.crossed = book.bids, book.asks, book.crossed
@@ -97,7 +97,7 @@ class Ladder:
 
 @attrs.define
 class Quote:
-    """What ticker and candles said last of a symbol, and its last trade."""
+    """The latest ticker, candle and trade of a symbol."""
 
     symbol: str
     ticker: TickerUpdate | None = None
@@ -111,7 +111,7 @@ class Board:
     def __init__(self, title: str, where: str, requests: Sequence[Request], *, limit: float | None = None) -> None:
         self.title = title
         self.where: str = Endpoint(where).name
-        """The address, without a query, which may hold a secret."""
+        """The address without its query, which may contain a secret."""
         self.limit = limit
         """Seconds after which it ends by itself."""
         self.elapsed: float = 0.0
@@ -125,14 +125,14 @@ class Board:
         self.entry_count: int = 0
         self.statistics: ClientStatistics | None = None
         self.buffered: int = 0
-        """Events that wait for us."""
+        """Events that wait in the feed."""
         self._resyncing: set[str] = set()
         self._verified: set[str] = set()
         self._samples: deque[tuple[float, int]] = deque(maxlen=100)
 
     @property
     def state(self) -> ConnectionState:
-        """Of the client, when it was last sampled."""
+        """The client's statistics, as of the last sample."""
         return self.statistics.state if self.statistics is not None else ConnectionState.CONNECTING
 
     @property
@@ -144,12 +144,12 @@ class Board:
         return (many - few) / (now - before) if now > before else 0.0
 
     def note(self, kind: Kind, text: str) -> None:
-        """Say something in the log."""
+        """Add an entry to the log."""
         self.entry_count += 1
         self.log.append(Entry(self.entry_count, self.elapsed, kind, printable(text, 300)))
 
     def sample(self, statistics: ClientStatistics, feed: Feed, elapsed: float) -> None:
-        """Look at the client and at the books."""
+        """Sample the client and the books."""
         self.statistics = statistics
         self.elapsed = elapsed
         self.buffered = feed.statistics().buffered
@@ -160,7 +160,7 @@ class Board:
             self._samples.popleft()
 
     def take(self, events: Iterable[Event]) -> None:
-        """These came from the feed. Gaps that belong together are one entry."""
+        """Take events from the feed. Consecutive gaps with one cause become one entry."""
         for cause, group in groupby(events, key=lambda event: event.cause if isinstance(event, Gap) else None):
             if cause is None:
                 for event in group:
@@ -203,7 +203,7 @@ class Board:
         first = gaps[0]
         missed = sum(gap.missed or 0 for gap in gaps)
         count = f", {missed:,} missed" if missed else ""
-        known = bool(self.log) and first.detail in self.log[-1].text  # a lost connection was told of just now
+        known = bool(self.log) and first.detail in self.log[-1].text  # the lost connection is already the last entry
         detail = "" if known else first.detail
         if first.evidence is not None:
             detail = f"computed {first.evidence.computed}, the exchange sent {first.evidence.expected}"

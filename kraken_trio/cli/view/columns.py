@@ -1,4 +1,4 @@
-"""Rows of cells in a given width. What does not fit is left out whole and counted, never cut."""
+"""Rows of cells in a given width. Cells that do not fit are left out and counted, never truncated."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def first_fit(width: int, *candidates: str) -> str:
 
 
 def fitted(value: Decimal, width: int) -> str:
-    """``value`` at the right of ``width`` characters; a dot if there is no right way to write it in so few."""
+    """``value``, right-aligned in ``width`` characters; a dot if it does not fit."""
     return (shortened(value, width) or "·").rjust(width)
 
 

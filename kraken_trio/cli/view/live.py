@@ -34,7 +34,7 @@ __all__ = ["display"]
 REDRAW_INTERVAL: Final = 0.125
 """Seconds between two pictures."""
 LAST_WRITE_LIMIT: Final = 1.0
-"""Seconds that a terminal has for the last picture."""
+"""Timeout of writing the last picture, in seconds."""
 STATUS_INTERVAL: Final = 1.0
 """Seconds between two status lines, when there is no screen."""
 _PLAIN_SYMBOLS: Final = 6
@@ -45,7 +45,7 @@ _PLAIN_SYMBOLS: Final = 6
 async def display(
     board: Board, refresh: Callable[[], None], stream: TextIO, *, screen: bool, tell_trades: bool = False
 ) -> AsyncIterator[None]:
-    """Show the board for the time of a block. ``refresh`` is called before each look at it.
+    """Show the board while a block runs. ``refresh`` is called before each drawing.
 
     ``tell_trades``: without a screen, a line for each trade.
     """
@@ -77,7 +77,7 @@ async def display(
 
 
 class _Writer:
-    """Writes in a thread, so that a slow terminal holds up nothing but the drawing."""
+    """Writes in a thread, so that a slow terminal holds up only the drawing."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -100,7 +100,7 @@ class _Writer:
             self._is_broken = True  # and the thread may wait for ever
 
     def finish(self) -> None:
-        """What is being written has a little time left."""
+        """Give the current write a little time to complete."""
         self._scope.deadline = trio.current_time() + LAST_WRITE_LIMIT
 
     def _write(self, text: str) -> None:
@@ -136,7 +136,7 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 class _Sink(io.StringIO):
-    """What rich takes for a terminal."""
+    """A terminal as rich expects it."""
 
     def __init__(self, like: TextIO) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class _Sink(io.StringIO):
 
 
 class _Screen:
-    """Pictures, on the terminal's second screen."""
+    """Draws pictures on the terminal's alternate screen."""
 
     def __init__(self, board: Board, stream: TextIO) -> None:
         self._board = board
@@ -181,7 +181,7 @@ class _Screen:
 
 
 class _Lines:
-    """What is new, as text."""
+    """Writes new entries as text."""
 
     def __init__(self, board: Board, *, tell_trades: bool) -> None:
         self._board = board
@@ -230,7 +230,7 @@ def _status(board: Board) -> str:
 
 
 def _latest(ladder: Ladder | None, quote: Quote) -> str:
-    """The best prices, or what comes nearest to them."""
+    """The best prices, or the latest known price."""
     if ladder is not None and not ladder.available:
         return "unavailable"
     if ladder is not None:

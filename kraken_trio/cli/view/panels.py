@@ -1,4 +1,4 @@
-"""The framed parts of a screen: a ladder, the quotes, the trades. Pure functions of what a board holds."""
+"""The framed parts of a screen: ladders, quotes, trades. Pure functions of a board's contents."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["LADDER_WIDTH", "SIDE_WIDTHS", "framed", "ladder_panel", "quotes_pane
 LADDER_WIDTH: Final = 30
 """The narrowest useful ladder: a price of 12 characters, a quantity of 12, a little of the bar."""
 SIDE_WIDTHS: Final = (36, 48)
-"""Of the column with quotes and trades: a trade without its time, and with it."""
+"""Widths of the column with quotes and trades: for trades without and with their time."""
 
 _ASK, _BID, _DIM = "red", "green", "bright_black"
 _SIDE_SIGNS: Final = {Side.BUY: ("▲", _BID), Side.SELL: ("▼", _ASK)}
@@ -41,7 +41,7 @@ _TIME_WIDTH: Final = 8
 _QUOTE_COLUMNS: Final = (
     "symbol", "bid", "ask", "last", "change", "volume", "candle", "close", "open", "high", "low",
 )  # fmt: skip
-"""The first ones matter most."""
+"""The most important first."""
 
 
 def framed(title: str, lines: Sequence[Text], *, style: str = _DIM, title_style: str = "bold") -> Panel:

@@ -58,21 +58,21 @@ _COUNTERS: Final = (
     ("connects", "bold"), ("lost", "bold yellow"), ("events", "bold"), ("per s", "bold"), ("trades", "bold"),
     ("waiting", "bold"),
 )  # fmt: skip
-"""The first ones matter most: of checksums, of what was lost, of what came."""
+"""The most important first: checksums, losses, events."""
 _COUNTER_WIDTH: Final = 15
 """The longest name and five digits (``11.6k``)."""
 _COUNTER_LINES: Final = 3
 _LOG_HEIGHT: Final = 7
-"""Of the log where ladders, quotes and trades stand on top of each other."""
+"""Lines of the log when ladders, quotes and trades are stacked."""
 _ENTRY_INDENT: Final = 15
 """In front of the text of a log entry: its time and its kind."""
 _ENTRY_LINES: Final = 3
-"""The most that one entry of the log may have."""
+"""The largest number of lines of one log entry."""
 
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """Where everything goes. Heights include the frames."""
+    """The layout of a screen. Heights include the frames."""
 
     ladders: tuple[str, ...]
     """The symbols whose books are drawn."""
@@ -91,7 +91,7 @@ class Plan:
 
 
 def plan(board: Board, width: int, height: int) -> Plan:
-    """Fit a board into so many columns and lines."""
+    """Fit a board into the given columns and lines."""
     has_trades = "trade" in board.channels
     has_quotes = bool(board.channels & {"ticker", "ohlc"})
     fitting = [symbol for symbol in board.ladders if len(symbol) <= width - 6]
