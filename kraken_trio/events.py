@@ -226,7 +226,7 @@ def hold_texts(levels: Iterable[Level]) -> bool:
 
 Checksum: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
 """32 bits, unsigned."""
-Timestamp: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
+Timestamp: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]  # mutant: time zone
 """With a time zone: subtracting a naive one from an aware one raises TypeError."""
 
 

@@ -138,7 +138,7 @@ class OrderBook:
                 if self._crc() != expected:  # mutant: checksum of updates
                     self._doubt(event, expected)
                 self._verified = True
-            elif self._verified:
+            elif self._verified:  # mutant: update without a checksum
                 raise self._unproven(event)
         except ProtocolError as error:
             raise self._failed(error) from None
@@ -202,7 +202,7 @@ class OrderBook:
             return
         expected = event.checksum
         try:
-            if verify and expected is None and self._carried:
+            if verify and expected is None and self._carried:  # mutant: snapshot without a checksum
                 raise self._unproven(event)
             self._load(event)
             if verify and expected is not None and self._crc() != expected:  # mutant: checksum of snapshots

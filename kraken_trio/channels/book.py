@@ -65,9 +65,9 @@ class BookState(ChannelState):
                 book.apply(event)
             except ProtocolError as error:
                 return _before(event, events), self._failure(error)
-            if event.checksum is not None:
+            if event.checksum is not None:  # mutant: crossed with a checksum
                 counters.checksums_verified += 1
-            elif book.crossed and self._crossed_in != event.epoch:
+            elif book.crossed and self._crossed_in != event.epoch:  # mutant: crossed without a checksum
                 return _before(event, events), self._crossed(event.epoch)
         return events, None
 
@@ -87,7 +87,7 @@ class BookState(ChannelState):
             elif self._book.crossed and self._crossed_in != event.epoch:
                 return taken, self._crossed(event.epoch)
             # The book's own snapshot, not the event: the event may be unsorted, or hold more than the book keeps.
-            taken.append(self._book.snapshot())
+            taken.append(self._book.snapshot())  # mutant: canonical snapshot
         return taken, None
 
     def _failure(self, error: ProtocolError) -> Failure:
@@ -98,7 +98,7 @@ class BookState(ChannelState):
         return Failure(Cause.MALFORMED, str(error))
 
     def _crossed(self, epoch: int) -> Failure:
-        self._crossed_in = epoch
+        self._crossed_in = epoch  # mutant: crossed once
         self._counters.crossed += 1
         return Failure(Cause.CROSSED, _CROSSED)
 
@@ -111,7 +111,7 @@ class BookState(ChannelState):
 
     def reset(self) -> None:
         self._was_verified = self._was_verified or self._book.verified
-        self._book.invalidate("events are missing; its next snapshot has not come yet")
+        self._book.invalidate("events are missing; its next snapshot has not come yet")  # mutant: old snapshot
 
     @property
     def last_received_ns(self) -> int:

@@ -128,7 +128,7 @@ class ChannelState(ABC):
     @property
     def owes_data(self) -> bool:
         """Whether data must follow the exchange's confirmation."""
-        return True
+        return True  # mutant: owed data
 
     @property
     def moves_with_prices(self) -> bool:

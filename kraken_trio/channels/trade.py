@@ -54,12 +54,12 @@ class TradeState(ChannelState):
         taken: list[Event] = []
         for trade in trades:
             number, identity = trade.trade_id, _identity(trade)
-            if identity in recent:
+            if identity in recent:  # mutant: repeated trade
                 continue
             recent[identity] = trade
             if len(recent) > _KEPT:
                 recent.popitem(last=False)
-            if number != last + 1:
+            if number != last + 1:  # mutant: missing trades
                 taken.append(self._hole(last, trade))
             taken.append(trade)
             last = number

@@ -106,7 +106,7 @@ class Deliveries:
         for feed in audience:
             outbox = deliver[feed]
             for event in events:
-                outbox.append(event)
+                outbox.append(event)  # mutant: place of a gap
                 counters.events += 1
                 if type(event) is Gap:
                     counters.gaps += 1

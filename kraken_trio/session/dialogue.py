@@ -130,7 +130,7 @@ class Dialogue:
             if sub is not None and is_latest and not sub.takes_data:
                 self._subscriptions.accepted(sub)
                 return
-        elif sub is not None and sub.is_confirmed and self._is_unasked(message, sub):
+        elif sub is not None and sub.is_confirmed and self._is_unasked(message, sub):  # mutant: unasked unsubscribe
             self._recovery.expelled(sub)
             return
         self._counters.unmatched_answers += 1
@@ -154,7 +154,7 @@ class Dialogue:
             if message.kind is RefusalKind.RATE_LIMITED and message.req_id is None:
                 self._pending.doubt_all(now, _RATE_LIMIT_PAUSE)
             else:
-                self._unmatched = message.error
+                self._unmatched = message.error  # mutant: unmatched refusal
                 self._deliveries.record(UnmatchedRefusal(text=message.error, frame=self._deliveries.frame))
                 self._counters.unmatched_answers += 1
             return
@@ -188,6 +188,7 @@ class Dialogue:
             sub = self._awaiting(number, request, key) or self._contradicted(number, request, key, message)
             if sub is not None:
                 subs.append(sub)
+        # mutant: doubtful refusal
         if request.method is Method.SUBSCRIBE and message.kind is RefusalKind.FINAL and len(subs) > 1:
             self._subscriptions.doubted(subs, message.error)
             return
@@ -218,7 +219,7 @@ class Dialogue:
         """The subscription, if it still awaits this answer: no later request about it was sent, and none is due."""
         sub = self._subscriptions.by_key.get(key)
         step = Step.SUBSCRIBING if request.method is Method.SUBSCRIBE else Step.UNSUBSCRIBING
-        return sub if sub is not None and sub.step is step and sub.req_id == number else None
+        return sub if sub is not None and sub.step is step and sub.req_id == number else None  # mutant: latest request
 
     def _contradicted(self, number: int, request: PendingRequest, key: Key, message: Refusal) -> Subscription | None:
         """The subscription, if data had counted as its acceptance and this refusal is the real answer."""

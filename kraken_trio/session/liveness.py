@@ -87,10 +87,11 @@ class Liveness:
         self.listening.resume(now)
         self._set_exposed(now)
         if self._pong_wanted_from is not None:
+            # mutant: unread pong
             self._pong_wanted_from = now  # the PONG may be behind frames that are still unread
 
     def _set_exposed(self, now: float) -> None:
-        if self.is_exposed and not self.listening.held:
+        if self.is_exposed and not self.listening.held:  # mutant: exposed
             self._exposed.resume(now)
         else:
             self._exposed.hold(now)
@@ -112,7 +113,7 @@ class Liveness:
 
     def answered(self, req_id: int | None, now: float) -> None:
         """Note a pong."""
-        if self._ping is not None and req_id in (None, self._ping[0]):
+        if self._ping is not None and req_id in (None, self._ping[0]):  # mutant: pong
             self.ping_seconds = now - self._ping[1]
             self._ping = None
 

@@ -53,11 +53,11 @@ class PendingRequests:
     def add(self, number: int, request: PendingRequest, now: float, timeout: float) -> None:
         """Add a request that is sent now; its answer is overdue after ``timeout`` seconds."""
         self._pending[number] = request
-        self._deadlines.set(number, self._listening.at(now) + timeout)
+        self._deadlines.set(number, self._listening.at(now) + timeout)  # mutant: answer timeout
 
     def find(self, req_id: int | None, symbol: str | None, channel: str | None, method: Method | None) -> int | None:
         """The ``req_id`` of the request that is answered; without one in the answer, the oldest that fits."""
-        if req_id is not None:
+        if req_id is not None:  # mutant: number of an answer
             return req_id if req_id in self._pending else None
         if symbol is None and channel is None:
             return None  # such an answer fits any request

@@ -51,7 +51,7 @@ class Backoff:
     def next_delay(self, at_least: float = 0.0) -> float:
         """Seconds until the next attempt: at least ``at_least``, to which jitter is added."""
         settings = self._settings
-        self.failures += 1
+        self.failures += 1  # mutant: backoff grows
         jitter = self._jitter()
         if self.failures <= settings.quick_retries:
             slowest = growing(settings.quick_delay, self.failures, settings.retry_delay)

@@ -89,7 +89,7 @@ class Recovery:
         self._subscriptions.gap(sub, cause, detail, evidence)
 
     def _no_first_data(self, sub: Subscription) -> None:
-        if sub.renewed and not sub.state.must_verify:
+        if sub.renewed and not sub.state.must_verify:  # mutant: stays subscribed
             self._subscriptions.happen(sub, Happening.NO_DATA)
             return
         sub.renewed = True
@@ -126,7 +126,7 @@ class Recovery:
     def _count_failure(self, sub: Subscription) -> bool:
         """Count a failure in a row, and set the pause (none after the first). Returns whether it was the last."""
         sub.attempts += 1
-        if sub.attempts > self._settings.attempts:
+        if sub.attempts > self._settings.attempts:  # mutant: last attempt
             self._give_up(sub)
             return True
         sub.resume_at = None if sub.attempts == 1 else self._subscriptions.now + self._delay(sub.attempts - 1)

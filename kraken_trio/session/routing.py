@@ -80,7 +80,7 @@ class Routing:
         if sub is not None and sub.step is Step.LIVE:
             return sub
         self.is_stirred = True
-        if sub is not None and sub.takes_data and sub.state.begins(events[0]):
+        if sub is not None and sub.takes_data and sub.state.begins(events[0]):  # mutant: begins
             if sub.step is Step.SUBSCRIBING:
                 self._subscriptions.accepted(sub)
             if sub.takes_data:

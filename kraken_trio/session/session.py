@@ -227,7 +227,7 @@ class Session:
             self._end(error)
         else:
             self._deliveries.advance(Trigger.CONNECT_FAILED, str(error))
-            asked = error.retry_after or 0.0  # may be any number, from a program's own transport
+            asked = error.retry_after or 0.0  # may be any number, from a program's own transport  # mutant: retry after
             asked = min(asked, self._settings.retry_after_max) if asked > 0.0 else 0.0
             pause = self._backoff.pause_after(error.status)
             self.reconnect_at = now + self._backoff.next_delay(max(pause, asked, self._pause_for_engine))
@@ -235,7 +235,7 @@ class Session:
 
     @property
     def _pause_for_engine(self) -> float:
-        return self._settings.retry_delay if self.system_status in _RESTRICTED else 0.0
+        return self._settings.retry_delay if self.system_status in _RESTRICTED else 0.0  # mutant: engine at rest
 
     def connected(self, now: float) -> Effects:
         """The attempt succeeded: request everything that is wanted."""
@@ -247,7 +247,7 @@ class Session:
         self._liveness.connected(now)
         self._subscriptions.online()
         is_idle = not self._subscriptions.derived.unsettled
-        self._deliveries.advance(Trigger.CONNECTED_IDLE if is_idle else Trigger.CONNECTED)
+        self._deliveries.advance(Trigger.CONNECTED_IDLE if is_idle else Trigger.CONNECTED)  # mutant: nothing wanted
         return self._done(now)
 
     def disconnected(self, cause: Cause, detail: str, now: float, *, code: int | None = None) -> Effects:
@@ -255,9 +255,9 @@ class Session:
         self._begin(now)
         self._counters.losses += 1
         live_since = self._subscriptions.live_since
-        if live_since is not None and now - live_since >= self._settings.stable_after:
-            self._backoff.reset()
-        if self._final is None and code == _POLICY_VIOLATION:
+        if live_since is not None and now - live_since >= self._settings.stable_after:  # mutant: stable connection
+            self._backoff.reset()  # mutant: backoff begins anew
+        if self._final is None and code == _POLICY_VIOLATION:  # mutant: policy violation
             why = f"the exchange closed the connection permanently: {printable(detail)}"
             self._final = ConnectError(why, retryable=False)
         if self._final is not None:
@@ -328,11 +328,11 @@ class Session:
 
     def _give_up_silent(self, _now: float) -> None:
         what = "the exchange pushed nothing" if self._liveness.is_exposed else "nothing was received"
-        self._give_up(Cause.SILENCE, f"{what} for {self._settings.silence_limit:g} s")
+        self._give_up(Cause.SILENCE, f"{what} for {self._settings.silence_limit:g} s")  # mutant: silence
 
     def _give_up_unanswered(self, _now: float) -> None:
         limit = self._settings.keepalive_timeout
-        self._give_up(Cause.SILENCE, f"a WebSocket PING was not answered for {limit:g} s")
+        self._give_up(Cause.SILENCE, f"a WebSocket PING was not answered for {limit:g} s")  # mutant: no pong
 
     def _give_up(self, cause: Cause, why: str) -> None:
         effects = self._deliveries.effects
@@ -347,13 +347,13 @@ class Session:
     def _keep_alive(self, now: float) -> None:
         self._liveness.keepalive_sent(now)
         self._counters.keepalives_sent += 1
-        self._deliveries.effects.ping = True
+        self._deliveries.effects.ping = True  # mutant: websocket ping
 
     def _scan(self, now: float) -> None:
         by_channel, reading = self._subscriptions.by_channel, self._liveness.listening.at(now)
         for sub, detail in self._staleness.scan(by_channel, reading):
             self._counters.stale += 1
-            self._recovery.refresh(sub, detail)
+            self._recovery.refresh(sub, detail)  # mutant: stale is refreshed
 
     # Frames
 
@@ -361,7 +361,7 @@ class Session:
         """Process a batch of frames, in order. ``received_ns`` is when their bytes were read."""
         self._begin(now)
         if not self.is_connected:
-            return self._done(now)  # received while the program left the block
+            return self._done(now)  # received while the program left the block  # mutant: after the end
         deliveries, counters, by_channel = self._deliveries, self._counters, self._subscriptions.by_channel
         deliver = deliveries.effects.deliver
         deliveries.received_ns = received_ns
@@ -379,7 +379,7 @@ class Session:
             self._malformed_in_row = 0
             if not isinstance(message, Data):
                 deliveries.frame = index
-                is_pushed |= message.is_pushed
+                is_pushed |= message.is_pushed  # mutant: pushed
                 if isinstance(message, Foreign):
                     self._foreign(frame, message)
                 else:
@@ -396,7 +396,7 @@ class Session:
                     if passed is events and failure is None:
                         audience = sub.audience
                         for feed in audience:
-                            deliver[feed].append(event)
+                            deliver[feed].append(event)  # mutant: delivery
                         counters.events += len(audience)
                         continue
                     deliveries.frame = index
@@ -437,7 +437,7 @@ class Session:
 
     def _foreign(self, frame: str | bytes, message: Foreign) -> None:
         """End: another protocol is spoken at this endpoint. After a frame of ours, it only counts as malformed."""
-        if self._is_understood:
+        if self._is_understood:  # mutant: stray frame
             text = f"a frame of Kraken's protocol {message.protocol!r}: {printable(message.text)}"
             self._malformed(frame, ProtocolError(text))
             return
@@ -470,12 +470,12 @@ class Session:
     def _malformed(self, frame: str | bytes, error: ProtocolError) -> None:
         self._routing.is_stirred = True
         self._counters.malformed += 1
-        self._malformed_in_row += 1
+        self._malformed_in_row += 1  # mutant: nonsense in a row
         self._deliveries.record(FrameMalformed(detail=str(error), frame=self._deliveries.frame))
         if self._malformed_in_row >= self._settings.malformed_limit:
             self._give_up(Cause.PROTOCOL, "too many malformed frames in a row")
             return
-        channel, symbol = self._codec.guess_topic(frame)
+        channel, symbol = self._codec.guess_topic(frame)  # mutant: poisoned frame
         subs = [
             sub
             for sub in self.subscriptions
@@ -507,5 +507,6 @@ class Session:
             self._liveness.expose(now, exposed=bool(derived.confirmed))
             if effects.drop is None:
                 effects.send.extend(self._dialogue.flush(now))
+                # mutant: all settled
                 self._deliveries.advance(Trigger.SUBSCRIBING if derived.unsettled else Trigger.SETTLED)
         return self._deliveries.take()

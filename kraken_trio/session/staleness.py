@@ -90,7 +90,7 @@ class StalenessMonitor:
                     continue  # it has new data, or is seen for the first time
                 seen.new_trades += max((told[other.key[0]] for other in neighbours if _tells(other, sub)), default=0)
                 if self._is_stale(seen, reading):
-                    seen.times_stale += 1
+                    seen.times_stale += 1  # mutant: stale again
                     age, trades = reading - seen.since, seen.new_trades
                     stale.append((sub, f"no data for {age:.0f} s, during which at least {trades} trades happened"))
         self.due = reading + self._pause
@@ -129,7 +129,7 @@ class StalenessMonitor:
         settings = self._settings
         longest = max(settings.stale_after, settings.park_time)
         patience = growing(settings.stale_after, seen.times_stale + 1, longest)
-        return seen.new_trades >= settings.stale_trades and reading - seen.since >= patience
+        return seen.new_trades >= settings.stale_trades and reading - seen.since >= patience  # mutant: stale
 
 
 def _neighbours(by_channel: _ByChannel, symbol: str | None) -> list[Subscription]:
@@ -143,4 +143,4 @@ def _tells(other: Subscription, sub: Subscription) -> bool:
     """Whether data of ``other`` implies data of ``sub``. A channel that follows prices has data without trades, too."""
     if other is sub or not other.state.tells_of_trades:
         return False
-    return sub.state.moves_with_prices or not other.state.moves_with_prices
+    return sub.state.moves_with_prices or not other.state.moves_with_prices  # mutant: price or trade

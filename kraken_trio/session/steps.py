@@ -186,7 +186,7 @@ _ROWS: Final[Mapping[Happening, tuple[Cell, ...]]] = {
     # Data, or none.
     Happening.DATA: (_x, _x, _LIVE, _x, _x, _x, _x, _x, _x, _x),
     Happening.NO_DATA: (_x, _x, _STAY, _x, _x, _x, _x, _x, _x, _x),
-    Happening.FAILED: (_x, _LEAVE, _LEAVE, _LEAVE, _x, _x, _x, _x, _x, _x),
+    Happening.FAILED: (_x, _LEAVE, _LEAVE, _LEAVE, _x, _x, _x, _x, _x, _x),  # mutant: left first
     # The exchange no longer has it: we unsubscribed, or, from a confirmed step, it ended it by itself.
     Happening.LEFT: (_x, _x, _SUBSCRIBE, _SUBSCRIBE, _x, _SUBSCRIBE, _x, _x, _x, _x),
     Happening.LEFT_FOR_NOW: (_x, _x, _PAUSE, _PAUSE, _x, _PAUSE, _x, _x, _x, _x),
@@ -194,11 +194,11 @@ _ROWS: Final[Mapping[Happening, tuple[Cell, ...]]] = {
     Happening.LEFT_FOR_GOOD: (_x, _x, _x, _x, _x, _FORGET, _x, _x, _x, _x),
     Happening.STILL_THERE: (_x, _x, _x, _x, _x, _LEAVE_AGAIN, _x, _x, _x, _x),
     # Changes of what is wanted.
-    Happening.WANTED: (_o, _o, _o, _o, _o, _o, _o, _RENEW, _o, _RENEW),
-    Happening.UNWANTED: (_LEAVE, _LEAVE, _LEAVE, _LEAVE, _o, _o, _LEAVE, _x, _LEAVE, _x),
+    Happening.WANTED: (_o, _o, _o, _o, _o, _o, _o, _RENEW, _o, _RENEW),  # mutant: wanted again
+    Happening.UNWANTED: (_LEAVE, _LEAVE, _LEAVE, _LEAVE, _o, _o, _LEAVE, _x, _LEAVE, _x),  # mutant: nobody wants it
     Happening.DROPPED: (_FORGET, _x, _x, _x, _x, _x, _FORGET, _FORGET, _x, _FORGET),
     # Time, and lost connections.
-    Happening.DUE: (_x, _x, _x, _x, _x, _x, _SUBSCRIBE, _SUBSCRIBE, _x, _x),
+    Happening.DUE: (_x, _x, _x, _x, _x, _x, _SUBSCRIBE, _SUBSCRIBE, _x, _x),  # mutant: rest is over
     Happening.LOST: (_RESTART,) * 10,
     Happening.LOST_FOR_GOOD: (_x, _x, _x, _x, _FORGET, _FORGET, _x, _x, _x, _x),
 }

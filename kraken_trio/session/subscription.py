@@ -157,7 +157,7 @@ class Subscription:
     @property
     def takes_data(self) -> bool:
         """Whether data that arrives now belongs to it."""
-        return self.is_confirmed or self.step is Step.SUBSCRIBING
+        return self.is_confirmed or self.step is Step.SUBSCRIBING  # mutant: takes data
 
     @property
     def status(self) -> SubscriptionState:

@@ -146,7 +146,7 @@ class Subscriptions:
                 continue
             sub.audience = tuple(other for other in sub.audience if other != feed)
             sub.newcomers = tuple(other for other in sub.newcomers if other != feed)
-            if not sub.wanted_by:
+            if not sub.wanted_by:  # mutant: last one leaves
                 self.happen(sub, Happening.DROPPED if sub.on_wire is None else Happening.UNWANTED)
 
     def _check_answered(self, feed: Hashable) -> None:
@@ -178,7 +178,7 @@ class Subscriptions:
             if feed not in sub.audience:
                 sub.audience += (feed,)
             if sub.step is Step.LIVE:
-                self.start((feed,), sub)
+                self.start((feed,), sub)  # mutant: late feed
             elif sub.state.has_history:
                 sub.newcomers += (feed,)
 
@@ -193,7 +193,7 @@ class Subscriptions:
         """There is a new connection: everything wanted is to be requested."""
         self.derived.is_online = True
         self.live_since = None
-        for sub in self.by_key.values():
+        for sub in self.by_key.values():  # mutant: asked again
             self.derived.reconcile(sub)
 
     def offline(self, cause: Cause, detail: str) -> None:
@@ -241,7 +241,7 @@ class Subscriptions:
         sub.has_good_company = False
         sub.on_wire = sub.on_wire or sub.request  # a confirmation after a refusal
         if sub.state.owes_data:
-            sub.data_due = self._listening.at(self.now) + self._settings.snapshot_timeout
+            sub.data_due = self._listening.at(self.now) + self._settings.snapshot_timeout  # mutant: first data
         else:
             sub.gapped = False  # from here on its data is complete
         for feed in list(sub.wanted_by):
@@ -265,8 +265,8 @@ class Subscriptions:
         doubt, sub.doubt = sub.doubt, None
         sub.on_wire = None
         sub.apart = 0
-        self.deny(sub, Cause.REFUSED, text)
-        if doubt is not None and doubt.text.lower() == text.lower() and not doubt.is_of_some:
+        self.deny(sub, Cause.REFUSED, text)  # mutant: refused
+        if doubt is not None and doubt.text.lower() == text.lower() and not doubt.is_of_some:  # mutant: probe
             for other in doubt.waiting:
                 if other.step is Step.HELD:  # one refusal may end the wait for another answer
                     self._counters.refusals += 1
@@ -309,7 +309,7 @@ class Subscriptions:
             other.has_good_company = is_accepted
         half = (len(subs) + 1) // 2
         self._ask_apart(subs[:half])
-        self._ask_apart(subs[half:])
+        self._ask_apart(subs[half:])  # mutant: halves
 
     def _ask_apart(self, subs: Sequence[Subscription]) -> None:
         """Request them in a frame of their own."""
@@ -346,6 +346,7 @@ class Subscriptions:
     def _stay(self, sub: Subscription, _text: str) -> None:
         sub.data_due = None
         sub.attempts = 0
+        # mutant: gap without data
         self.announce(sub, Cause.RESUBSCRIBED, "still no data after it was resubscribed; it stays subscribed")
         sub.gapped = False  # from here on its data is complete
         self._deliveries.record(StayedWithoutData(request=sub.request))
@@ -354,7 +355,7 @@ class Subscriptions:
 
     def gap(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumEvidence | None = None) -> None:
         """Deliver a gap to its feeds, unless they have had one since its last data."""
-        if sub.confirmed_once and not sub.gapped:
+        if sub.confirmed_once and not sub.gapped:  # mutant: gap of an outage
             sub.gapped = True
             self.announce(sub, cause, detail, evidence)
 

@@ -38,7 +38,7 @@ class PausableClock:
 
     def hold(self, now: float) -> None:
         """Stop it."""
-        if self._since is None:
+        if self._since is None:  # mutant: clock stands still
             self._since = now
 
     def resume(self, now: float) -> None:
@@ -71,7 +71,7 @@ class TokenBucket:
 
     def take(self, now: float) -> bool:
         """Whether one may be sent now. If so, it counts as sent."""
-        if self.ready_at(now) > now:
+        if self.ready_at(now) > now:  # mutant: pacing
             return False
         self._free_at = max(now, self._free_at) + self._interval
         return True

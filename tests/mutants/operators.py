@@ -32,6 +32,7 @@ __all__ = [
     "Never",
     "Operator",
     "Plus",
+    "Put",
     "Reverse",
     "SkipFirst",
     "Swap",
@@ -257,6 +258,21 @@ class Without(Operator):
             msg = f"there are only {len(elements)} operands in: {_shown(several)}"
             raise DoesNotApply(msg)
         return Drop().edit(elements[self.index], several)
+
+
+@attrs.frozen
+class Put(Operator):
+    """An element of a tuple, list or set is something else: ``text``."""
+
+    index: int
+    text: str
+
+    def edit(self, node: ast.AST, parent: ast.AST | None) -> Edit:
+        elements = _sequence(_first(node, "tuple, list or set", _several))
+        if not -len(elements) <= self.index < len(elements):
+            msg = f"there are only {len(elements)} elements in: {_shown(node)}"
+            raise DoesNotApply(msg)
+        return elements[self.index], self.text
 
 
 @attrs.frozen

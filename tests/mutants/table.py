@@ -20,9 +20,11 @@ from tests.mutants.operators import (
     Becomes,
     Boundary,
     Drop,
+    DropNow,
     Never,
     Operator,
     Plus,
+    Put,
     Reverse,
     SkipFirst,
     Swap,
@@ -32,7 +34,7 @@ from tests.mutants.operators import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MUTANTS", "Mutant", "TextMutant"]
+__all__ = ["MUTANTS", "Mutant"]
 
 BOOK = ("tests/book/test_order_book.py", "tests/book/test_exchange.py", "tests/book/test_model.py")
 FEEDS = ("tests/session/test_feeds.py",)
@@ -61,29 +63,7 @@ class Mutant:
         return place.path, place.mutated(self.operator)
 
 
-@attrs.frozen
-class TextMutant:
-    """One broken rule that is found by its exact text, until it has a marker."""
-
-    name: str
-    file: str
-    """In the package."""
-    text: str
-    replacement: str
-    why: str
-    """What a user would suffer."""
-    tests: tuple[str, ...]
-    """What must fail: files, or ``file::test``. Run in this order, until the first failure."""
-
-    def apply(self, package: Path) -> tuple[Path, str]:
-        """The file, and its text with the rule broken."""
-        path = package / self.file
-        source = path.read_text(encoding="utf-8")
-        assert source.count(self.text) == 1, f"the text of {self.name!r} is to stand in {self.file} once"
-        return path, source.replace(self.text, self.replacement)
-
-
-MUTANTS: tuple[Mutant | TextMutant, ...] = (
+MUTANTS: tuple[Mutant, ...] = (
     # -- the book ----------------------------------------------------------------------------------------------------
     Mutant(
         "skip truncation",
@@ -112,6 +92,20 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
         Never(),
         "a damaged snapshot is shown as a verified book",
         BOOK,
+    ),
+    Mutant(
+        "take an update without a checksum",
+        "update without a checksum",
+        Never(),
+        "a book that has lost an update stays readable",
+        ("tests/book/test_order_book.py", "tests/channels/test_states.py"),
+    ),
+    Mutant(
+        "take a snapshot without a checksum",
+        "snapshot without a checksum",
+        Never(),
+        "a damaged snapshot is shown as a good book",
+        ("tests/book/test_order_book.py", "tests/channels/test_states.py"),
     ),
     Mutant(
         "hash the bids before the asks",
@@ -254,108 +248,165 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
         "a lost update of a book is passed over as a notice",
         ("tests/wire/test_foreign.py",),
     ),
-    TextMutant(
+    Mutant(
         "take a time without a zone",
-        "events.py",
-        "Timestamp: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]",
-        "Timestamp: TypeAlias = datetime",
+        "time zone",
+        Becomes("$target = datetime"),
         "the first program that subtracts it from the time of day dies of TypeError",
         ("tests/wire/test_hostile.py", "tests/wire/test_channels.py"),
     ),
     # -- subscriptions -----------------------------------------------------------------------------------------------
-    TextMutant(
+    Mutant(
         "forget one resubscription",
-        "session/registry.py",
-        "        for sub in self.subscriptions.values():\n            self._ask(sub)",
-        "        for sub in list(self.subscriptions.values())[1:]:\n            self._ask(sub)",
+        "asked again",
+        SkipFirst(),
         "after a reconnect one symbol never comes back",
         ("tests/session/test_connection.py", "tests/session/test_asking.py"),
     ),
-    TextMutant(
+    Mutant(
         "lose a refused subscription",
-        "session/registry.py",
-        "            self._denied(sub, Cause.REFUSED, text)",
-        "            self._mark(sub)",
+        "refused",
+        Drop(),
         "subscribe waits for ever for an answer that has come",
         ("tests/session/test_asking.py",),
     ),
-    TextMutant(
+    Mutant(
+        "take a doubtful refusal for all",
+        "doubtful refusal",
+        Never(),
+        "one bad symbol costs all that were asked for with it",
+        ("tests/session/test_refusals_of_many.py",),
+    ),
+    Mutant(
+        "never believe that all are refused",
+        "probe",
+        Never(),
+        "a refusal of a thousand symbols takes a thousand requests",
+        ("tests/session/test_refusals_of_many.py",),
+    ),
+    Mutant(
+        "take any refusal for that of all",
+        "probe",
+        Without(2),
+        "after a reconnect one bad symbol costs the good ones",
+        ("tests/session/test_refusals_of_many.py",),
+    ),
+    Mutant(
+        "ask for one half only",
+        "halves",
+        Drop(),
+        "what was refused together with a bad symbol is never asked for again",
+        ("tests/session/test_refusals_of_many.py",),
+    ),
+    Mutant(
         "ignore req_id",
-        "session/flights.py",
-        "        if req_id is not None:\n            return req_id if",
-        "        if False:\n            return req_id if",
+        "number of an answer",
+        Never(),
         "an answer is taken for that of another request",
         ("tests/session/test_asking.py", "tests/session/test_resync.py"),
     ),
-    TextMutant(
+    Mutant(
         "believe answers to old requests",
-        "session/registry.py",
-        " and sub.req_id == number else None",
-        " else None",
+        "latest request",
+        Without(2),
         "a late answer confirms what was asked again since",
         ("tests/session/test_asking.py", "tests/session/test_resync.py", *STATEFUL),
     ),
-    TextMutant(
+    Mutant(
+        "overlook an unsubscribe that nobody asked for",
+        "unasked unsubscribe",
+        Never(),
+        "a book that the exchange has dropped stays readable, and stands still",
+        LIVENESS,
+    ),
+    Mutant(
+        "keep an unmatched refusal to oneself",
+        "unmatched refusal",
+        Drop(),
+        "whoever connects to the wrong endpoint is told that nobody answered",
+        ("tests/session/test_asking.py", "tests/session/test_status.py"),
+    ),
+    Mutant(
+        "take a late answer for an unasked one",
+        "unasked unsubscribe",
+        Without(2),
+        "a late answer costs a subscription that is in force",
+        LIVENESS,
+    ),
+    Mutant(
         "leave for everyone when one leaves",
-        "session/registry.py",
-        "            if not sub.wanted_by:\n                self._alarms.clear(key)\n                if sub.step",
-        "            if True:\n                self._alarms.clear(key)\n                if sub.step",
+        "last one leaves",
+        Always(),
         "one feed that is closed takes the data of all others with it",
         (*FEEDS, *STATEFUL),
     ),
-    TextMutant(
+    Mutant(
+        "never unsubscribe",
+        "nobody wants it",
+        Put(3, "_FORGET"),
+        "the exchange goes on sending what nobody reads",
+        (*FEEDS, *STATEFUL),
+    ),
+    Mutant(
         "send no gap",
-        "session/registry.py",
-        "        if sub.confirmed_once and not sub.gapped:",
-        "        if False:",
+        "gap of an outage",
+        Never(),
         "what is lost is lost silently",
         ("tests/session/test_connection.py",),
     ),
-    TextMutant(
+    Mutant(
         "send a gap for each failure of one outage",
-        "session/registry.py",
-        "        if sub.confirmed_once and not sub.gapped:",
-        "        if sub.confirmed_once:",
+        "gap of an outage",
+        Without(1),
         "programs that count losses count too many",
         ("tests/session/test_resync.py", "tests/session/test_connection.py"),
     ),
-    TextMutant(
+    Mutant(
         "resync without leaving first",
-        "session/registry.py",
-        "            self._leave(sub, Step.WAITING)",
-        "            sub.go(Step.LEAVING)\n            self._go(sub, Step.WAITING)\n            self._ask(sub)",
+        "left first",
+        Put(3, "_SUBSCRIBE"),
         "the exchange says that it is already subscribed, and no snapshot ever comes",
         ("tests/session/test_resync.py",),
     ),
-    TextMutant(
+    Mutant(
         "resync for ever",
-        "session/registry.py",
-        "            self._park(sub, text, now)\n        elif sub.attempts == 1:",
-        "            self._leave(sub, Step.WAITING)\n        elif sub.attempts == 1:",
+        "last attempt",
+        Never(),
         "a symbol that always mismatches uses up every request",
         ("tests/session/test_resync.py",),
     ),
-    TextMutant(
+    Mutant(
+        "park for ever",
+        "rest is over",
+        Put(7, "_o"),
+        "a symbol that failed too often never comes back",
+        ("tests/session/test_resync.py",),
+    ),
+    Mutant(
+        "let a new feed wait for what is parked",
+        "wanted again",
+        Put(7, "_o"),
+        "a feed that is opened for a parked symbol waits for a quarter of an hour",
+        ("tests/session/test_feeds.py", "tests/session/test_steps.py"),
+    ),
+    Mutant(
         "wait for a snapshot for ever",
-        "session/registry.py",
-        "            self._patience.set(sub.key, self._clock.at(now) + self._settings.snapshot_timeout)",
-        "            sub.gapped = sub.gapped",
+        "first data",
+        Drop(),
         "a subscription that was confirmed and never served stays so",
         ("tests/session/test_resync.py", "tests/session/test_connection.py"),
     ),
-    TextMutant(
+    Mutant(
         "never suspect a subscription that stands still",
-        "session/session.py",
-        "            for sub, detail in self._watch.sweep(",
-        "            for sub, detail in () and self._watch.sweep(",
+        "stale is refreshed",
+        Drop(),
         "a book that the exchange forgot looks calm for ever",
         ("tests/session/test_liveness.py",),
     ),
-    TextMutant(
+    Mutant(
         "wait for an answer for ever",
-        "session/flights.py",
-        "        self._patience.set(number, self._clock.at(now) + patience)",
-        "        self._patience.clear(number)",
+        "answer timeout",
+        Drop(),
         "a request that the exchange forgot is never made again",
         ("tests/session/test_asking.py",),
     ),
@@ -366,124 +417,151 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
         "trades that the exchange would have repeated stay missing",
         ("tests/wire/test_writing.py", "tests/session/test_data.py"),
     ),
-    TextMutant(
+    Mutant(
         "send as fast as one likes",
-        "session/timing.py",
-        "        if self.ready_at(now) > now:",
-        "        if self._paused_until > now:",
+        "pacing",
+        Never(),
         "the exchange answers with Exceeded msg rate",
         ("tests/session/test_timing.py", "tests/session/test_asking.py"),
     ),
     # -- the connection ----------------------------------------------------------------------------------------------
-    TextMutant(
+    Mutant(
         "judge silence while held up",
-        "session/timing.py",
-        "        if self._since is None:\n            self._since = now",
-        "        pass",
+        "clock stands still",
+        Never(),
         "a slow consumer is taken for a dead exchange",
         ("tests/session/test_timing.py", "tests/session/test_connection.py"),
     ),
-    TextMutant(
+    Mutant(
         "never judge silence",
-        "session/session.py",
-        '            self._give_up(Cause.SILENCE, f"nothing',
-        '            self._note(f"nothing',
+        "silence",
+        Drop(),
         "a connection that died without a word is never made again",
         ("tests/session/test_connection.py",),
     ),
-    TextMutant(
+    Mutant(
+        "take a pong for life",
+        "pushed",
+        Becomes("$target = True"),
+        "a peer that answers pings and pushes nothing is listened to for ever",
+        LIVENESS,
+    ),
+    Mutant(
+        "count silence while a feed is full",
+        "exposed",
+        Without(1),
+        "a slow consumer is taken for a dead exchange",
+        (*LIVENESS, "tests/session/test_connection.py"),
+    ),
+    Mutant(
+        "count silence while nothing has to come",
+        "exposed",
+        Without(0),
+        "a client without subscriptions gives up a live connection",
+        (*LIVENESS, "tests/session/test_connection.py"),
+    ),
+    Mutant(
         "never ask the WebSocket",
-        "session/session.py",
-        "            self._out.ping = True",
-        "            self._out.ping = False",
+        "websocket ping",
+        Drop(),
         "a live connection whose peer hears us is given up every half minute, and nothing was asked",
         LIVENESS,
     ),
-    TextMutant(
+    Mutant(
         "believe in a peer that does not hear us",
-        "session/session.py",
-        '            self._give_up(Cause.SILENCE, f"a WebSocket',
-        '            self._note(f"a WebSocket',
+        "no pong",
+        Drop(),
         "data comes, and nothing that is asked is ever answered",
         LIVENESS,
     ),
-    TextMutant(
+    Mutant(
         "judge a pong that lies unread",
-        "session/session.py",
-        "            self._pong_wanted_from = now  # it may",
-        "            pass  # it may",
+        "unread pong",
+        Drop(),
         "a slow consumer costs the connection",
         LIVENESS,
     ),
-    TextMutant(
+    Mutant(
         "wait for the first data of books only",
-        "session/subscription.py",
-        "        return not isinstance(self.follower, TradeFollower) or self.follower.last is not None",
-        "        return self.is_book",
+        "owed data",
+        Becomes("return self.must_verify"),
         "candles that were accepted and are silent stay so for ever",
         LIVENESS,
     ),
-    TextMutant(
+    Mutant(
+        "renew for ever what has nothing to say",
+        "stays subscribed",
+        Never(),
+        "the candles of a pair that hardly trades are parked, and the first one is lost",
+        LIVENESS,
+    ),
+    Mutant(
+        "stay subscribed in silence",
+        "gap without data",
+        Drop(),
+        "a program takes missing data for a quiet market",
+        LIVENESS,
+    ),
+    Mutant(
+        "stay with a book that has no snapshot",
+        "stays subscribed",
+        Without(1),
+        "a book that was accepted and never served stays so",
+        LIVENESS,
+    ),
+    Mutant(
         "suspect no standstill",
-        "session/watch.py",
-        "        return standing.trades >= settings.stale_trades and",
-        "        return False and",
+        "stale",
+        Never(),
         "a book stands still for ever while its symbol trades",
         LIVENESS,
     ),
-    TextMutant(
+    Mutant(
         "suspect a quiet market",
-        "session/watch.py",
-        "        return standing.trades >= settings.stale_trades and",
-        "        return True and",
+        "stale",
+        Without(0),
         "every quiet symbol is subscribed anew, over and over",
         LIVENESS,
     ),
-    TextMutant(
+    Mutant(
         "suspect the same again as soon as before",
-        "session/watch.py",
-        "                    standing.standstills += 1",
-        "                    pass",
+        "stale again",
+        Drop(),
         "a symbol that is right to stand still is asked for for ever",
         LIVENESS,
     ),
-    TextMutant(
+    Mutant(
         "take a price for a trade",
-        "session/watch.py",
-        "    return sub.is_book or not is_of_prices",
-        "    return True",
+        "price or trade",
+        Always(),
         "trades are suspected because somebody moved an order",
         LIVENESS,
     ),
-    TextMutant(
+    Mutant(
         "ignore the pong",
-        "session/session.py",
-        "            if self._ping is not None and message.req_id in (None, self._ping[0]):",
-        "            if False:",
+        "pong",
+        Never(),
         "the time to the exchange is never known",
         ("tests/session/test_connection.py",),
     ),
-    TextMutant(
+    Mutant(
         "never reset the backoff",
-        "session/session.py",
-        "            self._backoff.reset()",
-        "            self._backoff.next_delay()",
+        "backoff begins anew",
+        Drop(),
         "after a year of good service a loss takes a minute",
         ("tests/session/test_connection.py", "tests/session/test_timing.py"),
     ),
-    TextMutant(
+    Mutant(
         "reset the backoff by every connection",
-        "session/session.py",
-        "        if live_since is not None and now - live_since >= self._settings.stable_after:",
-        "        if True:",
+        "stable connection",
+        Always(),
         "an exchange that accepts and drops at once is called ten times a second, until it bans us",
         ("tests/session/test_connection.py", "tests/session/test_timing.py"),
     ),
-    TextMutant(
+    Mutant(
         "let the backoff never grow",
-        "session/timing.py",
-        "        self.failures += 1",
-        "        self.failures = 1",
+        "backoff grows",
+        Becomes("$target = 1"),
         "an exchange in maintenance is called until it bans us",
         ("tests/session/test_timing.py",),
     ),
@@ -515,156 +593,161 @@ MUTANTS: tuple[Mutant | TextMutant, ...] = (
         "after the host's clock is set, its processes connect too often, or not at all",
         ("tests/admission/test_ledger.py", "tests/admission/test_host.py"),
     ),
-    TextMutant(
+    Mutant(
         "hurry while the exchange rests",
-        "session/session.py",
-        "        return self._settings.retry_delay if self.system_status in _AT_REST else 0.0",
-        "        return 0.0",
+        "engine at rest",
+        Never(),
         "an exchange in maintenance is called as if it had lost a packet",
         ("tests/session/test_status.py",),
     ),
-    TextMutant(
+    Mutant(
         "come back after a policy violation",
-        "session/session.py",
-        "        if code == _POLICY_VIOLATION:",
-        "        if False:",
+        "policy violation",
+        Never(),
         "an exchange that has said never again is called again",
         ("tests/session/test_connection.py",),
     ),
-    TextMutant(
+    Mutant(
         "ignore Retry-After",
-        "session/session.py",
-        "error.retry_after or 0.0",
-        "0.0",
+        "retry after",
+        Without(0),
         "an exchange that says when to come back is called before",
         ("tests/session/test_connection.py",),
     ),
-    TextMutant(
+    Mutant(
         "take data after the connection is over",
-        "session/session.py",
-        "            return self._done()  # it came while the program left",
-        "            pass",
+        "after the end",
+        Drop(),
         "data of an old epoch is delivered as if it were of now",
         ("tests/session/test_connection.py", "tests/session/test_data.py"),
     ),
-    TextMutant(
+    Mutant(
         "be settled by hope",
-        "session/lifecycle.py",
-        "    Cause.CHECKSUM: (_x, _x, _R, _o),",
-        "    Cause.CHECKSUM: (_x, _x, _o, _o),",
+        "all settled",
+        Never(),
         "the state says that all is well while a book is not",
         ("tests/session/test_lifecycle.py", "tests/session/test_resync.py"),
     ),
+    Mutant(
+        "resync what nobody wants",
+        "nothing wanted",
+        Never(),
+        "a client without subscriptions says that it resyncs",
+        ("tests/session/test_connection.py", "tests/session/test_lifecycle.py"),
+    ),
     # -- data --------------------------------------------------------------------------------------------------------
-    TextMutant(
+    Mutant(
         "never check whether a book is crossed",
-        "session/session.py",
-        "            if is_crossed:",
-        "            if False:",
+        "crossed without a checksum",
+        Never(),
         "a book that cannot be is handed on",
-        ("tests/session/test_resync.py",),
+        ("tests/channels/test_states.py", "tests/session/test_resync.py"),
     ),
-    TextMutant(
+    Mutant(
         "resync a market that is crossed, again and again",
-        "session/session.py",
-        "                    follower.crossed_accepted = True",
-        "                    follower.crossed_accepted = False",
+        "crossed once",
+        Drop(),
         "a book that the exchange itself shows as crossed is never shown",
-        ("tests/session/test_resync.py",),
+        ("tests/channels/test_states.py", "tests/session/test_resync.py"),
     ),
-    TextMutant(
+    Mutant(
+        "doubt a crossed book whose checksum is right",
+        "crossed with a checksum",
+        Never(),
+        "a book that the exchange itself shows as crossed is never shown",
+        ("tests/channels/test_states.py", "tests/session/test_resync.py"),
+    ),
+    Mutant(
+        "deliver a snapshot as it was sent",
+        "canonical snapshot",
+        Becomes("$receiver.append(event)"),
+        "a snapshot holds what the book does not",
+        ("tests/channels/test_states.py", "tests/session/test_resync.py"),
+    ),
+    Mutant(
         "apply updates of before the snapshot",
-        "session/session.py",
-        "            if not fresh and sub.step is not _LIVE:",
-        "            if False:",
+        "begins",
+        Without(2),
         "late data of the past is taken for the present",
         ("tests/session/test_resync.py", "tests/session/test_data.py"),
     ),
-    TextMutant(
+    Mutant(
         "take data of what is being left",
-        "session/subscription.py",
-        "        return self.step in (Step.LIVE, Step.CONFIRMED, Step.ASKED)",
-        "        return True",
+        "takes data",
+        Always(),
         "what belongs to a past that is over is delivered",
         ("tests/session/test_data.py", "tests/session/test_resync.py", *STATEFUL),
     ),
-    TextMutant(
+    Mutant(
         "reuse an old snapshot",
-        "session/followers.py",
-        '        self.book.invalidate("events are missing; its next snapshot has not come yet")',
-        "        self.crossed_accepted = False",
+        "old snapshot",
+        Drop(),
         "a feed that is opened during an outage starts with the book of before it",
-        ("tests/session/test_followers.py", "tests/session/test_feeds.py"),
+        ("tests/channels/test_states.py", "tests/session/test_feeds.py", "tests/session/test_data.py"),
     ),
-    TextMutant(
+    Mutant(
         "start a second feed with nothing",
-        "session/session.py",
-        "                self._start((feed,), sub)",
-        "                pass",
+        "late feed",
+        Drop(),
         "a second subscriber waits for a snapshot that never comes",
         FEEDS,
     ),
-    TextMutant(
+    Mutant(
         "drop one event",
-        "session/session.py",
-        "            for feed in audience:\n                deliver[feed].append(event)",
-        "            for feed in audience if counters.events % 50 != 7 else ():\n"
-        "                deliver[feed].append(event)",
+        "delivery",
+        DropNow(50),
         "an event is missing, and nothing says so",
         (*STATEFUL, "tests/client/test_promises.py"),
     ),
-    TextMutant(
+    Mutant(
         "send the gap after the snapshot",
-        "session/session.py",
-        "        effects, self._out = self._out, Effects()",
-        "        for feed, events in self._out.deliver.items():\n"
-        "            held = self.__dict__.setdefault('held', {}).setdefault(feed, [])\n"
-        "            held += [event for event in events if isinstance(event, Gap)]\n"
-        "            events[:] = [event for event in events if not isinstance(event, Gap)]\n"
-        "            if any(isinstance(event, BookSnapshot) for event in events):\n"
-        "                events += held\n"
-        "                held.clear()\n"
-        "        effects, self._out = self._out, Effects()",
+        "place of a gap",
+        Becomes(
+            "globals().setdefault('_held', {}).setdefault(feed, []).append($argument) if isinstance($argument, Gap)"
+            " else $receiver.extend([$argument, *globals().setdefault('_held', {}).pop(feed, [])])"
+        ),
         "a program throws the new book away, and keeps the old one",
         ("tests/session/test_connection.py", "tests/session/test_resync.py"),
     ),
-    TextMutant(
+    Mutant(
         "send the gap before what came before it",
-        "session/session.py",
-        "            self._deliver((feed,), gap)",
-        "            self._out.deliver[feed].insert(0, gap)",
+        "place of a gap",
+        Becomes("$receiver.insert(0 if isinstance($argument, Gap) else len($receiver), $argument)"),
         "events that were not missing seem to be of after the gap",
         ("tests/session/test_resync.py", "tests/session/test_malformed.py", *STATEFUL),
     ),
-    TextMutant(
+    Mutant(
         "deliver trades twice",
-        "session/followers.py",
-        "            if identity in recent:",
-        "            if False:",
+        "repeated trade",
+        Never(),
         "after a reconnect the volume is wrong",
-        ("tests/session/test_followers.py", "tests/session/test_data.py"),
+        ("tests/channels/test_states.py", "tests/session/test_data.py"),
     ),
-    TextMutant(
+    Mutant(
         "say nothing of missing trades",
-        "session/session.py",
-        "                if after is not None:",
-        "                if False:",
+        "missing trades",
+        Never(),
         "the volume is wrong, and nothing says so",
-        ("tests/session/test_data.py",),
+        ("tests/channels/test_states.py", "tests/session/test_data.py"),
     ),
-    TextMutant(
+    Mutant(
         "let a poisoned frame pass",
-        "session/session.py",
-        "        channel, symbol = v2.salvage(frame)",
-        "        channel, symbol = None, None",
+        "poisoned frame",
+        Becomes("$target = None, None"),
         "a book goes on without the update that could not be read",
         ("tests/session/test_malformed.py",),
     ),
-    TextMutant(
+    Mutant(
+        "take one stray frame for another protocol",
+        "stray frame",
+        Never(),
+        "one odd frame ends the client for good",
+        ("tests/session/test_malformed.py", "tests/session/test_status.py"),
+    ),
+    Mutant(
         "bear nonsense for ever",
-        "session/session.py",
-        "        self._malformed_in_row += 1",
-        "        self._malformed_in_row = 1",
+        "nonsense in a row",
+        Becomes("$target = 1"),
         "a peer that speaks another language is listened to for ever",
         ("tests/session/test_malformed.py",),
     ),

@@ -20,6 +20,7 @@ from tests.mutants.operators import (
     Never,
     Operator,
     Plus,
+    Put,
     Reverse,
     SkipFirst,
     Swap,
@@ -87,6 +88,11 @@ def place(folder: Path, source: str) -> Place:
         (Without(1), "if a and b(c or d) and e:  # mutant: m\n        f()", "if a and e:  # mutant: m\n        f()"),
         (Without(-1), "x: tuple[A, B] = (A, B)  # mutant: m", "x: tuple[A, B] = (A,)  # mutant: m"),
         (Without(0), "a, b = c, d  # mutant: m", "a, b = (d,)  # mutant: m"),
+        (
+            Put(1, "x"),
+            "rows = {\n        a: (b, c, d),  # mutant: m\n    }",
+            "rows = {\n        a: (b, x, d),  # mutant: m\n    }",
+        ),
         (Swap(), "x = f(a, b, c)  # mutant: m", "x = f(b, a, c)  # mutant: m"),
         (Swap(), "a, b = c, d  # mutant: m", "a, b = (d, c)  # mutant: m"),
         (
@@ -121,6 +127,7 @@ def test_now_and_then_a_statement_is_left_out(tmp_path: Path) -> None:
         (Plus(1), "x = True"),
         (Without(2), "x = a and b"),
         (Without(0), "[x] = y"),
+        (Put(2, "z"), "x = a, b"),
         (Swap(), "f(x)"),
         (Reverse(), "while x: y"),
         (Always(), "del x"),
