@@ -120,7 +120,7 @@ class Verification:
                 self.failure_count = 0
                 msg = f"it is no recording of Kraken's v2 protocol: its first {self.frames} frames are all malformed"
                 raise RecordingError(msg) from None
-            self._fail(Failure(where=frame.where, problem=f"malformed: {error}"))
+            self._fail(Failure(where=frame.where, problem=f"it cannot be decoded: {error}"))
             return
         if isinstance(message, Data) and message.channel == "book":
             for event in message.events:
