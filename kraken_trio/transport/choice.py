@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from kraken_trio.transport import Connect
     from kraken_trio.transport.dial import OpenStream
+    from kraken_trio.transport.seam import Connect
 
 __all__ = ["TransportName", "choose"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from kraken_trio.transport import Connect, Limits, Transport
+    from kraken_trio.transport.seam import Connect, Limits, Transport
 
 __all__ = ["READ_AHEAD_BYTES", "RECEIVE_BYTES", "WebSocketConnection", "make_connect"]
 

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from kraken_trio._text import printable
-from kraken_trio.transport import ConnectionLost
+from kraken_trio.transport.seam import ConnectionLost
 
 if TYPE_CHECKING:
     from enum import IntEnum

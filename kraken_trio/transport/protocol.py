@@ -24,8 +24,8 @@ from websockets.uri import WebSocketURI
 
 from kraken_trio._text import printable
 from kraken_trio.errors import ConnectError
-from kraken_trio.transport import ConnectionLost
 from kraken_trio.transport.formatting import SingleLineFilter, close_received
+from kraken_trio.transport.seam import ConnectionLost
 
 if TYPE_CHECKING:
     from kraken_trio._address import Address
