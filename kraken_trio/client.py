@@ -217,6 +217,15 @@ def _check(requests: tuple[Request[Any], ...], capacity: int, overflow: Overflow
                 raise ValueError(msg)
 
 
+def _as_endpoint(endpoint: Endpoint | str) -> Endpoint:
+    if isinstance(endpoint, Endpoint):
+        return endpoint
+    if isinstance(endpoint, str):
+        return Endpoint(endpoint)
+    msg = f"a client is opened for an Endpoint or a URL, not {endpoint!r}"
+    raise TypeError(msg)
+
+
 _DEFAULTS = Settings()
 
 
@@ -252,7 +261,7 @@ async def open_client(
     necessary, and while it cannot be used, nobody connects. Loopback addresses are exempt unless ``budget_file`` is
     given. ``admission`` replaces all of this: see :class:`kraken_trio.admission.Admission`.
     """
-    endpoint = Endpoint(endpoint) if isinstance(endpoint, str) else endpoint
+    endpoint = _as_endpoint(endpoint)
     if admission is not None and budget_file is not None:
         msg = "open_client takes an admission or a budget_file, not both"
         raise TypeError(msg)
@@ -283,7 +292,7 @@ async def open_with(
     admission: Admission,
 ) -> AsyncIterator[Client]:
     """:func:`open_client` with all sources of nondeterminism as parameters."""
-    endpoint = Endpoint(endpoint) if isinstance(endpoint, str) else endpoint
+    endpoint = _as_endpoint(endpoint)
     session = Session(settings, jitter, codec_for(endpoint.protocol), endpoint)
     actor = Actor(
         endpoint,
