@@ -281,7 +281,7 @@ class Actor:
     def _give_up(self, feed: FeedSender) -> None:
         """Remove a feed whose consumer was too slow."""
         failure = ConsumerFailed(requests=feed.requests, detail=str(feed.error))
-        self._telemetry.consume([failure], trio.current_time())
+        self._telemetry.consume([failure], trio.current_time())  # mutant: slow consumer in the log
         self._detach(feed)
 
     # The interface for programs

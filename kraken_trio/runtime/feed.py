@@ -163,7 +163,8 @@ class FeedSender:
         Returns False if it has failed. The time counts as ``FeedStatistics.held_seconds``.
         """
         state = self._state
-        if state.is_ended:  # between the decision to call this and the call
+        # Between the decision to call this and the call.
+        if state.is_ended:  # mutant: end before the wait
             return True
         state.held_since = started = trio.current_time()
         self._draining = trio.move_on_after(limit)  # mutant: stall limit
@@ -203,7 +204,7 @@ class FeedSender:
             return
         state.is_ended = True
         state.error = error
-        if self._draining is None:
+        if self._draining is None:  # mutant: end while an event changes hands
             state.send.close()
         else:
             # The event that drain() waits to send may have been received just now, and still be first in the backlog.
@@ -283,7 +284,8 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
             pass
         finally:
             self._is_receiving = False
-        if state.is_closed:  # possibly by another task, between receiving the event and resuming this task
+        # Possibly by another task, between receiving the event and resuming this task.
+        if state.is_closed:  # mutant: closed while receiving
             raise trio.ClosedResourceError(_CLOSED)
         self._take(events, max_events)
         if not events:

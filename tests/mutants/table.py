@@ -40,6 +40,11 @@ BOOK = ("tests/book/test_order_book.py", "tests/book/test_exchange.py", "tests/b
 FEEDS = ("tests/session/test_feeds.py",)
 STATEFUL = ("tests/session/test_stateful.py",)
 LIVENESS = ("tests/session/test_liveness.py",)
+FEED = (
+    "tests/runtime/test_feed.py",
+    "tests/runtime/test_sender.py",
+    "tests/runtime/test_feed_properties.py",
+)
 CLIENT = ("tests/client/test_regressions.py", "tests/client/test_recovery.py")
 
 
@@ -757,7 +762,35 @@ MUTANTS: tuple[Mutant, ...] = (
         "rest of a batch",
         SkipFirst(),
         "the rest of a batch that was larger than the channel is lost",
-        ("tests/client/test_blocks.py", *CLIENT, "tests/client/test_promises.py"),
+        (*FEED, "tests/client/test_blocks.py", *CLIENT, "tests/client/test_promises.py"),
+    ),
+    Mutant(
+        "give twice what changes hands at the end",
+        "end while an event changes hands",
+        Always(),
+        "a program gets an event twice when its client is left at the wrong moment",
+        FEED,
+    ),
+    Mutant(
+        "wait for a feed that has ended",
+        "end before the wait",
+        Never(),
+        "a client that is left at the wrong moment fails with an error that is nobody's",
+        FEED,
+    ),
+    Mutant(
+        "give a closed feed's events out",
+        "closed while receiving",
+        Never(),
+        "a program gets events from a feed that it has closed",
+        FEED,
+    ),
+    Mutant(
+        "say nothing of a slow consumer",
+        "slow consumer in the log",
+        Drop(),
+        "an operator does not learn why a feed has ended",
+        ("tests/client/test_overflow.py",),
     ),
     Mutant(
         "conflate a book as if it were a ticker",
@@ -806,7 +839,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "stall limit",
         Becomes("$target = trio.CancelScope()"),
         "one feed that is never read stops all others",
-        CLIENT,
+        (*FEED, *CLIENT),
     ),
     Mutant(
         "send the last connection's requests",
@@ -827,7 +860,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "book of a feed",
         Becomes('if not hasattr(event, "cause"): $value'),
         "feed.book() shows a book that is known to be old",
-        ("tests/client/test_recovery.py", "tests/client/test_promises.py"),
+        (*FEED, "tests/client/test_recovery.py", "tests/client/test_promises.py"),
     ),
     # -- the transport, the command ----------------------------------------------------------------------------------
     Mutant(
