@@ -71,6 +71,7 @@ class TradeState(ChannelState):
         if known:
             return history[known[-1] + 1 :]
         last = newest.trade_id
+        # mutant: numbers begin anew
         if history[-1].trade_id < last or any(trade.trade_id == last for trade in history):
             return history  # another trade has this number now: the numbering restarted during the outage
         return [trade for trade in history if trade.trade_id > last]

@@ -194,7 +194,7 @@ async def _subscribe(
                     )
                 except SubscriptionRejected as error:
                     refused |= error.reasons
-                    if len(refused) >= len(requests):
+                    if len(refused) >= len(requests):  # mutant: some are left
                         raise SubscriptionRejected(refused) from None
     except trio.TooSlowError:
         msg = f"the exchange has not answered within {ANSWER_LIMIT:g} s; try again later"

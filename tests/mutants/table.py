@@ -423,6 +423,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/wire/test_writing.py", "tests/session/test_data.py"),
     ),
     Mutant(
+        "ask for no tokenized assets",
+        "tokenized assets",
+        Never(),
+        "the multiplier of an xStock never comes",
+        ("tests/wire/test_writing.py",),
+    ),
+    Mutant(
         "send as fast as one likes",
         "pacing",
         Never(),
@@ -736,6 +743,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/channels/test_states.py", "tests/session/test_data.py"),
     ),
     Mutant(
+        "take trades with new numbers for old ones",
+        "numbers begin anew",
+        Never(),
+        "after the exchange has begun to number anew, trades are missing, and nothing says so",
+        ("tests/channels/test_states.py", "tests/session/test_trades.py"),
+    ),
+    Mutant(
         "let a poisoned frame pass",
         "poisoned frame",
         Becomes("$target = None, None"),
@@ -897,5 +911,19 @@ MUTANTS: tuple[Mutant, ...] = (
         Drop(),
         "verify says that a recording is right of which it has checked half",
         ("tests/cli/test_verify.py",),
+    ),
+    Mutant(
+        "watch nothing because one symbol is refused",
+        "some are left",
+        Always(),
+        "one bad symbol ends the command for all",
+        ("tests/cli/test_watch.py",),
+    ),
+    Mutant(
+        "cut a number that does not fit",
+        "whole numbers",
+        Becomes("return str(value)[:width].rjust(width)"),
+        "a price of 11,640 is shown as 11",
+        ("tests/cli/test_screen.py", "tests/cli/test_board.py"),
     ),
 )

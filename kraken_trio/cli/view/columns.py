@@ -38,7 +38,7 @@ def first_fit(width: int, *candidates: str) -> str:
 
 def fitted(value: Decimal, width: int) -> str:
     """``value``, right-aligned in ``width`` characters; a dot if it does not fit."""
-    return (shortened(value, width) or "·").rjust(width)
+    return (shortened(value, width) or "·").rjust(width)  # mutant: whole numbers
 
 
 def columns(wanted: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> tuple[list[Text], int]:

@@ -101,7 +101,7 @@ def _snapshot(_request: object) -> dict[str, object]:
 
 def _instruments(request: requests.Instruments) -> dict[str, object]:
     params: dict[str, object] = {"snapshot": True}
-    if request.include_tokenized_assets:
+    if request.include_tokenized_assets:  # mutant: tokenized assets
         params["include_tokenized_assets"] = True
     return params
 
