@@ -149,7 +149,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def contracts(session: nox.Session) -> None:
-    """Check that imports point downwards only, and that the pure floors are pure."""
+    """Check that imports point downwards only, and that the pure layers are pure."""
     session.install("-e", ".", *tools("contracts"))
     session.run("lint-imports", "--no-cache")
 
