@@ -52,7 +52,7 @@ OWN_TESTS = [
     "tests/channels",
     "tests/telemetry",
     "tests/admission",
-    "tests/runtime/test_overflow.py",
+    "tests/runtime",
     *sorted(map(str, Path("tests").glob("test_*.py"))),
 ]
 """The tests of the pure layers."""

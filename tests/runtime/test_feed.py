@@ -313,6 +313,14 @@ async def test_books_are_found_by_any_spelling_of_their_symbol() -> None:
         open_feed([kt.Trades("ETH/USD")], 10, BACKPRESSURE)[1].book("ETH/USD")
 
 
+async def test_a_feed_need_not_have_books() -> None:
+    sender, feed = open_feed([kt.Trades("ETH/USD"), kt.Lifecycle()], 10, BACKPRESSURE)
+    gap = kt.Gap(symbol="ETH/USD", channel="trade", cause=kt.Cause.MISSED)
+    sender.offer([gap])
+    assert await feed.receive_many() == [gap]
+    assert not feed.books
+
+
 async def test_gaps_of_something_else_leave_a_book_as_it_is() -> None:
     ends = open_ends(BACKPRESSURE, 10)
     ends.offer(1)

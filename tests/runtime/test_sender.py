@@ -114,6 +114,7 @@ async def test_a_consumer_that_is_waited_for_too_long_has_failed(autojump_clock:
     assert not await ends.sender.drain(LIMIT)
     assert ends.sender.is_ended
     assert trio.current_time() == LIMIT
+    assert isinstance(ends.sender.error, kt.ConsumerTooSlow)
     assert await receive_rest(ends.feed) == offered[:CAPACITY]
     with pytest.raises(kt.ConsumerTooSlow, match="held up reading for more than 10 s: read faster"):
         await ends.feed.receive()
@@ -134,6 +135,27 @@ async def test_a_program_that_closes_its_end_ends_the_wait(autojump_clock: MockC
     assert await ends.sender.drain(LIMIT)
     assert trio.current_time() == 1
     assert ends.sender.offer(ends.make(1))
+
+
+async def test_a_program_that_takes_an_event_and_closes_its_end_ends_the_wait(nursery: trio.Nursery) -> None:
+    """The wait has put an event into the channel, and what comes next is not there any more."""
+    ends = open_ends(BACKPRESSURE)
+    ends.offer(MORE)
+    nursery.start_soon(ends.sender.drain, LIMIT)
+    await trio.testing.wait_all_tasks_blocked()
+    await ends.feed.receive_many(2)  # the second without a checkpoint after it
+    ends.feed.close()
+    await trio.testing.wait_all_tasks_blocked()
+    assert ends.feed.statistics().buffered == 0
+
+
+async def test_an_end_before_the_wait_leaves_the_backlog_to_the_program() -> None:
+    ends = open_ends(BACKPRESSURE)
+    offered = ends.offer(MORE)
+    ends.sender.end(None)
+    with trio.testing.assert_no_checkpoints():
+        assert await ends.sender.drain(LIMIT)
+    assert await receive_rest(ends.feed) == offered
 
 
 async def test_a_wait_that_is_cancelled_drops_nothing(autojump_clock: MockClock) -> None:
