@@ -353,7 +353,7 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
 }
 """The rows of the page "What happens when …", in its words."""
 
-REPORTED: Final[Mapping[str, tuple[str, ...]]] = {
+REPORTED: Final = {
     "a peer answers and pushes nothing": (
         "session/test_liveness.py::test_a_peer_that_only_answers_is_given_up_while_something_is_confirmed",
         "session/test_liveness.py::test_silence_is_the_time_without_a_push_while_we_listen_and_something_is_confirmed",
