@@ -444,7 +444,7 @@ class Session:
         self._routing.is_stirred = True
         why = (
             f"{self._endpoint.name} speaks Kraken's protocol {message.protocol!r}, not {self._endpoint.protocol!r}, "
-            f"which this client was opened for; it sent: {printable(message.text)}; check the endpoint"
+            f"which this client was opened for; it sent: {printable(message.text)}; check the endpoint's URL"
         )
         self._final = ConnectError(why, retryable=False)
         self._give_up(Cause.REFUSED, why)
