@@ -60,6 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trio.run(_serve, markets, given.port, given.seed, given.rate)
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except BaseExceptionGroup as group:  # it came to a connection just then
+        if group.subgroup(KeyboardInterrupt) is None:
+            raise
+        return _INTERRUPTED
     except OSError as error:
         sys.stderr.write(f"cannot listen on port {given.port}: {error.strerror or error}\n")
         return 1
