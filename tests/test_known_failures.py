@@ -10,9 +10,12 @@ import ast
 import re
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 TESTS: Final = Path(__file__).parent
 
@@ -197,17 +200,17 @@ FRAMES: Final[dict[str, tuple[str, ...]]] = {
 
 PAGE: Final[dict[str, tuple[str, ...]]] = {
     "the name cannot be looked up": ("transport/test_connecting.py::test_name_that_does_not_exist",),
-    "nobody listens, the network is away": ("transport/test_connecting.py::test_port_where_nobody_listens",),
+    "nobody listens, or the network is down": ("transport/test_connecting.py::test_port_where_nobody_listens",),
     "no answer to TCP, TLS or the upgrade": (
         "transport/test_connecting.py::test_no_answer_to_tcp",
         "transport/test_connecting.py::test_no_answer_in_the_tls_handshake",
         "transport/test_connecting.py::test_no_answer_to_the_upgrade",
     ),
-    "the certificate is wrong: unknown authority, other name, expired": (
+    "invalid certificate: unknown authority, other name, expired": (
         "transport/test_connecting.py::test_a_bad_certificate_is_refused_and_what_to_do_is_said",
         "session/test_connection.py::test_who_cannot_connect_comes_back_unless_there_is_no_hope",
     ),
-    "the door is closed in the middle of the upgrade, or what answers is no WebSocket": (
+    "connection closed during the handshake, or the server does not speak WebSocket": (
         "transport/test_connecting.py::test_ends_in_the_upgrade",
         "transport/test_upgrade.py::test_what_is_not_http",
         "transport/test_connecting.py::test_breaks_the_rules_of_the_upgrade",
@@ -220,21 +223,25 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
     "HTTP 429 or 403": ("client/test_reconnecting.py::test_after_a_refusal_the_client_stays_away_for_long",),
     "HTTP 5xx": ("client/test_reconnecting.py::test_after_a_refusal_the_client_stays_away_for_long",),
     "`Retry-After`": ("client/test_recovery.py::test_retry_after_is_respected",),
-    "all clients of the process (or host) have made 120 attempts within 600 s": (
+    "the connect budget is used up: 120 attempts within 600 s, by all clients of the process or host": (
         "admission/test_clients.py::test_40_clients_that_cannot_connect_stay_within_one_budget_for_an_hour",
         "admission/test_clients.py::test_a_client_whose_budget_is_spent_waits_visibly_and_goes_on",
         "admission/test_clients.py::test_the_first_connection_raises_if_its_turn_comes_late",
         "admission/test_clients.py::test_a_file_that_is_full_keeps_the_client_away",
     ),
-    "the exchange accepts and drops at once, over and over": (
+    "the exchange accepts and drops at once, repeatedly": (
         "client/test_recovery.py::test_an_exchange_that_accepts_and_drops_is_not_hammered",
         "client/test_reconnecting.py::test_an_exchange_that_accepts_and_drops_for_an_hour",
+    ),
+    "another protocol at the endpoint (Kraken v1, Kraken Futures)": (
+        "session/test_connection.py::test_an_endpoint_that_speaks_another_protocol_is_refused_at_once_and_for_good",
+        "session/test_connection.py::test_an_error_that_belongs_to_nothing_is_quoted_when_no_answer_comes",
     ),
     "the exchange closes: 1000, 1001 (a proxy restarts), 1011, 1013, …": (
         "client/test_promises.py::test_after_a_drop_comes_a_gap_then_a_snapshot",
         "session/test_connection.py::test_no_other_close_code_is",
     ),
-    "the stream ends or is reset without a close": (
+    "the stream ends, or is reset, without a close handshake": (
         "client/test_promises.py::test_after_a_drop_comes_a_gap_then_a_snapshot",
     ),
     "the exchange closes with 1008": (
@@ -245,20 +252,29 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
         "client/test_recovery.py::test_silence_is_a_loss",
         "client/test_liveness.py::test_a_half_open_connection_is_found_though_no_ping_is_ever_answered",
     ),
-    "the peer sends, and does not hear us": (
+    "the peer answers pings, but pushes nothing": (
+        "session/test_liveness.py::test_a_peer_that_only_answers_is_given_up_while_something_is_confirmed",
+        "session/test_liveness.py::test_silence_is_the_time_without_a_push_while_we_listen_and_something_is_confirmed",
+        "session/test_liveness.py::test_while_nothing_is_confirmed_any_frame_is_life",
+        "client/test_recovery.py::test_pongs_alone_do_not_keep_a_connection_that_pushes_nothing",
+    ),
+    "the peer sends, but no longer receives": (
         "client/test_liveness.py::test_a_peer_that_sends_and_does_not_hear_us_is_left",
         "client/test_liveness.py::test_a_slow_consumer_is_no_deaf_peer",
         "transport/test_misbehaving_peers.py::test_a_ping_is_over_when_its_pong_has_come",
     ),
-    "the peer takes nothing of what we send": (
+    "the peer accepts no data": (
         "client/test_regressions.py::test_a_peer_that_reads_nothing_is_given_up",
         "client/test_recovery.py::test_a_write_that_never_ends_is_a_silent_peer",
     ),
-    "a message over `max_frame_bytes`, or what breaks the WebSocket protocol (compression, too)": (
+    "a message over `max_frame_bytes`, or a violation of the WebSocket protocol (such as compression)": (
         "transport/test_misbehaving_peers.py::test_sends_a_message_that_is_too_long",
         "transport/test_misbehaving_peers.py::test_breaks_the_protocol",
     ),
-    "the exchange restarts, or goes away for long": (
+    "plain text instead of JSON, such as `CloudFlare WebSocket proxy restarting`": (
+        "session/test_connection.py::test_a_text_that_is_no_json_is_a_notice_and_no_fault",
+    ),
+    "a restart, or a long outage": (
         "client/test_incidents.py::test_an_exchange_that_restarts_is_one_gap_however_long_it_takes",
     ),
     "maintenance": (
@@ -266,49 +282,66 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
         "session/test_status.py::test_while_the_engine_rests_no_attempt_is_quick",
         "session/test_status.py::test_a_change_is_an_event_and_a_repetition_is_none",
     ),
-    "a checksum does not fit: something was lost, or changed": (
+    "a checksum mismatch": (
         "client/test_promises.py::test_a_damaged_update_is_a_gap_and_a_fresh_book_and_nobody_else_notices",
         "client/test_incidents.py::test_a_resubscribe_storm_is_one_resubscribe",
     ),
-    "a book is crossed": (
+    "a crossed book": (
         "session/test_resync.py::test_a_crossed_book_with_a_right_checksum_is_the_exchanges_own_state",
         "session/test_resync.py::test_without_a_checksum_a_crossed_book_is_resynced_once_per_connection",
+        "channels/test_states.py::test_a_crossed_book_with_a_right_checksum_is_the_exchanges_own_state",
     ),
-    "it fails again and again": (
+    "a snapshot that is unsorted, has zero quantities, or more levels than the depth": (
+        "channels/test_states.py::test_a_snapshot_event_is_what_the_book_holds_however_it_was_sent",
+    ),
+    "a book message without a checksum": (
+        "channels/test_states.py::test_an_update_without_a_checksum_is_malformed_once_its_snapshot_had_one",
+        "session/test_resync.py::test_where_no_checksum_ever_came_messages_are_taken",
+    ),
+    "repeated failures of one subscription": (
         "session/test_resync.py::test_attempts_come_slower_and_slower_and_then_it_is_parked",
         "client/test_liveness.py::test_an_hour_with_a_symbol_that_always_mismatches",
     ),
-    "a frame makes no sense": (
+    "a malformed frame": (
         "client/test_promises.py::test_a_malformed_frame_hurts_only_itself",
         "session/test_malformed.py::test_a_book_whose_frame_was_damaged_is_made_anew",
     ),
-    "twenty of them in a row": ("session/test_malformed.py::test_too_many_in_a_row_end_the_connection",),
-    "a channel, field or value that nobody knows": (
+    "twenty malformed frames in a row": ("session/test_malformed.py::test_too_many_in_a_row_end_the_connection",),
+    "an unknown channel, field or value": (
         "session/test_malformed.py::test_what_nobody_knows_is_counted_and_hurts_nobody",
     ),
-    "a symbol is refused when you ask for it": (
+    "a symbol is refused when subscribing": (
         "client/test_promises.py::test_an_unknown_symbol_is_refused_and_the_others_are_not_subscribed",
     ),
-    "a symbol is refused when it is replayed": (
+    "a symbol is refused on replay": (
         "client/test_recovery.py::test_a_subscription_refused_on_replay_is_a_gap",
         "client/test_incidents.py::test_an_invalid_session_is_not_asked_for_in_a_loop",
     ),
-    '"Exceeded msg rate"': (
+    "a refusal of several symbols that names none": (
+        "session/test_refusals_of_many.py::test_on_replay_none_but_the_unknown_are_refused",
+        "session/test_refusals_of_many.py::test_one_that_is_refused_without_a_word_about_it_is_found_by_halving",
+    ),
+    "`Exceeded msg rate`": (
         "client/test_incidents.py::test_a_burst_of_subscribes_after_a_reconnect_is_confirmed_whole",
     ),
     "no answer to a request": ("session/test_asking.py::test_what_is_not_answered_is_asked_again_and_then_parked",),
-    "confirmed, and its first data never comes": (
+    "confirmed, but no first data": (
         "client/test_liveness.py::test_what_is_accepted_and_never_heard_of_is_subscribed_anew",
         "client/test_recovery.py::test_a_symbol_that_never_gets_its_book_is_parked_and_the_others_go_on",
         "session/test_resync.py::test_a_first_snapshot_that_never_comes_is_asked_for_again",
+        "session/test_liveness.py::test_anything_else_that_stays_silent_is_renewed_once_and_then_stays",
     ),
-    "a subscription stands still while its symbol trades": (
+    "an unsubscribe by the exchange itself": (
+        "session/test_liveness.py::test_an_unsubscribe_that_nobody_asked_for_is_a_loss",
+        "session/test_liveness.py::test_what_may_be_another_ones_unsubscribe_is_ignored",
+    ),
+    "a stale subscription: no data while its symbol trades": (
         "client/test_liveness.py::test_a_book_that_dies_while_its_symbol_trades_is_brought_back",
         "session/test_liveness.py::test_what_stands_still_while_its_symbol_trades_is_subscribed_anew",
         "session/test_liveness.py::test_a_quiet_market_is_never_suspected",
         "session/test_liveness.py::test_what_does_not_help_is_done_ever_more_rarely",
     ),
-    "trades are missing": (
+    "missing trades": (
         "session/test_connection.py::test_trades_that_cannot_be_caught_up_are_told",
         "session/test_data.py::test_a_repeated_trade_comes_once_and_a_jump_is_told",
         "session/test_trades.py::test_each_trade_comes_once_and_every_hole_is_announced_where_it_is",
@@ -341,17 +374,17 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
         "client/test_blocks.py::test_entering_can_be_cancelled",
         "client/test_recovery.py::test_subscribing_works_while_a_full_feed_holds_up_reading",
     ),
-    "the clock on the wall jumps": (
+    "the wall clock jumps": (
         "client/test_incidents.py::test_a_clock_on_the_wall_that_jumps_moves_nothing_but_what_it_stamps",
     ),
-    "a text of a peer holds control characters, or is very long": (
+    "a peer's text contains control characters, or is very long": (
         "session/test_peers_texts.py::test_a_text_anywhere_in_a_frame",
         "transport/test_peers_words.py::test_in_the_handshake",
         "transport/test_peers_words.py::test_in_a_close",
         "cli/test_nasty_peers.py::test_on_the_screen_and_in_the_log",
     ),
 }
-"""The rows of the page "What happens when …", in its words."""
+"""The rows of the reference's page "Failures", in its words."""
 
 REPORTED: Final = {
     "a peer answers and pushes nothing": (
@@ -414,16 +447,21 @@ def missing(test: str) -> str | None:
     return "it may be left out" if "skip" in text or "xfail" in text else None
 
 
-def rows_of_the_page() -> list[str]:
-    """What happens: the first column, without what its names refer to."""
+def rows_of_the_page() -> dict[str, str]:
+    """What happens, and the files that test it: the first column of the page's tables, and the last."""
     page = (TESTS.parent / "docs" / "reference" / "what-happens-when.md").read_text(encoding="utf-8")
-    firsts = [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if line.startswith("| ")]
-    plain = [re.sub(r"\{\w+\}`~?(?:kraken_trio\.)?([^<`]+?)(?: <[^>]+>)?`", r"`\1`", first) for first in firsts]
-    return [first for first in plain if first != "what happens"]
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    return {cells[0]: cells[-1] for cells in rows if cells[0] != "what happens"}
+
+
+def files_of(tests: Iterable[str]) -> str:
+    """As the page calls them: without ``test_`` and ``.py``."""
+    return ", ".join(dict.fromkeys(re.sub(r"(^|/)test_", r"\1", test.partition(".py::")[0]) for test in tests))
 
 
 def test_the_page_and_its_tests_have_the_same_rows() -> None:
-    assert rows_of_the_page() == list(PAGE)
+    assert rows_of_the_page() == {title: files_of(tests) for title, tests in PAGE.items()}
+    assert list(rows_of_the_page()) == list(PAGE)
 
 
 def test_every_row_is_there() -> None:
