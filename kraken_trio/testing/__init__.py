@@ -1,4 +1,4 @@
-"""A fake Kraken exchange for your tests (and ours): a real WebSocket on the loopback, a seeded market, scripted faults.
+"""A fake Kraken exchange for tests: a real WebSocket on the loopback interface, a seeded market, scripted faults.
 
 ::
 
@@ -7,16 +7,16 @@
             ...
             exchange.inject(Drop(how=DropHow.RESET))
 
-The map, from the bottom up:
+From the bottom up:
 
-* :mod:`~kraken_trio.testing.faults`: everything that can go wrong, as values: of the exchange, the network, the proxy
-* :mod:`~kraken_trio.testing.network`: a :class:`Network` of memory in place of sockets; :func:`run_virtual`, for hours
-  that pass in seconds; :func:`open_proxy`, a bad network of real sockets
-* :mod:`~kraken_trio.testing.reference_book`: :class:`ReferenceBook`, the order book and its checksum, to be read
+* :mod:`~kraken_trio.testing.faults`: all faults, as values: of the exchange, the network, the proxy
+* :mod:`~kraken_trio.testing.network`: a :class:`Network` in memory instead of sockets; :func:`run_virtual`, for hours
+  that pass in seconds; :func:`open_proxy`, a faulty network of real sockets
+* :mod:`~kraken_trio.testing.reference_book`: :class:`ReferenceBook`, a simple order book with its checksum
 * :mod:`~kraken_trio.testing.exchange`: :func:`open_exchange` and what it yields, an :class:`Exchange`; the exchange
-  without I/O (:class:`ExchangeCore`); the seeded markets (:class:`MarketSpec`, :class:`Market`); recorded frames in
-  place of a market (:class:`Recording`)
-* :mod:`~kraken_trio.testing.strategies`: Hypothesis strategies; to be imported by name, needs ``kraken-trio[testing]``
+  without I/O (:class:`ExchangeCore`); seeded markets (:class:`MarketSpec`, :class:`Market`); recorded frames instead
+  of a market (:class:`Recording`)
+* :mod:`~kraken_trio.testing.strategies`: Hypothesis strategies; imported separately, need ``kraken-trio[testing]``
 """
 
 from kraken_trio.testing.exchange.core import ExchangeCore

@@ -1,6 +1,6 @@
-"""``python -m kraken_trio.testing``: the fake exchange as a process of its own, which can be killed.
+"""``python -m kraken_trio.testing``: the fake exchange as a separate process, which can be killed.
 
-It serves the symbols that it is given (any; without one, :data:`~kraken_trio.testing.DEFAULT_MARKETS`), prints a line
+It serves the given symbols (by default :data:`~kraken_trio.testing.DEFAULT_MARKETS`), prints a line
 of JSON with its ``url``, and then answers each line of its standard input with one:
 
 ``publish N [SYMBOL]``
@@ -8,13 +8,13 @@ of JSON with its ``url``, and then answers each line of its standard input with 
 ``book SYMBOL [DEPTH]``
     the exchange's own book: ``{"bids": [["100.5", "0.10"], ...], "asks": [...], "checksum": 1396696505}``
 ``pause``, ``resume``
-    the market stands still, or goes on: ``{}``
+    pause or resume the market: ``{}``
 ``statistics``
     the numbers of :class:`~kraken_trio.testing.ExchangeStatistics`
 ``help``
-    what can be typed: ``{"commands": [...]}``
+    the commands: ``{"commands": [...]}``
 
-It ends when its standard input does. Where nothing was ever typed (standard input is closed, or ``/dev/null``), it
+It ends with its standard input. If that is closed or ``/dev/null`` from the start, it
 serves until it is interrupted.
 """
 
@@ -45,7 +45,7 @@ COMMANDS: Final = {
     "statistics": "what the exchange has done so far",
     "help": "what can be typed",
 }
-"""What can be typed, and what it does."""
+"""The commands, and what they do."""
 _STDIN: Final = 0
 _CHUNK: Final = 65536
 _INTERRUPTED: Final = 130
@@ -53,7 +53,7 @@ _INTERRUPTED: Final = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until the standard input ends, or somebody interrupts. Returns the exit status."""
+    """Serve until the standard input ends, or an interrupt. Returns the exit status."""
     given = _parser().parse_args(arguments)
     markets = tuple(dict.fromkeys(given.symbols)) or DEFAULT_MARKETS
     try:
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _market(symbol: str) -> MarketSpec:
-    """The market of this symbol: one of the usual ones, or one like any other."""
+    """The market of this symbol: one of the defaults, or a generic one."""
     usual = {spec.symbol: spec for spec in DEFAULT_MARKETS}
     if symbol in usual:
         return usual[symbol]

@@ -1,8 +1,8 @@
-"""What may be given to the functions and classes of this package, so that a slip is told at once and by its name.
+"""Validation of the arguments of this package's functions and classes.
 
-A check takes the name of an argument and its value. It raises :class:`TypeError` for a value of the wrong type, and
-:class:`ValueError` for any other that may not be given; the message says what may. :func:`valid` makes a validator
-of attrs fields of it.
+A check takes the name and the value of an argument. It raises :class:`TypeError` for a value of the wrong type, and
+:class:`ValueError` for any other invalid value; the message says what is valid. :func:`valid` makes it a validator
+of attrs fields.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = [
 Check: TypeAlias = Callable[[str, object], None]
 
 CHANNELS: Final = ("book", "trade", "ticker", "ohlc", "instrument")
-"""What can be subscribed at the fake exchange."""
+"""The channels of the fake exchange."""
 
 _SYMBOL: Final = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 _DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
@@ -63,12 +63,12 @@ def _shown(value: object) -> str:
 
 
 def wrong_type(name: str, value: object, wanted: str) -> TypeError:
-    """What to raise for a value of the wrong type."""
+    """The error for a value of the wrong type."""
     return TypeError(f"{name}={_shown(value)}: {wanted}, and not {type(value).__name__}")
 
 
 def wrong_value(name: str, value: object, wanted: str) -> ValueError:
-    """What to raise for a value that may not be given."""
+    """The error for an invalid value."""
     return ValueError(f"{name}={_shown(value)}: {wanted}")
 
 
@@ -121,7 +121,7 @@ def text(wanted: str = "text", *, pattern: re.Pattern[str] | None = None) -> Che
 
 
 def decimal_text(*, decimals: int | None = None) -> Check:
-    """A positive decimal number as text, with at most so many decimals."""
+    """A positive decimal number as text, with a limited number of decimals."""
     limit = "" if decimals is None else f" with at most {decimals} decimals"
     wanted = f'a positive decimal number{limit}, as text: "64525.0"'
 
@@ -167,13 +167,13 @@ def instance(*kinds: type, wanted: str) -> Check:
 
 
 def function(name: str, value: object) -> None:
-    """Something that can be called."""
+    """A callable."""
     if not callable(value):
         raise wrong_type(name, value, "a function")
 
 
 def optional(check: Check) -> Check:
-    """None, or what the check allows."""
+    """None, or a value that the check allows."""
 
     def check_optional(name: str, value: object) -> None:
         if value is not None:
@@ -187,7 +187,7 @@ def optional(check: Check) -> Check:
 
 
 def any_of(*checks: Check) -> Check:
-    """What one of the checks allows; the message is the last one's."""
+    """A value that one of the checks allows; the message is that of the last one."""
 
     def check_any(name: str, value: object) -> None:
         for check in checks[:-1]:
@@ -202,7 +202,7 @@ def any_of(*checks: Check) -> Check:
 
 
 def items(name: str, values: object, check: Check, wanted: str) -> tuple[Any, ...]:
-    """The items of an iterable, each of which the check allows. A text is none."""
+    """An iterable (not a text) of items that the check allows."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise wrong_type(name, values, wanted)
     found = tuple(values)
@@ -231,12 +231,12 @@ def span(check: Check, wanted: str) -> Check:
     return check_span
 
 
-# What occurs in several places
+# Used in several places
 
 seconds: Final = number(least=0)
 count: Final = integer(least=0)
 times: Final = optional(integer(least=1))
-"""How often a fault happens; None: until it is cleared."""
+"""The number of times a fault happens; None: until it is cleared."""
 connection: Final = optional(integer(least=1))
 """A connection's number."""
 seed: Final = integer()

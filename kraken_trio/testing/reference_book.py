@@ -1,14 +1,14 @@
-"""The reference book: Kraken's order book and its checksum, written to be read.
+"""The reference book: Kraken's order book and its checksum, written for readability.
 
-It shares no code with the client's own :class:`~kraken_trio.OrderBook`, so that one can be checked against the other.
-Everything is kept as the text that stood on the wire, and sorted only when somebody looks.
+It shares no code with the client's :class:`~kraken_trio.OrderBook`, so that one can be checked against the other.
+Everything is kept as the text of the wire, and sorted only when it is read.
 
 The rules (Kraken's v2 protocol):
 
-1. The levels of a message are applied in the order in which they stand. A quantity is absolute; zero removes.
+1. The levels of a message are applied in order. A quantity is absolute; zero removes the level.
 2. After the whole message each side is cut to the subscribed depth.
-3. The checksum is the CRC32 of the ten best asks (lowest first), then the ten best bids (highest first); each level
-   gives its price, then its quantity, both without the point and then without leading zeros.
+3. The checksum is the CRC32 of the ten best asks (lowest first), then the ten best bids (highest first); of each level
+   the price, then the quantity, both without the point and then without leading zeros.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def _number(text: str) -> Decimal:
 
 
 def parse_frame(frame: str | bytes) -> Any:
-    """A frame as Python's dicts and lists, with every number as the text that stood in it."""
+    """A frame as dicts and lists, with every number as its text."""
     return json.loads(frame, parse_float=str, parse_int=str)
 
 
 class ReferenceBook:  # noqa: PLW1641 (it changes, so it has no hash)
-    """One symbol's book, as plain as possible. Prices and quantities are texts: ``("64525.0", "0.53807066")``.
+    """One symbol's book. Prices and quantities are texts: ``("64525.0", "0.53807066")``.
 
     ``depth`` is the subscribed depth; None keeps every level.
     """
@@ -66,7 +66,7 @@ class ReferenceBook:  # noqa: PLW1641 (it changes, so it has no hash)
         self.apply(bids=bids, asks=asks)
 
     def load(self, *, bids: Iterable[tuple[str, str]], asks: Iterable[tuple[str, str]]) -> None:
-        """Forget everything and take this snapshot."""
+        """Replace everything by this snapshot."""
         self._bids.clear()
         self._asks.clear()
         self.apply(bids=bids, asks=asks)
@@ -85,7 +85,7 @@ class ReferenceBook:  # noqa: PLW1641 (it changes, so it has no hash)
                     del levels[price]
 
     def feed(self, frame: str | bytes) -> bool:
-        """Apply one whole ``book`` frame, snapshot or update. Returns whether its checksum, if any, is right.
+        """Apply a ``book`` frame, snapshot or update. Returns whether its checksum, if any, matches.
 
         Raises :class:`ValueError` for a frame of another channel.
         """
@@ -117,11 +117,11 @@ class ReferenceBook:  # noqa: PLW1641 (it changes, so it has no hash)
 
     @property
     def crossed(self) -> bool:
-        """Is the best bid not below the best ask?"""
+        """Whether the best bid is not below the best ask."""
         return bool(self._bids and self._asks) and max(map(_number, self._bids)) >= min(map(_number, self._asks))
 
     def hashed(self) -> str:
-        """The text that the checksum is made of."""
+        """The string that the checksum is computed from."""
         levels = self.asks[:CHECKED_LEVELS] + self.bids[:CHECKED_LEVELS]
         return "".join(_token(price) + _token(qty) for price, qty in levels)
 
@@ -134,11 +134,11 @@ class ReferenceBook:  # noqa: PLW1641 (it changes, so it has no hash)
         return ReferenceBook(depth, bids=self._bids.items(), asks=self._asks.items())
 
     def same_levels(self, bids: Sequence[tuple[str, str]], asks: Sequence[tuple[str, str]]) -> bool:
-        """Are these, in any order, exactly the levels of this book? Quicker than comparing sorted sides."""
+        """Whether these are, in any order, exactly the levels of this book. Faster than comparing sorted sides."""
         return self._bids == dict(bids) and self._asks == dict(asks)
 
     def __eq__(self, other: object) -> bool:
-        """The same levels, digit for digit; the depth does not matter."""
+        """Equal if the levels are, digit for digit; the depth is not compared."""
         if not isinstance(other, ReferenceBook):
             return NotImplemented
         return self._bids == other._bids and self._asks == other._asks

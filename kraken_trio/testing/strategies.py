@@ -1,6 +1,6 @@
-"""Hypothesis strategies: books and their histories, frames good and hostile, schedules of faults.
+"""Hypothesis strategies: books and their histories, valid and hostile frames, schedules of faults.
 
-Everything "valid" here is as the exchange would send it: fixed digits, levels in order, the window rules of
+"Valid" means as the exchange would send it: fixed digits, levels in order, the window rules of
 :mod:`kraken_trio.testing.exchange.server_book`, checksums by :class:`~kraken_trio.testing.ReferenceBook`.
 """
 
@@ -71,7 +71,7 @@ def precisions() -> SearchStrategy[tuple[int, int]]:
 
 
 def _prices() -> SearchStrategy[int]:
-    """Scaled: few different ones, so that they meet, and now and then giants."""
+    """Scaled: few different values, so that they coincide, and occasionally very large ones."""
     return st.integers(1, 60) | st.integers(10**5, 10**5 + 40) | st.integers(1, 10**12)
 
 
@@ -80,20 +80,20 @@ def _quantities() -> SearchStrategy[int]:
 
 
 def levels(price_precision: int = 1, qty_precision: int = 8) -> SearchStrategy[Level]:
-    """One level that is there (its quantity is not zero), with exactly these decimals."""
+    """A level with a quantity above zero, with exactly these decimals."""
     _PRECISION("price_precision", price_precision)
     _PRECISION("qty_precision", qty_precision)
     return st.builds(lambda price, qty: _level(price, qty, price_precision, qty_precision), _prices(), _quantities())
 
 
 def books(depth: int = 10, symbol: str | None = None) -> SearchStrategy[BookSnapshot]:
-    """Whole books: not crossed, from empty to ``depth`` levels a side, with the right checksum."""
+    """Whole books: not crossed, with 0 to ``depth`` levels per side, and the correct checksum."""
     return book_histories(depth=depth, symbol=symbol, max_updates=0).map(lambda history: history.snapshot)
 
 
 @attrs.frozen(kw_only=True)
 class BookHistory:
-    """A snapshot, and the updates after it, as one client of depth ``depth`` gets them."""
+    """A snapshot and the updates after it, as a client of depth ``depth`` gets them."""
 
     depth: int
     price_precision: int
@@ -101,16 +101,16 @@ class BookHistory:
     snapshot: BookSnapshot
     updates: tuple[BookUpdate, ...]
     final: tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]
-    """What the client's book must be in the end, by the exchange's own book: bids and asks, best first."""
+    """The client's book at the end, by the exchange's own book: bids and asks, best first."""
 
 
 def book_histories(
     depth: int | None = None, symbol: str | None = None, max_updates: int = 12
 ) -> SearchStrategy[BookHistory]:
-    """Valid histories: the exchange's full book is deeper than the client's, and moves in all the ways it can.
+    """Valid histories, of an exchange's book that is deeper than the client's, with all kinds of changes.
 
-    Levels enter and leave the window, the same price comes more than once in a message, both sides change at once,
-    sides run empty. Never crossed after a message. ``depth`` need not be one that Kraken offers (small ones find more).
+    Levels enter and leave the window, a price occurs several times in a message, both sides change at once,
+    sides become empty. Never crossed after a message. ``depth`` may be any (small ones find more errors).
     """
     checks.optional(checks.integer(least=1))("depth", depth)
     checks.optional(checks.symbol)("symbol", symbol)
@@ -192,7 +192,7 @@ def specs(draw: DrawFn) -> MarketSpec:
 
 @st.composite
 def valid_frames(draw: DrawFn) -> str:
-    """Well-formed v2 frames of every public channel, acknowledgements, refusals and pongs."""
+    """Well-formed v2 frames of every public channel, confirmations, refusals and pongs."""
     spec = draw(specs())
     start_ns = int(_EPOCH.timestamp()) * 10**9
     market = SymbolMarket(spec, draw(st.integers(0, 2**32)), start_ns)
@@ -247,7 +247,7 @@ _WRONG_VALUES = (
 
 @st.composite
 def _mutated(draw: DrawFn) -> str:
-    """A valid frame in which something was replaced, removed, doubled or cut."""
+    """A valid frame in which something was replaced, removed, duplicated or truncated."""
     frame = draw(valid_frames())
     how = draw(st.sampled_from(["value", "drop", "double", "cut", "splice", "nest"]))
     message: Any = json.loads(frame, parse_float=_Number, parse_int=_Number)
@@ -273,7 +273,7 @@ def _mutated(draw: DrawFn) -> str:
 
 
 class _Number(str):
-    """The text of a number, or of any other JSON, to be written as it is."""
+    """The text of a number, or of any other JSON, to be written unchanged."""
 
     __slots__ = ()
 
@@ -289,7 +289,7 @@ def _dump(value: Any) -> str:
 
 
 def _paths(value: Any) -> Any:
-    """Every place in it: the container, and the key or index."""
+    """Every position in it: the container, and the key or index."""
     keys = range(len(value)) if isinstance(value, list) else list(value) if isinstance(value, dict) else ()
     for key in keys:
         yield value, key
@@ -297,7 +297,7 @@ def _paths(value: Any) -> Any:
 
 
 def hostile_frames() -> SearchStrategy[str]:
-    """Texts that are no frames, or are frames with something wrong in them. Some are harmless by chance."""
+    """Texts that are not frames, or malformed frames. Some are valid by chance."""
     junk = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -355,7 +355,7 @@ def faults(*symbols: str) -> SearchStrategy[f.Fault]:
 
 
 def fault_schedules(*symbols: str, seconds: float = 10.0, max_faults: int = 5) -> SearchStrategy[tuple[Scheduled, ...]]:
-    """Scripts for ``open_exchange(faults=...)``: what goes wrong, and when, in order of time."""
+    """Scripts for ``open_exchange(faults=...)``: faults and their times, in order."""
     checks.seconds("seconds", seconds)
     checks.count("max_faults", max_faults)
     one = st.builds(Scheduled, at=st.floats(0, seconds), fault=faults(*symbols))
@@ -363,7 +363,7 @@ def fault_schedules(*symbols: str, seconds: float = 10.0, max_faults: int = 5) -
 
 
 def conditions() -> SearchStrategy[Conditions]:
-    """How bytes travel: at once or late, whole or in pieces, fast or slowly."""
+    """Network conditions: latency, fragmentation, throughput."""
     return st.builds(
         n.Conditions,
         latency=st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda pair: (min(pair), max(pair))),
@@ -374,9 +374,9 @@ def conditions() -> SearchStrategy[Conditions]:
 
 
 def link_faults(seconds: float = 10.0) -> SearchStrategy[LinkFault]:
-    """Faults of a :class:`~kraken_trio.testing.Network`, which last up to so long, or until it is healed.
+    """Faults of a :class:`~kraken_trio.testing.Network`, with a maximum duration, or until it is healed.
 
-    What a client cannot notice, that nothing reaches the exchange any more, lasts only for a time.
+    A fault that a client cannot detect (nothing reaches the exchange any more) always has a duration.
     """
     checks.number(least=0.1)("seconds", seconds)
     span = st.floats(0.1, seconds)

@@ -1,1 +1,1 @@
-"""The fake exchange: what it decides (``core`` and what that imports: pure), and its real socket (``server``)."""
+"""The fake exchange: its decisions (``core`` and its imports, pure), and its real socket (``server``)."""

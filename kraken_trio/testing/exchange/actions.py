@@ -1,4 +1,4 @@
-"""What the exchange's core tells its shell to do."""
+"""The actions that the exchange's core returns to its shell."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Send:
 
 @attrs.frozen
 class SendRaw:
-    """Send bytes that are no proper frame of the protocol."""
+    """Send bytes that are not a frame of the protocol."""
 
     connection: int
     raw: Raw
@@ -30,17 +30,17 @@ class SendRaw:
 
 @attrs.frozen
 class End:
-    """End the connection in this way, after everything that was to be sent before (a reset does not wait)."""
+    """End the connection in this way, after everything queued before (a reset does not wait)."""
 
     connection: int
     how: DropHow
     reason: str = ""
-    """Of the close frame, where one is sent."""
+    """The reason in the close frame, if one is sent."""
 
 
 @attrs.frozen
 class Stall:
-    """Keep the TCP connection open, and never read from it or write to it again."""
+    """Keep the TCP connection open, and never read or write it again."""
 
     connection: int
 

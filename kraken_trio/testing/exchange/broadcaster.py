@@ -1,4 +1,4 @@
-"""From a market's update to the frames of everybody who has subscribed to it."""
+"""From a market's update to the frames of all its subscribers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _UpdateFault: TypeAlias = SkipUpdate | CorruptLevel | CorruptChecksum | OmitChec
 
 
 class Broadcaster:
-    """Makes data frames. Every text is made once, however many connections get it."""
+    """Makes data frames. Every text is made once for all connections that get it."""
 
     def __init__(self, state: ExchangeState) -> None:
         self._state = state
@@ -35,7 +35,7 @@ class Broadcaster:
     # Snapshots
 
     def snapshot(self, subscription: Subscription, now_ns: int) -> None:
-        """What a new subscription starts with."""
+        """The first data of a new subscription."""
         state = self._state
         if subscription.channel == "instrument":
             specs = [market.spec for market in state.market.symbols.values()]
@@ -75,7 +75,7 @@ class Broadcaster:
         self._state.deliver(subscription, text)
 
     def _proof_fault(self, subscription: Subscription, *, snapshots: bool) -> CorruptChecksum | OmitChecksum | None:
-        """A fault of the checksum of this snapshot, or update."""
+        """A fault of the checksum of this snapshot or update."""
 
         def fits(fault: CorruptChecksum | OmitChecksum) -> bool:
             return fault.snapshots == snapshots and _concerns(fault.symbol, fault.connection, subscription)
@@ -84,7 +84,7 @@ class Broadcaster:
         return armed.take(CorruptChecksum, fits) or armed.take(OmitChecksum, fits)
 
     def _irregular(self, subscription: Subscription, market: SymbolMarket, top: DepthChange) -> DepthChange:
-        """The levels of a snapshot, as a fault has them."""
+        """The levels of a snapshot, as altered by a fault."""
         depth = subscription.variant
         assert isinstance(depth, int)
         found: DepthChange | None = None
@@ -100,7 +100,7 @@ class Broadcaster:
         return found or top
 
     def early_update(self, subscription: Subscription) -> None:
-        """An update where none is allowed: the best levels, once more."""
+        """An update before the snapshot: the best levels again."""
         market = self._state.market.symbols[subscription.symbol or ""]
         best = DepthChange(tuple(market.book.bids.top(1)), tuple(market.book.asks.top(1)))
         text = frames.book("update", market.spec, best, market.book.checksum(), market.time_ns)
@@ -109,7 +109,7 @@ class Broadcaster:
     # Updates
 
     def publish(self, update: MarketUpdate) -> None:
-        """Tell everybody what has happened."""
+        """Send what has happened to all subscribers."""
         state = self._state
         market = state.market.symbols[update.symbol]
         if update.book.windows:
@@ -177,7 +177,7 @@ class Broadcaster:
     def _book_fault(
         self, update: MarketUpdate, market: SymbolMarket, seeing: list[Subscription]
     ) -> _UpdateFault | None:
-        """The fault whose occasion this update is."""
+        """The armed fault that fits this update."""
         armed = self._state.armed
 
         def seen(fault: _UpdateFault) -> bool:

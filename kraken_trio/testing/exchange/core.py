@@ -1,14 +1,14 @@
-"""The exchange itself, without any I/O: requests and the time go in, frames come out.
+"""The exchange without I/O: requests and the time go in, frames come out.
 
 Rules for a shell (the one on real sockets is :mod:`kraken_trio.testing.exchange.server`):
 
-1. Before a WebSocket upgrade ask :meth:`ExchangeCore.admit`; after it, :meth:`ExchangeCore.connect`.
-2. Give every message to :meth:`ExchangeCore.receive`; say :meth:`ExchangeCore.disconnect` when a connection is gone.
-3. Call :meth:`ExchangeCore.tick` at :attr:`ExchangeCore.deadline`, which may be another after any call.
-4. Do the actions that each call returns, in order. None of the calls raises for anything that a client may do.
+1. Before a WebSocket upgrade call :meth:`ExchangeCore.admit`; after it, :meth:`ExchangeCore.connect`.
+2. Pass every message to :meth:`ExchangeCore.receive`; call :meth:`ExchangeCore.disconnect` when a connection ends.
+3. Call :meth:`ExchangeCore.tick` at :attr:`ExchangeCore.deadline`, which may change with any call.
+4. Do the actions that each call returns, in order. No call raises because of what a client does.
 
-``now`` is in seconds, by any clock that never goes back. Timestamps on the wire are ``epoch_ns`` plus what that clock
-has advanced since the core was made, so equal inputs give equal frames.
+``now`` is in seconds of any monotonic clock. Timestamps on the wire are ``epoch_ns`` plus what that clock
+has advanced since the core was created, so equal inputs give equal frames.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _CONNECT_FAULTS = (RefuseConnect, HangConnect, DropConnect, DelayConnect)
 
 
 class ExchangeCore(ExchangeState):
-    """Everything the exchange decides, and what it knows (:class:`ExchangeState`)."""
+    """The exchange's state, and everything it decides."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class ExchangeCore(ExchangeState):
 
     @property
     def deadline(self) -> float | None:
-        """When :meth:`tick` is due; None: when something else happens."""
+        """When :meth:`tick` is due; None: never, until another call."""
         dues = [due for due in (self._replay.due, self.timer_due) if due is not None]
         if self.market.due_ns is not None and not self.paused:
             # The microsecond makes sure that rounding never puts the deadline before what is due.
@@ -157,7 +157,7 @@ class ExchangeCore(ExchangeState):
     # Connections
 
     def admit(self) -> RefuseConnect | HangConnect | DropConnect | DelayConnect | None:
-        """Whether a client may connect: if not, the fault says what is to be done with it."""
+        """None if a client may connect; otherwise the fault that prevents it."""
         fault = self.armed.first(_CONNECT_FAULTS)
         if not isinstance(fault, _CONNECT_FAULTS):
             return None
@@ -166,7 +166,7 @@ class ExchangeCore(ExchangeState):
         return fault
 
     def connect(self, now: float, *, v1: bool = False) -> tuple[int, list[Action]]:
-        """A connection is up, to the older protocol if so said. Returns its number."""
+        """Add a connection (of the older protocol, if so given). Returns its number."""
         connection = self.add_connection(now)
         if v1 or self.armed.take(SpeakV1) is not None:
             connection.speaks_v1 = True
@@ -176,7 +176,7 @@ class ExchangeCore(ExchangeState):
         return connection.number, self.take_actions()
 
     def disconnect(self, number: int) -> None:
-        """A connection is gone. Saying so twice does no harm."""
+        """Remove a connection. Idempotent."""
         self.remove_connection(number)
 
     def _status(self, connection: Connection) -> str:
@@ -185,7 +185,7 @@ class ExchangeCore(ExchangeState):
     # Requests
 
     def receive(self, number: int, data: str | bytes, now: float) -> list[Action]:
-        """A client said something."""
+        """Process a client's message."""
         connection = self.connections.get(number)
         if connection is not None and not connection.frozen:
             connection.last_request = now
@@ -200,7 +200,7 @@ class ExchangeCore(ExchangeState):
     # Faults
 
     def inject(self, fault: Fault, now: float) -> list[Action]:
-        """Let it happen now, or arm it.
+        """Inject a fault: it happens now, or is armed.
 
         Raises :class:`ValueError` for a fault of a symbol that is not traded here.
         """
@@ -258,7 +258,7 @@ class ExchangeCore(ExchangeState):
                 self.armed.arm(fault)
 
     def clear_faults(self, now: float) -> list[Action]:
-        """Disarm everything, and let crossed books be well. What has happened stays: a frozen connection is frozen."""
+        """Disarm everything, and uncross books. What has happened stays: a frozen connection stays frozen."""
         self.armed.clear()
         self.status_has_id = True
         for symbol in sorted(self._crossed):
@@ -269,20 +269,20 @@ class ExchangeCore(ExchangeState):
     # The market
 
     def pause(self) -> None:
-        """Nothing happens by itself in the markets."""
+        """Pause the markets."""
         self.paused = True
 
     def resume(self, now: float) -> None:
-        """The markets go on from now."""
+        """Resume the markets."""
         self.paused = False
         self.market.postpone(self.wall_ns(now))
 
     def move(self, symbol: str, side: SideName, price: int, qty: int, now: float) -> list[Action]:
-        """Let the quantity at one price of a book be this one: see :meth:`SymbolMarket.move`."""
+        """Set the quantity at one price of a book: see :meth:`SymbolMarket.move`."""
         return self._published(self.market.symbols[symbol].move(side, price, qty, self.wall_ns(now)))
 
     def trade(self, symbol: str, price: int, qty: int, now: float, *, buy: bool) -> list[Action]:
-        """Let somebody trade: see :meth:`SymbolMarket.trade`."""
+        """Make a trade: see :meth:`SymbolMarket.trade`."""
         return self._published(self.market.symbols[symbol].trade(price, qty, self.wall_ns(now), buy=buy))
 
     def _published(self, update: MarketUpdate) -> list[Action]:
@@ -291,7 +291,7 @@ class ExchangeCore(ExchangeState):
         return self.take_actions()
 
     def publish(self, updates: int, now: float, symbol: str | None = None) -> list[Action]:
-        """Make so many market events, now."""
+        """Make ``count`` market events, now."""
         for update in self.market.burst(updates, self.wall_ns(now), symbol):
             self.market_updates += 1
             self._broadcaster.publish(update)

@@ -1,7 +1,7 @@
-"""What a client may say to the exchange, and the exchange's words for what it may not.
+"""The requests that the exchange understands, and its texts for those that it refuses.
 
-Pure functions of a request's text. The order of the checks, and the wording, are those of the real exchange where they
-are known: object, channel, array of symbols, each symbol, then depth or interval, then the token.
+Pure functions of a request's text. The order of the checks, and the wording, are those of the real exchange if
+known: object, channel, array of symbols, each symbol, then depth or interval, then the token.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SYMBOL = re.compile(r"[^/\s]+/[^/\s]+")
 
 @attrs.frozen(kw_only=True)
 class Asked:
-    """A request as it was understood. ``error`` is set if it was not."""
+    """A parsed request. ``error`` is set if it is invalid."""
 
     method: str | None = None
     req_id: int | None = None
@@ -42,26 +42,26 @@ class Asked:
 
 @attrs.frozen(kw_only=True)
 class ChannelRule:
-    """One channel that can be subscribed."""
+    """One channel."""
 
     name: str
     has_symbols: bool = True
     variant: str | None = None
-    """The parameter that is allowed only once per symbol and connection."""
+    """The parameter that may have one value per symbol and connection."""
     default: object = None
     allowed: tuple[object, ...] = ()
     refusal: str = MALFORMED
-    """What is said to a value that is not allowed."""
+    """The error for an invalid value."""
     second: str = "Already subscribed"
-    """What is said to a second value."""
+    """The error for a second value."""
     snapshot: bool = True
-    """Is there a snapshot when the request does not say?"""
+    """Whether there is a snapshot by default."""
     warnings: tuple[str, ...] = ()
     echoes_variant: bool = True
-    """Whether an acknowledgement repeats the parameter."""
+    """Whether a confirmation repeats the parameter."""
 
     def granted(self, symbol: str | None, variant: object, *, snapshot: bool) -> dict[str, Any]:
-        """The ``result`` of the acknowledgement of a subscribe."""
+        """The ``result`` of a subscribe's confirmation."""
         result = self.ended(symbol, variant)
         result["snapshot"] = snapshot
         if self.warnings:
@@ -69,7 +69,7 @@ class ChannelRule:
         return result
 
     def ended(self, symbol: str | None, variant: object) -> dict[str, Any]:
-        """The ``result`` of the acknowledgement of an unsubscribe."""
+        """The ``result`` of an unsubscribe's confirmation."""
         result: dict[str, Any] = {"channel": self.name}
         if self.variant is not None and self.echoes_variant:
             result[self.variant] = variant
@@ -115,18 +115,18 @@ _PRIVATE = ("level3", "executions", "balances")
 
 
 class Refusal(Exception):  # noqa: N818 (a value on its way to the client)
-    """The request is refused as a whole, in these words."""
+    """The request is refused as a whole, with this text."""
 
 
 @attrs.frozen(kw_only=True)
 class Subscribing:
-    """A subscribe or unsubscribe request that passed the checks which concern it as a whole."""
+    """A subscribe or unsubscribe request that passed the checks of the request as a whole."""
 
     rule: ChannelRule
     symbols: tuple[object, ...]
-    """``(None,)`` for a channel without symbols. Each is still to be checked."""
+    """``(None,)`` for a channel without symbols. Not yet checked."""
     variant: object
-    """As asked for, or the default."""
+    """The requested value, or the default."""
     variant_given: bool
     snapshot: bool
 
@@ -139,7 +139,7 @@ class Subscribing:
 
 
 def read_request(data: str | bytes) -> Asked:
-    """Understand one message of a client. Never raises."""
+    """Parse one message of a client. Never raises."""
     if isinstance(data, bytes):
         return Asked(error=MALFORMED)
     try:
@@ -201,7 +201,7 @@ def _symbols(rule: ChannelRule, params: dict[str, Any]) -> tuple[object, ...]:
 
 
 def symbol_error(symbol: object, *, known: bool) -> str | None:
-    """The refusal of this one symbol, if it is none, or none that is traded here."""
+    """The refusal of this symbol, if it is invalid or not listed."""
     if known:
         return None
     text = symbol if isinstance(symbol, str) else json.dumps(symbol)

@@ -1,4 +1,4 @@
-"""Every frame that the fake exchange sends, as text. Numbers are written digit by digit, never through floats."""
+"""Every frame that the fake exchange sends, as text. Numbers are written digit by digit, without floats."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 
 HEARTBEAT = '{"channel":"heartbeat"}'
 ERROR_V1 = '{"errorMessage":"Malformed request","event":"error"}'
-"""What Kraken's older protocol answers to a request that it does not understand, such as one of v2."""
+"""The answer of Kraken's older protocol to an unknown request, such as one of v2."""
 
 
 @lru_cache(maxsize=4096)
@@ -73,7 +73,7 @@ def status_v1(system: str, connection_id: int) -> str:
 
 
 def unknown_channel(channel: str) -> str:
-    """A well-formed frame of a channel that nobody has heard of."""
+    """A well-formed frame of an unknown channel."""
     return f'{{"channel":{json.dumps(channel)},"type":"update","data":[{{"symbol":"BTC/USD"}}]}}'
 
 
@@ -86,7 +86,7 @@ def _answer(fields: dict[str, Any], req_id: int | None, in_ns: int, out_ns: int)
 
 
 def ack(method: str, result: dict[str, Any], req_id: int | None, in_ns: int, out_ns: int) -> str:
-    """A granted subscribe or unsubscribe, of one symbol."""
+    """The confirmation of a subscribe or unsubscribe of one symbol."""
     return _answer({"method": method, "result": result, "success": True}, req_id, in_ns, out_ns)
 
 
@@ -101,7 +101,7 @@ def error(
     channel: str | None = None,
     result: dict[str, Any] | None = None,
 ) -> str:
-    """A refusal. ``symbol`` stands at top level, and only where the error belongs to one."""
+    """A refusal. ``symbol`` is at top level, and only if the error concerns one symbol."""
     fields: dict[str, Any] = {"error": text}
     if method is not None:
         fields["method"] = method
@@ -116,7 +116,7 @@ def error(
 
 
 def bare_error(text: str) -> str:
-    """A refusal that does not say of what."""
+    """A refusal without any reference to its request."""
     return json.dumps({"Error": text}, separators=(",", ":"))
 
 

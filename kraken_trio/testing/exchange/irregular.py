@@ -1,4 +1,4 @@
-"""Snapshots that are right, and written oddly: applied as messages are, each makes the exchange's book."""
+"""Irregular snapshots: applied by the rules, each gives the exchange's book."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 __all__ = ["irregular"]
 
 _EXTRA: Final = 3
-"""How many levels too many there are."""
+"""The number of surplus levels."""
 
 _Side: TypeAlias = tuple[tuple[int, int], ...]
 
 
 def irregular(how: Irregularity, book: ServerBook, top: DepthChange, depth: int, random: Random) -> DepthChange | None:
-    """The levels of a snapshot, odd in this way; None where this book has not the levels that it takes."""
+    """The levels of a snapshot with this irregularity; None if this book lacks the necessary levels."""
     if how is Irregularity.UNSORTED:
         found = DepthChange(_shuffled(top.bids, random), _shuffled(top.asks, random))
     elif how is Irregularity.EXTRA_LEVELS:
@@ -40,7 +40,7 @@ def _shuffled(side: _Side, random: Random) -> _Side:
 
 
 def _with_zero(side: _Side, step: int) -> _Side:
-    """A level that is not there, behind the best one."""
+    """A level of zero quantity behind the best one."""
     if not side:
         return side
     taken = {price for price, _ in side}
@@ -51,5 +51,5 @@ def _with_zero(side: _Side, step: int) -> _Side:
 
 
 def _with_repetition(side: _Side) -> _Side:
-    """The best price twice; the second quantity holds."""
+    """The best price twice; the second quantity counts."""
     return ((side[0][0], side[0][1] + 1), *side) if side else side

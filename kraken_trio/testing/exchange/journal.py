@@ -1,4 +1,4 @@
-"""The records that an exchange keeps: what clients asked, what they were sent, and what faults kept from them."""
+"""An exchange's records: what clients requested, what they were sent, and what faults withheld."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Subscribed(NamedTuple):
     channel: str
     symbol: str | None
     variant: object
-    """The depth, interval or trigger; None for channels that have none."""
+    """The depth, interval or trigger; None for channels without one."""
 
 
 @attrs.frozen(kw_only=True)
@@ -33,24 +33,24 @@ class ReceivedRequest:
     """By the exchange's clock, in seconds."""
     data: str | bytes
     method: str | None
-    """None if it could not be understood."""
+    """None if it could not be parsed."""
 
 
 @attrs.frozen
 class Withheld:
-    """A data frame that a client should have got, and did not get in this form."""
+    """A data frame that a client did not get in this form because of a fault."""
 
     position: int
-    """How many data frames the connection had been sent before."""
+    """The number of data frames sent to the connection before."""
     text: str
     fault: Fault
-    """Why."""
+    """The fault."""
 
 
 class ConnectionJournal:
-    """The data frames of one connection, in order: no acknowledgements, status, heartbeats or raw bytes.
+    """The data frames of one connection, in order, without confirmations, status, heartbeats and raw bytes.
 
-    They were handed to the connection; of a connection that ended early the client has got the first so many.
+    They were queued for the connection; if it ended early, the client has received only the first of them.
     """
 
     def __init__(self, connection: int, limit: int | None) -> None:
@@ -61,11 +61,11 @@ class ConnectionJournal:
         self.sent: deque[str] = deque(maxlen=limit)
         """The latest frames; all of them unless the exchange was given a ``journal_limit``."""
         self.sent_count: int = 0
-        """How many there were."""
+        """Their total number."""
         self.withheld: deque[Withheld] = deque(maxlen=limit)
         """What faults kept back or altered."""
         self.withheld_count: int = 0
-        """How many there were."""
+        """Their total number."""
         self.link: int | None = None
         """The number of the link that it came over, in a :class:`~kraken_trio.testing.Network`."""
 

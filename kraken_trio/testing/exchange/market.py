@@ -1,15 +1,15 @@
-"""A seeded market: books that move like real ones, and the trades that go with them.
+"""A seeded market: books that move like real ones, and their trades.
 
-Pure: no clock (times come in as nanoseconds since 1970), no global randomness (every market has a generator of
+Pure: no clock (times are given as nanoseconds since 1970), no global randomness (every market has a generator of
 its own, made from the seed and its symbol), integer arithmetic. The same seed and the same calls give the same
 market; adding a symbol does not change the others.
 
-What it promises, whatever the seed:
+For every seed:
 
-* a book is never crossed (unless :meth:`Market.cross` was asked to);
-* every trade takes from the book exactly what it prints;
-* over time one sees levels coming and going at the touch and far behind it, the same price several times in one
-  message, both sides in one message, bursts of dozens of messages in one instant, quantities of up to 18 digits,
+* a book is never crossed (except by :meth:`Market.cross`);
+* every trade takes its quantity from the book;
+* over time there are changes at the touch and far behind it, the same price several times in one
+  message, both sides in one message, bursts of dozens of messages at once, quantities of up to 18 digits,
   and, in thin markets, fewer than ten levels a side, sometimes none.
 """
 
@@ -45,7 +45,7 @@ class MarketUpdate:
 
     symbol: str
     time_ns: int
-    """Unique and rising per symbol."""
+    """Unique and increasing per symbol."""
     book: BookChange
     trades: tuple[TradePrint, ...]
 
@@ -97,7 +97,7 @@ class SymbolMarket:
             qty = max(self._whole, qty - qty % self._whole)
         return qty
 
-    # What happens
+    # Events
 
     def step(self, now_ns: int) -> MarketUpdate:
         """One event, as of now."""
@@ -176,7 +176,7 @@ class SymbolMarket:
             own.put(own.keys[-1], 0)
 
     def _touch_up(self, name: SideName, behind: int = 0) -> None:
-        """Another quantity at a level near the touch."""
+        """Change the quantity of a level near the touch."""
         own, _ = self._sides(name)
         if len(own.keys) <= behind:
             return
@@ -190,7 +190,7 @@ class SymbolMarket:
             own.put(own.keys[min(self._near(4), len(own.keys) - 1)], 0)
 
     def _take(self, *, buy: bool) -> list[TradePrint]:
-        """A taker: removes from the best level on, and prints what was removed."""
+        """A taker: removes levels from the best on, and makes trades of them."""
         own = self.book.asks if buy else self.book.bids
         left = max(1, int(self._typical * (self._random.random() ** 4 * 12)))
         trades: list[TradePrint] = []
@@ -204,7 +204,7 @@ class SymbolMarket:
         return trades
 
     def _flicker(self, name: SideName) -> None:
-        """The same price several times in one message; half the time it ends as it was, or gone."""
+        """The same price several times in one message; half the time it ends unchanged, or removed."""
         own, _ = self._sides(name)
         key = self._key_near_touch(name, 4)
         if key is None:
@@ -218,7 +218,7 @@ class SymbolMarket:
             own.put(key, 0)
 
     def _deep(self, name: SideName) -> None:
-        """Something far behind the touch, which only the greater depths see."""
+        """A change far behind the touch, visible only at greater depths."""
         own, _ = self._sides(name)
         if not own.keys:
             return
@@ -235,18 +235,18 @@ class SymbolMarket:
     # On request
 
     def move(self, side: SideName, price: int, qty: int, now_ns: int) -> MarketUpdate:
-        """The quantity at this price is now this one; zero removes the level. Both are scaled by the precisions."""
+        """Set the quantity at this price; zero removes the level. Both are scaled by the precisions."""
         self.time_ns = max(self.time_ns + 1000, now_ns)
         self.book.put(side, price, qty)
         return self._message([])
 
     def trade(self, price: int, qty: int, now_ns: int, *, buy: bool) -> MarketUpdate:
-        """A trade, which leaves the book as it is. Price and quantity are scaled by the precisions."""
+        """Make a trade, without changing the book. Price and quantity are scaled by the precisions."""
         self.time_ns = max(self.time_ns + 1000, now_ns)
         return self._message([self._trade(price, qty, self.time_ns, buy=buy)])
 
     def cross(self, now_ns: int) -> MarketUpdate:
-        """Put a bid above the best ask, and let it stay: until :meth:`uncross` only deeper levels move."""
+        """Put a bid above the best ask, and keep it: until :meth:`uncross` only deeper levels change."""
         self.time_ns = max(self.time_ns + 1000, now_ns)
         if self._crossing is None and self.book.asks.keys:
             self._crossing = self.book.asks.keys[0] + 1
@@ -254,7 +254,7 @@ class SymbolMarket:
         return self._message([])
 
     def uncross(self, now_ns: int) -> MarketUpdate:
-        """Take the bid of :meth:`cross` away."""
+        """Remove the bid of :meth:`cross`."""
         self.time_ns = max(self.time_ns + 1000, now_ns)
         if self._crossing is not None:
             self.book.put(BID, self._crossing, 0)
@@ -263,11 +263,11 @@ class SymbolMarket:
 
 
 MAX_RATE = 1_000_000.0
-"""Market events a second: more than any machine makes."""
+"""The largest rate of market events per second: more than any machine makes."""
 
 
 class Market:
-    """All markets, and when the next thing happens in one of them.
+    """All markets, and the time of the next event.
 
     ``rate`` is in events per second over all markets, on average; 0 means that nothing happens by itself.
     """
@@ -297,8 +297,8 @@ class Market:
     def step(self, now_ns: int) -> Iterator[MarketUpdate]:
         """Everything that has happened until now.
 
-        Each event happens when the iterator is asked for it, so that whoever looks at the market meanwhile sees it
-        exactly as of that event. Exhaust it.
+        Each event happens when the iterator yields it, so that the market can be read
+        exactly as of that event. It must be exhausted.
         """
         while self.due_ns is not None and self.due_ns <= now_ns:
             due = self.due_ns
@@ -321,7 +321,7 @@ class Market:
         return ((only or self._any()).step(now_ns) for _ in range(count))
 
     def postpone(self, now_ns: int) -> None:
-        """Let nothing that was due before now happen any more: the market was paused."""
+        """Skip everything that was due before now: the market was paused."""
         if self.due_ns is not None:
             self.due_ns = max(self.due_ns, now_ns)
 

@@ -1,4 +1,4 @@
-"""What the markets of an exchange are: :class:`MarketSpec`, and the ones that it has when it is not told otherwise."""
+"""The markets of an exchange: :class:`MarketSpec`, and the defaults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PRECISION = checks.integer(least=0, most=18)
 
 @attrs.frozen(kw_only=True)
 class MarketSpec:
-    """One symbol of the fake exchange: what an instrument says, and how its market behaves."""
+    """One symbol of the fake exchange: its reference data, and how its market behaves."""
 
     symbol: str = attrs.field(validator=valid(checks.symbol))
     price_precision: int = attrs.field(validator=valid(_PRECISION))
@@ -22,22 +22,22 @@ class MarketSpec:
     qty_precision: int = attrs.field(validator=valid(_PRECISION))
     """Decimals of a quantity."""
     start_price: str = attrs.field(validator=valid(checks.decimal_text()))
-    """Where the market begins: a decimal number as text."""
+    """The initial price: a decimal number as text."""
     levels: int = attrs.field(default=1200, validator=valid(checks.integer(least=0, most=100_000)))
-    """Levels per side at the beginning; the book stays near that."""
+    """Levels per side at the beginning, and roughly afterwards."""
     typical_qty: str = attrs.field(default="1", validator=valid(checks.decimal_text()))
-    """A middling quantity of one level: a decimal number as text."""
+    """A typical quantity of one level: a decimal number as text."""
     spacing: int = attrs.field(default=3, validator=valid(checks.integer(least=1)))
     """Mean distance of neighbouring levels, in price increments."""
     weight: float = attrs.field(default=1.0, validator=valid(checks.number(least=0)))
-    """This market's share of all events, relative to the other markets' weights. 0: nothing happens by itself."""
+    """This market's share of all events, relative to the other weights. 0: no events by itself."""
     history: int = attrs.field(default=60, validator=valid(checks.integer(least=0, most=100_000)))
-    """Trades of the half hour before the start. 0: it hardly trades, and its candles begin without a snapshot."""
+    """Trades in the half hour before the start. 0: it hardly trades, and its candles have no snapshot."""
     status: str = attrs.field(default="online", validator=valid(checks.text("the name of a status")))
-    """As the ``instrument`` channel says it."""
+    """The status in the ``instrument`` channel."""
     marginable: bool = attrs.field(default=False, validator=valid(checks.boolean))
     multiplier: str | None = attrs.field(default=None, validator=valid(checks.optional(checks.decimal_text())))
-    """Of a tokenised asset, which the ``instrument`` channel shows only to who asks for such; None: it is none."""
+    """For a tokenised asset, which the ``instrument`` channel shows only on request; None for others."""
 
     def __attrs_post_init__(self) -> None:
         checks.decimal_text(decimals=self.price_precision)("start_price", self.start_price)
@@ -86,5 +86,5 @@ DEFAULT_MARKETS: tuple[MarketSpec, ...] = (
         typical_qty="700", spacing=2, weight=0.5,
     ),
 )  # fmt: skip
-"""The markets of an exchange that was not told otherwise: every sort of precision, deep ones, a thin one, and a
+"""The default markets of an exchange: various precisions, deep ones, a thin one, and a
 tokenised share whose market is closed."""

@@ -1,7 +1,7 @@
 """A client's connection without a socket: frames go straight from the exchange's core to the client, and back.
 
-There are no bytes, no WebSocket and no latency, so it is the fastest way to run a client, and the one for virtual time.
-What it leaves out, a :class:`~kraken_trio.testing.Network` has.
+There are no bytes, no WebSocket and no latency: it is the fastest way to run a client, and works with virtual time.
+A :class:`~kraken_trio.testing.Network` has what it leaves out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["MemoryPeer", "MemoryTransport", "connect_in_memory"]
 
 
 def _is_hopeless(status: int) -> bool:
-    """Whether no client tries again after a refusal with this status."""
+    """Whether clients do not retry after a refusal with this status."""
     return status in (400, 401, 404) or 300 <= status < 400
 
 
@@ -40,7 +40,7 @@ class MemoryPeer:
 
     def __init__(self) -> None:
         self.frames: deque[str | bytes] = deque()
-        """Sent, and not received."""
+        """Frames that were sent and not yet received."""
         self.lost: ConnectionLost | None = None
         """How it has ended."""
         self.frozen: bool = False
@@ -90,7 +90,7 @@ class MemoryTransport:
         """The exchange's number of this connection."""
         self.peer: MemoryPeer = peer
         self.deaf: bool = False
-        """Whatever is sent blocks for ever, as if the exchange did not read."""
+        """Whether sending blocks for ever, as if the exchange did not read."""
         self._front = front
 
     async def receive(self) -> list[str | bytes]:
@@ -109,13 +109,13 @@ class MemoryTransport:
         return batch
 
     async def send(self, text: str) -> None:
-        """Let the exchange have this."""
+        """Send a frame to the exchange."""
         await self._reach()
         if not self.peer.frozen:
             self._front.received(self.number, text)
 
     async def ping(self) -> None:
-        """Wait for the answer to a WebSocket PING: it stands behind what was sent before it."""
+        """Wait for the answer to a WebSocket PING, which comes after everything sent before."""
         await self._reach()
         if self.peer.frozen:
             await trio.sleep_forever()
@@ -141,7 +141,7 @@ async def connect_in_memory(
     kind: type[MemoryTransport] = MemoryTransport,
 ) -> AsyncIterator[MemoryTransport]:
     """Connect a client to the exchange, as a :class:`~kraken_trio.transport.Connect` does."""
-    del ssl_context  # there is nobody in between
+    del ssl_context  # without TLS there is nothing to verify
     await trio.lowlevel.checkpoint()
     path = urlsplit(url).path or "/"
     if path not in ("/v2", "/"):
@@ -157,7 +157,7 @@ async def connect_in_memory(
 
 
 async def _admitted(front: Front, url: str, limits: Limits) -> None:
-    """Be let in. Raises :class:`ConnectError` as a real transport does."""
+    """Connect. Raises :class:`ConnectError` as a real transport does."""
     with trio.move_on_after(limits.connect_timeout):
         match front.admit():
             case RefuseConnect(status=status, retry_after=retry_after):

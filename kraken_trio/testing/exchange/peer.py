@@ -1,4 +1,4 @@
-"""One accepted socket: the WebSocket server's side of it, with control over every way in which it can end.
+"""One accepted socket: the server's side of a WebSocket, with control over how it ends.
 
 The incoming half and the handshake are wsproto's; outgoing data frames are written by hand, which is what makes tens of
 thousands of them per second possible. One task reads, one writes. Whatever the client sends, nothing is raised.
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 __all__ = ["ConnectionEnd", "Front", "Peer", "Wire"]
 
 _V1 = "/"
-"""Where Kraken serves its older protocol, which this exchange only greets in."""
+"""The path of Kraken's older protocol, of which this exchange has only the first frames."""
 _PATHS = ("/v2", _V1)
 _CHUNK = 64 * 1024
 _MAX_MESSAGE = 1024 * 1024
-"""Bytes of the largest message taken from a client."""
+"""The largest message accepted from a client, in bytes."""
 _GOODBYE = 1.0
-"""Seconds that a client has for its part of a goodbye."""
+"""Timeout of the client's part of the close handshake, in seconds."""
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError, OSError)
 
 
@@ -60,7 +60,7 @@ class ConnectionEnd(Protocol):
 
 
 class Front(Protocol):
-    """What an end needs of the exchange."""
+    """What a peer needs of the exchange."""
 
     def admit(self) -> RefuseConnect | HangConnect | DropConnect | DelayConnect | None: ...
     def connected(self, end: ConnectionEnd, *, v1: bool) -> int: ...
@@ -80,7 +80,7 @@ def _frame(opcode: int, payload: bytes) -> bytes:
 
 
 Wire: TypeAlias = trio.SocketStream | MemoryStream
-"""What a peer may sit on."""
+"""The streams that a peer can use."""
 
 
 def _reset(wire: Wire) -> None:
@@ -118,7 +118,7 @@ class Peer:
         self._parts: list[str] | list[bytes] = []
         self._size = 0
 
-    # Called by the exchange; none of them waits
+    # Called by the exchange; these do not wait
 
     @property
     def queued(self) -> int:
@@ -127,7 +127,7 @@ class Peer:
 
     @property
     def link(self) -> int | None:
-        """The number of the link of a network of memory."""
+        """The number of the link in a network in memory."""
         return self._tcp.link.number if isinstance(self._tcp, MemoryStream) else None
 
     def send(self, text: str) -> None:
@@ -156,7 +156,7 @@ class Peer:
         self._more.set()
 
     def freeze(self) -> None:
-        """Never read or write again, but stay."""
+        """Never read or write again, but stay open."""
         self._frozen = True
         self._scope.cancel()
 
@@ -167,7 +167,7 @@ class Peer:
     # Tasks
 
     async def run(self) -> None:
-        """Serve this client until it is gone."""
+        """Serve this client until the connection ends."""
         try:
             with self._scope:
                 await self._serve()
@@ -191,11 +191,11 @@ class Peer:
             if self._ending is None:
                 nursery.cancel_scope.cancel()
             else:
-                # The other task is writing what is left; it does not take for ever either.
+                # The other task is writing the rest, which has a timeout as well.
                 nursery.cancel_scope.deadline = trio.current_time() + _GOODBYE
 
     async def _upgrade(self) -> bool:
-        """The HTTP part. Returns whether there is a WebSocket now."""
+        """Do the upgrade. Returns whether it succeeded."""
         while True:
             data = await self._stream.receive_some(_CHUNK)
             if not data:
@@ -268,17 +268,17 @@ class Peer:
                 code = hint.code if isinstance(hint, CloseConnection) else 1002
                 self._close(code)
         except LocalProtocolError:
-            return  # bytes after the goodbye
+            return  # bytes after the close handshake
         except _GONE:
             self._ending = None
 
     def _close(self, code: int) -> None:
         self._push(self._ws.send(CloseConnection(code=code)))
-        self._ending = DropHow.CLOSE_1000  # whichever: the goodbye is in the queue
+        self._ending = DropHow.CLOSE_1000  # any: the close frame is in the queue
         self._more.set()
 
     def _take_events(self) -> bool:
-        """What came in. Returns False when there is nothing more to come."""
+        """Process received bytes. Returns False at the end of the stream."""
         for event in self._ws.events():
             if isinstance(event, (TextMessage, BytesMessage)):
                 if not self._take_message(event):

@@ -1,4 +1,4 @@
-"""Serves a recording in place of a market: each subscribe request gets, from the beginning, what it asked for."""
+"""Serves a recording instead of a market: each subscribe request gets its data from the beginning."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 __all__ = ["Replay"]
 
 CHUNK: Final = 256
-"""Frames that are sent in one go when no rate is set."""
+"""Frames that are sent at once when no rate is set."""
 
 
 @attrs.define(eq=False)
 class _Player:
-    """The recording as one subscribe request gets it."""
+    """The recording as served to one subscribe request."""
 
     connection: int
     topics: dict[Topic, Subscription]
-    """What is still played; a subscription that has ended is taken out."""
+    """The subscriptions that are still served."""
     due: float
     position: int = 0
 
 
 class Replay:
-    """All that is being played."""
+    """All active players."""
 
     def __init__(self, state: ExchangeState, broadcaster: Broadcaster, rate: float | None) -> None:
         self._state = state
@@ -71,7 +71,7 @@ class Replay:
                 return False
             subscription = state.subscriptions.find(connection, topic)
             if subscription is None or subscription is not player.topics[topic]:
-                del player.topics[topic]  # it was unsubscribed; a new one has a player of its own
+                del player.topics[topic]  # unsubscribed; a new subscription has its own player
                 continue
             self._broadcaster.publish_recorded(subscription, frame.text)
         player.due = now if self._rate is None else max(player.due + 1 / self._rate, now)

@@ -39,16 +39,16 @@ if TYPE_CHECKING:
 __all__ = ["RequestHandler"]
 
 _WORK_NS = 40_000
-"""What one answer takes, by ``time_in`` and ``time_out``."""
+"""The processing time of an answer, between ``time_in`` and ``time_out``."""
 _FOR_ALL = (Shape.WHOLE, Shape.BARE)
-"""The forms of a refusal that concern a request as a whole."""
+"""The forms of a refusal of a request as a whole."""
 
 _SymbolFault: TypeAlias = "Mute | OmitSnapshot | UpdateBeforeSnapshot | LateUpdates"
 
 
 @attrs.frozen
 class _Denial:
-    """Why one symbol of a request is refused, and how that is said."""
+    """Why one symbol of a request is refused, and in which form."""
 
     error: str
     shape: Shape = Shape.WITH_SYMBOL
@@ -64,7 +64,7 @@ class RequestHandler:
         self._replay = replay
 
     def answer(self, connection: Connection, asked: Asked, now: float) -> None:
-        """Do it, and say so."""
+        """Execute a request, and answer it."""
         if asked.error is not None:
             self._refuse(connection, asked, asked.error, now)
         elif asked.method == "ping":
@@ -152,7 +152,7 @@ class RequestHandler:
             self._begin(connection, granted, wanted, now)
 
     def _denial(self, connection: Connection, wanted: Subscribing, symbol: object, asked: Asked) -> _Denial | None:
-        """Why not."""
+        """Why a subscribe is refused; None if it is not."""
         rule = wanted.rule
         if rule.has_symbols:
             known = isinstance(symbol, str) and self._is_traded(rule.name, symbol)
@@ -193,7 +193,7 @@ class RequestHandler:
         )
 
     def _begin(self, connection: Connection, granted: list[Subscription], wanted: Subscribing, now: float) -> None:
-        """The snapshots, now or later; and from then on the updates."""
+        """Send the snapshots, now or later, and from then on the updates."""
         if self._state.recording is not None:
             for subscription in granted:
                 subscription.live = True
@@ -231,7 +231,7 @@ class RequestHandler:
             there = self._state.subscriptions.find(connection, topic) if topic is not None else None
             other = wanted.variant_given and there is not None and there.variant != wanted.variant
             if there is None or (other and wanted.rule.name != "ticker"):
-                # Seen live: this refusal says "subscribe", whatever was asked.
+                # Observed at Kraken: this refusal has the method "subscribe", whatever was requested.
                 self._refuse(connection, asked, "Subscription Not Found", now, symbol=symbol, method="subscribe")
                 continue
             late = self._takes(LateUpdates, there) if there.channel == "book" else None
@@ -243,7 +243,7 @@ class RequestHandler:
         self._state.update_depths(subscription)
 
     def end_subscriptions(self, fault: EndSubscription, now: float) -> None:
-        """End these, and confirm that, although nobody has asked for it."""
+        """End these subscriptions, and confirm an unsubscribe that was not requested."""
         now_ns = self._state.wall_ns(now)
         for subscription in self._state.subscriptions.matching(fault.channel, fault.symbol):
             connection = subscription.connection
@@ -252,7 +252,7 @@ class RequestHandler:
                 result = CHANNELS[subscription.channel].ended(subscription.symbol, subscription.variant)
                 self._state.push(connection, frames.ack("unsubscribe", result, None, now_ns, now_ns + _WORK_NS))
 
-    # Words
+    # Frames
 
     def _ack(self, connection: Connection, asked: Asked, result: dict[str, Any], now: float) -> None:
         now_ns = self._state.wall_ns(now)

@@ -1,6 +1,6 @@
 """The fake exchange on a real loopback WebSocket.
 
-:func:`open_exchange` listens, and lets :class:`~kraken_trio.testing.exchange.core.ExchangeCore` decide; this file and
+:func:`open_exchange` listens; :class:`~kraken_trio.testing.exchange.core.ExchangeCore` decides; this file and
 :mod:`kraken_trio.testing.exchange.peer` only move bytes.
 """
 
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kraken_trio.testing.exchange.journal import ConnectionJournal, ReceivedRequest, Subscribed
-    from kraken_trio.testing.exchange.memory import MemoryTransport
-    from kraken_trio.transport import Limits
+    from kraken_trio.transport import Limits, Transport
 
 __all__ = ["Exchange", "ExchangeStatistics", "open_exchange"]
 
@@ -51,40 +50,40 @@ _A_FAULT = checks.instance(
 
 @attrs.frozen(kw_only=True)
 class ExchangeStatistics:
-    """What an exchange has done so far."""
+    """Counters of an exchange."""
 
     connects: int
-    """WebSocket connections that were accepted, ever."""
+    """WebSocket connections accepted so far."""
     refused_connects: int
-    """Upgrades that a fault refused."""
+    """Upgrades refused by a fault."""
     connections: int
-    """Live ones, now."""
+    """Open connections now."""
     requests: int
     frames_sent: int
-    """All text frames, handed to the connections."""
+    """All text frames queued for connections."""
     frames_withheld: int
-    """Data frames that a fault took away or altered."""
+    """Data frames that a fault withheld or altered."""
     frames_queued: int
-    """Waiting for slow clients, now."""
+    """Frames that wait for slow clients now."""
     market_updates: int
 
 
 class Exchange:
-    """A running fake exchange. Made by :func:`open_exchange`; all methods are to be called from its Trio run.
+    """A running fake exchange, from :func:`open_exchange`. To be used from its Trio run.
 
     It behaves as Kraken's v2 endpoint does: a ``status`` frame first; one answer per symbol; snapshots, then updates;
-    a heartbeat every second from the first subscription on; an idle connection is closed after a minute. Like Kraken it
-    never drops a frame for a slow client: they queue.
+    a heartbeat every second from the first subscription on; an idle connection is closed after a minute. As Kraken, it
+    never drops frames for a slow client, but queues them.
     """
 
     def __init__(self, shell: Shell, url: str) -> None:
         core = shell.core
         self.url: str = url
-        """Where clients connect: ``ws://127.0.0.1:<port>/v2``."""
+        """The URL for clients: ``ws://127.0.0.1:<port>/v2``."""
         self.requests: list[ReceivedRequest] = core.requests
         """Every message that any client sent, oldest first."""
         self.journal: list[ConnectionJournal] = core.journals
-        """What every connection was sent, and what faults kept from it: ``journal[0]`` is the first connection's."""
+        """The data frames of every connection, sent and withheld: ``journal[0]`` is the first connection's."""
         self._shell = shell
         self._core = core
 
@@ -92,17 +91,17 @@ class Exchange:
 
     @property
     def connects(self) -> int:
-        """How many WebSocket connections were accepted, ever."""
+        """The number of WebSocket connections so far."""
         return len(self.journal)
 
     @property
     def connections(self) -> int:
-        """How many are live. A frozen one is not."""
+        """The number of open connections, without frozen ones."""
         return sum(not connection.frozen for connection in self._core.connections.values())
 
     @property
     def subscriptions(self) -> dict[int, frozenset[Subscribed]]:
-        """What is in force on every live connection: ``(channel, symbol, depth or interval or trigger)``."""
+        """The subscriptions of every open connection: ``(channel, symbol, depth or interval or trigger)``."""
         return self._core.subscribed()
 
     @property
@@ -112,11 +111,11 @@ class Exchange:
 
     @property
     def time_ns(self) -> int:
-        """The exchange's clock, from which all its timestamps are: nanoseconds since 1970."""
+        """The exchange's clock, the source of all its timestamps: nanoseconds since 1970."""
         return self._core.wall_ns(trio.current_time())
 
     def book(self, symbol: str, depth: int | None = None) -> ReferenceBook:
-        """A copy of the exchange's own book as it is now, whole or its best ``depth`` levels.
+        """A copy of the exchange's own book, whole or its best ``depth`` levels.
 
         Raises :class:`KeyError` for an unknown symbol, and for every symbol while a recording is served.
         """
@@ -135,7 +134,7 @@ class Exchange:
         return self._core.armed.pending()
 
     def statistics(self) -> ExchangeStatistics:
-        """Counts, now."""
+        """The counters, now."""
         core = self._core
         return ExchangeStatistics(
             connects=self.connects,
@@ -154,30 +153,30 @@ class Exchange:
     # Changing
 
     def inject(self, fault: Fault) -> None:
-        """Let this fault happen now, or arm it: see :mod:`kraken_trio.testing.faults`.
+        """Inject a fault: it happens now, or is armed (see :mod:`kraken_trio.testing.faults`).
 
         Raises :class:`ValueError` for a fault of a symbol that is not traded here, where that can be known.
         """
         self._shell.do(self._core.inject(fault, trio.current_time()))
 
     def clear_faults(self) -> None:
-        """Forget all armed faults. What has happened stays: a frozen connection is frozen."""
+        """Disarm all faults. What has happened stays: a frozen connection stays frozen."""
         self._shell.do(self._core.clear_faults(trio.current_time()))
 
     def pause(self) -> None:
-        """Let nothing happen by itself in the markets. Heartbeats go on."""
+        """Pause the markets. Heartbeats continue."""
         self._core.pause()
 
     def resume(self) -> None:
-        """Let the markets go on, from now."""
+        """Resume the markets."""
         self._core.resume(trio.current_time())
         self._shell.do([])
 
     async def publish(self, updates: int = 1, symbol: str | None = None) -> int:
-        """Make so many market events, of one symbol or of all, as fast as it goes. Returns how many frames that sent.
+        """Make market events, of one symbol or of all, as fast as possible. Returns the number of frames sent.
 
-        They are queued for every subscriber, however slow: this does not wait for clients (see :meth:`drained`), only
-        lets other tasks run now and then. Not every event is visible at every depth.
+        They are queued for every subscriber. This does not wait for clients (see :meth:`drained`), only
+        lets other tasks run in between. Not every event is visible at every depth.
         """
         checks.count("updates", updates)
         sent = 0
@@ -193,10 +192,10 @@ class Exchange:
 
     def connect(
         self, url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits
-    ) -> AbstractAsyncContextManager[MemoryTransport]:
+    ) -> AbstractAsyncContextManager[Transport]:
         """Connect a client without a socket: ``open_client(exchange.url, transport=exchange.connect)``.
 
-        Frames go straight from one to the other, so it is fast, and may be used with virtual time
+        Frames are passed directly, so it is fast, and can be used with virtual time
         (:func:`~kraken_trio.testing.run_virtual`, or :class:`trio.testing.MockClock`).
         """
         return connect_in_memory(self._shell, url, ssl_context=ssl_context, limits=limits)
@@ -204,9 +203,9 @@ class Exchange:
     # Waiting
 
     async def wait_until(self, condition: Callable[[Exchange], object]) -> None:
-        """Wait until this is true of the exchange; it is asked again whenever something has happened here.
+        """Wait until ``condition`` is true; it is evaluated whenever something has happened in the exchange.
 
-        For tests, in place of sleeping: ``await exchange.wait_until(lambda e: e.connections == 0)``.
+        For tests, instead of sleeping: ``await exchange.wait_until(lambda e: e.connections == 0)``.
         """
         checks.function("condition", condition)
         await trio.lowlevel.checkpoint()
@@ -214,7 +213,7 @@ class Exchange:
             await self._shell.wait_activity()
 
     async def drained(self) -> None:
-        """Wait until every live connection's frames were handed to the network."""
+        """Wait until all frames of open connections were written to the network."""
         await self.wait_until(lambda exchange: not exchange.statistics().frames_queued)
 
 
@@ -236,20 +235,20 @@ async def open_exchange(
     queue_limit: int | None = None,
     epoch_ns: int | None = None,
 ) -> AsyncIterator[Exchange]:
-    """A fake Kraken v2 exchange on a loopback socket, for as long as the block lasts.
+    """A fake Kraken v2 exchange on a loopback socket, while a block runs.
 
     ``async with open_exchange() as exchange: ... open_client(exchange.url) ...``
 
-    Leaving the block ends it at once: every socket is closed, whatever the clients do. An exception of the block's body
-    comes out as it is.
+    Leaving the block closes every socket at once. Exceptions of the body
+    are raised unchanged.
 
     ``markets``, ``seed``, ``rate``
-        The symbols; what makes two exchanges alike; and market events per second over all symbols, on average (0: only
-        what :meth:`Exchange.publish` makes).
+        The symbols; the seed (same seed, same market); and market events per second over all symbols, on average (0:
+        only those of :meth:`Exchange.publish`).
     ``recording``, ``replay_rate``
         Serve these frames instead (see :class:`kraken_trio.testing.Recording`): every subscribe request gets the
-        recorded data frames of what it asked for, in order and from the beginning, at so many frames per second, or as
-        fast as the client takes them. Symbols, depths and intervals are those of the recording.
+        recorded data frames of its symbols, in order and from the beginning, at ``replay_rate`` frames per second, or
+        as fast as the client takes them. Symbols, depths and intervals are those of the recording.
     ``faults``
         Injected from the start; a ``Scheduled(at=..., fault=...)`` at its time. Those of
         ``network`` may be among them.
@@ -258,14 +257,14 @@ async def open_exchange(
     ``ssl_context``
         Serve TLS (``wss://``) with this server-side context.
     ``network``
-        Listen there and not on a real socket: see :class:`~kraken_trio.testing.Network`.
+        Listen there instead of on a real socket: see :class:`~kraken_trio.testing.Network`.
     ``host``, ``port``
-        Where to listen: on the loopback, at a free port; in a network of memory, at ``localhost``, at the usual
-        port.
+        Where to listen: by default on the loopback interface at a free port; in a network in memory at ``localhost``
+        and the default port.
     ``journal_limit``
         Data frames kept per connection in :attr:`Exchange.journal`; None keeps all, 0 none.
     ``queue_limit``
-        Reset a connection for which more than so many frames wait. None: they queue without limit, as Kraken's do.
+        Reset a connection for which more frames wait than this. None: they queue without limit, as at Kraken.
     ``epoch_ns``
         The wall-clock time of the start, in nanoseconds since 1970; None: this machine's. All timestamps follow from
         it and from Trio's clock.
@@ -309,7 +308,7 @@ async def open_exchange(
     url = f"{scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}/v2"
     async with open_hidden_nursery() as nursery:
         if network is None:
-            # They listen already: nobody has to wait until this runs.
+            # The sockets listen already, so there is no need to wait for this.
             nursery.start_soon(trio.serve_listeners, shell.serve, listeners)  # noqa: ASYNC113
         else:
             await nursery.start(network.listen, host, port or _USUAL_PORTS[scheme], shell.serve, nursery)

@@ -1,13 +1,13 @@
-"""The exchange's side of an order book: every level, and what of a change each subscribed depth gets to see.
+"""The exchange's side of an order book: every level, and the part of each change that is visible per depth.
 
-A client of depth N holds the best N levels of each side and is told only of changes among them:
+A client of depth N holds the best N levels of each side and is sent only changes among them:
 
-* a level that changes, or comes in, among the best N: sent;
-* a level among the best N that goes: its removal is sent, and after it the level that thereby comes in at place N;
-* a level that a better one pushes out of the best N: nothing is sent, the client cuts.
+* a level that changes, or enters, among the best N: sent;
+* a removed level among the best N: its removal is sent, then the level that enters at place N;
+* a level pushed out of the best N by a better one: nothing is sent, the client cuts.
 
-One subtlety: a client cuts after the *whole* message, so while one lasts it may still hold levels that were pushed
-out within it. If such a level is removed before the message ends, that must be said too, or the client would
+A client cuts after the *whole* message, so within one it may still hold levels that were pushed
+out in it. If such a level is removed before the message ends, that must be sent, too, or the client would
 take it back. Clients that cut after every level end with the same book.
 
 Prices and quantities are integers, scaled by the market's precisions. A *key* is the price of an ask, and the
@@ -47,7 +47,7 @@ def scaled_text(value: int, precision: int) -> str:
 
 @attrs.frozen
 class DepthChange:
-    """What one message tells the clients of one depth: ``(price, quantity)`` in the order in which it happened."""
+    """One message for one depth: ``(price, quantity)`` in the order of the changes."""
 
     bids: Levels
     asks: Levels
@@ -58,13 +58,13 @@ class BookChange:
     """One message's worth of change."""
 
     windows: dict[int, DepthChange]
-    """Per watched depth; depths to which nothing was visible are absent."""
+    """Per watched depth; depths at which nothing was visible are absent."""
     checksum: int
     """After the change."""
     top_changed: bool
-    """Did the ten best levels of a side change?"""
+    """Whether the ten best levels of a side changed."""
     best_changed: bool
-    """Did the best bid or the best ask change, in price or quantity?"""
+    """Whether the best bid or the best ask changed, in price or quantity."""
 
 
 class ServerSide:
@@ -82,7 +82,7 @@ class ServerSide:
         self._pushed_out: dict[int, set[int]] = {}
 
     def load(self, levels: dict[int, int]) -> None:
-        """Hold these quantities by key, and nothing else."""
+        """Replace everything by these quantities by key."""
         self.qty = dict(levels)
         self.keys = sorted(levels)
 
@@ -91,7 +91,7 @@ class ServerSide:
         self._pushed_out = {depth: set() for depth in depths}
 
     def put(self, key: int, qty: int) -> None:
-        """The quantity at ``key`` is now ``qty``; zero removes the level."""
+        """Set the quantity at ``key``; zero removes the level."""
         keys = self.keys
         index = bisect_left(keys, key)
         known = index < len(keys) and keys[index] == key
@@ -157,7 +157,7 @@ class ServerBook:
         self._best = (self.bids.best(), self.asks.best())
 
     def watch(self, depths: frozenset[int]) -> None:
-        """From now on :meth:`commit` tells what these depths get to see."""
+        """Set the depths for which :meth:`commit` reports changes."""
         self.watched = depths
         self.bids.watch(depths)
         self.asks.watch(depths)
@@ -166,7 +166,7 @@ class ServerBook:
         return self.bids if name == BID else self.asks
 
     def put(self, name: SideName, price: int, qty: int) -> None:
-        """The quantity at ``price`` is now ``qty``; zero removes the level."""
+        """Set the quantity at ``price``; zero removes the level."""
         side = self.side(name)
         side.put(side.sign * price, qty)
 
@@ -186,7 +186,7 @@ class ServerBook:
         return BookChange(windows, crc32(top.encode("ascii")), top_changed, best_changed)
 
     def hashed(self) -> str:
-        """What the checksum is made of. A scaled integer's digits are the wire's without point and leading zeros."""
+        """The string to hash. A scaled integer's digits are those of the wire without point and leading zeros."""
         return self.asks.hashed() + self.bids.hashed()
 
     def checksum(self) -> int:

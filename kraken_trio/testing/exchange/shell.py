@@ -1,4 +1,4 @@
-"""Between the exchange's core, which decides, and the peers that wait at its sockets."""
+"""Connects the exchange's core, which decides, with the peers at its sockets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Shell"]
 
 
 class Shell:
-    """Moves frames between the core and its peers, and tells the core the time."""
+    """Moves frames between the core and its peers, and passes the time to the core."""
 
     def __init__(self, core: ExchangeCore, ssl_context: ssl.SSLContext | None, queue_limit: int | None) -> None:
         self.core = core
@@ -31,7 +31,7 @@ class Shell:
         self._changed = trio.Event()
         self._activity: trio.Event | None = None
 
-    # What a peer says
+    # From peers
 
     def admit(self) -> RefuseConnect | HangConnect | DropConnect | DelayConnect | None:
         fault = self.core.admit()
@@ -56,7 +56,7 @@ class Shell:
     def written(self) -> None:
         self._happened()
 
-    # What the core says
+    # From the core
 
     def do(self, actions: list[Action]) -> None:
         for action in actions:

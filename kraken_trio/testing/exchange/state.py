@@ -1,4 +1,4 @@
-"""What an exchange has at one moment, and the frames that are on their way out: what its parts share."""
+"""The state of an exchange, and its outgoing frames, shared by its parts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNKNOWN_FIELD = '"x_unknown":{"nested":[1,2.50,null]},'
 
 
 class ExchangeState:
-    """Connections, subscriptions, armed faults, records, and what is to be sent."""
+    """Connections, subscriptions, armed faults, records, and outgoing frames."""
 
     def __init__(
         self,
@@ -45,9 +45,9 @@ class ExchangeState:
         self.armed: ArmedFaults[Fault] = ArmedFaults()
         self.subscriptions: Subscriptions = Subscriptions()
         self.connections: dict[int, Connection] = {}
-        """The live ones, by number."""
+        """The open connections, by number."""
         self.journals: list[ConnectionJournal] = []
-        """One per connection that ever was."""
+        """One per connection so far."""
         self.requests: list[ReceivedRequest] = []
         self.system: str = "online"
         """The engine's status."""
@@ -77,7 +77,7 @@ class ExchangeState:
         return self.epoch_ns + round((now - self.opened) * 1e9)
 
     def call_at(self, due: float, do: Callable[[float], None]) -> None:
-        """Do this at that time."""
+        """Call ``do`` at a time."""
         heappush(self._timers, (due, next(self._order), do))
 
     @property
@@ -93,7 +93,7 @@ class ExchangeState:
     # Connections
 
     def add_connection(self, now: float) -> Connection:
-        """One more."""
+        """Add a connection."""
         number = len(self.journals) + 1
         connection_id = self.random.getrandbits(64) | 1 << 62
         journal = ConnectionJournal(number, self._journal_limit)
@@ -103,22 +103,22 @@ class ExchangeState:
         return connection
 
     def remove_connection(self, number: int) -> None:
-        """It is gone. Saying so twice does no harm."""
+        """Remove a connection. Idempotent."""
         connection = self.connections.pop(number, None)
         if connection is not None:
             self.forget_subscriptions(connection)
 
     def forget_subscriptions(self, connection: Connection) -> None:
-        """Nothing is subscribed over this connection any more."""
+        """Remove all subscriptions of this connection."""
         for subscription in self.subscriptions.drop_connection(connection):
             self.update_depths(subscription)
 
     def targets(self, number: int | None) -> list[Connection]:
-        """The connection of this number; all that are live for None."""
+        """The connection of this number; for None all open ones."""
         return [c for c in self.connections.values() if number in (None, c.number)]
 
     def subscribed(self) -> dict[int, frozenset[Subscribed]]:
-        """What is in force, by connection."""
+        """The subscriptions in force, by connection."""
         return {
             number: frozenset(Subscribed(s.channel, s.symbol, s.variant) for s in connection.subscriptions.values())
             for number, connection in self.connections.items()
@@ -126,7 +126,7 @@ class ExchangeState:
         }
 
     def update_depths(self, subscription: Subscription) -> None:
-        """Let the book of this subscription's symbol tell all depths that are subscribed, and no others."""
+        """Set the watched depths of this subscription's book to those that are subscribed."""
         market = self.market.symbols.get(subscription.symbol or "")
         if market is not None and subscription.channel == "book":
             market.book.watch(self.subscriptions.variants(subscription.topic))
@@ -140,12 +140,12 @@ class ExchangeState:
             self.frames_sent += 1
 
     def push(self, connection: Connection, text: str) -> None:
-        """Send a frame that nobody asked for, and that is no data: a status, a heartbeat."""
+        """Push a frame without data: a status, a heartbeat."""
         if not connection.silent:
             self.answer(connection, text)
 
     def push_raw(self, connection: Connection, raw: Raw) -> None:
-        """Send exactly this."""
+        """Send these bytes unchanged."""
         if connection.frozen:
             return
         if raw.kind is RawKind.TEXT and isinstance(raw.payload, str):
@@ -154,7 +154,7 @@ class ExchangeState:
             self._out.append(SendRaw(connection.number, raw))
 
     def deliver(self, subscription: Subscription, text: str) -> None:
-        """Send a data frame, for a subscription whose snapshot has gone out."""
+        """Send a data frame, for a subscription whose snapshot has been sent."""
         connection = subscription.connection
         if subscription.muted or connection.silent or connection.frozen:
             return
@@ -167,7 +167,7 @@ class ExchangeState:
         connection.journal.add(text)
 
     def withhold(self, subscription: Subscription, text: str, fault: Fault) -> None:
-        """Record a data frame that a fault takes away or alters."""
+        """Record a data frame that a fault withholds or alters."""
         if not (subscription.muted or subscription.connection.silent or subscription.connection.frozen):
             self.frames_withheld += 1
             subscription.connection.journal.add_withheld(text, fault)
@@ -178,13 +178,13 @@ class ExchangeState:
         self.remove_connection(connection.number)
 
     def freeze(self, connection: Connection) -> None:
-        """Never send to this connection again, nor read from it."""
+        """Never read or write this connection again."""
         connection.frozen = True
         connection.next_beat = None
         self.forget_subscriptions(connection)
         self._out.append(Stall(connection.number))
 
     def take_actions(self) -> list[Action]:
-        """What is to be done, in order."""
+        """The collected actions, in order."""
         out, self._out = self._out, []
         return out

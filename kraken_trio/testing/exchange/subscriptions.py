@@ -1,4 +1,4 @@
-"""Who has subscribed to what: the exchange's registry."""
+"""The exchange's subscriptions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Topic: TypeAlias = "tuple[str, str | None]"
 
 @attrs.define(eq=False, kw_only=True)
 class Connection:
-    """One client's connection, as the exchange sees it."""
+    """One client's connection."""
 
     number: int
     connection_id: int
@@ -28,11 +28,11 @@ class Connection:
     next_beat: float | None = None
     """When the next heartbeat is due; None before the first subscription."""
     frozen: bool = False
-    """Nothing is sent to it or read from it."""
+    """Whether nothing is sent to it or read from it."""
     silent: bool = False
-    """Requests are answered, and nothing else is sent."""
+    """Whether requests are answered, but nothing else is sent."""
     speaks_v1: bool = False
-    """It is one of Kraken's older protocol, which this exchange only greets in."""
+    """Whether it speaks Kraken's older protocol, of which this exchange has only the first frames."""
     subscriptions: dict[Topic, Subscription] = attrs.Factory(dict)
 
 
@@ -45,11 +45,11 @@ class Subscription:
     symbol: str | None
     variant: object
     live: bool = False
-    """Has its snapshot gone out? Before that there are no updates."""
+    """Whether its snapshot has been sent. Before that there are no updates."""
     muted: bool = False
-    """Nothing is ever sent for it."""
+    """Whether nothing is ever sent for it."""
     late: int | None = None
-    """It was unsubscribed, and this many updates still come."""
+    """The number of updates still to be sent after it was unsubscribed."""
 
     @property
     def topic(self) -> Topic:
@@ -71,12 +71,12 @@ class Subscriptions:
         return [s for s in self if channel in (None, s.channel) and symbol in (None, s.symbol)]
 
     def of_topic(self, topic: Topic) -> list[Subscription]:
-        """Those of one topic, by connection number; late ones too."""
+        """Those of one topic, by connection number, including late ones."""
         group = self._by_topic.get(topic)
         return list(group.values()) if group else []
 
     def variants(self, topic: Topic) -> frozenset[int]:
-        """The depths (intervals) of one topic that somebody has."""
+        """The subscribed depths (intervals) of one topic."""
         return frozenset(s.variant for s in self.of_topic(topic) if isinstance(s.variant, int))
 
     def find(self, connection: Connection, topic: Topic) -> Subscription | None:
@@ -84,13 +84,13 @@ class Subscriptions:
         return connection.subscriptions.get(topic)
 
     def add(self, subscription: Subscription) -> None:
-        """It is in force from now on."""
+        """Put it in force."""
         connection = subscription.connection
         connection.subscriptions[subscription.topic] = subscription
         self._by_topic.setdefault(subscription.topic, {})[connection.number] = subscription
 
     def remove(self, subscription: Subscription, *, late: int | None = None) -> None:
-        """It is not in force any more. With ``late``, so many updates are still sent."""
+        """End it. ``late`` is the number of updates that are still sent."""
         connection = subscription.connection
         if connection.subscriptions.get(subscription.topic) is subscription:
             del connection.subscriptions[subscription.topic]
@@ -113,7 +113,7 @@ class Subscriptions:
         return False
 
     def drop_connection(self, connection: Connection) -> list[Subscription]:
-        """Forget everything of this connection; returns what that was."""
+        """Remove and return everything of this connection."""
         gone = [s for s in self if s.connection is connection]
         for subscription in gone:
             self.remove(subscription)

@@ -1,4 +1,4 @@
-"""What a market's trades leave behind: the latest trades, the ticker's figures, and the candles.
+"""The results of a market's trades: the latest trades, the ticker's figures, and the candles.
 
 Integers throughout: prices and quantities scaled by the market's precisions, times in nanoseconds since 1970.
 """
@@ -14,9 +14,9 @@ from kraken_trio.requests import INTERVALS
 __all__ = ["Candle", "Tape", "TradePrint"]
 
 SNAPSHOT_TRADES = 50
-"""How many trades a trade snapshot holds."""
+"""The number of trades in a trade snapshot."""
 SNAPSHOT_CANDLES = 60
-"""How many candles of an interval are kept. (Kraken sends up to 720; fewer keep frames readable.)"""
+"""The number of candles kept per interval. (Kraken sends up to 720; fewer keep frames readable.)"""
 _MINUTE_NS = 60 * 10**9
 
 
@@ -25,7 +25,7 @@ class TradePrint:
     """One trade."""
 
     side: str
-    """Of the taker: ``buy`` or ``sell``."""
+    """The taker's side: ``buy`` or ``sell``."""
     price: int
     qty: int
     ord_type: str
@@ -58,7 +58,7 @@ class Candle:
 
 
 class Tape:
-    """The trades of one market, summed up. The figures of "24 hours" are those since the market's beginning."""
+    """Aggregates of one market's trades. The "24 hours" are the time since the market's beginning."""
 
     def __init__(self, first_trade_id: int) -> None:
         self.next_id: int = first_trade_id
@@ -74,7 +74,7 @@ class Tape:
         self.low: int = 0
 
     def record(self, side: str, price: int, qty: int, ord_type: str, time_ns: int) -> TradePrint:
-        """A trade happened."""
+        """Add a trade."""
         trade = TradePrint(side, price, qty, ord_type, self.next_id, time_ns)
         self.next_id += 1
         self.latest.append(trade)

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as values: in the exchange, in a network of memory, and in a proxy on real sockets."""
+"""All faults, as values: of the exchange, of a network in memory, and of a proxy on real sockets."""
 
 from kraken_trio.testing.faults.exchange import (
     CorruptChecksum,

@@ -1,4 +1,4 @@
-"""The armed faults: which are waiting for their occasion, and how often they may still happen."""
+"""The armed faults: those that wait for their occasion, and how often they may still happen."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class ArmedFaults(Generic[A]):
         self._armed.clear()
 
     def pending(self) -> tuple[A, ...]:
-        """Those that have not been spent."""
+        """Those that are not used up."""
         return tuple(fault for fault, _ in self._armed)
 
     def take(self, kind: type[F], fits: Callable[[F], bool] = lambda _fault: True) -> F | None:
-        """The first armed fault of this kind that fits. It has then happened once more."""
+        """Use the first armed fault of this kind that fits."""
         for index, (armed, left) in enumerate(self._armed):
             fault: object = armed
             if isinstance(fault, kind) and fits(fault):
@@ -45,7 +45,7 @@ class ArmedFaults(Generic[A]):
         return None
 
     def first(self, kinds: tuple[type[A], ...]) -> A | None:
-        """The first armed fault of one of these kinds. It has then happened once more."""
+        """Use the first armed fault of one of these kinds."""
         for fault, _ in self._armed:
             if isinstance(fault, kinds):
                 return self.take(type(fault))

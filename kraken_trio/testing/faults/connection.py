@@ -1,4 +1,4 @@
-"""What can go wrong with a connection: how it is refused, ends, or falls silent, and what else is said on it."""
+"""Faults of a connection: refusals, endings, silence, unexpected frames."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _MAX_CLOSE_REASON = 123
-"""Bytes that a close frame has room for."""
+"""The largest reason of a close frame, in bytes."""
 
 
 def _close_reason(name: str, value: object) -> None:
@@ -50,9 +50,9 @@ class DropHow(enum.Enum):
     CLOSE_1013 = "close 1013"
     """Code 1013 (try again later)."""
     EOF = "eof"
-    """The TCP stream ends, without a close frame. What was sent before still arrives."""
+    """The TCP stream ends without a close frame. What was sent before still arrives."""
     RESET = "reset"
-    """A TCP reset: what was on the way may be lost."""
+    """A TCP reset: data in transit may be lost."""
     TORN = "torn"
     """Half a frame, then the TCP stream ends."""
 
@@ -68,24 +68,24 @@ class Drop:
 
     how: DropHow = attrs.field(default=DropHow.EOF, validator=valid(checks.one_of(*DropHow)))
     reason: str = attrs.field(default="", validator=valid(_close_reason))
-    """What the close frame says, where one is sent."""
+    """The reason in the close frame, if one is sent."""
     notice: str | None = attrs.field(default=None, validator=valid(checks.optional(checks.text())))
-    """A text frame that is sent just before, and is no JSON: ``CloudFlare WebSocket proxy restarting``."""
+    """A plain text frame that is sent just before: ``CloudFlare WebSocket proxy restarting``."""
     connection: int | None = attrs.field(default=None, validator=valid(checks.connection))
 
 
 @attrs.frozen(kw_only=True)
 class Freeze:
-    """Connections stay open, but nothing is written to them or read from them ever again. New ones are well."""
+    """Connections stay open, but are never read or written again. New ones work."""
 
     connection: int | None = attrs.field(default=None, validator=valid(checks.connection))
 
 
 @attrs.frozen(kw_only=True)
 class StopPushing:
-    """Connections get nothing any more that they did not ask for: no data, no heartbeats, no status.
+    """Nothing is pushed to connections any more: no data, no heartbeats, no status.
 
-    Requests are still done and answered, pings as well. New connections are well.
+    Requests and pings are still answered. New connections work.
     """
 
     connection: int | None = attrs.field(default=None, validator=valid(checks.connection))
@@ -93,7 +93,7 @@ class StopPushing:
 
 @attrs.frozen(kw_only=True)
 class StopHeartbeats:
-    """No heartbeats, until cleared. Data still comes."""
+    """No heartbeats, until cleared. Data is still sent."""
 
     connection: int | None = attrs.field(default=None, validator=valid(checks.connection))
 
@@ -106,27 +106,27 @@ class RefuseConnect:
     retry_after: float | None = attrs.field(default=None, validator=valid(checks.optional(checks.seconds)))
     """Seconds, sent as ``Retry-After``."""
     body: str = attrs.field(default="", validator=valid(checks.text()))
-    """What is sent with it, such as the HTML page of a proxy."""
+    """The body, such as the HTML page of a proxy."""
     times: int | None = attrs.field(default=1, validator=valid(checks.times))
 
 
 @attrs.frozen(kw_only=True)
 class HangConnect:
-    """The TCP connection is accepted, and the WebSocket upgrade never answered."""
+    """The TCP connection is accepted, but the WebSocket upgrade is never answered."""
 
     times: int | None = attrs.field(default=1, validator=valid(checks.times))
 
 
 @attrs.frozen(kw_only=True)
 class DropConnect:
-    """The TCP connection is accepted, and closed when the upgrade is asked for."""
+    """The TCP connection is accepted, and closed on the upgrade request."""
 
     times: int | None = attrs.field(default=1, validator=valid(checks.times))
 
 
 @attrs.frozen(kw_only=True)
 class DelayConnect:
-    """The WebSocket upgrade is answered only so many seconds later."""
+    """The WebSocket upgrade is answered after a delay."""
 
     seconds: float = attrs.field(validator=valid(checks.seconds))
     times: int | None = attrs.field(default=1, validator=valid(checks.times))
@@ -134,25 +134,25 @@ class DelayConnect:
 
 @attrs.frozen(kw_only=True)
 class SpeakV1:
-    """A connection is answered in Kraken's older protocol, v1: its status, and errors to every request of v2."""
+    """A connection speaks Kraken's older protocol, v1: its status, and an error for every v2 request."""
 
     times: int | None = attrs.field(default=1, validator=valid(checks.times))
 
 
 @attrs.frozen(kw_only=True)
 class SetStatus:
-    """The engine's status is now this (``online``, ``maintenance``, ``cancel_only``, ``post_only``, …).
+    """Change the engine's status (``online``, ``maintenance``, ``cancel_only``, ``post_only``, …).
 
-    All connections are told; new ones are told when they connect. The market goes on.
+    It is sent to all connections, and to new ones when they connect. The market continues.
     """
 
     system: str = attrs.field(validator=valid(checks.text("the name of a status")))
     connection_id: bool = attrs.field(default=True, validator=valid(checks.boolean))
-    """Whether the frames say the connection's id. (Kraken's did not, in one maintenance.)"""
+    """Whether the frames have the connection's id. (Kraken's had none in one maintenance.)"""
 
 
 class RawKind(enum.Enum):
-    """What :class:`Raw` bytes are."""
+    """How :class:`Raw` bytes are sent."""
 
     TEXT = "text"
     """One WebSocket text frame with this payload (which need not be UTF-8)."""
@@ -164,7 +164,7 @@ class RawKind(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Raw:
-    """Send this, verbatim, now."""
+    """Send this unchanged, now."""
 
     payload: str | bytes = attrs.field(validator=valid(checks.instance(str, bytes, wanted="text or bytes")))
     kind: RawKind = attrs.field(default=RawKind.TEXT, validator=valid(checks.one_of(*RawKind)))
@@ -173,6 +173,6 @@ class Raw:
 
 @attrs.frozen(kw_only=True)
 class UnknownChannel:
-    """Send a well-formed frame of a channel that nobody has heard of."""
+    """Send a well-formed frame of an unknown channel."""
 
     channel: str = attrs.field(default="weather", validator=valid(checks.text()))

@@ -1,4 +1,4 @@
-"""What can go wrong with data: books above all."""
+"""Faults of data, above all of books."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHANNEL = checks.optional(checks.one_of(*checks.CHANNELS))
 
 @attrs.frozen(kw_only=True)
 class UnknownField:
-    """The next data frame has additional fields, outside and inside of its data."""
+    """The next data frame has unknown fields, outside and inside its data."""
 
     channel: str | None = attrs.field(default=None, validator=valid(_CHANNEL))
     times: int | None = attrs.field(default=1, validator=valid(checks.times))
@@ -34,10 +34,10 @@ class UnknownField:
 
 @attrs.frozen(kw_only=True)
 class SkipUpdate:
-    """An update of this symbol is withheld from its subscribers: of its book, which moves on at the exchange."""
+    """An update of this symbol is withheld from its subscribers: of its book, which changes at the exchange."""
 
     channel: str = attrs.field(default="book", validator=valid(checks.one_of("book", "trade")))
-    """Or of its trades: then a message of them is missing, whose numbers tell."""
+    """Or of its trades: then trade numbers are missing."""
     symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
     top: bool = attrs.field(default=True, validator=valid(checks.boolean))
     """Of a book only one that changes the ten best levels, which the checksum covers: so the next message exposes it
@@ -48,7 +48,7 @@ class SkipUpdate:
 
 @attrs.frozen(kw_only=True)
 class CorruptLevel:
-    """In the next update with a level among the ten best, one digit of its quantity is wrong. The checksum is right."""
+    """In the next update of the ten best levels, one digit of a quantity is wrong. The checksum is correct."""
 
     symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
     connection: int | None = attrs.field(default=None, validator=valid(checks.connection))
@@ -68,7 +68,7 @@ class CorruptChecksum:
 
 @attrs.frozen(kw_only=True)
 class OmitChecksum:
-    """The next book message has no checksum. What it says is right."""
+    """The next book message has no checksum, but is otherwise correct."""
 
     symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
     connection: int | None = attrs.field(default=None, validator=valid(checks.connection))
@@ -78,21 +78,21 @@ class OmitChecksum:
 
 
 class Irregularity(enum.Enum):
-    """What is odd about a snapshot that is right: applied as messages are, it makes the exchange's book."""
+    """The irregularity of a snapshot that, applied by the rules, gives the exchange's book."""
 
     UNSORTED = "unsorted"
-    """The levels do not stand in the order of their prices."""
+    """The levels are not in the order of their prices."""
     ZERO_QUANTITY = "zero quantity"
-    """One level has the quantity zero: it is not there."""
+    """One level has the quantity zero."""
     EXTRA_LEVELS = "extra levels"
-    """There are more levels than the depth that was subscribed. (Only of a book that has them.)"""
+    """There are more levels than the subscribed depth. (Only for a book that has them.)"""
     REPEATED_PRICE = "repeated price"
-    """The best price stands twice; the second quantity is the right one."""
+    """The best price occurs twice; the second quantity is correct."""
 
 
 @attrs.frozen(kw_only=True)
 class IrregularSnapshot:
-    """The next snapshot of a book is odd in this way, and its checksum is right."""
+    """The next snapshot of a book is irregular; its checksum is correct."""
 
     how: Irregularity = attrs.field(validator=valid(checks.one_of(*Irregularity)))
     symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))

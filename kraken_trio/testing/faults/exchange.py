@@ -1,15 +1,15 @@
-"""What can go wrong, as values: give them to :func:`~kraken_trio.testing.open_exchange` or ``Exchange.inject``.
+"""Faults of the exchange, as values for :func:`~kraken_trio.testing.open_exchange` or ``Exchange.inject``.
 
-Two sorts:
+There are two kinds:
 
 *Immediate* faults happen when they are injected: :class:`Drop`, :class:`Freeze`, :class:`StopPushing`,
 :class:`EndSubscription`, :class:`Raw`, :class:`UnknownChannel`, :class:`SetStatus`, :class:`CrossedBook`.
 
-*Armed* faults wait for their occasion, happen ``times`` times, and are then spent; ``times=None`` means until
+*Armed* faults wait for their occasion, and happen ``times`` times; ``times=None`` means until
 ``clear_faults()``. If several armed faults of a kind fit one occasion, the one injected first is taken.
 
 Where a fault has a ``symbol``, ``channel`` or ``connection``, None means any (or, for immediate faults, all).
-A connection is named by its number: 1 for the first that the exchange accepted, one more for each after it.
+Connections are numbered in the order in which the exchange accepted them, from 1.
 
 ``Scheduled(at=2.5, fault=...)`` injects a fault that many seconds after the exchange was opened; a list of these is a
 script.

@@ -1,4 +1,4 @@
-"""What can go wrong between a client and an exchange, as values for :meth:`Network.inject`.
+"""Faults between a client and an exchange, as values for :meth:`Network.inject`.
 
 They are faults of the network of :mod:`kraken_trio.testing.network.network`; those of the exchange are in
 :mod:`kraken_trio.testing.faults`, and both may stand in one script.
@@ -49,23 +49,23 @@ class Conditions:
         default=(0.0, 0.0),
         validator=valid(checks.span(checks.seconds, "two numbers, the least and the most, from 0 on")),
     )
-    """Seconds that what is sent at once takes, at least and at most. Nothing overtakes."""
+    """The latency in seconds, least and most. The order is kept."""
     piece: tuple[int, int] = attrs.field(
         default=(65536, 65536),
         validator=valid(checks.span(checks.integer(least=1), "two whole numbers, the least and the most, from 1 on")),
     )
-    """Bytes that one read gets at most: a number between these two, drawn anew for each. Small ones cut frames apart,
+    """The most bytes per read, drawn for each read from these two bounds. Small ones split frames,
     and cost time."""
     bytes_per_second: float | None = attrs.field(default=None, validator=valid(checks.optional(_SECONDS)))
-    """The throughput; None: without limit."""
+    """The throughput; None: unlimited."""
     buffer_bytes: int = attrs.field(default=65536, validator=valid(checks.integer(least=1)))
-    """Bytes that were sent and have not been read, at most. Then sending waits, as TCP does: this is backpressure."""
+    """The most unread bytes. Beyond that sending waits, as with TCP: this is backpressure."""
     patience: float = attrs.field(default=120.0, validator=valid(_SECONDS))
-    """Seconds after which a sender whose bytes do not arrive finds its connection timed out. (Linux takes 900.)"""
+    """Seconds until a sender whose bytes do not arrive gets a timeout. (Linux: 900.)"""
 
 
 class Direction(enum.Enum):
-    """Which way."""
+    """The direction of the data."""
 
     TO_CLIENT = "to client"
     TO_SERVER = "to server"
@@ -74,16 +74,16 @@ class Direction(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class ResetLink:
-    """A TCP reset, seen by both ends at once. What is on the way is lost."""
+    """A TCP reset, seen by both ends at once. Data in transit is lost."""
 
     link: int | None = attrs.field(default=None, validator=valid(_LINK))
 
 
 @attrs.frozen(kw_only=True)
 class HalfOpen:
-    """One way of a link dies silently, the other one lives.
+    """One direction of a link dies silently, the other one works.
 
-    As TCP repeats what is lost, it all arrives when ``seconds`` are over, if both ends are still there.
+    As TCP retransmits, everything arrives after ``seconds``, if both ends are still open.
     """
 
     direction: Direction = attrs.field(default=Direction.TO_CLIENT, validator=valid(checks.one_of(*Direction)))
@@ -93,24 +93,24 @@ class HalfOpen:
 
 @attrs.frozen(kw_only=True)
 class BlackHole:
-    """Nothing passes any more, either way, and nobody is told."""
+    """Nothing passes any more, in either direction, without an error."""
 
     seconds: float | None = attrs.field(default=None, validator=valid(checks.optional(_SECONDS)))
     link: int | None = attrs.field(default=None, validator=valid(_LINK))
     dials: bool = attrs.field(default=False, validator=valid(checks.boolean))
-    """Dialling does not come through either, as long as this lasts."""
+    """Whether new connections hang as well."""
 
 
 @attrs.frozen(kw_only=True)
 class Outage:
-    """The other machine is restarted: all links are reset, and for so long nobody listens."""
+    """The server restarts: all links are reset, and for ``seconds`` connections are refused."""
 
     seconds: float = attrs.field(validator=valid(_SECONDS))
 
 
 @attrs.frozen(kw_only=True)
 class Degrade:
-    """Links have these conditions for a time; so have those that are made meanwhile, unless ``link`` names one."""
+    """Links have these conditions for a time; new ones as well, unless ``link`` names one."""
 
     conditions: Conditions = attrs.field(validator=valid(checks.instance(Conditions, wanted="Conditions(...)")))
     seconds: float | None = attrs.field(default=None, validator=valid(checks.optional(_SECONDS)))
@@ -120,21 +120,21 @@ class Degrade:
 
 @attrs.frozen(kw_only=True)
 class RefuseDial:
-    """Nobody listens: ``ConnectionRefusedError``."""
+    """Connections are refused: ``ConnectionRefusedError``."""
 
     times: int | None = attrs.field(default=1, validator=valid(checks.times))
 
 
 @attrs.frozen(kw_only=True)
 class HangDial:
-    """Dialling never ends: a firewall swallows it."""
+    """Connecting hangs, as with a firewall that drops packets."""
 
     times: int | None = attrs.field(default=1, validator=valid(checks.times))
 
 
 @attrs.frozen(kw_only=True)
 class DelayDial:
-    """The connection is accepted only so many seconds later."""
+    """The connection is accepted after a delay."""
 
     seconds: float = attrs.field(validator=valid(_SECONDS))
     times: int | None = attrs.field(default=1, validator=valid(checks.times))

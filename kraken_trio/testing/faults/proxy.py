@@ -1,4 +1,4 @@
-"""What a proxy on a real socket can do, as values for :meth:`Proxy.inject`."""
+"""Faults of a proxy on real sockets, as values for :meth:`Proxy.inject`."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ __all__ = [
 
 @attrs.frozen
 class Cut:
-    """Every connection ends, on both sides, now. New ones are well."""
+    """Every connection ends, on both sides, now. New ones work."""
 
 
 @attrs.frozen
 class Reset:
-    """Every connection ends, now, by a TCP reset on both sides: what was on the way is lost."""
+    """Every connection ends, now, by a TCP reset on both sides: data in transit is lost."""
 
 
 @attrs.frozen
 class Tear:
-    """Of the next bytes from the exchange only a part passes, chosen by the seed; then the connection is cut.
+    """Only a part of the next bytes from the exchange passes, chosen by the seed; then the connection is cut.
 
-    It happens to each connection that there is now.
+    It happens to each present connection.
     """
 
 
 @attrs.frozen
 class Stall:
-    """Nothing passes, in either direction; TCP connections stay as they are. Until cleared."""
+    """Nothing passes, in either direction; TCP connections stay open. Until cleared."""
 
 
 @attrs.frozen(kw_only=True)
 class Throttle:
-    """So many bytes a second pass, per connection and direction. Until cleared."""
+    """A throughput limit in bytes per second, per connection and direction. Until cleared."""
 
     bytes_per_second: float = attrs.field(validator=valid(checks.number(above=0)))
 
@@ -61,15 +61,15 @@ class Split:
 
 @attrs.frozen(kw_only=True)
 class Delay:
-    """What comes at once passes so many seconds later: half of that at least, by the seed. Until cleared."""
+    """Bytes are delayed by half of ``seconds`` to all of it, by the seed. Until cleared."""
 
     seconds: float = attrs.field(validator=valid(checks.number(above=0)))
 
 
 @attrs.frozen
 class Unreachable:
-    """New connections are reset at once; those that there are go on. Until cleared."""
+    """New connections are reset at once; existing ones continue. Until cleared."""
 
 
 NetworkFault: TypeAlias = Cut | Reset | Tear | Stall | Throttle | Split | Delay | Unreachable
-"""Anything that a :class:`Proxy` can do. Those that last are in force together, one of each kind."""
+"""Any fault of a :class:`Proxy`. Lasting ones are in force together, one of each kind."""

@@ -1,4 +1,4 @@
-"""A script: faults of the exchange and of the network, and when each happens."""
+"""A script: faults of the exchange and of the network, and their times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Scheduled"]
 
 @attrs.frozen(kw_only=True)
 class Scheduled:
-    """A fault that is injected by itself, ``at`` seconds after the exchange was opened."""
+    """A fault that is injected ``at`` seconds after the exchange was opened."""
 
     at: float = attrs.field(validator=valid(checks.seconds))
     fault: Fault | LinkFault = attrs.field(

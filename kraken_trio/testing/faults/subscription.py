@@ -1,4 +1,4 @@
-"""What can go wrong with a subscription: its request, the answer, and its first and last data."""
+"""Faults of a subscription: its request, the answer, and its first and last data."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _CHANNEL = checks.optional(checks.one_of(*checks.CHANNELS))
 
 
 class Shape(enum.Enum):
-    """The forms of a refusal: where it names the symbol, and whether it is of one."""
+    """The forms of a refusal: where it names the symbol, if at all."""
 
     WITH_SYMBOL = "with symbol"
     """An answer per symbol, with the symbol at top level."""
     WITHOUT_SYMBOL = "without symbol"
-    """An answer per symbol, which does not say which."""
+    """An answer per symbol, without naming it."""
     IN_RESULT = "in result"
-    """An answer per symbol, with the symbol in a ``result``, as an acknowledgement has it."""
+    """An answer per symbol, with the symbol in a ``result``, as in a confirmation."""
     IN_TEXT = "in text"
-    """An answer per symbol, which names it at the end of its text only (or where the text says ``{symbol}``)."""
+    """An answer per symbol, which names it only at the end of its text (or in place of ``{symbol}``)."""
     WHOLE = "whole"
-    """One answer for the whole request, with its req_id; it names no symbol."""
+    """One answer for the whole request, with its req_id, without a symbol."""
     BARE = "bare"
     """``{"Error":"..."}`` for the whole request: no method, no req_id, no symbol."""
 
@@ -52,21 +52,21 @@ class Refuse:
     """
 
     error: str = attrs.field(default="Exceeded msg rate", validator=valid(checks.text()))
-    """The text; ``{symbol}`` in it becomes the symbol."""
+    """The text; ``{symbol}`` in it is replaced."""
     symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
     channel: str | None = attrs.field(default=None, validator=valid(_CHANNEL))
     shape: Shape = attrs.field(default=Shape.WITH_SYMBOL, validator=valid(checks.one_of(*Shape)))
     names_channel: bool = attrs.field(default=False, validator=valid(checks.boolean))
-    """The answer has a ``channel``, as data has, beside its ``method``."""
+    """Whether the answer has a ``channel``, as data has, in addition to its ``method``."""
     method: str = attrs.field(default="subscribe", validator=valid(checks.one_of("subscribe", "unsubscribe")))
     chance: float = attrs.field(default=1.0, validator=valid(checks.number(least=0, most=1)))
-    """Refuse only this share of the occasions, chosen by the exchange's seed."""
+    """Refuse only this fraction of the occasions, chosen by the exchange's seed."""
     times: int | None = attrs.field(default=1, validator=valid(checks.times))
 
 
 @attrs.frozen(kw_only=True)
 class IgnoreRequests:
-    """A request is neither done nor answered."""
+    """A request is neither executed nor answered."""
 
     method: str | None = attrs.field(
         default=None, validator=valid(checks.optional(checks.one_of("subscribe", "unsubscribe", "ping")))
@@ -77,7 +77,7 @@ class IgnoreRequests:
 
 @attrs.frozen(kw_only=True)
 class DelayAcks:
-    """Subscribe and unsubscribe requests are dealt with only so many seconds later."""
+    """Subscribe and unsubscribe requests are executed after a delay."""
 
     seconds: float = attrs.field(validator=valid(checks.seconds))
     times: int | None = attrs.field(default=None, validator=valid(checks.times))
@@ -92,18 +92,18 @@ class DuplicateAck:
 
 @attrs.frozen(kw_only=True)
 class Mute:
-    """A subscription is acknowledged, and then nothing comes: no snapshot, no updates."""
+    """A subscription is confirmed, but gets no data: no snapshot, no updates."""
 
     symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
     channel: str | None = attrs.field(default=None, validator=valid(_CHANNEL))
     existing: bool = attrs.field(default=False, validator=valid(checks.boolean))
-    """Also silence the matching subscriptions that exist now (which uses up none of ``times``)."""
+    """Whether to silence matching existing subscriptions as well (without using up ``times``)."""
     times: int | None = attrs.field(default=1, validator=valid(checks.times))
 
 
 @attrs.frozen(kw_only=True)
 class OmitSnapshot:
-    """A subscription is acknowledged, and its updates come, but no snapshot before them."""
+    """A subscription is confirmed, and gets updates, but no snapshot."""
 
     symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
     channel: str | None = attrs.field(default=None, validator=valid(_CHANNEL))
@@ -112,7 +112,7 @@ class OmitSnapshot:
 
 @attrs.frozen(kw_only=True)
 class DelaySnapshots:
-    """Between a subscription's acknowledgement and its snapshot lie so many seconds."""
+    """The snapshot is sent some seconds after the confirmation."""
 
     seconds: float = attrs.field(validator=valid(checks.seconds))
     times: int | None = attrs.field(default=None, validator=valid(checks.times))
@@ -120,7 +120,7 @@ class DelaySnapshots:
 
 @attrs.frozen(kw_only=True)
 class UpdateBeforeSnapshot:
-    """After a book's subscription was acknowledged, an update comes before its snapshot."""
+    """After a book's confirmation, an update is sent before its snapshot."""
 
     symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
     times: int | None = attrs.field(default=1, validator=valid(checks.times))
@@ -128,7 +128,7 @@ class UpdateBeforeSnapshot:
 
 @attrs.frozen(kw_only=True)
 class EndSubscription:
-    """The exchange ends subscriptions by itself: nobody asked for the ``unsubscribe`` that it confirms."""
+    """The exchange ends subscriptions by itself: it confirms an ``unsubscribe`` that was not requested."""
 
     channel: str | None = attrs.field(default=None, validator=valid(_CHANNEL))
     symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
@@ -137,7 +137,7 @@ class EndSubscription:
 
 @attrs.frozen(kw_only=True)
 class LateUpdates:
-    """After an unsubscribe was acknowledged, some more updates of its symbol's book come."""
+    """After a confirmed unsubscribe, some more updates of the book are sent."""
 
     symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
     updates: int = attrs.field(default=3, validator=valid(checks.integer(least=1)))

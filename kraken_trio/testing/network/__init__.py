@@ -1,1 +1,1 @@
-"""What stands between a client and an exchange: a network of memory, virtual time, and a proxy on real sockets."""
+"""Between a client and an exchange: a network in memory, virtual time, and a proxy on real sockets."""

@@ -1,11 +1,11 @@
-"""A TCP connection in memory, as far as a program can tell: two :class:`MemoryStream` and the bytes between them.
+"""A TCP connection in memory: two :class:`MemoryStream` and the bytes between them.
 
-Its rules are TCP's. Bytes arrive in order, after a latency, cut anywhere. Sending waits while too much is unread. A
-reset overtakes nothing that has arrived, and destroys what has not. An end that has closed answers further bytes with
-a reset. A line that is silent says nothing; what was sent meanwhile arrives when it speaks again, unless the sender's
-patience has ended.
+It behaves as TCP. Bytes arrive in order, after a latency, split anywhere. Sending waits while too much is unread. A
+reset discards what has not arrived. An end that has closed answers further bytes with
+a reset. A silent line delivers nothing; what was sent meanwhile arrives when it works again, unless the sender's
+timeout has passed.
 
-There are no tasks and no timers here: whoever waits for bytes waits until the time at which they arrive.
+There are no tasks and no timers: a reader waits until the time at which bytes arrive.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ __all__ = ["Link", "MemoryStream"]
 
 _EOF: Final = b""
 _READ_BYTES: Final = 65536
-"""What one read gets when it does not say how much it wants."""
+"""The default size of a read."""
 
 
 @attrs.define(eq=False)
 class _Pipe:
-    """One way of a link."""
+    """One direction of a link."""
 
     random: Random
     conditions: Conditions
     segments: deque[tuple[float, bytes | None]] = attrs.Factory(deque)
-    """What is not read: when it arrives (``-inf``: it surely has), and what it is. ``b""`` is the end, None a reset."""
+    """Unread data: its arrival time (``-inf``: arrived) and its bytes. ``b""`` is the end, None a reset."""
     unread: int = 0
     free_at: float = -inf
-    """When all that was sent has left, at the given throughput."""
+    """When everything that was sent has left, at the given throughput."""
     last_arrival: float = -inf
     silent_since: float = inf
     silent_until: float = -inf
     ended: bool = False
-    """The sender has sent its end."""
+    """Whether the sender has sent its end."""
     abandoned: bool = False
-    """The receiver has closed."""
+    """Whether the receiver has closed."""
 
     def push(self, data: bytes | None, now: float) -> None:
         """Send this."""
@@ -62,7 +62,7 @@ class _Pipe:
         self.unread += len(data or _EOF)
 
     def change(self, conditions: Conditions, now: float) -> None:
-        """Let bytes travel like this, those on the way as well if that is faster."""
+        """Set the conditions, also for bytes in transit if that is faster."""
         self.conditions = conditions
         latest = now + conditions.latency[1]
         self.segments = deque((min(arrival, latest), data) for arrival, data in self.segments)
@@ -70,19 +70,19 @@ class _Pipe:
         self.free_at = min(self.free_at, now)
 
     def hush(self, until: float, now: float) -> None:
-        """Let nothing arrive before then. What has arrived is there to be read."""
+        """Let nothing arrive before then. What has arrived can be read."""
         self.segments = deque((-inf if self._ready_at(at) <= now else at, data) for at, data in self.segments)
         if self.silent_until <= now:
             self.silent_since = now
         self.silent_until = max(self.silent_until, until)
 
     def reset(self, now: float) -> None:
-        """What is on the way is lost, and then comes a reset."""
+        """Discard data in transit; then a reset arrives."""
         self._lose(now)
         self.push(None, now)
 
     def lose(self, now: float) -> None:
-        """What is on the way is lost, and the receiver finds a reset at once."""
+        """Discard data in transit; the receiver gets a reset at once."""
         self._lose(now)
         self.segments.append((now, None))
         self.last_arrival = now
@@ -92,7 +92,7 @@ class _Pipe:
             self.unread -= len(self.segments.pop()[1] or _EOF)
 
     def _ready_at(self, arrival: float) -> float:
-        """When what arrives then can be read."""
+        """When data that arrives at that time can be read."""
         return arrival if arrival == -inf else max(arrival, self.silent_until)
 
     @property
@@ -109,7 +109,7 @@ class _Pipe:
 
     @property
     def given_up_at(self) -> float:
-        """When the sender's patience ends."""
+        """When the sender's timeout ends."""
         held = next((arrival for arrival, _ in self.segments if arrival != -inf), inf)
         given_up = max(held, self.silent_since) + self.conditions.patience
         return given_up if given_up < self.silent_until else inf
@@ -139,25 +139,25 @@ class _Pipe:
 
 
 class MemoryStream(trio.abc.HalfCloseableStream):
-    """One end of a :class:`Link`: what Trio promises of a stream holds of it."""
+    """One end of a :class:`Link`: a Trio stream."""
 
     def __init__(self, link: Link, incoming: _Pipe, outgoing: _Pipe) -> None:
         self.link: Link = link
-        """The link that this is an end of."""
+        """Its link."""
         self._incoming = incoming
         self._outgoing = outgoing
         self._is_closed = False
         self._why_broken: int | None = None
         self._reader: trio.CancelScope | None = None
         self._writer: trio.CancelScope | None = None
-        """Those who wait sleep until a time. What changes that time changes the deadline, and wakes nobody early."""
+        """Waiting tasks sleep until a deadline, which is adjusted without waking them early."""
         self._sending = _Guard("another task is sending")
         self._receiving = _Guard("another task is receiving")
 
-    # What a Trio stream can
+    # The interface of a Trio stream
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send all of this; wait while too much is unread. Cancelling leaves an unknown part of it sent."""
+        """Send ``data``; wait while too much is unread. After cancelling, an unknown part has been sent."""
         with self._sending:
             await trio.lowlevel.checkpoint()
             self._check_may_send()
@@ -175,7 +175,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
             await self._wait_room()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Wait for bytes. ``b""`` means that the other end has said all that it had to say."""
+        """Wait for bytes. ``b""`` means that the other end has sent its end."""
         max_bytes = _READ_BYTES if max_bytes is None else index(max_bytes)
         if max_bytes < 1:
             msg = f"max_bytes={max_bytes}: at least 1"
@@ -199,7 +199,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
             return data
 
     async def send_eof(self) -> None:
-        """Say that nothing more will be sent. Saying so twice does no harm."""
+        """Send the end. Idempotent."""
         with self._sending:
             await trio.lowlevel.checkpoint()
             self._check_open()
@@ -209,14 +209,14 @@ class MemoryStream(trio.abc.HalfCloseableStream):
                 self._say(_EOF)
 
     async def aclose(self) -> None:
-        """:meth:`close`, and pass a checkpoint."""
+        """:meth:`close`, with a checkpoint."""
         self.close()
         await trio.lowlevel.checkpoint()
 
-    # What sockets can, beside
+    # The rest of a socket's interface
 
     def close(self) -> None:
-        """Close this end, now: what was sent still arrives, what was not read is lost."""
+        """Close this end, now: sent data still arrives, unread data is lost."""
         if self._is_closed:
             return
         has_unread = bool(self._incoming.unread)
@@ -228,7 +228,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
             self._say(None)
 
     def reset(self) -> None:
-        """Close this end with a TCP reset: what was sent and has not arrived is lost, and the other end is told."""
+        """Close this end with a TCP reset: data in transit is lost, and the other end gets the reset."""
         if not self._is_closed:
             self._leave()
             self._outgoing.reset(trio.current_time())
@@ -236,7 +236,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
 
     @property
     def closed(self) -> bool:
-        """Has this end been closed?"""
+        """Whether this end has been closed."""
         return self._is_closed
 
     @property
@@ -248,11 +248,11 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         side = "client" if self is self.link.client else "server"
         return f"<MemoryStream: the {side}'s end of link {self.link.number}{', closed' if self._is_closed else ''}>"
 
-    # Inside
+    # Internals
 
     def _say(self, data: bytes | None) -> None:
         if self._outgoing.abandoned:
-            # Nobody is there to read it: the answer is a reset, behind what was sent before.
+            # There is no reader: the answer is a reset, after what was sent before.
             if self._incoming.reset_due == inf:
                 self._incoming.push(None, trio.current_time())
                 self._wake()
@@ -262,7 +262,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         self._wake()
 
     def _wake(self) -> None:
-        """Something has changed: let whoever waits, at either end, wait until the right time."""
+        """Adjust the deadlines of waiting tasks at both ends after a change."""
         self._reconsider()
         self.other._reconsider()  # noqa: SLF001
 
@@ -273,12 +273,12 @@ class MemoryStream(trio.abc.HalfCloseableStream):
             self._writer.deadline = self._write_at()
 
     def _read_at(self) -> float:
-        """When reading has something to say."""
+        """When reading has a result."""
         is_over = self._is_closed or self._why_broken is not None
         return -inf if is_over else min(self._incoming.due, self._outgoing.given_up_at)
 
     def _write_at(self) -> float:
-        """When there is room, or reason to give up."""
+        """When there is room, or a reason to give up."""
         is_over = self._is_closed or self._why_broken is not None or self._room() > 0
         return -inf if is_over else min(self._incoming.reset_due, self._outgoing.given_up_at)
 
@@ -329,7 +329,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
 
 
 class Link:
-    """A connection: two ends, and the bytes on the way."""
+    """A connection: two ends, and the bytes in transit."""
 
     def __init__(self, number: int, random: Random, conditions: Conditions) -> None:
         checks.integer(least=1)("number", number)
@@ -342,13 +342,13 @@ class Link:
         self._to_server = _Pipe(Random(random.random()), conditions)  # noqa: S311 (weather, no secret)
         self._to_client = _Pipe(Random(random.random()), conditions)  # noqa: S311
         self.client: MemoryStream = MemoryStream(self, self._to_client, self._to_server)
-        """The end of who dialled."""
+        """The client's end."""
         self.server: MemoryStream = MemoryStream(self, self._to_server, self._to_client)
-        """The end of who listened."""
+        """The server's end."""
 
     @property
     def open(self) -> bool:
-        """Is one of the ends still open?"""
+        """Whether one of the ends is still open."""
         return not (self.client.closed and self.server.closed)
 
     def __repr__(self) -> str:
@@ -366,7 +366,7 @@ class Link:
         return pipes
 
     def reset(self) -> None:
-        """Let both ends find the connection reset, at once. What has arrived can still be read."""
+        """Reset the connection for both ends, at once. What has arrived can still be read."""
         now = trio.current_time()
         for pipe in self._pipes(Direction.BOTH):
             pipe.silent_until = -inf
@@ -374,7 +374,7 @@ class Link:
         self.client._wake()  # noqa: SLF001
 
     def silence(self, direction: Direction, seconds: float | None) -> None:
-        """Let nothing pass for so long; None: until :meth:`heal`."""
+        """Let nothing pass for ``seconds``; None: until :meth:`heal`."""
         checks.one_of(*Direction)("direction", direction)
         checks.optional(checks.number(above=0))("seconds", seconds)
         now = trio.current_time()
@@ -383,7 +383,7 @@ class Link:
         self.client._wake()  # noqa: SLF001
 
     def set_conditions(self, conditions: Conditions, direction: Direction = Direction.BOTH) -> None:
-        """From now on bytes travel like this."""
+        """Set the conditions from now on."""
         checks.instance(Conditions, wanted="Conditions(...)")("conditions", conditions)
         checks.one_of(*Direction)("direction", direction)
         for pipe in self._pipes(direction):
@@ -391,7 +391,7 @@ class Link:
         self.client._wake()  # noqa: SLF001
 
     def heal(self) -> None:
-        """Let everything pass again."""
+        """Deliver everything again."""
         for pipe in self._pipes(Direction.BOTH):
             pipe.silent_until = -inf
         self.client._wake()  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""A network of memory between clients and an exchange, which can fail in every way that networks fail.
+"""A network in memory between clients and an exchange, with all faults of real networks.
 
 ::
 
@@ -11,8 +11,8 @@
 
     run_virtual(main)
 
-There is no socket, so it may be used with virtual time (:func:`~kraken_trio.testing.run_virtual`, or
-:class:`trio.testing.MockClock`): an hour of it takes seconds, and the same seed gives the same hour again. All that is
+There are no sockets, so it can be used with virtual time (:func:`~kraken_trio.testing.run_virtual`, or
+:class:`trio.testing.MockClock`): an hour takes seconds, and the same seed gives the same hour again. Everything
 random about a link follows from the network's seed and the link's number.
 """
 
@@ -63,15 +63,15 @@ _PERFECT = Conditions()
 
 
 class Network:
-    """Clients dial on one side, an exchange listens on the other. Its methods are to be called from one Trio run."""
+    """Clients dial on one side, an exchange listens on the other. To be used from one Trio run."""
 
     def __init__(self, *, seed: int = 0, conditions: Conditions = _PERFECT) -> None:
         checks.seed("seed", seed)
         checks.instance(Conditions, wanted="Conditions(...)")("conditions", conditions)
         self.links: list[Link] = []
-        """Every connection that ever was, oldest first."""
+        """Every connection so far, oldest first."""
         self.dials: list[float] = []
-        """When clients dialled, by Trio's clock, whatever came of it."""
+        """When clients dialled, by Trio's clock, successfully or not."""
         self._seed = seed
         self._usual = conditions
         self._listeners: dict[tuple[str, int], Callable[[MemoryStream], Any]] = {}
@@ -85,7 +85,7 @@ class Network:
     # Connecting
 
     def transport(self, name: TransportName = "auto") -> Connect:
-        """What to give to ``open_client(..., transport=...)``: the named transport, over this network."""
+        """The argument for ``open_client(..., transport=...)``: the named transport over this network."""
         return choose(name, self.open_stream)
 
     async def open_stream(self, host: str, port: int) -> MemoryStream:
@@ -126,7 +126,7 @@ class Network:
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Let ``serve`` have, in a task of ``nursery``, the server's end of every link to this address."""
+        """Call ``serve``, in a task of ``nursery``, with the server's end of every link to this address."""
         if (host, port) in self._listeners:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         self._listeners[host, port] = lambda stream: nursery.start_soon(serve, stream)
@@ -136,15 +136,15 @@ class Network:
         finally:
             del self._listeners[host, port]
 
-    # Failing
+    # Faults
 
     @property
     def faults(self) -> tuple[LinkFault, ...]:
-        """The armed faults that still wait for a client that dials."""
+        """The armed faults that still wait for a client to dial."""
         return self._armed.pending()
 
     def inject(self, fault: LinkFault) -> None:
-        """Let this fault happen now, or arm it: see :mod:`kraken_trio.testing.faults.network`."""
+        """Inject a fault: it happens now, or is armed (see :mod:`kraken_trio.testing.faults.network`)."""
         _check("fault", fault)
         now = trio.current_time()
         match fault:
@@ -171,7 +171,7 @@ class Network:
                 self._armed.arm(fault)
 
     async def play(self, script: Iterable[LinkFault | Scheduled]) -> None:
-        """Inject these; a :class:`~kraken_trio.testing.Scheduled` one so many seconds from now."""
+        """Inject these faults; a :class:`~kraken_trio.testing.Scheduled` one at its time from now."""
         script = checks.items("script", script, _check, "faults in a list")
         start = trio.current_time()
         entries = [(start + item.at, item.fault) if isinstance(item, Scheduled) else (start, item) for item in script]
@@ -181,7 +181,7 @@ class Network:
             self.inject(fault)  # type: ignore[arg-type]  # it was checked
 
     def heal(self) -> None:
-        """Undo every fault: links that live carry everything again, as usual, and whoever dials comes through."""
+        """Undo every fault: open links deliver everything again, and clients can connect."""
         self._armed.clear()
         self._unreachable_until = self._deserted_until = -inf
         self._degraded.clear()
@@ -204,7 +204,7 @@ class Network:
         self._changed = trio.Event()
 
     async def _keep_time(self) -> None:
-        """Let what is degraded for a time be well after it."""
+        """End a temporary degradation in time."""
         while True:
             changed = self._changed
             with trio.move_on_at(min((until for until, _ in self._degraded), default=inf)):

@@ -1,17 +1,17 @@
-"""A bad network: a loopback TCP proxy between a client and an exchange, with faults on demand.
+"""A faulty network: a loopback TCP proxy between a client and an exchange, with faults on demand.
 
 ::
 
     async with open_exchange() as exchange, open_proxy(exchange.url) as proxy:
         async with open_client(proxy.url) as client:
             ...
-            proxy.inject(Stall())        # nothing passes any more, and nobody says so
+            proxy.inject(Stall())        # nothing passes any more, without an error
             ...
             proxy.clear_faults()
 
-It moves bytes, and knows nothing of what they mean: so a frame may be cut anywhere, and a ``wss`` stream passes, too.
-How it cuts and how long it delays follows from a seed and from the bytes that come; what the machine's own network adds
-to that does not.
+It forwards bytes without interpreting them: a frame may be cut anywhere, and a ``wss`` stream passes, too.
+Cuts and delays follow from a seed and from the bytes, apart from what the machine's own network adds
+to that.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = ["Proxy", "open_proxy"]
 
 _CHUNK: Final = 64 * 1024
 _SLICES_PER_SECOND: Final = 20
-"""How often a throttled stream gets its share."""
+"""Interval at which a throttled stream gets its share."""
 _GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 
@@ -59,7 +59,7 @@ class _Link:
         self.client = client
         self.exchange = exchange
         self.torn = False
-        """Only a part of the next bytes passes."""
+        """Whether only a part of the next bytes passes."""
         self.ended = False
 
     def end(self, *, reset: bool) -> None:
@@ -73,14 +73,14 @@ class _Link:
 
 
 class Proxy:
-    """A running proxy. Made by :func:`open_proxy`; its methods are to be called from its Trio run."""
+    """A running proxy, from :func:`open_proxy`. To be used from its Trio run."""
 
     def __init__(self, url: str, host: str, port: int, seed: int) -> None:
         """(not to be called by programs)."""
         self.url: str = url
         """Where clients connect."""
         self.connects: int = 0
-        """Connections that were accepted and passed on, ever."""
+        """The number of connections so far."""
         self._host = host
         self._port = port
         self._seed = seed
@@ -90,16 +90,16 @@ class Proxy:
 
     @property
     def connections(self) -> int:
-        """How many pass through it now."""
+        """The number of open connections."""
         return len(self._links)
 
     @property
     def faults(self) -> tuple[NetworkFault, ...]:
-        """Those that last, and have not been cleared."""
+        """The lasting faults in force."""
         return tuple(self._lasting.values())
 
     def inject(self, fault: NetworkFault) -> None:
-        """Let this happen now, or from now on. A lasting one takes the place of another of its kind."""
+        """Inject a fault, now or from now on. A lasting one replaces another of its kind."""
         checks.instance(*get_args(NetworkFault), wanted="a fault of the proxy, such as Stall()")("fault", fault)
         if isinstance(fault, Cut | Reset):
             for link in list(self._links):
@@ -112,7 +112,7 @@ class Proxy:
         self._turn()
 
     def clear_faults(self) -> None:
-        """The network is good again. What has ended stays ended; what was held back passes."""
+        """End all lasting faults. Closed connections stay closed; delayed bytes pass."""
         self._lasting.clear()
         self._turn()
 
@@ -165,7 +165,7 @@ class Proxy:
     async def _pass_on(
         self, link: _Link, data: bytes | bytearray, sink: trio.SocketStream, choice: random.Random
     ) -> None:
-        """Let these bytes pass, in the way that is in force while they do."""
+        """Forward these bytes, subject to the faults in force."""
         delay = self._lasting.get(Delay)
         if isinstance(delay, Delay):
             await self._wait(delay.seconds * choice.uniform(0.5, 1.0), lambda: Delay not in self._lasting)
@@ -202,9 +202,9 @@ def _has_port(parts: SplitResult) -> bool:
 
 @asynccontextmanager
 async def open_proxy(url: str, *, seed: int = 0, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Proxy]:
-    """A proxy to ``url`` on a loopback socket, for as long as the block lasts: give clients its ``url``.
+    """A proxy to ``url`` on a loopback socket while a block runs: clients connect to its ``url``.
 
-    It connects to the exchange anew for every client, so it may be opened before the exchange, and outlives it.
+    It opens a connection to the exchange per client, so it may be opened before the exchange, and outlive it.
     Leaving the block closes every connection at once. Raises :class:`ValueError` for a ``url`` without host and port.
     """
     checks.text("a URL with host and port, such as ws://127.0.0.1:8000/v2")("url", url)

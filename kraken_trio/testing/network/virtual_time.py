@@ -1,4 +1,4 @@
-"""Virtual time: programs that wait for hours, run in seconds, and run in the same way each time."""
+"""Virtual time: programs that wait for hours run in seconds, and deterministically."""
 
 from __future__ import annotations
 

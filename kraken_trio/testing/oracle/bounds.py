@@ -1,4 +1,4 @@
-"""Everything is bounded (promise 4): how often clients dial and ask, and how much waits in a feed."""
+"""Everything is bounded (promise 4): connection attempts, requests, and events that wait in a feed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ CONNECT_WINDOW: Final = 600.0
 CONNECT_LIMIT: Final = 120
 """Attempts in any such window: Kraken bans at about 150."""
 BATCH_LIMIT: Final = 1500
-"""Events that one batch of frames can hold here: so many may wait beyond a feed's capacity."""
+"""The most events of one batch of frames here, which may wait beyond a feed's capacity."""
 _LOOKED_BACK: Final = 400
-"""Requests: as many as matter at any rate that is allowed here."""
+"""The number of requests that matter at any allowed rate."""
 
 
 class Pacing:
@@ -31,7 +31,7 @@ class Pacing:
         self._times: list[float] = []
 
     def asked(self, text: str, now: float) -> None:
-        """The client has sent this. Raises :class:`BrokenPromise` if that was too soon."""
+        """Add a request of the client. Raises :class:`BrokenPromise` if it was sent too soon."""
         if '"ping"' in text:
             return
         settings = self._settings
@@ -42,7 +42,7 @@ class Pacing:
 
 
 def check_dials(dials: Iterable[float]) -> None:
-    """Raise :class:`BrokenPromise` if clients dialled too often, in any window."""
+    """Raise :class:`BrokenPromise` if clients connected too often in any window."""
     times = list(dials)
     for first, last in zip(times, times[CONNECT_LIMIT:], strict=False):
         if last - first < CONNECT_WINDOW:
@@ -50,6 +50,6 @@ def check_dials(dials: Iterable[float]) -> None:
 
 
 def check_buffered(name: str, numbers: FeedStatistics) -> None:
-    """Raise :class:`BrokenPromise` if too much has waited in this feed."""
+    """Raise :class:`BrokenPromise` if too many events have waited in this feed."""
     if numbers.high_water > numbers.capacity + BATCH_LIMIT:
         raise BrokenPromise(4, f"{name}: {numbers}")

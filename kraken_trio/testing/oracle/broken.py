@@ -1,4 +1,4 @@
-"""What an oracle raises."""
+"""The error of an oracle."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["BrokenPromise"]
 
 
 class BrokenPromise(AssertionError):  # noqa: N818 (named by what happened)
-    """The number of the promise, and what has been seen."""
+    """A promise was broken: its number, and the observation."""
 
     def __init__(self, promise: int, seen: str) -> None:
         super().__init__(f"promise {promise}: {seen}")

@@ -1,4 +1,4 @@
-"""A fault stays where it is (promise 6): every gap has a cause that explains it, of its own symbol."""
+"""A fault stays where it is (promise 6): every gap is explained by a fault of its own symbol."""
 
 from __future__ import annotations
 
@@ -62,15 +62,15 @@ EXPLAINS: Final[dict[type, frozenset[Cause]]] = {
     f.DelayDial: frozenset(),
     f.UnknownHost: frozenset(),
 }
-"""Which gaps a fault may bring about."""
+"""The gaps that a fault may cause."""
 
 
 class Explanations:
-    """What went wrong so far, and what that explains."""
+    """The faults so far, and what they explain."""
 
     def __init__(self, sent: Sent) -> None:
         self.injected: Counter[str] = Counter()
-        """How often each fault was, by its name."""
+        """The number of faults, by name."""
         self._sent = sent
         self._explained: set[tuple[Cause, str | None]] = set()
         self._phantoms: Counter[str | None] = Counter()
@@ -78,7 +78,7 @@ class Explanations:
         self._statuses = {"online"}
 
     def happened(self, fault: object) -> None:
-        """This fault was injected."""
+        """Add an injected fault."""
         self.injected[type(fault).__name__] += 1
         symbol = getattr(fault, "symbol", None)
         if isinstance(fault, f.Refuse) and fault.shape is not f.Shape.WITH_SYMBOL:
@@ -98,7 +98,7 @@ class Explanations:
         )
 
     def explain(self, name: str, gap: Gap, now: float) -> None:
-        """Raise :class:`BrokenPromise` if there is no reason for this gap, which the feed of this name has yielded."""
+        """Raise :class:`BrokenPromise` if no fault explains this gap, which the feed of this name has yielded."""
         if gap.cause is _C.MISSED:
             return  # the feed's oracle sees whether it is so
         if (gap.cause, None) not in self._explained and (gap.cause, gap.symbol) not in self._explained:
@@ -108,12 +108,12 @@ class Explanations:
             connection.read()
             counted = (name, connection.number, gap.symbol)
             self._checksum_gaps[counted] += 1
-            # A bid that does not exist is taken for one that does while the book is crossed anyway; that shows later.
+            # A false bid may go unnoticed while the book is crossed anyway; it is detected later.
             wrong = connection.withheld[gap.symbol] + self._phantoms[gap.symbol]
             if self._checksum_gaps[counted] > wrong:
                 raise BrokenPromise(6, f"{name} at {now:.6f}: nothing was wrong with {gap.symbol}")
 
     def explain_status(self, name: str, event: StatusUpdate) -> None:
-        """Raise :class:`BrokenPromise` if the exchange has not said so."""
+        """Raise :class:`BrokenPromise` if the exchange has not sent this status."""
         if event.system not in self._statuses:
             raise BrokenPromise(2, f"{name}: {event}, and the exchange never said so")

@@ -1,8 +1,8 @@
-"""One feed, watched event by event, so that a broken promise is found where it breaks.
+"""One feed, checked event by event, so that a broken promise is found where it breaks.
 
-1. *Verified books only*: after each event the feed's books are what the exchange's frames make of them, digit for
+1. *Verified books only*: after each event the feed's books are those of the exchange's frames, digit for
    digit, and unreadable from a gap to the next snapshot. A book that did not verify is never shown.
-2. *Order*: what is yielded was sent, in this order, none twice; what was left out has a gap in its place.
+2. *Order*: what is yielded was sent, in this order, none twice; what is missing has a gap in its place.
 """
 
 from __future__ import annotations
@@ -46,25 +46,25 @@ class _Cursor:
     key: Key
     connection: SentConnection | None = None
     index: int = -1
-    """Of the latest item that was yielded: of a book."""
+    """The index of the latest yielded item, for books."""
     places: set[int] = attrs.Factory(set)
-    """The same, of anything else: it may have been any of these, because a quiet market says the same thing twice."""
+    """The same for other channels: any of these, because a quiet market may repeat an event."""
     trade_id: int | None = None
     has_gap: bool = False
-    """A gap stands behind it."""
+    """Whether a gap follows it."""
     missed: int | None = None
-    """How many events are missing there, where the gap says so."""
+    """The number of missing events, if the gap has it."""
     has_begun: bool = False
     start: set[object] = attrs.Factory(set)
-    """What the feed started with."""
+    """The first events of the feed."""
     is_starting: bool = True
-    """Only that has come: it may be older than what the feed has had of other topics."""
+    """Whether only those have come: they may be older than the feed's events of other topics."""
     readable: bool = False
-    """Of a book: whether it may be read."""
+    """For books: whether it may be read."""
 
     @property
     def state(self) -> BookState:
-        """The book where the feed stands."""
+        """The book as of the feed's position."""
         assert self.connection is not None  # it has had a snapshot
         return self.connection.topic(self.key).state(self.index)
 
@@ -95,11 +95,11 @@ class FeedOracle:
         self.name: str = name
         self.events: int = 0
         self.recoveries: int = 0
-        """How often something came after a gap."""
+        """How often events came after a gap."""
         self.passed: int = 0
-        """Events that a gap stands for, where it says how many."""
+        """Missing events, by the gaps' numbers."""
         self._conflates = overflow is Overflow.CONFLATE
-        """Then what is yielded is the latest state, and what lies between may be missing."""
+        """Whether only the latest state is yielded, and intermediate states may be missing."""
         self._drops = overflow is Overflow.DROP_OLDEST
         self._sent = sent
         self._numbers = numbers
@@ -119,7 +119,7 @@ class FeedOracle:
         return BrokenPromise(promise, f"{self.name} at {self._now():.6f}: {seen}")
 
     def saw(self, event: Event) -> None:
-        """The feed has yielded this."""
+        """Check an event that the feed has yielded."""
         self.events += 1
         match event:
             case StateChange():
@@ -236,7 +236,7 @@ class FeedOracle:
         raise self._break(1, f"{_short(event)} is no state that the exchange's book had")
 
     def _floor(self, event: Event) -> int:
-        """The earliest frame that this may have come in: a quiet market says the same thing twice."""
+        """The earliest frame in which this may have come, because a quiet market may repeat an event."""
         return self._place[1] if event.epoch == self._place[0] and not self._conflates else -1
 
     def _saw_trade(self, event: Trade, cursor: _Cursor, connection: SentConnection) -> int | None:
@@ -284,7 +284,7 @@ class FeedOracle:
     # Books
 
     def check_books(self, books: Mapping[str, OrderBook]) -> None:
-        """The feed's books, by symbol, are what the events so far make of them."""
+        """Check that the feed's books, by symbol, are those of the events so far."""
         for symbol, book in books.items():
             cursor = self._cursors["book", symbol]
             if book.available is not cursor.readable:
@@ -301,7 +301,7 @@ class FeedOracle:
     # The end
 
     def behind(self, connection: SentConnection) -> str | None:
-        """What is still missing, when nothing has happened for a while over the present connection."""
+        """What is still missing when nothing has happened for a while on the present connection."""
         for key, cursor in self._cursors.items():
             missing = self._behind(key, cursor, connection)
             if missing is not None:
@@ -342,7 +342,7 @@ class FeedOracle:
         return f"has come to item {max(cursor.index, *cursor.places, -1)}, and {sent} were sent"
 
     def _is_news(self, trade: Item) -> bool:
-        """Whether this trade was sent when the feed was there."""
+        """Whether this trade was sent while the feed was open."""
         return not trade.is_snapshot and bool(trade.content[-1] > self._opened)
 
 

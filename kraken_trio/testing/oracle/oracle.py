@@ -1,4 +1,4 @@
-"""Everything that was seen of one run: an exchange, a client after the other, their feeds, and the faults."""
+"""Everything observed in one run: an exchange, successive clients, their feeds, and the faults."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = ["Oracle"]
 
 
 class Oracle:
-    """Holds the promises to a run. Every method raises :class:`BrokenPromise` where one is broken."""
+    """Checks the promises in a run. Every method raises :class:`BrokenPromise` if one is broken."""
 
     def __init__(
         self, exchange: Exchange, settings: Settings, depths: Mapping[str, int], now: Callable[[], float]
     ) -> None:
-        """``settings`` are the clients'; ``depths`` the ones that they subscribe, by symbol."""
+        """``settings`` are the clients'; ``depths`` are those that they subscribe to, by symbol."""
         self.sent: Sent = Sent(exchange.journal, depths)
         self.explanations: Explanations = Explanations(self.sent)
         self._exchange = exchange
@@ -40,7 +40,7 @@ class Oracle:
         self._pacing = Pacing(settings)
 
     def new_client(self) -> None:
-        """The program opens a client; the pacing of requests is a client's."""
+        """A client is opened; the pacing of requests is per client."""
         self._pacing = Pacing(self._settings)
 
     def connected(self, number: int) -> None:
@@ -87,18 +87,18 @@ class Oracle:
 
     @staticmethod
     def check_buffered(name: str, feed: Feed) -> None:
-        """Nothing more waits in this feed than may."""
+        """Check how many events wait in this feed."""
         check_buffered(name, feed.statistics())
 
     @staticmethod
     def check_dials(dials: Iterable[float]) -> None:
-        """Clients have not dialled too often, in any window."""
+        """Check that clients have not connected too often in any window."""
         check_dials(dials)
 
     # 3
 
     def finish(self, watched: Iterable[tuple[FeedOracle, Feed]]) -> None:
-        """All is quiet: nothing may be missing, and every book is the exchange's."""
+        """Check, when all is quiet, that nothing is missing, and every book is the exchange's."""
         connection = self.sent.latest
         for oracle, feed in watched:
             missing = oracle.behind(connection)

@@ -1,6 +1,6 @@
-"""What an exchange has really sent, as the oracle needs it: by connection, channel and symbol.
+"""What an exchange has actually sent: by connection, channel and symbol.
 
-It is read from the exchange's journal by code that shares nothing with the client: numbers stay the texts that stood on
+It is read from the exchange's journal by code that shares nothing with the client: numbers stay the texts of
 the wire, books are :class:`~kraken_trio.testing.ReferenceBook`.
 """
 
@@ -32,10 +32,10 @@ class Item:
     """One event's worth of what was sent."""
 
     frame: int
-    """Which data frame of the connection it came in."""
+    """The index of its data frame on the connection."""
     is_snapshot: bool
     content: Any
-    """To be compared with :func:`kraken_trio.testing.oracle.received.content_of`."""
+    """Comparable with :func:`kraken_trio.testing.oracle.received.content_of`."""
 
 
 @attrs.frozen
@@ -46,12 +46,12 @@ class BookState:
     asks: Levels
     crossed: bool
     verified: bool | None
-    """Whether it has the checksum that came with it; None if none came."""
+    """Whether it matches the checksum that came with it; None if none came."""
 
 
 @attrs.define(eq=False)
 class Topic:
-    """Everything that one connection was sent about one channel and symbol."""
+    """Everything sent on one connection about one channel and symbol."""
 
     depth: int | None = None
     items: list[Item] = attrs.Factory(list)
@@ -61,12 +61,12 @@ class Topic:
     _proofs: int = 0
 
     def append(self, item: Item) -> None:
-        """This was sent next."""
+        """Add what was sent next."""
         self._places[item.content].append(len(self.items))
         self.items.append(item)
 
     def places(self, content: Any) -> list[int]:
-        """Which items say this, in order."""
+        """The items with this content, in order."""
         return self._places.get(content, [])
 
     def state(self, index: int) -> BookState:
@@ -86,7 +86,7 @@ class Topic:
 
 
 class SentConnection:
-    """One connection, as the exchange sees it."""
+    """One connection, from the exchange's side."""
 
     def __init__(self, journal: ConnectionJournal, depths: Mapping[str, int]) -> None:
         self.number: int = journal.connection
@@ -94,19 +94,19 @@ class SentConnection:
         self.trades: dict[str, dict[int, Item]] = {}
         """By symbol and number."""
         self.withheld: Counter[str | None] = Counter()
-        """How many book frames were altered or held back, by symbol."""
+        """The number of book frames that were altered or withheld, by symbol."""
         self._journal = journal
         self._depths = depths
         self._frames = 0
         self._withheld_seen = 0
 
     def topic(self, key: Key) -> Topic:
-        """What was sent of this, up to now."""
+        """What was sent of this topic so far."""
         self.read()
         return self._topic(key)
 
     def read(self) -> None:
-        """Take what is new from the journal."""
+        """Read what is new in the journal."""
         journal = self._journal
         for text in _latest(journal.sent, journal.sent_count - self._frames):
             self._take(parse_frame(text))
@@ -140,14 +140,14 @@ class Sent:
     """All connections that a client has had, by the exchange's journal."""
 
     def __init__(self, journals: Sequence[ConnectionJournal], depths: Mapping[str, int]) -> None:
-        """``depths`` are those that are subscribed, by symbol."""
+        """``depths`` are the subscribed ones, by symbol."""
         self.connections: dict[int, SentConnection] = {}
-        """By the exchange's numbers."""
+        """Connections, by the exchange's numbers."""
         self._journals = journals
         self._depths = depths
 
     def connected(self, number: int) -> SentConnection:
-        """A client has this connection; saying so twice does no harm."""
+        """Add a client's connection. Idempotent."""
         if number not in self.connections:
             journal = next(one for one in reversed(self._journals) if one.connection == number)
             self.connections[number] = SentConnection(journal, self._depths)
@@ -155,11 +155,11 @@ class Sent:
 
     @property
     def latest(self) -> SentConnection:
-        """The connection that was made last."""
+        """The latest connection."""
         return self.connections[max(self.connections)]
 
     def trade(self, symbol: str, trade_id: int) -> Item | None:
-        """This trade, over whatever connection it came."""
+        """This trade, on any connection."""
         for connection in self.connections.values():
             connection.read()
             item = connection.trades.get(symbol, {}).get(trade_id)

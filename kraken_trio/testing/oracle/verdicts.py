@@ -1,7 +1,7 @@
-"""Promise by promise, with the evidence, for people: the judgement on a run in which known things went wrong.
+"""Promise by promise, with human-readable evidence: the judgement on a run with known faults.
 
-A run is one client with one feed of books and trades; an update of one book was withheld, one connection was dropped,
-and something was refused. Its whole history is gone through at the end, by a :class:`FeedOracle`.
+A run is one client with one feed of books and trades, in which an update of one book is withheld, one connection is
+dropped, and something is refused. Its whole history is checked at the end by a :class:`FeedOracle`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Verdict:
     promise: str
     held: bool
     evidence: str
-    """For people: numbers if it held, the problem if it did not."""
+    """Human-readable: numbers if it held, the problem if it did not."""
 
 
 @attrs.frozen(kw_only=True)
@@ -47,23 +47,23 @@ class Case:
     """All that is to be judged."""
 
     requests: Sequence[Request]
-    """What the feed was opened with: books and trades."""
+    """The requests of the feed: books and trades."""
     opened_ns: int
-    """When that was, by the exchange's clock: nanoseconds since 1970."""
+    """When the feed was opened, by the exchange's clock: nanoseconds since 1970."""
     history: Sequence[Event]
     """Everything that the feed yielded."""
     journals: Sequence[ConnectionJournal]
     """What the exchange sent and withheld. The client's first connection is its first."""
     local: Mapping[str, Sides | None]
-    """The feed's books at the end, by symbol; None: it could not be read."""
+    """The feed's books at the end, by symbol; None if unavailable."""
     remote: Mapping[str, Sides]
-    """The exchange's own, to the depth that was subscribed."""
+    """The exchange's own books, to the subscribed depth."""
     skipped: str
     """The symbol of which an update was withheld."""
     dropped: int
     """The epoch of the connection that was dropped; 0: none was."""
     refusals: Mapping[Request, str | None]
-    """What should have been refused, and with which text it was; None: it was not."""
+    """What should have been refused, and the text of the refusal; None if it was not."""
 
 
 def judge(case: Case) -> list[Verdict]:
@@ -92,7 +92,7 @@ def _sent(case: Case) -> Sent:
 
 
 def _walked(case: Case, sent: Sent) -> list[Verdict]:
-    """Order and books: the feed's history along what was sent."""
+    """Order and books: the feed's history compared with what was sent."""
     numbers = {number: number for number in sent.connections}
     feed = FeedOracle("the feed", case.requests, sent, numbers, opened_ns=case.opened_ns)
     broken: BrokenPromise | None = None
@@ -135,7 +135,7 @@ def _same_in_the_end(case: Case) -> Verdict:
 
 
 def _recovery(history: Sequence[Event], start: int, symbol: str, after_epoch: int = 0) -> int | None:
-    """Where the book's next snapshot stands."""
+    """The position of the book's next snapshot."""
     for index in range(start, len(history)):
         event = history[index]
         if isinstance(event, BookSnapshot) and event.symbol == symbol and event.epoch > after_epoch:
