@@ -99,7 +99,7 @@ def documented_as(target: str, domain: PythonDomain) -> Iterator[str]:
     """The full names that the reference may mean, out of those that are documented."""
     name = re.fullmatch(r"(?:kraken_trio\.(?:[a-z_0-9]+\.)*)?([A-Za-z]\w*(?:\.\w+)*)", target)
     if name:
-        for module in ("kraken_trio", "kraken_trio.testing", "kraken_trio.transport"):
+        for module in ("kraken_trio", "kraken_trio.testing", "kraken_trio.transport", "kraken_trio.admission"):
             if f"{module}.{name[1]}" in domain.objects:
                 yield f"{module}.{name[1]}"
 

@@ -91,7 +91,7 @@ class Settings:
     Raises :class:`ValueError` for an invalid value, and for two values that contradict each other.
     """
 
-    # The first connection, and the last
+    # Connecting and closing
     require_first_connection: bool = _flag(default=True)
     """True: ``open_client`` raises when the first attempt fails. False: it keeps trying, as after any later loss."""
     connect_timeout: float = _seconds(10.0)
