@@ -10,6 +10,7 @@ import trio
 
 import kraken_trio as kt
 from kraken_trio.testing import (
+from kraken_trio.testing.exchange.memory import MemoryTransport
     DelayConnect,
     Drop,
     DropConnect,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from trio.testing import MockClock
 
     from kraken_trio.testing import Exchange
-    from kraken_trio.testing.exchange.memory import MemoryTransport
 
 SUBSCRIBE = '{"method":"subscribe","params":{"channel":"book","symbol":["BTC/USD"]}}'
 
@@ -42,6 +42,7 @@ async def connected(
     async with open_exchange(network=Network(), rate=0, faults=faults) as exchange:
         url = exchange.url.replace("/v2", path)
         async with exchange.connect(url, ssl_context=None, limits=Limits()) as transport:
+            assert isinstance(transport, MemoryTransport)
             await use(exchange, transport)
 
 
