@@ -206,10 +206,10 @@ class Level(msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unknown_fiel
 
 
 def hold_texts(levels: Iterable[Level]) -> bool:
-    """Let levels hold texts where a decoder met integers. Whether there were any.
+    """Convert integers, which a decoder may leave in levels, to texts. Returns whether there were any.
 
-    Nothing is looked at when a level is decoded, since that would cost more than decoding it: whoever finds that a text
-    is none asks for this. Raises :class:`~kraken_trio.ProtocolError` for what is no number either.
+    Levels are not checked when they are decoded, which would take longer than decoding them: this is called when a
+    value turns out not to be a text. Raises :class:`~kraken_trio.ProtocolError` for a value that is not a number.
     """
     found = False
     for level in levels:
@@ -431,7 +431,7 @@ class StateChange(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     current: ConnectionState
     cause: Cause
     detail: str = ""
-    """More about the cause, for people."""
+    """A human-readable description of the cause."""
     epoch: int = 0
     received_ns: int = 0
 

@@ -221,7 +221,7 @@ class OrderBook:
         self._unavailable = None
 
     def _mended(self, event: BookSnapshot | BookUpdate) -> bool:
-        """Let the event's levels hold texts. Whether some did not: decoders leave integers as they are."""
+        """Convert integers in the event's levels, as decoders leave them, to texts. Returns whether there were any."""
         try:
             return hold_texts((*event.bids, *event.asks))
         except ProtocolError as error:
@@ -253,7 +253,7 @@ class OrderBook:
     def _merge(self, side: Side, levels: Sequence[Level], sign: int) -> None:
         """Apply an update's levels to one side.
 
-        This is where an update's time goes, so it is one loop without a call of ours.
+        This takes most of an update's time, so it is one loop without Python calls.
         """
         if len(levels) > _ONE_BY_ONE:
             self._fill(side, levels, sign)

@@ -88,7 +88,7 @@ Raises :class:`~kraken_trio.ProtocolError` if it is not a quantity.
 def token_of(level: Level) -> str:
     """What a level adds to the string that is hashed; nothing if it removes its price.
 
-    Raises :class:`~kraken_trio.ProtocolError` if it is no price and quantity.
+    Raises :class:`~kraken_trio.ProtocolError` if they are not a price and a quantity.
     """
     token, amount = price_rows[level.price_text][2], amounts[level.qty_text]
     return token + amount if amount else ""

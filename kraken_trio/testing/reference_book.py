@@ -78,7 +78,7 @@ class ReferenceBook:  # noqa: PLW1641 (it changes, so it has no hash)
                 if _number(qty) == 0:
                     levels.pop(price, None)
                 else:
-                    _number(price)  # or it is told at once that it is none
+                    _number(price)  # raises if it is not a number
                     levels[price] = qty
             if self.depth is not None and len(levels) > self.depth:
                 for price in sorted(levels, key=_number, reverse=best_is_highest)[self.depth :]:

@@ -1,7 +1,7 @@
 """Frames to typed messages, and requests to frames. Pure, and the only package with JSON of the exchange.
 
 * :mod:`~kraken_trio.wire.codec`: the seam: what a protocol can do, and the codec of each;
-* :mod:`~kraken_trio.wire.messages`: what a frame may say, whatever the protocol;
+* :mod:`~kraken_trio.wire.messages`: the messages of all protocols;
 * :mod:`~kraken_trio.wire.v2`: Kraken's v2 protocol, one row per channel;
 * :mod:`~kraken_trio.wire.foreign`: what is none of a codec's business.
 """

@@ -28,7 +28,7 @@ _FUTURES_EVENTS: Final = frozenset(
 _FUTURES_INFO: Final = frozenset({"event", "version"})
 
 _MAX_NOTICE: Final = 500
-"""Characters (or bytes) of a frame that is looked at as plain text: nobody says more in a notice."""
+"""The longest frame that may be a notice, in characters or bytes."""
 _JSON_PUNCTUATION: Final = re.compile(r'[{}\[\]":,\\]')
 _MIN_WORD: Final = 3  # letters; with two such words it is a text, not a piece of something else
 

@@ -13,7 +13,7 @@ __all__ = ["MAX_WHOLE", "REFUSED", "decode_tree", "encode", "excerpt", "items", 
 
 MAX_WHOLE: Final = 2**64 - 1
 """Whole numbers have at most 64 bits, so that sums and differences of them can be printed, too."""
-_MAX_ITEMS: Final = 16  # of lists of texts for people
+_MAX_ITEMS: Final = 16  # per list of texts
 
 decode_tree: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 """A frame to dicts, lists and scalars; numbers with a point or an exponent keep their digits. Raises `REFUSED`."""

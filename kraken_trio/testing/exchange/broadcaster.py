@@ -255,7 +255,7 @@ def _spoilt(fault: _UpdateFault, update: MarketUpdate, market: SymbolMarket, win
 
 
 def _top_level(market: SymbolMarket, window: DepthChange) -> tuple[str, int] | None:
-    """Where in the window a level stands that is now among the ten best, and is not changed again behind it."""
+    """The index of a level of the message that is now among the ten best, and is not changed again later in it."""
     for side, levels in (("bids", window.bids), ("asks", window.asks)):
         top = dict((market.book.bids if side == "bids" else market.book.asks).top(CHECKED_LEVELS))
         for index in range(len(levels) - 1, -1, -1):

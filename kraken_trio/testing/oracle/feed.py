@@ -318,7 +318,7 @@ class FeedOracle:
         if key[0] == "trade":
             return self._trades_behind(key[1] or "", cursor, connection)
         if cursor.has_gap and (self._drops or cursor.connection is connection):
-            return None  # it was dropped, or a frame made no sense, which may have been of this; and nothing came since
+            return None  # dropped, or possibly in a malformed frame, and nothing came since
         if cursor.is_starting:
             if sent and topic.items[-1].content not in cursor.start:
                 return f"has only what it started with, and {sent} were sent"

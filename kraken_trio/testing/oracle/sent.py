@@ -169,7 +169,7 @@ class Sent:
 
 
 def _latest(records: Any, count: int) -> list[Any]:
-    """The last so many, oldest first; read from the end, because the middle of a deque is far away."""
+    """The last items, oldest first; read from the end, because access to the middle of a deque is slow."""
     return list(islice(reversed(records), count))[::-1] if count else []
 
 

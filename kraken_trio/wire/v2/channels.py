@@ -176,7 +176,7 @@ def _known_of_levels(levels: Any) -> Any:
 
 
 def _as_text(value: Any) -> Any:
-    """The text that the fast path leaves in a level. What is no number is for the book to refuse, here and there."""
+    """The text of a number, as the fast path leaves it in a level; the book rejects what is not a number."""
     return number_text(value) if isinstance(value, Decimal) else value
 
 

@@ -117,7 +117,7 @@ class V2Codec:
             tree = decode_tree(frame)
             if claimed is None or (tree["channel"], tree["type"]) == (claimed.channel, claimed.kind):
                 return self._message(tree, frame, epoch, received_ns)
-            problem = "a key stands twice"
+            problem = "a duplicate key"
         except ProtocolError as error:
             problem = str(error)
         except REFUSED as error:
