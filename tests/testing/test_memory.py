@@ -10,7 +10,6 @@ import trio
 
 import kraken_trio as kt
 from kraken_trio.testing import (
-from kraken_trio.testing.exchange.memory import MemoryTransport
     DelayConnect,
     Drop,
     DropConnect,
@@ -24,6 +23,7 @@ from kraken_trio.testing.exchange.memory import MemoryTransport
     open_exchange,
     run_virtual,
 )
+from kraken_trio.testing.exchange.memory import MemoryTransport
 from kraken_trio.transport import ConnectionLost, Limits, Pings
 
 if TYPE_CHECKING:
