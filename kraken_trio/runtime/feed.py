@@ -287,7 +287,11 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         # Possibly by another task, between receiving the event and resuming this task.
         if state.is_closed:  # mutant: closed while receiving
             raise trio.ClosedResourceError(_CLOSED)
-        self._take(events, max_events)
+        if events and max_events == 1:
+            state.buffered -= 1
+            state.delivered += 1
+        else:
+            self._take(events, max_events)
         if not events:
             raise copy(state.error) or trio.EndOfChannel  # a copy: each raise gets a traceback of its own
         views = self._views

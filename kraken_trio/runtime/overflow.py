@@ -44,9 +44,10 @@ Key: TypeAlias = tuple[str | None, str | None]
 
 def key_of(event: Event) -> Key:
     """The key of ``event``. Events of different keys are independent of each other."""
-    if event.channel is None and not isinstance(event, Gap):
+    channel = event.channel
+    if channel is None and not isinstance(event, Gap):
         return f"({type(event).__name__})", None
-    return event.channel, event.symbol
+    return channel, event.symbol
 
 
 def _is_data(event: Event) -> bool:
@@ -192,6 +193,8 @@ class _Hole:
     """The consecutive events of one key that were dropped. ``event`` is delivered in their place."""
 
     key: Key
+    first: Event
+    last: Event
     count: int = 0
     """Dropped events of the exchange."""
     missed: int | None = 0
@@ -201,27 +204,19 @@ class _Hole:
     """The last dropped gap."""
     own: Event | None = None
     """The client's own events, which are merged instead of dropped."""
-    after_id: int | None = None
-    """The trade before the first of them, if known."""
-    before_id: int | None = None
-    """The trade after the last of them, if known."""
-    epoch: int = 0
-    received_ns: int = 0
 
     def add(self, event: Event) -> None:
-        self.epoch, self.received_ns = event.epoch, event.received_ns
-        after, self.before_id = _neighbours(event)
-        if not self.count and not self.gaps:
-            self.after_id = after
+        self.last = event
         if isinstance(event, Gap):
             self.gaps += 1
             self.gap = event
             self.missed = None if self.missed is None or event.missed is None else self.missed + event.missed
-        elif _is_data(event):
-            self.count += 1
-            self.missed = None if self.missed is None else self.missed + 1
-        else:
+        elif event.channel is None:
             self.own = _merged(self.own, event)
+        else:
+            self.count += 1
+            if self.missed is not None:
+                self.missed += 1
 
     @property
     def event(self) -> Event:
@@ -242,11 +237,11 @@ class _Hole:
             channel=channel,
             detail=printable(detail),
             missed=self.missed,
-            after_id=self.after_id,
-            before_id=self.before_id,
+            after_id=_neighbours(self.first)[0],
+            before_id=_neighbours(self.last)[1],
             evidence=evidence,
-            epoch=self.epoch,
-            received_ns=self.received_ns,
+            epoch=self.last.epoch,
+            received_ns=self.last.received_ns,
         )
 
 
@@ -378,7 +373,7 @@ class DroppingBuffer:
         elif hole is not None:
             self.conflated += 1
         if hole is None:
-            hole = self._holes[key] = _Hole(key)
+            hole = self._holes[key] = _Hole(key, event, event)
         hole.add(event)
 
 
