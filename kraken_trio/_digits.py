@@ -28,12 +28,10 @@ _GIANT: Final = 10**MAX_DIGITS
 def number(value: Any) -> Decimal:
     """The number of a level, with its digits.
 
-    ``value`` is the text of the frame if it had a point, an exponent or quotes, an :class:`int` if it had none of
-    these, or a program's Decimal. Raises :class:`ProtocolError` if it is not a number.
+    ``value`` is the text of the frame if it had a point, an exponent or quotes, or an :class:`int` if it had none of
+    these. Raises :class:`ProtocolError` if it is not a number.
     """
     kind = type(value)
-    if kind is Decimal:
-        return value  # type: ignore[no-any-return]  # just asked
     if kind is str and len(value) <= _MAX_TEXT:
         with suppress(InvalidOperation):
             return Decimal(value)

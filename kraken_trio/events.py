@@ -147,7 +147,9 @@ class OrderType(enum.StrEnum):
 class _LevelType(msgspec.StructMeta):
     """Makes levels from Decimals for programs. Decoders, which make nearly all levels, do not call this."""
 
-    if not TYPE_CHECKING:  # type checkers use Level.__init__
+    if TYPE_CHECKING:
+        """Type checkers use ``Level.__init__``."""
+    else:
 
         def __call__(self, price: str | Decimal, qty: str | Decimal) -> Any:
             return super().__call__(number_text(price), number_text(qty))

@@ -106,7 +106,7 @@ class Subscriptions:
             self._actions[move.action](sub, text)
         self.derived.reconcile(sub)
         if sub.doubt is not None and sub.step not in _UNDECIDED:
-            self._split(sub)
+            self._split(sub, sub.doubt)
 
     # What is wanted
 
@@ -175,8 +175,7 @@ class Subscriptions:
                 deliveries.deliver((feed,), deliveries.status)
         for key in dict(wishes.keyed):
             sub = self.by_key[key]
-            if feed not in sub.audience:
-                sub.audience += (feed,)
+            sub.audience += (feed,)
             if sub.step is Step.LIVE:
                 self.start((feed,), sub)  # mutant: late feed
             elif sub.state.has_history:
@@ -268,9 +267,8 @@ class Subscriptions:
         self.deny(sub, Cause.REFUSED, text)  # mutant: refused
         if doubt is not None and doubt.text.lower() == text.lower() and not doubt.is_of_some:  # mutant: probe
             for other in doubt.waiting:
-                if other.step is Step.HELD:  # one refusal may end the wait for another answer
-                    self._counters.refusals += 1
-                    self.refused(other, text)
+                self._counters.refusals += 1
+                self.refused(other, text)
         elif doubt is not None:
             self._ask_halves(doubt, is_accepted=doubt.is_of_some)
 
@@ -297,11 +295,10 @@ class Subscriptions:
         first.doubt = Doubt(text, is_of_some, others)
         self._ask_apart([first])
 
-    def _split(self, sub: Subscription) -> None:
+    def _split(self, sub: Subscription, doubt: Doubt) -> None:
         """It was not refused, so another one is meant."""
-        doubt, sub.doubt = sub.doubt, None
-        if doubt is not None:
-            self._ask_halves(doubt, is_accepted=doubt.is_of_some or sub.is_confirmed)
+        sub.doubt = None
+        self._ask_halves(doubt, is_accepted=doubt.is_of_some or sub.is_confirmed)
 
     def _ask_halves(self, doubt: Doubt, *, is_accepted: bool) -> None:
         subs = doubt.waiting

@@ -663,3 +663,17 @@ def test_spread_and_mid_are_exact_for_the_most_different_prices() -> None:
     book = loaded("1e-40x1", "1e39x1")
     assert str(book.spread) == "9" * 39 + "." + "9" * 40
     assert str(book.mid) == "5" + "0" * 38 + "." + "0" * 40 + "5"
+
+
+@pytest.mark.parametrize("verb", ["apply", "follow"])
+@pytest.mark.parametrize("kind", [BookSnapshot, BookUpdate])
+def test_what_is_not_a_level_is_the_programs_own_error(verb: str, kind: Any) -> None:
+    book = OrderBook(10)
+    book.apply(BookSnapshot(symbol="BTC/USD", bids=(), asks=()))
+    with pytest.raises(AttributeError, match="price_text"):
+        getattr(book, verb)(kind(symbol="BTC/USD", bids=("no level",), asks=()))
+
+
+def test_an_update_cannot_be_followed_by_a_book_without_a_snapshot() -> None:
+    with pytest.raises(BookUnavailable):
+        OrderBook(10).follow(BookUpdate(symbol="BTC/USD", bids=(), asks=()))

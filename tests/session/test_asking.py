@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from kraken_trio.endpoint import Endpoint
 from kraken_trio.events import Cause, ConnectionState, Gap
 from kraken_trio.requests import Book, Candles, Instruments, Request, Ticker, Trades
+from kraken_trio.session import Session
+from kraken_trio.settings import Settings
 from kraken_trio.statistics import SubscriptionState
+from kraken_trio.wire.codec import codec_for
 from tests.session.driver import (
     ABSENT,
     ALREADY,
@@ -667,3 +671,12 @@ def test_removing_who_is_not_there_does_nothing() -> None:
     client = Client()
     client.remove("nobody")
     assert client.requests() == []
+
+
+def test_what_an_endpoint_does_not_serve_is_refused_by_the_client() -> None:
+    endpoint = Endpoint("ws://exchange.test", serves=("book", "trade"))
+    session = Session(Settings(), lambda: 0.0, codec_for("v2"), endpoint)
+    session.open(0.0)
+    ((feed, reasons),) = session.add("feed", [Book(BTC), Ticker(BTC)], 0.0).answers
+    assert feed == "feed"
+    assert reasons == {Ticker(BTC): "this endpoint has no channel 'ticker'; it has book, trade"}

@@ -138,3 +138,15 @@ def test_a_yes_that_follows_a_no_counts() -> None:
     client.receive(refusal(f"{UNKNOWN_PAIR} {SYMBOLS[0]}", asked), ack(asked, SYMBOLS[0]), ack(asked, SYMBOLS[1]))
     client.receive(ticker(1, SYMBOLS[0]))
     assert client.session.statistics().subscriptions[Ticker(SYMBOLS[0])] is SubscriptionState.LIVE
+
+
+def test_a_refusal_of_many_is_not_about_what_nobody_wants_any_more() -> None:
+    client = Client(connect=False)
+    client.add("stays", Ticker(SYMBOLS[0]))
+    client.add("goes", Ticker(SYMBOLS[1]))
+    client.connect()
+    asked = client.request()
+    client.remove("goes")
+    client.receive(refusal(UNKNOWN_PAIR, asked))
+    assert client.answers == {"stays": {Ticker(SYMBOLS[0]): UNKNOWN_PAIR}}
+    assert words(client.requests()) == [f"unsubscribe ticker {SYMBOLS[1]}"]
