@@ -42,7 +42,7 @@ EXPLAINS: Final[dict[type, frozenset[Cause]]] = {
     f.Drop: _LOSSES,
     f.Freeze: _LOSSES,
     f.StopPushing: _LOSSES | _ASKING,
-    f.StopHeartbeats: frozenset(),
+    f.StopHeartbeats: frozenset({_C.SILENCE}),  # a market that is quiet, too, pushes nothing
     f.RefuseConnect: _LOSSES,
     f.HangConnect: _LOSSES,
     f.DropConnect: _LOSSES,
@@ -97,14 +97,17 @@ class Explanations:
             cause in (_C.REFUSED, _C.PARKED) and symbol in (None, request.symbol) for cause, symbol in self._explained
         )
 
-    def explain(self, name: str, gap: Gap, now: float) -> None:
-        """Raise :class:`BrokenPromise` if no fault explains this gap, which the feed of this name has yielded."""
+    def explain(self, name: str, gap: Gap, now: float, number: int | None = None) -> None:
+        """Raise :class:`BrokenPromise` if no fault explains this gap, which the feed of this name has yielded.
+
+        ``number`` is the exchange's, of the connection that the gap is about: a slow consumer may be behind by some.
+        """
         if gap.cause is _C.MISSED:
             return  # the feed's oracle sees whether it is so
         if (gap.cause, None) not in self._explained and (gap.cause, gap.symbol) not in self._explained:
             raise BrokenPromise(6, f"{name} at {now:.6f}: nothing that went wrong explains {gap}")
         if gap.cause is _C.CHECKSUM:
-            connection = self._sent.latest
+            connection = self._sent.latest if number is None else self._sent.connected(number)
             connection.read()
             counted = (name, connection.number, gap.symbol)
             self._checksum_gaps[counted] += 1

@@ -60,7 +60,7 @@ class Oracle:
 
         def explain(gap: Gap) -> None:
             if gap.cause is not Cause.OVERFLOW:
-                self.explanations.explain(name, gap, self._now())
+                self.explanations.explain(name, gap, self._now(), numbers.get(gap.epoch))
             elif feed.overflow is not Overflow.DROP_OLDEST or feed.statistics().dropped == 0:
                 raise BrokenPromise(6, f"{name} at {self._now():.6f}: {gap}, and nothing was dropped")
 
