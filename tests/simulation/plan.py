@@ -107,6 +107,7 @@ NONSENSE = (
 )
 WORSE = (b"\xff\xfe", b"\x00" * 40, b"\x82\x03abc", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x8a\x00", b"\x89\x04ping")
 LATER = ("Exceeded msg rate", "Exceeded msg rate", "EGeneral:Internal error", "EService:Unavailable")
+RESTARTING = "CloudFlare WebSocket proxy restarting"
 FINAL = "Currency pair not supported"
 SHAPES = (f.Shape.WITH_SYMBOL, f.Shape.WITHOUT_SYMBOL, f.Shape.BARE)
 
@@ -185,11 +186,41 @@ NETWORK_FAULTS: tuple[_Draw, ...] = (
     lambda r, _: n.UnknownHost(times=_times(r)),
 )
 
+ODD_SYMBOL_FAULTS: tuple[_Draw, ...] = (
+    lambda r, s: f.SkipUpdate(symbol=s, channel="trade", times=_times(r)),
+    lambda r, s: f.OmitChecksum(symbol=s, snapshots=r.random() < 0.4, times=_times(r)),
+    lambda r, s: f.IrregularSnapshot(symbol=s, how=r.choice(list(f.Irregularity)), times=_times(r)),
+    lambda r, s: f.OmitSnapshot(symbol=s, channel=r.choice(NOTICED[s or BTC]), times=r.choice((1, 1, 2))),
+    lambda r, s: f.EndSubscription(symbol=s, channel=r.choice(NOTICED[s or BTC])),
+    lambda r, s: f.Refuse(
+        symbol=s,
+        error=r.choice(LATER),
+        shape=r.choice((f.Shape.IN_RESULT, f.Shape.IN_TEXT)),
+        names_channel=r.random() < 0.5,
+        times=_times(r),
+    ),
+)
+"""What was found later. It is drawn from a generator of its own, so that what each seed had before stays."""
+
+ODD_EXCHANGE_FAULTS: tuple[_Draw, ...] = (
+    lambda _r, _: f.StopPushing(),
+    lambda r, _: f.Drop(how=r.choice((f.DropHow.CLOSE_1001, f.DropHow.EOF)), notice=RESTARTING, reason=RESTARTING),
+    lambda r, _: f.SetStatus(system=r.choice(("maintenance", "online")), connection_id=False),
+    lambda r, _: f.Refuse(
+        error=r.choice(LATER).swapcase(),
+        shape=r.choice([shape for shape in f.Shape if shape is not f.Shape.BARE]),
+        names_channel=r.random() < 0.5,
+        times=_times(r),
+    ),
+    lambda _r, _: f.EndSubscription(),
+)
+
 FATAL: tuple[_Draw, ...] = (
     lambda _r, _: f.Drop(how=f.DropHow.CLOSE_1008),
     lambda r, _: f.RefuseConnect(status=r.choice((400, 401, 404))),
 )
 """After these a client ends, and the program opens another."""
+ODD_FATAL: tuple[_Draw, ...] = (lambda _r, _: f.SpeakV1(),)
 
 THEMES: tuple[tuple[str, int], ...] = (
     ("all", 8), ("network", 4), ("exchange", 4), ("symbol", 4), ("consumers", 2), ("calm", 1),
@@ -216,9 +247,7 @@ def plan_of(seed: int, seconds: float = 600.0, theme: str | None = None) -> Plan
         rate=random.choice((0.5, 2.0, 2.0, 5.0)),
         settings=_settings(random),
         consumers=tuple(_consumers(random, theme, seconds)),
-        script=tuple(
-            sorted((what for what in _script(random, theme, seconds) if what.at < seconds), key=lambda what: what.at)
-        ),
+        script=_script(random, seed, theme, seconds),
         leaves=_leaves(random, seconds) if theme in ("all", "network") else (),
     )
 
@@ -291,7 +320,13 @@ def _leaves(random: Random, seconds: float) -> tuple[float, ...]:
     return tuple(sorted(random.random() * seconds for _ in range(random.choice((1, 1, 3)))))
 
 
-def _script(random: Random, theme: str, seconds: float) -> Iterable[Happening]:
+def _script(random: Random, seed: int, theme: str, seconds: float) -> tuple[Happening, ...]:
+    """What goes wrong, in order of time."""
+    drawn = [what for what in _drawn(random, seed, theme, seconds) if what.at < seconds]
+    return tuple(sorted(drawn, key=lambda what: what.at))
+
+
+def _drawn(random: Random, seed: int, theme: str, seconds: float) -> Iterable[Happening]:
     faults: tuple[_Draw, ...] = {
         "all": SYMBOL_FAULTS + EXCHANGE_FAULTS + NETWORK_FAULTS,
         "network": NETWORK_FAULTS,
@@ -304,6 +339,21 @@ def _script(random: Random, theme: str, seconds: float) -> Iterable[Happening]:
         faults += FATAL
     symbol = random.choice(tuple(DEPTHS)) if theme == "symbol" else None
     pause = random.choice((6.0, 15.0, 15.0, 40.0))
+    yield from _happenings(random, faults, symbol, pause, seconds)
+    odd = {
+        "all": ODD_SYMBOL_FAULTS + ODD_EXCHANGE_FAULTS,
+        "exchange": ODD_SYMBOL_FAULTS + ODD_EXCHANGE_FAULTS,
+        "symbol": ODD_SYMBOL_FAULTS,
+    }.get(theme, ())
+    if odd:
+        if FATAL[0] in faults:
+            odd += ODD_FATAL
+        yield from _happenings(Random(f"{seed}/odd"), odd, symbol, 2 * pause, seconds)
+
+
+def _happenings(
+    random: Random, faults: tuple[_Draw, ...], symbol: str | None, pause: float, seconds: float
+) -> Iterable[Happening]:
     at = 0.0
     while (at := at + random.expovariate(1 / pause)) < seconds:
         yield Happening(at=at, fault=random.choice(faults)(random, symbol or random.choice(tuple(DEPTHS))))

@@ -16,7 +16,7 @@ import kraken_trio as kt
 from kraken_trio.admission import ConnectBudget
 from kraken_trio.client import open_with
 from kraken_trio.testing import open_exchange
-from kraken_trio.testing.faults import Drop, DropHow, RefuseConnect, SetStatus
+from kraken_trio.testing.faults import Drop, DropHow, RefuseConnect, SetStatus, SpeakV1
 from kraken_trio.testing.faults.network import LinkFault
 from kraken_trio.testing.network.network import Network
 from kraken_trio.testing.network.virtual_time import run_virtual
@@ -168,6 +168,8 @@ class World:
             self.trace.note("fault", str(fault))
             self.oracle.happened(fault)
             if isinstance(fault, Drop) and fault.how is DropHow.CLOSE_1008:
+                self.may_end = True
+            if isinstance(fault, SpeakV1):
                 self.may_end = True
             if isinstance(fault, RefuseConnect) and fault.status in (400, 401, 404):
                 self.may_end = True
