@@ -23,12 +23,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import trio
 
+from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.testing import checks
 from kraken_trio.testing.exchange.market import MAX_RATE
 from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
@@ -48,8 +50,8 @@ COMMANDS: Final = {
 """The commands, and what they do."""
 _STDIN: Final = 0
 _CHUNK: Final = 65536
-_INTERRUPTED: Final = 130
-"""The exit status after Ctrl-C."""
+_BY_SIGNAL: Final = 128
+"""More than the number of the signal: the exit status after it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,17 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     markets = tuple(dict.fromkeys(given.symbols)) or DEFAULT_MARKETS
     try:
-        trio.run(_serve, markets, given.port, given.seed, given.rate)
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    except BaseExceptionGroup as group:  # it came to a connection just then
-        if group.subgroup(KeyboardInterrupt) is None:
-            raise
-        return _INTERRUPTED
+        return trio.run(_until_interrupted, markets, given.port, given.seed, given.rate)
     except OSError as error:
         sys.stderr.write(f"cannot listen on port {given.port}: {error.strerror or error}\n")
         return 1
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -118,6 +113,23 @@ def _number(kind: Callable[[str], float], check: checks.Check) -> Callable[[str]
 
     parse.__name__ = "whole number" if kind is int else "number"  # argparse names it: "invalid number value"
     return parse
+
+
+async def _until_interrupted(markets: Sequence[MarketSpec], port: int, seed: int, rate: float) -> int:
+    status = 0
+    async with open_hidden_nursery() as nursery:
+
+        async def interrupt(signals: AsyncIterator[int]) -> None:
+            nonlocal status
+            async for number in signals:
+                status = _BY_SIGNAL + number
+                nursery.cancel_scope.cancel()
+
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            nursery.start_soon(interrupt, signals)
+            await _serve(markets, port, seed, rate)
+            nursery.cancel_scope.cancel()
+    return status
 
 
 async def _serve(markets: Sequence[MarketSpec], port: int, seed: int, rate: float) -> None:

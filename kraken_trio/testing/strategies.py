@@ -185,6 +185,7 @@ def specs(draw: DrawFn) -> MarketSpec:
         typical_qty=scaled_text(draw(st.integers(10, 10**10)), qp),
         levels=draw(st.integers(1, 30)),
         spacing=draw(st.integers(1, 9)),
+        history=draw(st.integers(1, 15)),
     )
 
 

@@ -122,27 +122,31 @@ def a_socket_is_left_open(patch: Patch) -> None:
         patch.setattr(connection, "aclose", broken)
 
 
-MUTANTS: list[tuple[Callable[[Patch], None], int, str]] = [
-    (one_event_in_fifty_is_lost, 2, "calm"),
-    (one_event_in_fifty_comes_twice, 2, "calm"),
-    (two_events_of_a_batch_are_swapped, 2, "all"),
-    (a_loss_of_the_ticker_is_not_announced, 2, "network"),
-    (checksums_are_not_compared, 1, "symbol"),
-    (a_book_can_be_read_after_a_gap, 1, "exchange"),
-    (one_wish_is_forgotten, 3, "network"),
-    (reconnecting_does_not_slow_down, 4, "network"),
-    (requests_are_not_paced, 4, "network"),
-    (a_slow_consumer_is_taken_for_a_dead_peer, 6, "consumers"),
-    (another_book_suffers_too, 6, "symbol"),
-    (a_socket_is_left_open, 5, "network"),
+MUTANTS: list[tuple[Callable[[Patch], None], int, str, int]] = [
+    (one_event_in_fifty_is_lost, 2, "calm", 0),
+    (one_event_in_fifty_comes_twice, 2, "calm", 0),
+    (two_events_of_a_batch_are_swapped, 2, "all", 0),
+    (a_loss_of_the_ticker_is_not_announced, 2, "network", 0),
+    (checksums_are_not_compared, 1, "symbol", 0),
+    (a_book_can_be_read_after_a_gap, 1, "exchange", 0),
+    (one_wish_is_forgotten, 3, "network", 0),
+    (reconnecting_does_not_slow_down, 4, "network", 4),
+    (requests_are_not_paced, 4, "network", 0),
+    (a_slow_consumer_is_taken_for_a_dead_peer, 6, "consumers", 2),
+    (another_book_suffers_too, 6, "symbol", 0),
+    (a_socket_is_left_open, 5, "network", 0),
 ]
-"""What is broken, the promise that thereby is, and where that shows."""
+"""What is broken, the promise that thereby is, and where that shows: the theme, and a seed that did, to begin with."""
 
 
-@pytest.mark.parametrize(("mutant", "promise", "theme"), MUTANTS, ids=[mutant.__name__ for mutant, *_ in MUTANTS])
-def test_what_is_broken_is_seen(monkeypatch: Patch, mutant: Callable[[Patch], None], promise: int, theme: str) -> None:
+@pytest.mark.parametrize(
+    ("mutant", "promise", "theme", "first"), MUTANTS, ids=[mutant.__name__ for mutant, *_ in MUTANTS]
+)
+def test_what_is_broken_is_seen(
+    monkeypatch: Patch, mutant: Callable[[Patch], None], promise: int, theme: str, first: int
+) -> None:
     mutant(monkeypatch)
-    for seed in range(60):
+    for seed in (*range(first, 60), *range(first)):
         outcome = run(plan_of(seed, 120.0, theme))
         if outcome.broken is not None:
             assert f"promise {promise}:" in outcome.broken

@@ -24,11 +24,12 @@ from tests.simulation.plan import DEPTHS, Happening, Plan, plan_of
 from tests.simulation.world import run
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-SECONDS = 30.0
-CHUNK = 30
+SECONDS = 45.0
+SEEDS = 60
+CHUNK = 15
 
 
-@pytest.mark.parametrize("first", range(0, 120, CHUNK))
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_no_seed_breaks_a_promise(first: int) -> None:
     for seed in range(first, first + CHUNK):
         outcome = run(plan_of(seed, SECONDS))
@@ -39,7 +40,7 @@ def test_no_seed_breaks_a_promise(first: int) -> None:
 
 def test_every_fault_there_is_has_happened() -> None:
     """In the plans of the first seeds; so none of them is forgotten when they are drawn."""
-    kinds = Counter(type(happening.fault).__name__ for seed in range(120) for happening in plan_of(seed, 600).script)
+    kinds = Counter(type(happening.fault).__name__ for seed in range(SEEDS) for happening in plan_of(seed, 600).script)
     assert {kind.__name__ for kind in (*get_args(Fault), *get_args(LinkFault))} <= kinds.keys()
 
 
@@ -51,8 +52,8 @@ def test_a_run_is_calm_when_nothing_goes_wrong() -> None:
 
 
 SCHEDULES = st.tuples(
-    fault_schedules(*DEPTHS, seconds=40, max_faults=6),
-    st.lists(st.builds(Scheduled, at=st.floats(0, 40), fault=link_faults(seconds=20)), max_size=4),
+    fault_schedules(*DEPTHS, seconds=30, max_faults=6),
+    st.lists(st.builds(Scheduled, at=st.floats(0, 30), fault=link_faults(seconds=20)), max_size=4),
 )
 
 
@@ -62,17 +63,17 @@ SCHEDULES = st.tuples(
     latency=st.sampled_from([0.0, 0.1]),
     seed=st.integers(0, 2**16),
 )
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=25)
 def test_no_schedule_of_faults_breaks_a_promise(
     schedules: tuple[tuple[Scheduled, ...], list[Scheduled]], transport: str, latency: float, seed: int
 ) -> None:
-    plan = plan_of(seed, 40.0)
+    plan = plan_of(seed, 30.0)
     script = sorted((*schedules[0], *schedules[1]), key=lambda item: item.at)
     outcome = run(
         Plan(
             seed=seed,
             theme="all",
-            seconds=40.0,
+            seconds=30.0,
             transport=transport,  # type: ignore[arg-type]
             conditions=Conditions(latency=(latency / 2, latency)),
             settings=plan.settings,
@@ -104,7 +105,7 @@ def pythons() -> list[str]:
 
 def digests(python: str, hash_seed: str) -> list[str]:
     answer = subprocess.run(
-        [python, "-m", "tests.simulation", "--digest", "--seeds", "5", "--minutes", "1.5", "-j", "1"],
+        [python, "-m", "tests.simulation", "--digest", "--seeds", "3", "--minutes", "0.75", "-j", "1"],
         env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(REPOSITORY)},
         cwd=REPOSITORY,
         capture_output=True,
@@ -116,9 +117,9 @@ def digests(python: str, hash_seed: str) -> list[str]:
 
 def test_a_seed_gives_the_same_run_whatever_the_hash_seed() -> None:
     here = digests(sys.executable, "0")
-    assert len(set(here)) == 10
+    assert len(set(here)) == 6
     assert digests(sys.executable, "4711") == here
-    assert [run(plan_of(seed, 90.0)).digest for seed in range(5)] == here[1::2]
+    assert [run(plan_of(seed, 45.0)).digest for seed in (2, 1, 0)] == here[5::-2]
 
 
 def test_a_seed_gives_the_same_run_on_every_python() -> None:

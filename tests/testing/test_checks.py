@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 import attrs
 import pytest
 import trio
-from hypothesis import example, given, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 import kraken_trio.testing
 from kraken_trio.testing import (
@@ -212,6 +212,7 @@ def is_of(value: object, hint: Any) -> bool:
 def test_whatever_is_given_is_of_its_type_or_refused(value: Any, name: str) -> None:
     hint = get_type_hints(type(value))[name]
 
+    @settings(max_examples=15)
     @given(given_value=ANYTHING)
     @example(given_value=getattr(value, name))
     def check(given_value: object) -> None:

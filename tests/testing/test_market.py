@@ -42,7 +42,7 @@ def server_levels(market: SymbolMarket, depth: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_plain_client_always_has_exactly_the_exchanges_top(seed: int) -> None:
     market = Market(seed=seed, rate=0, start_ns=START_NS)
     clients: dict[tuple[str, int], ReferenceBook] = {}
@@ -52,7 +52,7 @@ def test_a_plain_client_always_has_exactly_the_exchanges_top(seed: int) -> None:
             client = clients[symbol, depth] = ReferenceBook(depth)
             assert client.feed(snapshot_frame(one, depth))
     seen: Counter[Any] = Counter()
-    for number in range(800):
+    for number in range(250):
         (update,) = market.burst(1, START_NS + number * 10**7)
         one = market.symbols[update.symbol]
         assert not one.book.crossed
@@ -64,7 +64,7 @@ def test_a_plain_client_always_has_exactly_the_exchanges_top(seed: int) -> None:
         for depth in DEPTHS:
             if depth <= 100 or number % 20 == 0:
                 assert clients[update.symbol, depth].same_levels(*server_levels(one, depth)), (update, depth)
-    assert min(seen.values()) > 200
+    assert min(seen.values()) > 60
 
 
 @given(

@@ -49,7 +49,7 @@ async def connected(
 def test_an_hour_of_a_client_takes_a_moment() -> None:
     async def program() -> int:
         async with (
-            open_exchange(network=Network(), rate=0.2, epoch_ns=0) as exchange,
+            open_exchange(network=Network(), rate=0.1, epoch_ns=0) as exchange,
             kt.open_client(exchange.url, transport=exchange.connect) as client,
             client.subscribe(kt.Book("BTC/USD"), capacity=100_000) as feed,
         ):

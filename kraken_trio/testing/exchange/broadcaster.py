@@ -38,9 +38,7 @@ class Broadcaster:
         """The first data of a new subscription."""
         state = self._state
         if subscription.channel == "instrument":
-            specs = [market.spec for market in state.market.symbols.values()]
-            if not subscription.variant:
-                specs = [spec for spec in specs if spec.multiplier is None]
+            specs = [spec for spec in state.market.specs if subscription.variant or spec.multiplier is None]
             state.deliver(subscription, frames.instruments("snapshot", specs))
             return
         market = state.market.symbols[subscription.symbol or ""]

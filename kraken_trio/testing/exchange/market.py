@@ -16,6 +16,7 @@ For every seed:
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from decimal import Decimal
 from itertools import accumulate
 from random import Random
@@ -262,6 +263,31 @@ class SymbolMarket:
         return self._message([])
 
 
+class _Markets(Mapping[str, SymbolMarket]):
+    """All of them; each is made when somebody looks at it, which changes nothing: it depends on no other."""
+
+    def __init__(self, specs: Iterable[MarketSpec], seed: int, start_ns: int) -> None:
+        self._specs = {spec.symbol: spec for spec in specs}
+        self._seed = seed
+        self._start_ns = start_ns
+        self._made: dict[str, SymbolMarket] = {}
+
+    def __getitem__(self, symbol: str) -> SymbolMarket:
+        market = self._made.get(symbol)
+        if market is None:
+            market = self._made[symbol] = SymbolMarket(self._specs[symbol], self._seed, self._start_ns)
+        return market
+
+    def __contains__(self, symbol: object) -> bool:
+        return symbol in self._specs
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+
 MAX_RATE = 1_000_000.0
 """The largest rate of market events per second: more than any machine makes."""
 
@@ -285,12 +311,13 @@ class Market:
         checks.number(least=0, most=MAX_RATE)("rate", rate)
         checks.epoch_ns("start_ns", start_ns)
         _check_together(specs)
-        self.symbols: dict[str, SymbolMarket] = {spec.symbol: SymbolMarket(spec, seed, start_ns) for spec in specs}
+        self.specs: tuple[MarketSpec, ...] = specs
+        self.symbols: Mapping[str, SymbolMarket] = _Markets(specs, seed, start_ns)
         """By symbol."""
         self.rate: float = rate
         self._random = Random(f"{seed}/arrivals")  # noqa: S311
         self._names = list(self.symbols)
-        self._weights = list(accumulate(market.spec.weight for market in self.symbols.values()))
+        self._weights = list(accumulate(spec.weight for spec in specs))
         self.due_ns: int | None = start_ns if rate > 0 and self._names else None
         """When the next event happens; None: never."""
 

@@ -127,9 +127,9 @@ class ExchangeState:
 
     def update_depths(self, subscription: Subscription) -> None:
         """Set the watched depths of this subscription's book to those that are subscribed."""
-        market = self.market.symbols.get(subscription.symbol or "")
-        if market is not None and subscription.channel == "book":
-            market.book.watch(self.subscriptions.variants(subscription.topic))
+        symbol = subscription.symbol or ""
+        if subscription.channel == "book" and symbol in self.market.symbols:
+            self.market.symbols[symbol].book.watch(self.subscriptions.variants(subscription.topic))
 
     # Sending
 

@@ -77,7 +77,7 @@ def fault_schedules(*symbols: str, seconds: float = 10.0, max_faults: int = 5) -
 
 
 def conditions() -> SearchStrategy[Conditions]:
-    """How bytes travel: at once or late, whole or in pieces, fast or slowly."""
+    """Network conditions: latency, fragmentation, throughput."""
     return st.builds(
         n.Conditions,
         latency=st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda pair: (min(pair), max(pair))),
@@ -88,9 +88,9 @@ def conditions() -> SearchStrategy[Conditions]:
 
 
 def link_faults(seconds: float = 10.0) -> SearchStrategy[LinkFault]:
-    """Faults of a :class:`~kraken_trio.testing.Network`, which last up to so long, or until it is healed.
+    """Faults of a :class:`~kraken_trio.testing.Network`, with a maximum duration, or until it is healed.
 
-    What a client cannot notice, that nothing reaches the exchange any more, lasts only for a time.
+    A fault that a client cannot detect (nothing reaches the exchange any more) always has a duration.
     """
     checks.number(least=0.1)("seconds", seconds)
     span = st.floats(0.1, seconds)

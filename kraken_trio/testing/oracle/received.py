@@ -48,7 +48,7 @@ def key_of(event: Event) -> Key:
 
 def levels_of(levels: Iterable[Level]) -> Levels:
     """As texts, with the digits of the wire."""
-    return tuple([(f"{level.price:f}", f"{level.qty:f}") for level in levels])
+    return tuple([(level.price_text, level.qty_text) for level in levels])
 
 
 def content_of(event: Event) -> Any:
