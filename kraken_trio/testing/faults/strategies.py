@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from kraken_trio.testing import checks
-from kraken_trio.testing.faults import Scheduled, exchange as f, network as n
+from kraken_trio.testing.faults import exchange as f, network as n
+from kraken_trio.testing.faults.script import Scheduled
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

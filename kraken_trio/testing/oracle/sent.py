@@ -127,7 +127,7 @@ class SentConnection:
             item = Item(self._frames, is_snapshot, content(data))
             self._topic((channel, data["symbol"])).append(item)
             if channel == "trade":
-                self.trades.setdefault(data["symbol"], {})[int(data["trade_id"])] = item
+                self.trades.setdefault(data["symbol"], {}).setdefault(int(data["trade_id"]), item)
 
     def _topic(self, key: Key) -> Topic:
         topic = self.topics.get(key)
