@@ -20,12 +20,12 @@ _LOSSES = frozenset({_C.DISCONNECTED, _C.SILENCE, _C.PROTOCOL})
 _ASKING = frozenset({_C.RESUBSCRIBED, _C.PARKED})
 EXPLAINS: Final[dict[type, frozenset[Cause]]] = {
     # books and other data
-    f.SkipUpdate: frozenset({_C.CHECKSUM, _C.CROSSED, _C.PARKED}),
+    f.SkipUpdate: frozenset({_C.CHECKSUM, _C.PARKED}),
     f.CorruptLevel: frozenset({_C.CHECKSUM, _C.PARKED}),
     f.CorruptChecksum: frozenset({_C.CHECKSUM, _C.PARKED}),
-    f.OmitChecksum: frozenset({_C.MALFORMED, _C.PARKED}),
+    f.OmitChecksum: frozenset({_C.MALFORMED, _C.CROSSED, _C.PARKED}),  # crossed without a proof that it is so
     f.IrregularSnapshot: frozenset(),
-    f.CrossedBook: frozenset({_C.CROSSED, _C.CHECKSUM, _C.PARKED}),
+    f.CrossedBook: frozenset({_C.CHECKSUM, _C.PARKED}),
     f.UnknownField: frozenset(),
     # subscriptions
     f.Refuse: _ASKING | {_C.REFUSED},

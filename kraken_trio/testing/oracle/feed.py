@@ -297,6 +297,8 @@ class FeedOracle:
                 raise self._break(1, f"{book} is not the book that the exchange's frames make")
             if book.crossed is not state.crossed:
                 raise self._break(1, f"{book}: crossed is wrong")
+            if book.verified is not (state.verified is True):
+                raise self._break(1, f"{book}: verified is wrong")
 
     # The end
 
