@@ -35,9 +35,10 @@ D, C, S, R = (
 
 
 async def until(feed: kt.Feed, kind: type[kt.Event]) -> list[kt.Event]:
-    events = [await feed.receive()]
-    while not isinstance(events[-1], kind):
-        events.append(await feed.receive())
+    with trio.fail_after(3600):
+        events = [await feed.receive()]
+        while not isinstance(events[-1], kind):
+            events.append(await feed.receive())
     return events
 
 
@@ -384,7 +385,7 @@ async def test_only_the_consumer_that_holds_up_for_too_long_fails(
         ):
             await trio.sleep(60)
             events = []
-            with pytest.raises(kt.ConsumerTooSlow, match=r"3 events.*7 s"):
+            with pytest.raises(kt.ConsumerTooSlow, match=r"3 events.*7 s"), trio.fail_after(60):
                 while True:
                     events.append(await slow.receive())
             assert [type(event) for event in events] == [kt.BookSnapshot, kt.BookUpdate, kt.BookUpdate]

@@ -1,7 +1,7 @@
 """Break each rule of ``table.py`` in a copy of the package, and see which test notices.
 
 ``python -m tests.mutants`` takes all, ``python -m tests.mutants gap`` those with "gap" in the name. What killed them is
-written to ``killed.md``, unless one survives: then it ends with 1.
+written to ``killed.md``. If one survives, it ends with 1.
 
 The test that killed a mutant the last time is run first, and nearly always nothing else needs to be. As many are tried
 at a time as there are processors.
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -34,11 +35,14 @@ COPIED = (PACKAGE, "tests", "conftest.py", "pyproject.toml")
 TEST_LIMIT = 60
 """Seconds for one test. One that a mutant makes hang is ended by this, and has killed it: so it is well above what a
 busy machine needs."""
+HANGING_LIMIT = 20
+"""Seconds for one that is known to hang."""
 
 _PASSED, _FAILED = 0, 1
 _FAILURE = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 _BEGUN = re.compile(r"^(tests/\S+::(?:(?! (?:PASSED|SKIPPED) ).)+?) *$", re.MULTILINE)  # and not ended
 _HANGS = "Timeout ("  # faulthandler's first word
+_HUNG = " (it hangs)"
 _ROW = re.compile(r"^\| ([^|]+) \| [^|]+ \| `(.+)` \|$", re.MULTILINE)
 _END_OF_TEST = re.compile(r"[\[ ].*")  # its parameters, and what happened
 _HEAD = """\
@@ -60,17 +64,19 @@ def main() -> int:
     if not chosen:
         print(f"no mutant has {' or '.join(map(repr, options.words))} in its name")
         return 2
-    known = {name: _test(killer) for name, killer in _recorded().items()}
+    known = _recorded()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copies = _copies(Path(folder), max(1, options.jobs), {test for mutant in chosen for test in mutant.tests})
         found = _try_all(copies, chosen, known)
-        _check(copies, {_test(killer) for killer in found.values() if killer})
-    survivors = [mutant.name for mutant in chosen if found[mutant.name] is None]
-    print(f"\n{len(chosen) - len(survivors)} of {len(chosen)} mutants killed")
+        broken = _broken(copies, {_test(killer) for killer in found.values() if killer})
+    for test in sorted(broken):
+        print(f"fails without any mutant, and so kills none: {test}")
+    found = {name: None if killer is None or _test(killer) in broken else killer for name, killer in found.items()}
+    survivors = [name for name, killer in found.items() if killer is None]
+    print(f"\n{len(found) - len(survivors)} of {len(found)} mutants killed")
     for name in survivors:
         print(f"  SURVIVED: {name}")
-    if not survivors:
-        _record({name: killer for name, killer in found.items() if killer is not None})
+    _record(found)
     return 1 if survivors else 0
 
 
@@ -90,10 +96,10 @@ def exists(test: str) -> bool:
     return path.is_file() and re.search(rf"\b{function}\b", path.read_text(encoding="utf-8")) is not None
 
 
-def _record(killers: dict[str, str]) -> None:
+def _record(found: Mapping[str, str | None]) -> None:
     """Write down what killed these, and keep what is written of the others."""
-    killed = _recorded() | {name: _cell(killer) for name, killer in killers.items()}
-    rows = [f"| {one.name} | {one.why} | `{killed[one.name]}` |\n" for one in MUTANTS if one.name in killed]
+    killed = _recorded() | {name: killer and _cell(killer) for name, killer in found.items()}
+    rows = [f"| {one.name} | {one.why} | `{killed[one.name]}` |\n" for one in MUTANTS if killed.get(one.name)]
     RESULT.write_text(_HEAD + "".join(rows), encoding="utf-8")
 
 
@@ -136,14 +142,17 @@ def _try_all(copies: Iterable[Path], mutants: Iterable[Mutant], known: Mapping[s
         return dict(pool.map(trial, mutants))
 
 
-def _check(copies: Sequence[Path], killers: Iterable[str]) -> None:
-    """A test that fails anyway has killed nothing."""
+def _broken(copies: Sequence[Path], killers: Iterable[str]) -> set[str]:
+    """Those that fail anyway, and so have killed nothing."""
     tests = sorted(killers)
     shares = [tests[number :: len(copies)] for number in range(min(len(copies), len(tests)))]
+    broken: set[str] = set()
     with ThreadPoolExecutor(len(copies)) as pool:
-        for status, output in pool.map(_pytest, copies, shares):
-            if status != _PASSED:
-                sys.exit(f"what has killed mutants fails without them, too:\n{output}")
+        for status, output in pool.map(partial(_pytest, stop=False), copies, shares):
+            broken.update(_test(failure[1]) for failure in _FAILURE.finditer(output))
+            if status not in {_PASSED, _FAILED}:
+                sys.exit(f"what has killed mutants cannot be run without them:\n{output}")
+    return broken
 
 
 def _trial(copy: Path, mutant: Mutant, known: str | None) -> str | None:
@@ -154,8 +163,13 @@ def _trial(copy: Path, mutant: Mutant, known: str | None) -> str | None:
     os.utime(path, (times.st_atime, times.st_mtime + 10))  # never taken for the one that was compiled
     began = time.monotonic()
     try:
-        before = _killer(copy, mutant.name, [known]) if known is not None and exists(known) else None
-        killer = before or _killer(copy, mutant.name, mutant.tests)
+        killer = None
+        if known is not None and exists(_test(known)):
+            limit = HANGING_LIMIT if known.endswith(_HUNG) else TEST_LIMIT
+            killer = _killer(copy, mutant.name, [_test(known)], limit)
+        for is_file in (False, True):  # single tests first: pytest would take them when it comes by
+            tests = [test for test in mutant.tests if is_file is ("::" not in test)]
+            killer = killer or (_killer(copy, mutant.name, tests) if tests else None)
     finally:
         path.write_text(source, encoding="utf-8")
         os.utime(path, (times.st_atime, times.st_mtime))
@@ -163,20 +177,22 @@ def _trial(copy: Path, mutant: Mutant, known: str | None) -> str | None:
     return killer
 
 
-def _killer(copy: Path, name: str, tests: Sequence[str]) -> str | None:
+def _killer(copy: Path, name: str, tests: Sequence[str], limit: int = TEST_LIMIT) -> str | None:
     """Which of these tests fails."""
-    status, output = _pytest(copy, tests)
+    status, output = _pytest(copy, tests, limit=limit)
     failure, hanging = _FAILURE.search(output), _BEGUN.search(output)
     if status == _PASSED:
         return None
     if status == _FAILED and failure is not None:
         return failure[1]
     if _HANGS in output and hanging is not None:
-        return f"{hanging[1]} (it hangs)"
+        return f"{hanging[1]}{_HUNG}"
     sys.exit(f"{name!r}: pytest could not run (status {status}):\n{output}")
 
 
-def _pytest(copy: Path, tests: Sequence[str], *, keep_bytecode: bool = False) -> tuple[int, str]:
+def _pytest(
+    copy: Path, tests: Sequence[str], *, stop: bool = True, keep_bytecode: bool = False, limit: int = TEST_LIMIT
+) -> tuple[int, str]:
     # Without recordings, and with examples that follow from the code: the same everywhere. And no bytecode of a mutant
     # is kept.
     environment = os.environ | {
@@ -185,7 +201,8 @@ def _pytest(copy: Path, tests: Sequence[str], *, keep_bytecode: bool = False) ->
         "HYPOTHESIS_PROFILE": "unshrunk",
         "KRAKEN_TRIO_CAPTURES": str(copy / "none"),
     }
-    options = ["-x", "-v", "--tb=no", "-rfE", "-p", "no:cacheprovider", "-o", f"faulthandler_timeout={TEST_LIMIT}"]
+    options = ["-x"] if stop else []
+    options += ["-v", "--tb=no", "-rfE", "-p", "no:cacheprovider", "-o", f"faulthandler_timeout={limit}"]
     command = [sys.executable, "-m", "pytest", *options, *tests]
     done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, f"{done.stdout}\n{done.stderr}"

@@ -45,6 +45,11 @@ FEED = (
     "tests/runtime/test_sender.py",
     "tests/runtime/test_feed_properties.py",
 )
+REFUSALS = (
+    "tests/session/test_refusals_of_many.py::test_a_first_subscribe_names_only_what_is_refused",
+    "tests/session/test_refusals_of_many.py::test_where_all_are_refused_in_the_same_words_two_requests_are_enough",
+    "tests/session/test_refusals_of_many.py",
+)
 CLIENT = ("tests/client/test_regressions.py", "tests/client/test_recovery.py")
 
 
@@ -60,7 +65,7 @@ class Mutant:
     why: str
     """What a user would suffer."""
     tests: tuple[str, ...]
-    """What must fail: files, or ``file::test``. Run in this order, until the first failure."""
+    """What must fail: tests, ``file::test``, and files. Tests are run before files, until the first failure."""
 
     def apply(self, package: Path) -> tuple[Path, str]:
         """The file, and its text with the rule broken."""
@@ -280,28 +285,28 @@ MUTANTS: tuple[Mutant, ...] = (
         "doubtful refusal",
         Never(),
         "one bad symbol costs all that were asked for with it",
-        ("tests/session/test_refusals_of_many.py",),
+        REFUSALS,
     ),
     Mutant(
         "never believe that all are refused",
         "probe",
         Never(),
         "a refusal of a thousand symbols takes a thousand requests",
-        ("tests/session/test_refusals_of_many.py",),
+        REFUSALS,
     ),
     Mutant(
         "take any refusal for that of all",
         "probe",
         Without(2),
         "after a reconnect one bad symbol costs the good ones",
-        ("tests/session/test_refusals_of_many.py",),
+        REFUSALS,
     ),
     Mutant(
         "ask for one half only",
         "halves",
         Drop(),
         "what was refused together with a bad symbol is never asked for again",
-        ("tests/session/test_refusals_of_many.py",),
+        REFUSALS,
     ),
     Mutant(
         "ignore req_id",
@@ -322,21 +327,21 @@ MUTANTS: tuple[Mutant, ...] = (
         "unasked unsubscribe",
         Never(),
         "a book that the exchange has dropped stays readable, and stands still",
-        LIVENESS,
+        ("tests/session/test_liveness.py::test_an_unsubscribe_that_nobody_asked_for_is_a_loss", *LIVENESS),
     ),
     Mutant(
         "keep an unmatched refusal to oneself",
         "unmatched refusal",
         Drop(),
         "whoever connects to the wrong endpoint is told that nobody answered",
-        ("tests/session/test_asking.py", "tests/session/test_status.py"),
+        ("tests/session/test_connection.py",),
     ),
     Mutant(
         "take a late answer for an unasked one",
         "unasked unsubscribe",
         Without(2),
         "a late answer costs a subscription that is in force",
-        LIVENESS,
+        ("tests/session/test_liveness.py::test_what_may_be_another_ones_unsubscribe_is_ignored", *LIVENESS),
     ),
     Mutant(
         "leave for everyone when one leaves",
@@ -392,7 +397,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "wanted again",
         Put(7, "_o"),
         "a feed that is opened for a parked symbol waits for a quarter of an hour",
-        ("tests/session/test_feeds.py", "tests/session/test_steps.py"),
+        ("tests/session/test_asking.py",),
     ),
     Mutant(
         "wait for a snapshot for ever",
@@ -456,21 +461,28 @@ MUTANTS: tuple[Mutant, ...] = (
         "pushed",
         Becomes("$target = True"),
         "a peer that answers pings and pushes nothing is listened to for ever",
-        LIVENESS,
+        (
+            "tests/session/test_liveness.py::test_a_peer_that_only_answers_is_given_up_while_something_is_confirmed",
+            *LIVENESS,
+        ),
     ),
     Mutant(
         "count silence while a feed is full",
         "exposed",
         Without(1),
         "a slow consumer is taken for a dead exchange",
-        (*LIVENESS, "tests/session/test_connection.py"),
+        (
+            "tests/session/test_connection.py::test_a_peer_is_not_judged_while_nobody_listens",
+            *LIVENESS,
+            "tests/session/test_connection.py",
+        ),
     ),
     Mutant(
         "count silence while nothing has to come",
         "exposed",
         Without(0),
-        "a client without subscriptions gives up a live connection",
-        (*LIVENESS, "tests/session/test_connection.py"),
+        "the first subscription after a quiet hour costs a live connection",
+        LIVENESS,
     ),
     Mutant(
         "never ask the WebSocket",
@@ -761,7 +773,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "stray frame",
         Never(),
         "one odd frame ends the client for good",
-        ("tests/session/test_malformed.py", "tests/session/test_status.py"),
+        ("tests/session/test_connection.py",),
     ),
     Mutant(
         "bear nonsense for ever",

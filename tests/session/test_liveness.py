@@ -716,14 +716,15 @@ def test_a_peer_that_only_answers_is_given_up_while_something_is_confirmed() -> 
         if client.drops:
             break
         if second % 3 == 0:
-            client.add(second, Ticker(BTC))
-        for asked in client.requests():
-            client.receive(*acks(asked))
+            client.add(second, Ticker(f"X{second}/USD"))
         for ping in [one for one in client.outbox if one["method"] == "ping"]:
             client.receive(pong(ping))
-        client.outbox.clear()
+        for asked in client.requests():
+            client.receive(*acks(asked))
         client.advance(1)
     assert client.drops == [Cause.SILENCE]
+    assert client.count("pings_sent") >= 1
+    assert client.count("requests_sent") > 3
     assert client.now - start == pytest.approx(11, abs=1.01)
     assert client.effects.drop_detail == "the exchange pushed nothing for 10 s"
 
