@@ -84,6 +84,8 @@ class Explanations:
         if isinstance(fault, f.Refuse) and fault.shape is not f.Shape.WITH_SYMBOL:
             symbol = None  # the answer does not say which symbol of a request it means
         self._explained |= {(cause, symbol) for cause in EXPLAINS.get(type(fault), ())}
+        if isinstance(fault, f.SkipUpdate) and fault.channel == "trade":
+            self._explained |= {(cause, symbol) for cause in _ASKING}  # what misses trades seems stale
         if isinstance(fault, f.CrossedBook) and not fault.consistent:
             self._phantoms[fault.symbol] += 1
         if isinstance(fault, f.SetStatus):
