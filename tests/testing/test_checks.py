@@ -245,11 +245,14 @@ async def opened(manager: Any) -> None:
 
 
 def run_exchange(**given: Any) -> None:
-    trio.run(opened, open_exchange(**given))
+    manager = open_exchange(**given)
+    assert given.keys() <= {"recording", "faults"}, "this can be told before it is entered"
+    trio.run(opened, manager)
 
 
 def run_proxy(**given: Any) -> None:
-    trio.run(opened, open_proxy(**({"url": "ws://127.0.0.1:8000/v2"} | given)))
+    open_proxy(**({"url": "ws://127.0.0.1:8000/v2"} | given))
+    pytest.fail("this can be told before it is entered")
 
 
 def core(**given: Any) -> ExchangeCore:

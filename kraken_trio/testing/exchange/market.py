@@ -32,7 +32,7 @@ from kraken_trio.testing.exchange.tape import Tape, TradePrint
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Market", "MarketUpdate", "SymbolMarket"]
+__all__ = ["MAX_RATE", "Market", "MarketUpdate", "SymbolMarket", "check_markets"]
 
 _SECOND_NS = 10**9
 _BURST_CHANCE = 0.02
@@ -307,10 +307,8 @@ class Market:
         start_ns: int = 0,
     ) -> None:
         specs = checks.items("specs", specs, checks.instance(MarketSpec, wanted="MarketSpec(...)"), "markets in a list")
-        checks.seed("seed", seed)
-        checks.number(least=0, most=MAX_RATE)("rate", rate)
+        check_markets(specs, seed, rate)
         checks.epoch_ns("start_ns", start_ns)
-        _check_together(specs)
         self.specs: tuple[MarketSpec, ...] = specs
         self.symbols: Mapping[str, SymbolMarket] = _Markets(specs, seed, start_ns)
         """By symbol."""
@@ -357,7 +355,10 @@ class Market:
         return self.symbols[name]
 
 
-def _check_together(specs: tuple[MarketSpec, ...]) -> None:
+def check_markets(specs: tuple[MarketSpec, ...], seed: object, rate: object) -> None:
+    """Raise :class:`TypeError` or :class:`ValueError` if a market cannot be made of these."""
+    checks.seed("seed", seed)
+    checks.number(least=0, most=MAX_RATE)("rate", rate)
     doubled = [symbol for symbol, times in Counter(spec.symbol for spec in specs).items() if times > 1]
     if doubled:
         msg = f"markets: each symbol once, and {doubled[0]!r} is there twice"

@@ -17,7 +17,7 @@ import trio
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.testing import checks
 from kraken_trio.testing.exchange.core import ExchangeCore
-from kraken_trio.testing.exchange.market import Market
+from kraken_trio.testing.exchange.market import Market, check_markets
 from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
 from kraken_trio.testing.exchange.memory import connect_in_memory
 from kraken_trio.testing.exchange.recording import Recording
@@ -217,8 +217,7 @@ class Exchange:
         await self.wait_until(lambda exchange: not exchange.statistics().frames_queued)
 
 
-@asynccontextmanager
-async def open_exchange(
+def open_exchange(
     *,
     markets: Iterable[MarketSpec] = DEFAULT_MARKETS,
     seed: int = 0,
@@ -234,7 +233,7 @@ async def open_exchange(
     journal_limit: int | None = None,
     queue_limit: int | None = None,
     epoch_ns: int | None = None,
-) -> AsyncIterator[Exchange]:
+) -> AbstractAsyncContextManager[Exchange]:
     """A fake Kraken v2 exchange on a loopback socket, while a block runs.
 
     ``async with open_exchange() as exchange: ... open_client(exchange.url) ...``
@@ -283,39 +282,55 @@ async def open_exchange(
     if replay_rate is not None and recording is None:
         msg = f"replay_rate={replay_rate!r} is of a recording, and there is none"
         raise ValueError(msg)
-    start_ns = time.time_ns() if epoch_ns is None else epoch_ns
-    recorded = None if recording is None else Recording.load(recording)
-    market = Market(markets if recorded is None else (), seed=seed, rate=rate, start_ns=start_ns)
-    core = ExchangeCore(
-        market,
-        now=trio.current_time(),
-        epoch_ns=start_ns,
-        seed=seed,
-        recording=recorded,
-        replay_rate=replay_rate,
-        snapshot_delay=snapshot_delay,
-        faults=here,
-        journal_limit=journal_limit,
-    )
-    shell = Shell(core, ssl_context, queue_limit)
-    scheme = "ws" if ssl_context is None else "wss"
+    check_markets(markets, seed, rate)
+    checks.seconds("snapshot_delay", snapshot_delay)
+    checks.optional(checks.number(above=0))("replay_rate", replay_rate)
+    checks.optional(checks.count)("journal_limit", journal_limit)
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Exchange]:
+        start_ns = time.time_ns() if epoch_ns is None else epoch_ns
+        recorded = None if recording is None else Recording.load(recording)
+        core = ExchangeCore(
+            Market(markets if recorded is None else (), seed=seed, rate=rate, start_ns=start_ns),
+            now=trio.current_time(),
+            epoch_ns=start_ns,
+            seed=seed,
+            recording=recorded,
+            replay_rate=replay_rate,
+            snapshot_delay=snapshot_delay,
+            faults=here,
+            journal_limit=journal_limit,
+        )
+        shell = Shell(core, ssl_context, queue_limit)
+        async with _listening(shell, network, host, port, elsewhere) as url:
+            yield Exchange(shell, url)
+
+    return opened()
+
+
+@asynccontextmanager
+async def _listening(
+    shell: Shell, network: Network | None, host: str | None, port: int, script: list[LinkFault | Scheduled]
+) -> AsyncIterator[str]:
+    """Serve clients while the block runs. The value is the URL for them."""
+    scheme = "ws" if shell.ssl_context is None else "wss"
     if network is None:
         listeners = await trio.open_tcp_listeners(port, host=host or "127.0.0.1")
         port = listeners[0].socket.getsockname()[1]
     else:
         await trio.lowlevel.checkpoint()
     host = host or ("127.0.0.1" if network is None else "localhost")
-    url = f"{scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}/v2"
     async with open_hidden_nursery() as nursery:
         if network is None:
             # The sockets listen already, so there is no need to wait for this.
             nursery.start_soon(trio.serve_listeners, shell.serve, listeners)  # noqa: ASYNC113
         else:
             await nursery.start(network.listen, host, port or _USUAL_PORTS[scheme], shell.serve, nursery)
-            nursery.start_soon(network.play, elsewhere)
+            nursery.start_soon(network.play, script)
         nursery.start_soon(shell.keep_time)
         try:
-            yield Exchange(shell, url)
+            yield f"{scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}/v2"
         finally:
             nursery.cancel_scope.cancel()
 

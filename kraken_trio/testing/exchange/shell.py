@@ -26,7 +26,7 @@ class Shell:
     def __init__(self, core: ExchangeCore, ssl_context: ssl.SSLContext | None, queue_limit: int | None) -> None:
         self.core = core
         self.peers: dict[int, ConnectionEnd] = {}
-        self._ssl_context = ssl_context
+        self.ssl_context = ssl_context
         self._queue_limit = queue_limit
         self._changed = trio.Event()
         self._activity: trio.Event | None = None
@@ -90,7 +90,7 @@ class Shell:
     # Tasks
 
     async def serve(self, tcp: Wire) -> None:
-        await Peer(tcp, self, self._ssl_context).run()
+        await Peer(tcp, self, self.ssl_context).run()
 
     async def keep_time(self) -> None:
         while True:

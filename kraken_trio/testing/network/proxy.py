@@ -42,6 +42,7 @@ from kraken_trio.testing.faults.proxy import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
 
 __all__ = ["Proxy", "open_proxy"]
@@ -200,8 +201,9 @@ def _has_port(parts: SplitResult) -> bool:
         return False
 
 
-@asynccontextmanager
-async def open_proxy(url: str, *, seed: int = 0, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Proxy]:
+def open_proxy(
+    url: str, *, seed: int = 0, host: str = "127.0.0.1", port: int = 0
+) -> AbstractAsyncContextManager[Proxy]:
     """A proxy to ``url`` on a loopback socket while a block runs: clients connect to its ``url``.
 
     It opens a connection to the exchange per client, so it may be opened before the exchange, and outlive it.
@@ -215,6 +217,13 @@ async def open_proxy(url: str, *, seed: int = 0, host: str = "127.0.0.1", port: 
     if parts.hostname is None or not _has_port(parts) or parts.port is None:
         msg = f"{url!r} names no host and port, as ws://127.0.0.1:8000/v2 does"
         raise ValueError(msg)
+    return _opened(parts, seed, host, port)
+
+
+@asynccontextmanager
+async def _opened(parts: SplitResult, seed: int, host: str, port: int) -> AsyncIterator[Proxy]:
+    assert parts.hostname is not None
+    assert parts.port is not None
     listeners = await trio.open_tcp_listeners(port, host=host)
     bound = listeners[0].socket.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
