@@ -165,7 +165,7 @@ class FeedSender:
         state = self._state
         # Between the decision to call this and the call.
         if state.is_ended:  # mutant: end before the wait
-            return True
+            return True  # noqa: ASYNC910 (there is nothing to wait for)
         state.held_since = started = trio.current_time()
         self._draining = trio.move_on_after(limit)  # mutant: stall limit
         try:
@@ -182,7 +182,7 @@ class FeedSender:
             return False
         return True
 
-    async def _move_backlog(self) -> None:
+    async def _move_backlog(self) -> None:  # noqa: ASYNC910 (it is called when there is a backlog)
         backlog, send = self._backlog, self._state.send
         assert backlog is not None  # the other policies always have room
         while backlog:
@@ -193,7 +193,7 @@ class FeedSender:
                 try:
                     await send.send(backlog.first)
                 except trio.BrokenResourceError:
-                    return  # the program has closed its end
+                    return  # noqa: ASYNC910 (the program has closed its end)
             if backlog:  # otherwise the program has closed its end just now
                 backlog.pop()
 
@@ -281,7 +281,7 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         except trio.EndOfChannel:
             await trio.lowlevel.checkpoint()
         except trio.ClosedResourceError:
-            pass
+            raise trio.ClosedResourceError(_CLOSED) from None
         finally:
             self._is_receiving = False
         # Possibly by another task, between receiving the event and resuming this task.
