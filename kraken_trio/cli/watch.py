@@ -183,7 +183,7 @@ async def _subscribe(
     """Subscribe to all that the exchange accepts; the rest goes into ``refused``."""
     try:
         with trio.fail_after(ANSWER_LIMIT):
-            while True:
+            while True:  # noqa: ASYNC913 (entering waits for the exchange's answer)
                 wanted = [request for request in requests if request not in refused]
                 # The view must show the present even if this machine is too slow for all events.
                 with_trades = any(isinstance(request, Trades) for request in wanted)
