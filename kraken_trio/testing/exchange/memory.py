@@ -158,7 +158,7 @@ async def connect_in_memory(
 
 async def _admitted(front: Front, url: str, limits: Limits) -> None:
     """Connect. Raises :class:`ConnectError` as a real transport does."""
-    with trio.move_on_after(limits.connect_timeout):
+    with trio.move_on_after(limits.connect_timeout):  # noqa: ASYNC912 (most connections are admitted at once)
         match front.admit():
             case RefuseConnect(status=status, retry_after=retry_after):
                 msg = f"{url} refused the WebSocket connection: HTTP {status}"
