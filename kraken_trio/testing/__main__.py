@@ -144,7 +144,7 @@ async def _serve(markets: Sequence[MarketSpec], port: int, seed: int, rate: floa
             await trio.sleep_forever()
 
 
-async def _lines() -> AsyncIterator[str]:
+async def _lines() -> AsyncIterator[str]:  # noqa: ASYNC900, ASYNC911 (used by the one loop below, to its end)
     """The lines of the standard input; none if it is closed.
 
     They are read by a thread, because not every system lets a standard input be waited for. It dies with the process,
@@ -157,9 +157,9 @@ async def _lines() -> AsyncIterator[str]:
         if not data and rest:
             lines.append(rest)
         for line in lines:
-            yield line.decode(errors="replace")
+            yield line.decode(errors="replace")  # noqa: ASYNC911 (reading is in a thread, which waits)
         if not data:
-            return
+            return  # noqa: ASYNC911 (see above)
 
 
 async def _answer(exchange: Exchange, line: str, words: list[str]) -> dict[str, Any]:

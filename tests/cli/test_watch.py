@@ -59,7 +59,7 @@ async def watching(
         async with open_hidden_nursery() as nursery:
 
             async def look() -> None:
-                while until not in stream.getvalue():
+                while until not in stream.getvalue():  # noqa: ASYNC110 (a screen tells nobody when it changes)
                     await trio.sleep(0.01)  # a thread writes the stream
                 nursery.cancel_scope.cancel()
 
