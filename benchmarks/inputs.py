@@ -145,8 +145,7 @@ def _described(name: str, path: Path, depth: int) -> Frames:
 def _make(depth: int, updates: int, symbols: int, levels: int) -> Iterator[str]:
     specs = [attrs.evolve(DEFAULT_MARKETS[0], symbol=name, levels=levels) for name in _names(symbols)]
     markets = Market(specs, seed=SEED, rate=0, start_ns=_START_NS)
-    for spec in specs:
-        markets.symbols[spec.symbol] = _PlainMarket(spec, SEED, _START_NS)
+    markets.symbols = {spec.symbol: _PlainMarket(spec, SEED, _START_NS) for spec in specs}
     core = ExchangeCore(markets, now=0.0, epoch_ns=_START_NS, seed=SEED, journal_limit=1)
     number, _ = core.connect(0.0)
     now = 0.0

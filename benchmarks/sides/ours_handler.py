@@ -17,6 +17,8 @@ from benchmarks.sides import common
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from kraken_trio.requests import Depth
+
 SETTINGS = Settings(request_rate=10_000.0, request_burst=5000)
 """Kraken's limits on requests are not what is measured."""
 BATCH = 16
@@ -50,7 +52,7 @@ def book(snapshots: list[bytes], depth: int) -> Callable[[list[bytes]], object]:
     return run
 
 
-def session(snapshots: list[bytes], depth: int) -> tuple[Callable[[list[bytes]], object], Session]:
+def session(snapshots: list[bytes], depth: Depth) -> tuple[Callable[[list[bytes]], object], Session]:
     """Decode, route, apply, verify, and sort into feeds: all that happens between two socket reads."""
     ours = Session(SETTINGS, lambda: 0.0, codec_for("v2"), PUBLIC_V2)
     ours.open(0.0)
@@ -67,7 +69,7 @@ def session(snapshots: list[bytes], depth: int) -> tuple[Callable[[list[bytes]],
     return run, ours
 
 
-async def feed(snapshots: list[bytes], depth: int) -> Callable[[list[bytes]], Awaitable[object]]:
+async def feed(snapshots: list[bytes], depth: Depth) -> Callable[[list[bytes]], Awaitable[object]]:
     """The session, and a consumer that has received each batch and looked at the best price."""
     _, ours = session([], depth)
     request = Book(_symbol(snapshots[0]), depth)

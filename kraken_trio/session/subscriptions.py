@@ -370,7 +370,7 @@ class Subscriptions:
         sub.reset_attempts()
 
     def _begin_to_leave(self, sub: Subscription, _text: str) -> None:
-        sub.departures = sub.apart = 0
+        sub.departures = sub.apart = sub.revocable = 0
         sub.data_due = None
 
     def still_there(self, sub: Subscription) -> None:
@@ -388,6 +388,7 @@ class Subscriptions:
     def left(self, sub: Subscription) -> None:
         """The exchange no longer has it."""
         sub.on_wire = None
+        sub.revocable = 0
         if not sub.wanted_by:
             self.happen(sub, Happening.LEFT_FOR_GOOD)
             return

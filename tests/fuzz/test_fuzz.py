@@ -120,6 +120,10 @@ def _calls() -> SearchStrategy[bytes]:
 
 @given(st.lists(_calls(), max_size=30).map(b"\n".join))
 @example(b"a\x00\ny\ns0\nl12")  # a policy violation ends it
+@example(
+    b'a\x00\x03\x04\nr{"method":"subscribe","req_id":%q,"success":false,"error":"Already subscribed","symbol":null,'
+    b'"result":{"channel":"book","symbol":null,"depth":10,"warnings":[""]}}\ny'
+)  # a confirmation of what is to be left
 @example(b"a\x00\nl0\nc2\nc4\nc5\nc3\nh\nc0\ny")
 def test_any_frames_and_calls_into_a_session(script: bytes) -> None:
     session(script)

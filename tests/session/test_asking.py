@@ -521,6 +521,18 @@ def test_already_subscribed_is_of_no_use_because_no_snapshot_follows() -> None:
     assert client.state() is ConnectionState.SUBSCRIBED
 
 
+def test_a_confirmation_after_already_subscribed_changes_nothing() -> None:
+    """Regression: it raised while the unsubscribe waited to be sent."""
+    client = Client()
+    client.add("feed", Ticker(BTC))
+    asked = client.request()
+    client.receive(refusal(ALREADY, asked, BTC), ack(asked, BTC))
+    assert client.count("unmatched_answers") == 1
+    assert words(client.accept()) == ["unsubscribe ticker BTC/USD"]
+    assert words(client.accept()) == ["subscribe ticker BTC/USD"]
+    assert client.answers == {"feed": {}}
+
+
 def test_not_subscribed_is_no_answer_to_a_subscribe() -> None:
     client = Client()
     client.add("feed", Ticker(BTC))

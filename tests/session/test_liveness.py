@@ -27,6 +27,7 @@ from tests.session.driver import (
     SOL,
     Client,
     Market,
+    ack,
     acks,
     asset,
     candle,
@@ -834,6 +835,22 @@ def test_an_exchange_that_does_it_over_and_over_is_asked_ever_more_rarely() -> N
         client.advance(1, heartbeat=BEAT)
     assert client.count("parked") == 1
     assert asked.count("subscribe book BTC/USD") == client.settings.attempts
+
+
+def test_an_old_confirmation_does_not_bring_back_what_the_exchange_ended() -> None:
+    """Regression: nor raise, where it was parked."""
+    client, market = Client(), Market()
+    client.add("feed", Book(BTC))
+    ended = 0
+    while client.count("parked") == 0:
+        for asked in client.requests():
+            client.receive(ack(asked, BTC), market.snapshot())
+            client.receive(unasked(), ack(asked, BTC))
+            ended += 1
+            assert client.state() is ConnectionState.RESYNCING
+            assert client.count("unmatched_answers") == ended
+        client.advance(1, heartbeat=BEAT)
+    assert ended == client.settings.attempts + 1
 
 
 @pytest.mark.parametrize(
