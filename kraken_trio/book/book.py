@@ -143,8 +143,7 @@ class OrderBook:
         except ProtocolError as error:
             raise self._failed(error) from None
         except (AttributeError, TypeError):
-            if not self._mended(event):
-                raise
+            self._mend(event)
             self.apply(event)  # what has been applied of it is applied again, which changes nothing
             return
         self._timestamp = event.timestamp
@@ -171,8 +170,7 @@ class OrderBook:
         except ProtocolError as error:
             raise self._failed(error) from None
         except (AttributeError, TypeError):
-            if not self._mended(event):
-                raise
+            self._mend(event)
             self.follow(event)
             return
         self._timestamp = event.timestamp
@@ -210,8 +208,7 @@ class OrderBook:
         except ProtocolError as error:
             raise self._failed(error) from None
         except (AttributeError, TypeError):
-            if not self._mended(event):
-                raise
+            self._mend(event)
             self._change(event, verify=verify)
             return
         self._timestamp, self._epoch, self._received_ns = event.timestamp, event.epoch, event.received_ns
@@ -220,12 +217,16 @@ class OrderBook:
         self._carried = self._carried or self._verified
         self._unavailable = None
 
-    def _mended(self, event: BookSnapshot | BookUpdate) -> bool:
-        """Convert integers in the event's levels, as decoders leave them, to texts. Returns whether there were any."""
+    def _mend(self, event: BookSnapshot | BookUpdate) -> None:
+        """Convert integers in the event's levels, as decoders leave them, to texts.
+
+        Raises what a program's own mistake deserves if something there is no level at all.
+        """
         try:
-            return hold_texts((*event.bids, *event.asks))
+            found = hold_texts((*event.bids, *event.asks))
         except ProtocolError as error:
             raise self._failed(error) from None
+        assert found  # levels of texts raise neither AttributeError nor TypeError
 
     def _failed(self, error: ProtocolError) -> ProtocolError:
         self.invalidate("it failed a check, and its next snapshot has not come yet")  # mutant: failed book
