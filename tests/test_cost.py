@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 import pytest
@@ -29,6 +29,8 @@ from kraken_trio.wire.codec import codec_for
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Iterator
+
+    from trio.testing import MockClock
 
     from kraken_trio.transport import Limits
     from kraken_trio.transport.choice import TransportName
@@ -49,6 +51,8 @@ STEPS_PER_BATCH = 3
 """Task steps from a socket read to the consumer's having all of it by ``receive_many``, however many frames it has."""
 STEPS_PER_EVENT = 1.1
 """Task steps per event with ``receive``: its checkpoint, and nothing more."""
+STEPS_PER_ITERATED_EVENT = 1 / 64
+"""Task steps per event with ``async for``, of events that are there."""
 STEPS_PER_QUIET_SECOND = 6
 """Task steps of the client per second of a connection over which nothing comes but its heartbeat, each second."""
 
@@ -193,7 +197,10 @@ class Scripted:
         await self.to_client.send(self._answer)  # data is an answer as well
 
 
-async def steps(updates: int, *, many: bool) -> int:
+Way: TypeAlias = Literal["receive", "receive_many", "async for"]
+
+
+async def steps(updates: int, way: Way) -> int:
     """Task steps from a socket read with so many updates until its consumer has them all."""
     names, snapshots, texts = frames(10, updates, 1)
     scripted = Scripted([*snapshots])
@@ -203,7 +210,13 @@ async def steps(updates: int, *, many: bool) -> int:
     async def consume(feed: kt.Feed) -> None:
         received = 0
         while received < updates:
-            received += len(await feed.receive_many(updates)) if many else bool(await feed.receive())
+            match way:
+                case "receive":
+                    received += bool(await feed.receive())
+                case "receive_many":
+                    received += len(await feed.receive_many(updates))
+                case "async for":
+                    received += bool(await anext(feed))
         trio.lowlevel.remove_instrument(instrument)
         done.set()
 
@@ -219,18 +232,23 @@ async def steps(updates: int, *, many: bool) -> int:
             trio.lowlevel.add_instrument(instrument)
             scripted.to_client.send_nowait([*texts])
             await done.wait()
-    show(f"{updates} updates in one read, receive{'_many' if many else ''}: {instrument.count} task steps")
+    show(f"{updates} updates in one read, {way}: {instrument.count} task steps")
     return instrument.count
 
 
 async def test_a_batch_costs_as_many_task_steps_as_one_frame() -> None:
-    few, lots = await steps(1, many=True), await steps(500, many=True)
+    few, lots = await steps(1, "receive_many"), await steps(500, "receive_many")
     assert few == lots
     assert lots <= STEPS_PER_BATCH
 
 
 async def test_receive_costs_one_task_step_per_event() -> None:
-    assert await steps(500, many=False) <= 500 * STEPS_PER_EVENT + STEPS_PER_BATCH
+    assert await steps(500, "receive") <= 500 * STEPS_PER_EVENT + STEPS_PER_BATCH
+
+
+async def test_iterating_costs_one_task_step_for_many_events(autojump_clock: MockClock) -> None:
+    # The clock stands still: on a slow machine half a millisecond may be over before so many events.
+    assert await steps(500, "async for") <= 500 * STEPS_PER_ITERATED_EVENT + STEPS_PER_BATCH
 
 
 class ClientSteps(Steps):

@@ -18,6 +18,7 @@ events as they are *received*: ``feed.book(symbol)`` is the book as of the last 
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from copy import copy
 from itertools import chain
 from types import MappingProxyType
@@ -48,7 +49,12 @@ if TYPE_CHECKING:
     E_co = TypeVar("E_co", covariant=True, default=Event)
 else:  # defaults of type variables come with Python 3.13
     E_co = TypeVar("E_co", covariant=True)
+E = TypeVar("E")
 
+_EVENTS_PER_CHECKPOINT: Final = 64
+"""``async for`` yields so many events without a full checkpoint, at most: other tasks wait for no more than these."""
+_SECONDS_PER_CHECKPOINT: Final = 0.0005
+"""The first step of ``async for`` after so many seconds is a full checkpoint, as the body may take long."""
 _CLOSED: Final = "this feed was closed: its subscribe block has been left, or aclose() was called"
 
 
@@ -230,6 +236,12 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
     (:class:`~kraken_trio.ConsumerTooSlow`, or :class:`~kraken_trio.ConnectError` if the exchange refuses the client
     permanently) the events before it are still yielded; then it is raised, by this and every later call.
 
+    ``async for`` is an exception to the rule that each ``await`` lets other tasks run: while events are waiting, it is
+    a full checkpoint only after 64 events, or at the first step after 0.5 ms. This makes it several times faster than
+    :meth:`receive`. It notices at each step if its own task has cancelled a scope around it; deadlines, and what other
+    tasks cancel, it notices after the next full checkpoint. Neither loses an event. (So
+    :func:`trio.testing.assert_checkpoints` need not hold for one step.)
+
     Only one task may receive at a time, so that ``book`` is exact; a second one gets :class:`trio.BusyResourceError`.
     """
 
@@ -241,7 +253,11 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         """What happens when it is full."""
         self._state = state
         self._channel = state.receive
+        self._receive_nowait = state.receive.receive_nowait
         self._is_receiving = False
+        self._steps_left = 0  # of ``async for``, before one must be a full checkpoint
+        self._steps_until = 0.0
+        self._current_time: Callable[[], float] = trio.current_time
         self._views = _views_for(self.requests)
         self._books = {
             str(symbol): view
@@ -250,29 +266,32 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
             if isinstance(view, OrderBook)
         }
 
+    @trio.lowlevel.enable_ki_protection
     async def receive(self) -> E_co:
-        """Wait for the next event. Cancelling loses no event.
+        """Wait for the next event. Cancelling loses no event. Always a checkpoint.
 
         Raises :class:`trio.EndOfChannel` after the client's block was left, :class:`trio.ClosedResourceError` after
         this feed's block was left, and the failure that ended the feed, if one did.
         """
         return (await self.receive_many(1))[0]
 
+    @trio.lowlevel.enable_ki_protection  # mutant: ctrl c within a call
     async def receive_many(self, max_events: int = 256) -> list[E_co]:
         """Wait for the next event, and return it with all that are there, up to ``max_events``, in order.
 
         Several times faster than :meth:`receive` when events come in bursts; ``book`` is then as of the last of them.
-        Raises as :meth:`receive` does. Cancelling loses no event.
+        Raises as :meth:`receive` does. Cancelling loses no event. Always a checkpoint.
         """
         if max_events < 1:
-            msg = f"max_events={max_events}: at least 1"
-            raise ValueError(msg)
+            raise _none_wanted(max_events)
         if self._is_receiving:
             msg = "another task is receiving from this feed"
             raise trio.BusyResourceError(msg)
         state = self._state
         events: list[Any] = []
         self._is_receiving = True
+        # A step of another task is to get here as well, and to be refused.
+        self._steps_left = 0  # mutant: step while another task receives
         try:
             if state.is_buffering:
                 await trio.lowlevel.checkpoint()
@@ -304,12 +323,53 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
                         view.follow(event)  # mutant: book of a feed
         return events
 
+    def batches(self, max_events: int = 256) -> AsyncIterator[list[E_co]]:
+        """Iterate over the events in lists, as :meth:`receive_many` returns them, each of them a checkpoint.
+
+        Ends, or raises, when and as ``async for event in feed`` does.
+        """
+        if max_events < 1:
+            raise _none_wanted(max_events)
+        return _Batches(self, max_events)
+
+    @trio.lowlevel.enable_ki_protection  # mutant: ctrl c within a step
+    async def __anext__(self) -> E_co:
+        """The next event: see the class."""
+        # mutant: long run of steps, steps of a slow body
+        if self._steps_left and self._current_time() < self._steps_until:
+            self._steps_left -= 1
+            await trio.lowlevel.checkpoint_if_cancelled()  # mutant: cancelled between two steps
+            # From here to the return is no await: nothing can be cancelled once an event is taken.
+            state = self._state
+            try:
+                event = self._receive_nowait()
+            except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+                events: list[Any] = []
+                if state.is_buffering:
+                    self._take(events, 1)
+                event = events[0] if events else None
+            else:
+                state.buffered -= 1
+                state.delivered += 1
+            if event is not None:
+                of_channel = self._views.get(event.channel)
+                if of_channel is not None:
+                    view = of_channel.get(event.symbol)
+                    if view is not None:
+                        view.follow(event)  # mutant: book of a step
+                return event  # type: ignore[no-any-return]  # (a cast would be one call more)
+        event = await super().__anext__()
+        self._current_time = trio.lowlevel.current_clock().current_time
+        self._steps_until = self._current_time() + _SECONDS_PER_CHECKPOINT
+        self._steps_left = _EVENTS_PER_CHECKPOINT - 1
+        return event
+
     def _take(self, events: list[Any], max_events: int) -> None:
         """Append the events that are there to ``events``, up to ``max_events`` in total."""
         state = self._state
         is_beside = state.is_buffering  # whether the next event is in the policy instead of the channel
         if not is_beside:
-            receive_nowait = self._channel.receive_nowait
+            receive_nowait = self._receive_nowait
             try:
                 while len(events) < max_events:
                     events.append(receive_nowait())
@@ -386,6 +446,25 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
 
     def __repr__(self) -> str:
         return f"<Feed of {self._state}>"
+
+
+class _Batches(AsyncIterator[list[E]]):
+    """What :meth:`Feed.batches` returns. It has nothing to clean up, so it may be left at any point."""
+
+    def __init__(self, feed: Feed[E], max_events: int) -> None:
+        self._feed = feed
+        self._max_events = max_events
+
+    @trio.lowlevel.enable_ki_protection
+    async def __anext__(self) -> list[E]:
+        try:
+            return await self._feed.receive_many(self._max_events)
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
+
+
+def _none_wanted(max_events: int) -> ValueError:
+    return ValueError(f"max_events={max_events}: at least 1")
 
 
 def _state_of(request: Request[Any]) -> type[ChannelState] | None:

@@ -42,6 +42,7 @@ STATEFUL = ("tests/session/test_stateful.py",)
 LIVENESS = ("tests/session/test_liveness.py",)
 FEED = (
     "tests/runtime/test_feed.py",
+    "tests/runtime/test_iterating.py",
     "tests/runtime/test_sender.py",
     "tests/runtime/test_feed_properties.py",
 )
@@ -887,6 +888,55 @@ MUTANTS: tuple[Mutant, ...] = (
         Becomes('if not hasattr(event, "cause"): $value'),
         "feed.book() shows a book that is known to be old",
         (*FEED, "tests/client/test_recovery.py", "tests/client/test_promises.py"),
+    ),
+    Mutant(
+        "keep a book readable after a gap that is iterated over",
+        "book of a step",
+        Becomes('if not hasattr(event, "cause"): $value'),
+        "feed.book() shows a book that is known to be old",
+        FEED,
+    ),
+    Mutant(
+        "let no other task run while there are events",
+        "long run of steps",
+        Without(0),
+        "a program that iterates over a busy feed does nothing else any more, and reads nothing",
+        FEED,
+    ),
+    Mutant(
+        "let a slow loop have all of its 64 events",
+        "steps of a slow body",
+        Without(1),
+        "a deadline in a loop that takes 10 ms for each event is noticed after more than half a second",
+        FEED,
+    ),
+    Mutant(
+        "look for cancellation with the full checkpoints only",
+        "cancelled between two steps",
+        Drop(),
+        "a loop goes on after it has cancelled its own scope",
+        FEED,
+    ),
+    Mutant(
+        "let two tasks receive if one of them iterates",
+        "step while another task receives",
+        Drop(),
+        "the events of a book come to its tasks out of order",
+        FEED,
+    ),
+    Mutant(
+        "let Ctrl-C come between taking an event and returning it",
+        "ctrl c within a step",
+        Becomes("(lambda self: self)"),
+        "a program that saves its work on Ctrl-C has lost an event, and its book is as of nobody knows when",
+        FEED,
+    ),
+    Mutant(
+        "let Ctrl-C come between taking a batch and returning it",
+        "ctrl c within a call",
+        Becomes("(lambda self: self)"),
+        "a program that saves its work on Ctrl-C has lost a batch, and its book is as of nobody knows when",
+        FEED,
     ),
     # -- the transport, the command ----------------------------------------------------------------------------------
     Mutant(

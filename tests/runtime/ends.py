@@ -30,6 +30,12 @@ class Ends:
         self.sender.offer(events)
         return events
 
+    def offer_states(self, count: int) -> list[kt.Event]:
+        """So many events that a buffer drops one by one, offered at once."""
+        events = [self.world.happen("ticker", SYMBOL, 1, lost=False) for _ in range(count)]
+        self.sender.offer(events)
+        return events
+
 
 def open_ends(overflow: kt.Overflow, capacity: int = CAPACITY) -> Ends:
     world = World()

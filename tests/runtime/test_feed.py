@@ -35,7 +35,22 @@ async def receive_some(feed: kt.Feed) -> list[kt.Event]:
     return await feed.receive_many(CAPACITY)
 
 
-@pytest.fixture(params=[receive_one, receive_some])
+async def step(feed: kt.Feed) -> list[kt.Event]:
+    """One of ``async for``. The first of a feed is a full checkpoint: for the others see ``test_iterating.py``."""
+    try:
+        return [await anext(feed)]
+    except StopAsyncIteration:
+        raise trio.EndOfChannel from None
+
+
+async def batch(feed: kt.Feed) -> list[kt.Event]:
+    try:
+        return await anext(feed.batches(CAPACITY))
+    except StopAsyncIteration:
+        raise trio.EndOfChannel from None
+
+
+@pytest.fixture(params=[receive_one, receive_some, step, batch])
 def receive(request: pytest.FixtureRequest) -> Receive:
     return request.param  # type: ignore[no-any-return]
 
@@ -128,6 +143,8 @@ async def test_at_least_one_event_is_wanted(overflow: kt.Overflow) -> None:
     feed = open_ends(overflow).feed
     with pytest.raises(ValueError, match="max_events=0: at least 1"):
         await feed.receive_many(0)
+    with pytest.raises(ValueError, match="max_events=0: at least 1"):
+        feed.batches(0)
 
 
 @pytest.mark.parametrize("max_events", [1, 2, CAPACITY, 100])
@@ -136,6 +153,10 @@ async def test_so_many_events_are_taken_at_most(overflow: kt.Overflow, max_event
     offered = ends.offer(CAPACITY)
     got = await ends.feed.receive_many(max_events)
     assert got == offered[:max_events]
+    ends.sender.end(None)
+    rest = offered[max_events:]
+    expected = [rest[at : at + max_events] for at in range(0, len(rest), max_events)]
+    assert [batch async for batch in ends.feed.batches(max_events)] == expected
 
 
 # The end
@@ -185,6 +206,25 @@ async def test_iterating_ends_with_the_feed(overflow: kt.Overflow) -> None:
     offered = ends.offer(CAPACITY)
     ends.sender.end(None)
     assert [event async for event in ends.feed] == offered
+    assert [event async for event in ends.feed] == []
+
+
+async def test_iterating_over_batches_ends_with_the_feed(overflow: kt.Overflow) -> None:
+    ends = open_ends(overflow)
+    offered = ends.offer(CAPACITY)
+    ends.sender.end(None)
+    batches = ends.feed.batches()
+    assert [batch async for batch in batches] == [offered]
+    assert [batch async for batch in batches] == []
+
+
+async def test_batches_may_be_left_at_any_point(overflow: kt.Overflow) -> None:
+    ends = open_ends(overflow)
+    offered = ends.offer(CAPACITY)
+    async for batch in ends.feed.batches(2):
+        assert batch == offered[:2]
+        break
+    assert await receive_all(ends.feed) == offered[2:]
 
 
 async def test_a_task_that_waits_hears_of_the_end(receive: Receive, nursery: trio.Nursery) -> None:

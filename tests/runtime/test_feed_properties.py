@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias, assert_never
 
 import attrs
 import pytest
@@ -15,6 +15,8 @@ from kraken_trio.testing import run_virtual
 from tests.runtime.world import CUMULATIVE, KEYS, STATES, SYMBOLS, Channel, Program, World
 
 REQUESTS: tuple[kt.Request, ...] = (*(kt.Book(symbol) for symbol in SYMBOLS), kt.Instruments(), kt.Lifecycle())
+Way: TypeAlias = Literal["receive", "receive_many", "async for", "batches"]
+WAYS: tuple[Way, ...] = ("receive", "receive_many", "async for", "async for", "batches")
 LIMIT = 5.0
 """So many seconds a full feed may hold up reading."""
 
@@ -34,11 +36,11 @@ class Batch:
 class Take:
     """What the program does next."""
 
-    max_events: int | None
-    """``receive_many`` of so many; None: ``receive``."""
+    way: Way
+    max_events: int
     is_cancelled: bool
-    seconds: float
-    """What it does then takes so long."""
+    seconds: float | None
+    """What it does then takes so long; None: not even a checkpoint."""
 
 
 PAUSE = st.sampled_from([0.0, 0.0, 0.0, 1.0, 3.0])
@@ -50,7 +52,15 @@ def batches(*channels: Channel) -> st.SearchStrategy[list[Batch]]:
     return st.lists(st.builds(Batch, st.lists(event, max_size=8), PAUSE, st.booleans()), max_size=10)
 
 
-TAKES = st.lists(st.builds(Take, st.none() | st.integers(1, 6), st.sampled_from([False] * 4 + [True]), PAUSE))
+TAKE = st.builds(
+    Take,
+    st.sampled_from(WAYS),
+    st.integers(1, 6),
+    st.sampled_from([False] * 4 + [True]),
+    st.sampled_from([None] * 5) | PAUSE,
+)
+TAKES = st.lists(TAKE)
+LAST = Take("receive", 1, is_cancelled=False, seconds=0.0)
 
 
 class Run:
@@ -98,9 +108,10 @@ class Run:
         try:
             for take in self.takes:
                 await self._take(take)
+            last = attrs.evolve(self.takes[-1], is_cancelled=False) if self.takes else LAST
             while True:
-                await self._take(Take(None, is_cancelled=False, seconds=0.0))
-        except trio.EndOfChannel:
+                await self._take(last)
+        except (trio.EndOfChannel, StopAsyncIteration):
             pass
         except kt.ConsumerTooSlow as error:
             self.error = error
@@ -114,13 +125,9 @@ class Run:
         with trio.CancelScope() as scope:
             if take.is_cancelled:
                 scope.cancel()
-            events = (
-                [await self.feed.receive()]
-                if take.max_events is None
-                else await self.feed.receive_many(take.max_events)
-            )
+            events = await self._receive(take.way, take.max_events)
         assert scope.cancelled_caught == (not events)
-        assert len(events) <= (take.max_events or 1)
+        assert len(events) <= take.max_events
         for event in events:
             self.program.take(event)
         assert self.feed.statistics().delivered == len(self.program.taken)
@@ -128,7 +135,21 @@ class Run:
             mine = self.feed.books[symbol]
             assert mine.available == book.available
             assert not book.available or mine.bids == book.bids
-        await trio.sleep(take.seconds)
+        if take.seconds is not None:
+            await trio.sleep(take.seconds)
+
+    async def _receive(self, way: Way, max_events: int) -> list[kt.Event]:
+        match way:
+            case "receive":
+                return [await self.feed.receive()]
+            case "receive_many":
+                return await self.feed.receive_many(max_events)
+            case "async for":
+                return [await anext(self.feed)]
+            case "batches":
+                return await anext(self.feed.batches(max_events))
+            case _:
+                assert_never(way)
 
 
 def run(overflow: kt.Overflow, capacity: int, coming: list[Batch], takes: list[Take], seed: int) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any, ClassVar, TypeAlias, assert_never, assert_type
 
@@ -22,6 +23,9 @@ async def a_client() -> None:
             assert_type(feed, kt.Feed[kt.BookSnapshot | kt.BookUpdate | kt.Gap])
             assert_type(await feed.receive(), kt.BookSnapshot | kt.BookUpdate | kt.Gap)
             assert_type(await feed.receive_many(10), list[kt.BookSnapshot | kt.BookUpdate | kt.Gap])
+            async for batch in feed.batches(max_events=10):
+                assert_type(batch, list[kt.BookSnapshot | kt.BookUpdate | kt.Gap])
+            assert_type(feed.batches(), AsyncIterator[list[kt.BookSnapshot | kt.BookUpdate | kt.Gap]])
             assert_type(feed.book("BTC/USD"), kt.OrderBook)
             assert_type(feed.statistics(), kt.FeedStatistics)
             async for event in feed:
