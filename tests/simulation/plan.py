@@ -46,6 +46,8 @@ class Consumer:
     overflow: kt.Overflow = kt.Overflow.BACKPRESSURE
     batch: int = 1
     """Events that it takes at a time."""
+    iterates: bool = False
+    """Over the feed, or over its batches, instead of calling ``receive`` or ``receive_many``."""
     visits: tuple[tuple[float, float], ...] = ((0.0, float("inf")),)
     """When it comes, and when it goes: in seconds of the run."""
     rests: tuple[tuple[float, float], ...] = ()
@@ -246,7 +248,7 @@ def plan_of(seed: int, seconds: float = 600.0, theme: str | None = None) -> Plan
         ),
         rate=random.choice((0.5, 2.0, 2.0, 5.0)),
         settings=_settings(random),
-        consumers=tuple(_consumers(random, theme, seconds)),
+        consumers=tuple(_iterating(_consumers(random, theme, seconds), seed)),
         script=_script(random, seed, theme, seconds),
         leaves=_leaves(random, seconds) if theme in ("all", "network") else (),
     )
@@ -297,6 +299,12 @@ def _consumers(random: Random, theme: str, seconds: float) -> Iterable[Consumer]
             visits=_visits(random, seconds),
             rests=tuple(_rests(random, seconds)) if slow else (),
         )
+
+
+def _iterating(consumers: Iterable[Consumer], seed: int) -> Iterable[Consumer]:
+    """Half of them iterate. That is drawn from a generator of its own, so that what each seed had before stays."""
+    random = Random(f"{seed}/iterating")
+    return (attrs.evolve(consumer, iterates=random.random() < 0.5) for consumer in consumers)
 
 
 def _visits(random: Random, seconds: float) -> tuple[tuple[float, float], ...]:

@@ -366,7 +366,7 @@ class World:
                     while rests and rests[0][0] <= trio.current_time():
                         at, length = rests.pop(0)
                         await trio.sleep_until(at + length)
-                    events = [await feed.receive()] if consumer.batch == 1 else await feed.receive_many(consumer.batch)
+                    events = await receive(feed, consumer)
                     for event in events:
                         self.trace.event(name, event)
                         watch.saw(event)
@@ -436,6 +436,13 @@ class World:
             faults=self.oracle.explanations.injected if hasattr(self, "oracle") else Counter(),
             broken=broken,
         )
+
+
+async def receive(feed: kt.Feed, consumer: Consumer) -> list[kt.Event]:
+    """The next events, in the way in which the consumer takes them."""
+    if consumer.iterates:
+        return [await anext(feed)] if consumer.batch == 1 else await anext(feed.batches(consumer.batch))
+    return [await feed.receive()] if consumer.batch == 1 else await feed.receive_many(consumer.batch)
 
 
 class Observed:
