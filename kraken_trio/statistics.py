@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
@@ -47,6 +47,8 @@ class Counters:
     events: int = 0
     checksums_verified: int = 0
     checksum_failures: int = 0
+    compiled_updates: int = 0
+    pure_updates: int = 0
     crossed: int = 0
     malformed: int = 0
     late: int = 0
@@ -80,6 +82,8 @@ class ClientStatistics:
     """How long the last application ping took."""
     last_mismatch: ChecksumEvidence | None = attrs.field(eq=False)
     """The evidence of the last failed checksum."""
+    core: Literal["compiled", "pure"]
+    """Which code keeps the books: the compiled core, or the pure one. Both give the same events."""
     warnings: tuple[str, ...]
     """Warnings from the exchange's confirmations; each once, at most 64."""
     unknown: Mapping[str, int]
@@ -100,6 +104,10 @@ class ClientStatistics:
     """Events made for feeds; one that goes to three feeds counts three times."""
     checksums_verified: int
     checksum_failures: int
+    compiled_updates: int
+    """Updates of books that the compiled core took from the frame to the feeds."""
+    pure_updates: int
+    """Those that took the general path: all of them if ``core`` is ``"pure"``, otherwise the unusual ones."""
     crossed: int
     """Books that were crossed without a checksum, and therefore resynced."""
     malformed: int

@@ -22,6 +22,7 @@ from zlib import crc32
 
 from kraken_trio._digits import MAX_DIGITS, wire_digits
 from kraken_trio._text import printable
+from kraken_trio.book import core
 from kraken_trio.book.row import AMOUNTS_KEPT, ZEROS, amounts, price_rows
 from kraken_trio.book.side import CHECKED_LEVELS, Side
 from kraken_trio.errors import BookUnavailable, ChecksumMismatch, ProtocolError
@@ -31,6 +32,8 @@ from kraken_trio.evidence import ChecksumEvidence
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+    from kraken_trio.book.core import Core
 
 __all__ = ["CHECKED_LEVELS", "OrderBook"]
 
@@ -71,7 +74,9 @@ class OrderBook:
         "_timestamp",
         "_told",
         "_unavailable",
+        "_until_core",
         "_verified",
+        "core",
         "depth",
         "symbol",
     )
@@ -99,6 +104,10 @@ class OrderBook:
         self._unavailable: str | None = "it has had no snapshot yet"
         self._bids_view: tuple[Level, ...] | None = None
         self._asks_view: tuple[Level, ...] | None = None
+        self.core: Core | None = None
+        """(internal) The compiled core that has the levels; then nothing of them, and of the last event, is here."""
+        self._until_core: int = 0
+        """How many updates before a core is tried again; 0 if it is not."""
 
     # Changing it
 
@@ -122,6 +131,10 @@ class OrderBook:
         if event.__class__ is not BookUpdate:
             self._change(event, verify=True)
             return
+        if self.core is not None:
+            if self.core.apply(event):
+                return
+            self._leave_core()
         if self._unavailable is not None:
             raise self._refusal()
         if event.symbol != self.symbol:
@@ -150,12 +163,18 @@ class OrderBook:
         self._epoch = event.epoch
         self._received_ns = event.received_ns
         self._told = expected
+        if self._until_core:
+            self._count_down()
 
     def follow(self, event: BookSnapshot | BookUpdate | Gap) -> None:
         """Like :meth:`apply`, for an event that another book has verified; it is not verified again."""
         if event.__class__ is not BookUpdate:
             self._change(event, verify=False)
             return
+        if self.core is not None:
+            if self.core.follow(event):
+                return
+            self._leave_core()
         if self._unavailable is not None:
             raise self._refusal()
         if event.symbol != self.symbol:
@@ -179,9 +198,12 @@ class OrderBook:
         self._told = event.checksum
         if event.checksum is not None:
             self._verified = True
+        if self._until_core:
+            self._count_down()
 
     def invalidate(self, why: str) -> None:
         """Make the book unavailable until its next snapshot. ``why`` completes "this book cannot be read: …"."""
+        self._drop_core()
         self._unavailable = why
         self._verified = False
         self._bids_view = self._asks_view = None
@@ -216,6 +238,7 @@ class OrderBook:
         self._verified = expected is not None
         self._carried = self._carried or self._verified
         self._unavailable = None
+        self._enter_core()
 
     def _mend(self, event: BookSnapshot | BookUpdate) -> None:
         """Convert integers in the event's levels, as decoders leave them, to texts.
@@ -243,13 +266,18 @@ class OrderBook:
         return ValueError(f"this is the book of {_name(self.symbol)}, not of {_name(event.symbol)}")
 
     def _load(self, event: BookSnapshot) -> None:
+        self._drop_core()
+        self._replace(event.bids, event.asks)
+        self.symbol = event.symbol
+
+    def _replace(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
+        """Replace all levels by these."""
         self._bids_view = self._asks_view = None
         self._bids.load([], [], [])  # mutant: snapshot replaces
         self._asks.load([], [], [])
         self._decimals = 0
-        self._fill(self._bids, event.bids, 1)
-        self._fill(self._asks, event.asks, -1)
-        self.symbol = event.symbol
+        self._fill(self._bids, bids, 1)
+        self._fill(self._asks, asks, -1)
 
     def _merge(self, side: Side, levels: Sequence[Level], sign: int) -> None:
         """Apply an update's levels to one side.
@@ -360,6 +388,47 @@ class OrderBook:
             self._decimals = decimals
         return int(10 ** (self._decimals - decimals))
 
+    # The compiled core
+
+    def _enter_core(self) -> None:
+        """Have the compiled core keep the levels, if there is one, and it takes them."""
+        if core.load is None:
+            return
+        self._until_core = self.depth  # so that, per update, trying again costs no more than a few levels
+        if self._unavailable is None and self._verified and not self.crossed:
+            bids, asks = self.bids, self.asks
+            self.core = core.load(
+                self.symbol, self.depth, bids, asks, self._told, self._timestamp, self._epoch, self._received_ns
+            )
+            if self.core is not None:
+                self._until_core = 0
+                self._replace((), ())
+
+    def _count_down(self) -> None:
+        self._until_core -= 1
+        if not self._until_core:
+            self._enter_core()
+
+    def _leave_core(self) -> None:
+        """Take back the levels, for something that the core has not taken."""
+        left = self.core
+        assert left is not None  # mutant: core
+        self._drop_core()
+        self._replace(left.bids, left.asks)
+        self._until_core = self.depth
+
+    def _drop_core(self) -> None:
+        """Take back all but the levels."""
+        left, self.core = self.core, None
+        if left is not None:
+            self._told = left.checksum
+            self._timestamp, self._epoch, self._received_ns = left.timestamp, left.epoch, left.received_ns
+
+    def __getstate__(self) -> object:
+        if self.core is not None:  # a copy begins without one
+            self._leave_core()
+        return super().__getstate__()
+
     # Verifying it
 
     def _doubt(self, event: BookSnapshot | BookUpdate, expected: int) -> None:
@@ -399,6 +468,8 @@ class OrderBook:
     def bids(self) -> tuple[Level, ...]:
         """All bids, highest price first; at most ``depth``."""
         self._require()
+        if self.core is not None:
+            return self.core.bids
         if self._bids_view is None:
             self._bids_view = self._bids.best_first()
         return self._bids_view
@@ -407,6 +478,8 @@ class OrderBook:
     def asks(self) -> tuple[Level, ...]:
         """All asks, lowest price first; at most ``depth``."""
         self._require()
+        if self.core is not None:
+            return self.core.asks
         if self._asks_view is None:
             self._asks_view = self._asks.best_first()
         return self._asks_view
@@ -415,13 +488,13 @@ class OrderBook:
     def best_bid(self) -> Level | None:
         """The highest bid; None when there are no bids."""
         self._require()
-        return self._bids.best()
+        return self._bids.best() if self.core is None else self.core.best_bid
 
     @property
     def best_ask(self) -> Level | None:
         """The lowest ask; None when there are no asks."""
         self._require()
-        return self._asks.best()
+        return self._asks.best() if self.core is None else self.core.best_ask
 
     @property
     def spread(self) -> Decimal | None:
@@ -440,7 +513,7 @@ class OrderBook:
         """Whether the best bid is not below the best ask. In a verified book this is the exchange's own state."""
         if self._unavailable is not None:
             raise self._refusal()
-        bids, asks = self._bids, self._asks
+        bids, asks = self._bids, self._asks  # empty while a core has them: it is never crossed
         is_two_sided = len(bids.keys) > bids.start and len(asks.keys) > asks.start
         return is_two_sided and bids.keys[-1] >= -asks.keys[-1]
 
@@ -448,16 +521,18 @@ class OrderBook:
     def timestamp(self) -> datetime | None:
         """The exchange's time of the last message, if it had one."""
         self._require()
-        return self._timestamp
+        return self._timestamp if self.core is None else self.core.timestamp
 
     @property
     def received_ns(self) -> int:
         """When the bytes of the last message were read (see :mod:`kraken_trio.events`); 0 before the first."""
-        return self._received_ns
+        return self._received_ns if self.core is None else self.core.received_ns
 
     def checksum(self) -> int:
         """The CRC32 of the ten best levels of each side, as Kraken defines it (32 bits, unsigned)."""
         self._require()
+        if self.core is not None:
+            return self.core.checksum
         return self._crc() if self._told is None else self._told
 
     def snapshot(self) -> BookSnapshot:
@@ -472,9 +547,9 @@ class OrderBook:
             bids=self.bids,
             asks=self.asks,
             checksum=self.checksum() if self._verified else None,
-            timestamp=self._timestamp,
-            epoch=self._epoch,
-            received_ns=self._received_ns,
+            timestamp=self.timestamp,
+            epoch=self._epoch if self.core is None else self.core.epoch,
+            received_ns=self.received_ns,
         )
 
     def _require(self) -> None:

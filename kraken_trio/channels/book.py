@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kraken_trio.book import OrderBook
+from kraken_trio.book import OrderBook, core
 from kraken_trio.channels.state import ChannelState, Failure
 from kraken_trio.errors import ChecksumMismatch, ProtocolError
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, Event
@@ -12,6 +12,7 @@ from kraken_trio.events import BookSnapshot, BookUpdate, Cause, Event
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kraken_trio.book.core import FramePath
     from kraken_trio.requests import Book
     from kraken_trio.statistics import Counters
     from kraken_trio.wire.codec import Codec
@@ -29,14 +30,14 @@ class BookState(ChannelState):
     Without a checksum it is resynced, once per connection.
     """
 
-    __slots__ = ("_book", "_counters", "_crossed_in", "_snapshots_have_checksums", "_was_verified")
+    __slots__ = ("_counters", "_crossed_in", "_snapshots_have_checksums", "_was_verified", "book")
 
     must_verify = True
     is_cumulative = True
     moves_with_trades = True
 
     def __init__(self, request: Book, counters: Counters, codec: Codec) -> None:
-        self._book = OrderBook(request.depth)
+        self.book: OrderBook = OrderBook(request.depth)
         self._counters = counters
         self._snapshots_have_checksums = codec.snapshots_carry_checksums
         self._was_verified = False
@@ -55,9 +56,15 @@ class BookState(ChannelState):
     def view(cls, request: Any) -> OrderBook:
         return OrderBook(request.depth)
 
+    @classmethod
+    def frame_path(
+        cls, codec: Codec, subscriptions: dict[str | None, Any], live: object, counters: Counters
+    ) -> FramePath | None:
+        return core.table(subscriptions, live, counters) if core.table and codec.has_canonical_books else None
+
     def take(self, events: Sequence[Any]) -> tuple[Sequence[Event], Failure | None]:
         # The hot path: nine tenths of all frames are one update each.
-        book, counters = self._book, self._counters
+        book, counters = self.book, self._counters
         if type(events[0]) is not BookUpdate:
             return self._take_snapshots(events)
         for event in events:
@@ -69,6 +76,7 @@ class BookState(ChannelState):
                 counters.checksums_verified += 1
             elif book.crossed and self._crossed_in != event.epoch:  # mutant: crossed without a checksum
                 return _before(event, events), self._crossed(event.epoch)
+            counters.pure_updates += 1
         return events, None
 
     def _take_snapshots(self, events: Sequence[BookSnapshot]) -> tuple[Sequence[Event], Failure | None]:
@@ -78,16 +86,16 @@ class BookState(ChannelState):
                 self._counters.malformed += 1
                 return taken, Failure(Cause.MALFORMED, _NO_CHECKSUM)
             try:
-                self._book.apply(event)
+                self.book.apply(event)
             except ProtocolError as error:
                 return taken, self._failure(error)
             if event.checksum is not None:
                 self._was_verified = True
                 self._counters.checksums_verified += 1
-            elif self._book.crossed and self._crossed_in != event.epoch:
+            elif self.book.crossed and self._crossed_in != event.epoch:
                 return taken, self._crossed(event.epoch)
             # The book's own snapshot, not the event: the event may be unsorted, or hold more than the book keeps.
-            taken.append(self._book.snapshot())  # mutant: canonical snapshot
+            taken.append(self.book.snapshot())  # mutant: canonical snapshot
         return taken, None
 
     def _failure(self, error: ProtocolError) -> Failure:
@@ -104,18 +112,18 @@ class BookState(ChannelState):
 
     def start(self, request: object) -> Sequence[Event]:
         del request
-        return (self._book.snapshot(),) if self._book.available else ()
+        return (self.book.snapshot(),) if self.book.available else ()
 
     def rebuild(self) -> Event | None:
-        return self._book.snapshot() if self._book.available else None
+        return self.book.snapshot() if self.book.available else None
 
     def reset(self) -> None:
-        self._was_verified = self._was_verified or self._book.verified
-        self._book.invalidate("events are missing; its next snapshot has not come yet")  # mutant: old snapshot
+        self._was_verified = self._was_verified or self.book.verified
+        self.book.invalidate("events are missing; its next snapshot has not come yet")  # mutant: old snapshot
 
     @property
     def last_received_ns(self) -> int:
-        return self._book.received_ns
+        return self.book.received_ns
 
     @property
     def moves_with_prices(self) -> bool:

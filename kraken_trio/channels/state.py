@@ -18,6 +18,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kraken_trio.book.core import FramePath
     from kraken_trio.events import Cause, Event
     from kraken_trio.evidence import ChecksumEvidence
     from kraken_trio.requests import Request
@@ -91,6 +92,17 @@ class ChannelState(ABC):
     def view(cls, request: Request[Any]) -> View | None:
         """A copy for one consumer, where the channel offers one."""
         del request
+        return None
+
+    @classmethod
+    def frame_path(
+        cls, codec: Codec, subscriptions: dict[str | None, Any], live: object, counters: Counters
+    ) -> FramePath | None:
+        """A shorter way for the usual frames, where the channel offers one.
+
+        It takes frames of those ``subscriptions`` (by symbol) whose ``step`` is ``live``, for their ``audience``.
+        """
+        del codec, subscriptions, live, counters
         return None
 
     # The state

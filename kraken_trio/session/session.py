@@ -25,6 +25,8 @@ import attrs
 import msgspec
 
 from kraken_trio._text import printable
+from kraken_trio.book.core import NAME
+from kraken_trio.channels import CHANNELS
 from kraken_trio.errors import ConnectError, ProtocolError
 from kraken_trio.events import Cause, ConnectionState, StatusUpdate
 from kraken_trio.session.deliveries import Deliveries, Effects
@@ -97,6 +99,12 @@ class Session:
             settings, self._counters, codec, listening, self._deliveries, self._subscriptions, self._recovery
         )
         self._routing = Routing(self._counters, self._deliveries, self._subscriptions, self._recovery)
+        self._takes = tuple(
+            path.take
+            for name, subs in self._subscriptions.by_channel.items()
+            if (path := CHANNELS[name].frame_path(codec, subs, _LIVE, self._counters)) is not None
+        )
+        """The channels' shorter ways for frames."""
         self._staleness = StalenessMonitor(settings)
         self._duties: tuple[Callable[[float], None], ...] = (
             self._give_up_silent,
@@ -162,6 +170,7 @@ class Session:
             feeds=len(self._subscriptions.feeds),
             ping_seconds=self._liveness.ping_seconds,
             last_mismatch=self._routing.last_mismatch,
+            core=NAME,
             warnings=tuple(self._warnings),
             unknown=MappingProxyType(dict(self._codec.unknown)),
             log_lines_left_out=log_lines_left_out,
@@ -362,14 +371,36 @@ class Session:
         self._begin(now)
         if not self.is_connected:
             return self._done(now)  # received while the program left the block  # mutant: after the end
+        deliveries, takes = self._deliveries, self._takes
+        deliver, epoch = deliveries.effects.deliver, deliveries.epoch
+        deliveries.received_ns = received_ns
+        self._counters.frames += len(frames)
+        self._routing.is_stirred = is_pushed = False
+        index, count = 0, len(frames)
+        while index < count:
+            begin = index
+            for take in takes:
+                index = take(frames, index, epoch, received_ns, deliver)
+            if index > begin:
+                is_pushed = True
+                self._malformed_in_row = 0  # mutant: taken in between
+            if index < count:
+                end = index + 1 if takes else count
+                is_pushed |= self._decode(frames, index, end, received_ns)
+                index = end
+        is_earlier = self._liveness.received(now, pushed=is_pushed)
+        if self._routing.is_stirred or is_earlier:
+            return self._done(now)
+        return deliveries.take_events()
+
+    def _decode(self, frames: Sequence[str | bytes], begin: int, end: int, received_ns: int) -> bool:
+        """Process the frames from ``begin`` to ``end`` by way of messages. Returns whether any of them was pushed."""
         deliveries, counters, by_channel = self._deliveries, self._counters, self._subscriptions.by_channel
         deliver = deliveries.effects.deliver
-        deliveries.received_ns = received_ns
         decode, epoch = self._codec.decode, deliveries.epoch
-        counters.frames += len(frames)
         routing = self._routing
-        routing.is_stirred = is_pushed = False
-        for index, frame in enumerate(frames):
+        is_pushed = False
+        for index, frame in enumerate(frames[begin:end], begin):
             try:
                 message = decode(frame, epoch, received_ns)
             except ProtocolError as error:
@@ -404,10 +435,7 @@ class Session:
                     continue
             deliveries.frame = index
             routing.data(message)
-        is_earlier = self._liveness.received(now, pushed=is_pushed)
-        if routing.is_stirred or is_earlier:
-            return self._done(now)
-        return deliveries.take_events()
+        return is_pushed
 
     def _control(self, message: Message) -> None:
         self._routing.is_stirred = True

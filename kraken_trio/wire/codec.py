@@ -37,6 +37,11 @@ class Codec(Protocol):
         """Whether book snapshots have a checksum in this protocol, so that one without is malformed."""
         ...
 
+    @property
+    def has_canonical_books(self) -> bool:
+        """Whether updates of books usually have the form that the compiled core reads."""
+        ...
+
     def decode(self, frame: str | bytes, epoch: int = 0, received_ns: int = 0) -> Message:
         """The message of one frame. Raises :class:`~kraken_trio.ProtocolError`, and nothing else, for any bytes.
 

@@ -54,6 +54,7 @@ class V2Codec:
     """A :class:`~kraken_trio.wire.codec.Codec`. Its only state are its counts."""
 
     snapshots_carry_checksums: bool = True
+    has_canonical_books: bool = True
 
     def __init__(self) -> None:
         self.unknown: Counter[str] = Counter()

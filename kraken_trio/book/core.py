@@ -1,0 +1,100 @@
+"""Which core runs: the compiled one beside the pure code, or the pure code alone.
+
+The compiled core is missing where the package was built without a C compiler or for a free-threaded Python, and where
+this msgspec lays out its structs in an unknown way. The environment variable ``KRAKEN_TRIO_PURE=1`` turns it off.
+A program cannot tell which one runs, but by :data:`NAME` and by its speed.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+    from datetime import datetime
+
+    from kraken_trio.events import BookSnapshot, BookUpdate, Gap, Level
+
+__all__ = ["NAME", "Core", "FramePath", "load", "table"]
+
+
+class Core(Protocol):
+    """The levels of one available book, whose last checksum matched, and which is not crossed."""
+
+    @property
+    def bids(self) -> tuple[Level, ...]:
+        """Best first."""
+        ...
+
+    @property
+    def asks(self) -> tuple[Level, ...]:
+        """Best first."""
+        ...
+
+    @property
+    def best_bid(self) -> Level | None: ...
+
+    @property
+    def best_ask(self) -> Level | None: ...
+
+    # Of the last message:
+
+    @property
+    def checksum(self) -> int: ...
+
+    @property
+    def timestamp(self) -> datetime | None: ...
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def received_ns(self) -> int: ...
+
+    def apply(self, event: BookSnapshot | BookUpdate | Gap, /) -> bool:
+        """Apply and verify an update. False if that is left to the pure code: then nothing has changed."""
+        ...
+
+    def follow(self, event: BookSnapshot | BookUpdate | Gap, /) -> bool:
+        """The same without verifying it."""
+        ...
+
+
+class FramePath(Protocol):
+    """A shorter way for the usual frames of a channel: from the bytes to the feeds, or no effect at all."""
+
+    def take(
+        self,
+        frames: Sequence[str | bytes],
+        index: int,
+        epoch: int,
+        received_ns: int,
+        deliver: dict[Hashable, list[Any]],
+        /,
+    ) -> int:
+        """Take the frames from ``index`` on, and append their events to ``deliver``, which makes lists by itself.
+
+        Returns the index of the first frame that it does not take. That one has had no effect.
+        """
+        ...
+
+
+def _is_turned_off() -> bool:
+    return os.environ.get("KRAKEN_TRIO_PURE", "") not in ("", "0")
+
+
+load: Callable[..., Core | None] | None = None
+"""A core for a book (see :meth:`Core.load <kraken_trio.book._core.Core.load>`), or None if it does not take it."""
+table: Callable[..., FramePath] | None = None
+"""Makes the frame path of the live books of a session."""
+if not _is_turned_off():
+    try:
+        from kraken_trio.book._core import Core as _Core, Table as _Table
+    except ImportError:
+        pass
+    else:
+        load, table = _Core.load, _Table
+
+NAME: Final[Literal["compiled", "pure"]] = "pure" if load is None else "compiled"
+"""``compiled`` or ``pure``."""
