@@ -8,6 +8,8 @@ A program cannot tell which one runs, but by :data:`NAME` and by its speed.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -89,12 +91,9 @@ load: Callable[..., Core | None] | None = None
 table: Callable[..., FramePath] | None = None
 """Makes the frame path of the live books of a session."""
 if not _is_turned_off():
-    try:
-        from kraken_trio.book._core import Core as _Core, Table as _Table
-    except ImportError:
-        pass
-    else:
-        load, table = _Core.load, _Table
+    with suppress(ImportError):
+        _core = import_module("kraken_trio.book._core")
+        load, table = _core.Core.load, _core.Table
 
 NAME: Final[Literal["compiled", "pure"]] = "pure" if load is None else "compiled"
 """``compiled`` or ``pure``."""
