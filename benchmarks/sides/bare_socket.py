@@ -1,4 +1,4 @@
-"""A WebSocket library, or our transport, alone: it receives the same frames, and nothing is done with them."""
+"""A WebSocket library, our transport, or Trio, alone: it receives the same frames, and nothing is done with them."""
 
 from __future__ import annotations
 
@@ -64,6 +64,47 @@ async def ours(task: dict[str, Any], arrivals: common.Arrivals) -> None:
                 arrivals.finish()
 
 
+async def floor(task: dict[str, Any], arrivals: common.Arrivals) -> None:
+    """A reader and a consumer with a memory channel between them: what Trio itself takes. Frames are only counted."""
+    host, _, port = task["url"].partition("://")[2].partition("/")[0].partition(":")
+    stream = await trio.open_tcp_stream(host, int(port))
+    key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
+    await stream.send_all(f"GET /v2 HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n{key}\r\n\r\n".encode())
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += await stream.receive_some(65536)
+    data = data.partition(b"\r\n\r\n")[2]
+    asked = wanted(task).encode()
+    await stream.send_all(bytes([0x81, 0x80 | 126]) + len(asked).to_bytes(2, "big") + bytes(4) + asked)
+    send, receive = trio.open_memory_channel[bytes](1024)
+
+    async def read() -> None:
+        nonlocal data
+        skipped = 1 + 2 * len(task["symbols"])
+        while True:
+            position = 0
+            while len(data) - position >= 4:
+                size, start = data[position + 1], position + 2
+                if size == 126:
+                    size, start = int.from_bytes(data[start : start + 2], "big"), start + 2
+                elif size == 127:
+                    size, start = int.from_bytes(data[start : start + 8], "big"), start + 8
+                if start + size > len(data):
+                    break
+                if skipped:
+                    skipped -= 1
+                else:
+                    send.send_nowait(data[start : start + size])
+                position = start + size
+            data = data[position:] + await stream.receive_some(65536)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        async for _ in receive:
+            if arrivals.one():
+                arrivals.finish()
+
+
 def _context(task: dict[str, Any]) -> ssl.SSLContext | None:
     return ssl.create_default_context(cafile=task["authority"]) if task.get("authority") else None
 
@@ -71,7 +112,7 @@ def _context(task: dict[str, Any]) -> ssl.SSLContext | None:
 def main() -> None:
     task = common.job()
     trio.run(
-        {"trio-websocket": trio_websocket, "websockets": websockets_trio, "ours": ours}[task["library"]],
+        {"trio-websocket": trio_websocket, "websockets": websockets_trio, "ours": ours, "floor": floor}[task["library"]],
         task,
         common.Arrivals(task),
     )

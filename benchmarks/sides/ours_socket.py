@@ -34,7 +34,13 @@ def look_at(book: kt.OrderBook) -> None:
 async def consume(feed: kt.Feed, task: dict[str, Any], arrivals: common.Arrivals) -> None:
     """A consumer that looks at the best price after every event, or every batch."""
     symbol = task["symbols"][0]
-    if task["call"] == "receive":
+    if task["call"] == "iterate":
+        async for event in feed:
+            if type(event) is kt.BookUpdate:
+                look_at(feed.book(event.symbol))
+                if arrivals.one():
+                    return
+    elif task["call"] == "receive":
         while True:
             event = await feed.receive()
             if type(event) is kt.BookUpdate:
