@@ -412,7 +412,7 @@ class OrderBook:
     def _leave_core(self) -> None:
         """Take back the levels, for something that the core has not taken."""
         left = self.core
-        assert left is not None  # mutant: core
+        assert left is not None
         self._drop_core()
         self._replace(left.bids, left.asks)
         self._until_core = self.depth

@@ -228,6 +228,8 @@ class Actor:
                     too_slow.append(feed)
                 else:
                     self._wait_for_room(feed)
+        if not effects.rearm and not too_slow:
+            return  # only live data: there is nothing else
         for feed, reasons in effects.answers:
             assert isinstance(feed, FeedSender)
             waiter = self._feeds.get(feed)

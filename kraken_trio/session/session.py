@@ -383,7 +383,7 @@ class Session:
                 index = take(frames, index, epoch, received_ns, deliver)
             if index > begin:
                 is_pushed = True
-                self._malformed_in_row = 0  # mutant: taken in between
+                self._malformed_in_row = 0
             if index < count:
                 end = index + 1 if takes else count
                 is_pushed |= self._decode(frames, index, end, received_ns)

@@ -17,6 +17,7 @@ import trio
 from kraken_trio._text import printable
 from kraken_trio.errors import ConnectError
 from kraken_trio.transport.formatting import describe
+from kraken_trio.transport.reading import read_when_readable
 
 if TYPE_CHECKING:
     from kraken_trio._address import Address
@@ -71,7 +72,7 @@ _REMEDIES = {
 async def connect_tcp(address: Address, open_stream: OpenStream) -> trio.abc.Stream:
     """Resolve the name and connect."""
     try:
-        return await open_stream(address.host, address.port)
+        return read_when_readable(await open_stream(address.host, address.port))
     except socket.gaierror as exc:
         msg = (
             f"cannot connect to {address}: the name could not be looked up ({printable(exc.strerror)}); "

@@ -130,7 +130,8 @@ class WebsocketsConnection(WebSocketConnection):
             self._end(ConnectionLost(f"the WebSocket reader failed: {printable(repr(exc))}"))
         finally:
             self._is_reading = False
-            self._waiting_for_read.unpark_all()
+            if self._waiting_for_read:
+                self._waiting_for_read.unpark_all()
 
     def _receive_data(self, data: bytes | bytearray) -> None:
         if self._peer_ended.is_set():

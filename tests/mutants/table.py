@@ -961,6 +961,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/transport/test_connecting.py",),
     ),
     Mutant(
+        "read the number of a closed socket",
+        "closed socket",
+        Never(),
+        "bytes of another file of the process are taken for frames",
+        ("tests/transport/test_reading.py",),
+    ),
+    Mutant(
         "count control frames as waiting messages",
         "payload of messages",
         Becomes("$target = True"),
