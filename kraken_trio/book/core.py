@@ -1,16 +1,14 @@
 """Which core runs: the compiled one beside the pure code, or the pure code alone.
 
-The compiled core is missing where the package was built without a C compiler or for a free-threaded Python, and where
-this msgspec lays out its structs in an unknown way. The environment variable ``KRAKEN_TRIO_PURE=1`` turns it off.
-A program cannot tell which one runs, but by :data:`NAME` and by its speed.
+The compiled core is missing where :mod:`kraken_trio._compiled` says, and where this msgspec lays out its structs in an
+unknown way.
 """
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+from kraken_trio._compiled import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -82,18 +80,10 @@ class FramePath(Protocol):
         ...
 
 
-def _is_turned_off() -> bool:
-    return os.environ.get("KRAKEN_TRIO_PURE", "") not in ("", "0")
-
-
-load: Callable[..., Core | None] | None = None
-"""A core for a book (see :meth:`Core.load <kraken_trio.book._core.Core.load>`), or None if it does not take it."""
-table: Callable[..., FramePath] | None = None
+_core: Final = compiled("kraken_trio.book._core")
+load: Callable[..., Core | None] | None = _core and _core.Core.load
+"""A core for a book, from its levels and what is kept of its last message; or None if it does not take it."""
+table: Callable[..., FramePath] | None = _core and _core.Table
 """Makes the frame path of the live books of a session."""
-if not _is_turned_off():
-    with suppress(ImportError):
-        _core = import_module("kraken_trio.book._core")
-        load, table = _core.Core.load, _core.Table
-
 NAME: Final[Literal["compiled", "pure"]] = "pure" if load is None else "compiled"
 """``compiled`` or ``pure``."""

@@ -15,19 +15,22 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from websockets.client import ClientProtocol
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import WebSocketURI
 
+from kraken_trio._compiled import compiled
 from kraken_trio._text import printable
 from kraken_trio.errors import ConnectError
 from kraken_trio.transport.formatting import SingleLineFilter, close_received
 from kraken_trio.transport.seam import ConnectionLost
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kraken_trio._address import Address
 
 __all__ = ["MAX_ANSWERS", "WebSocketProtocol"]
@@ -38,6 +41,10 @@ MAX_ANSWERS = 16
 
 _log = logging.getLogger("kraken_trio.websockets")
 _log.addFilter(SingleLineFilter())
+
+_frames: Final = compiled("kraken_trio.transport._frames")
+_cut: Callable[[bytes | bytearray, int, int, list[str | bytes]], int] | None = _frames and _frames.cut
+"""Cuts messages out faster, as far as they are the usual ones."""
 
 # The first byte of a frame (RFC 6455, section 5.2).
 _WHOLE_TEXT = 0x81
@@ -110,7 +117,11 @@ class WebSocketProtocol:
         limit = self._max_frame_bytes
         position, end, needs = 0, len(data), 2
         try:
-            while end - position >= 2:
+            while True:
+                if _cut is not None and self._fragments is None:
+                    position = _cut(data, position, limit, self.messages)
+                if end - position < 2:
+                    break
                 first, size = data[position], data[position + 1]
                 start = position + 2
                 if size >= 126:
