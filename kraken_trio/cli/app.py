@@ -50,5 +50,5 @@ def cli() -> None:
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
 
 
-for command in (demo, watch_command, verify):
-    cli.add_command(command)
+for _command in (demo, watch_command, verify):
+    cli.add_command(_command)

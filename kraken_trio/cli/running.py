@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO, TypeVar
 
 import click
 import trio
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from kraken_trio import Request
 
+_Command = TypeVar("_Command", bound="Callable[..., object]")
+
 __all__ = [
     "STOPPED",
     "leave",
@@ -39,7 +41,10 @@ __all__ = [
 STOPPED = 128 + signal.SIGINT
 """The exit status after Ctrl-C."""
 
-plain_option = click.option("--plain", is_flag=True, help="Print lines instead of drawing a screen.")
+
+def plain_option(command: _Command) -> _Command:
+    """Give a command the option ``--plain``."""
+    return click.option("--plain", is_flag=True, help="Print lines instead of drawing a screen.")(command)
 
 
 def positive_seconds(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:

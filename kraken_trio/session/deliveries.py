@@ -64,7 +64,7 @@ class Deliveries:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._machine = StateMachine()
-        self.effects = Effects()
+        self.effects: Effects = Effects()
         """What has been collected since :meth:`take`."""
         self.epoch: int = 0
         """The current or last connection's number."""

@@ -31,7 +31,7 @@ class Liveness:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.listening = PausableClock()
+        self.listening: PausableClock = PausableClock()
         """Runs while we listen: all waits for the peer are measured on it."""
         self._exposed = PausableClock()
         """Runs while we listen and something is confirmed, so that the exchange has to push."""

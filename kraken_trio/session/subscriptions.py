@@ -69,7 +69,7 @@ class Subscriptions:
         self.feeds: dict[Hashable, Wishes] = {}
         self.live_since: float | None = None
         """When the first subscription of the current or last connection got verified data."""
-        self.derived = Derived(listening)
+        self.derived: Derived = Derived(listening)
         """What follows from the steps, and from what is wanted."""
         self._last_apart: int = 0
         self._actions: Mapping[Action, Callable[[Subscription, str], None]] = {

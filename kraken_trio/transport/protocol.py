@@ -65,7 +65,7 @@ class WebSocketProtocol:
         """The payload of our last PING, until the PONG for it has come."""
         self.lost: ConnectionLost | None = None
         """Why the peer will send nothing more; None as long as it may."""
-        self.is_open = False
+        self.is_open: bool = False
         """Whether the handshake has succeeded."""
         self._address = address
         self._max_frame_bytes = max_frame_bytes

@@ -240,7 +240,7 @@ class ExchangeCore(ExchangeState):
                 for connection in self.targets(None):
                     self.push(connection, frames.unknown_channel(channel))
             case SetStatus(system=system):
-                self.system, self.status_has_id = system, fault.connection_id
+                self.set_status(system, has_id=fault.connection_id)
                 for connection in self.targets(None):
                     self.push(connection, self._status(connection))
             case CrossedBook(symbol=symbol):
@@ -260,7 +260,7 @@ class ExchangeCore(ExchangeState):
     def clear_faults(self, now: float) -> list[Action]:
         """Disarm everything, and uncross books. What has happened stays: a frozen connection stays frozen."""
         self.armed.clear()
-        self.status_has_id = True
+        self.set_status(self.system, has_id=True)
         for symbol in sorted(self._crossed):
             self._broadcaster.publish(self.market.symbols[symbol].uncross(self.wall_ns(now)))
         self._crossed.clear()

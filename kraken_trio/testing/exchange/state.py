@@ -63,6 +63,10 @@ class ExchangeState:
         self._timers: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = count()
 
+    def set_status(self, system: str, *, has_id: bool) -> None:
+        """Set what status frames say from now on."""
+        self.system, self.status_has_id = system, has_id
+
     @property
     def symbols(self) -> tuple[str, ...]:
         """The markets; of a recording, its symbols."""
