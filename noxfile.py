@@ -21,7 +21,7 @@ FUZZABLE = "3.11"
 BENCHMARKS = ("matplotlib>=3.9",)
 """What the benchmarks need on top; each peer is installed in an environment of its own."""
 PEERS_SIDES = "benchmarks/sides/(cryptofeed|kraken_sdk|ccxt|nautilus)"
-CODE = ("kraken_trio", "tests", "benchmarks", "docs", "conftest.py", "noxfile.py")
+CODE = ("kraken_trio", "tests", "benchmarks", "docs", "conftest.py", "hatch_build.py", "noxfile.py")
 PURE = (
     "kraken_trio/session/*",
     "kraken_trio/channels/*",
@@ -44,6 +44,9 @@ PURE = (
     "kraken_trio/_address.py",
 )
 """Bytes and values in, values out: nothing there is hard to reach, so every branch is reached."""
+PURE_CORE = {"KRAKEN_TRIO_PURE": "1"}
+"""Run without the compiled core, be it there or not."""
+ASK_CORE = "from kraken_trio.book.core import NAME; print(NAME); raise SystemExit(NAME != '{}')"
 OWN_TESTS = [
     "tests/book",
     "tests/wire",
@@ -110,12 +113,19 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def pure(session: nox.Session) -> None:
+    """Run the tests without the compiled core, on two processors."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", *(session.posargs or ["-n", "2"]), env=PURE_CORE)
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Measure branch coverage: 100 % of the pure layers, by their own tests (`-- tests` runs and reports all)."""
     session.install("-e", ".[dev]")
     session.run("coverage", "erase")
     try:
-        session.run("coverage", "run", "-m", "pytest", *(session.posargs or OWN_TESTS))
+        session.run("coverage", "run", "-m", "pytest", *(session.posargs or OWN_TESTS), env=PURE_CORE)
     finally:
         session.run("coverage", "combine", "-q")
     if session.posargs:
@@ -190,6 +200,35 @@ def fuzz(session: nox.Session) -> None:
     # It has wheels for these Pythons only, and needs a compiler elsewhere: if it is not there, the command says so.
     session.install("--only-binary=:all:", "atheris", success_codes=[0, 1, 2])
     session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session(default=False)
+def sanitize(session: nox.Session) -> None:
+    """Test the compiled core under ASan and UBSan. Needs GCC."""
+    # Installed as a wheel: what an editable install leaves in the tree would need the libraries in every program.
+    session.install(".[dev]", env={"KRAKEN_TRIO_BUILD": "require", "KRAKEN_TRIO_BUILD_DEBUG": "sanitize"})
+    under = {
+        "PYTHONSAFEPATH": "1",  # not the source that lies here
+        "LD_PRELOAD": session.run("gcc", "-print-file-name=libasan.so", external=True, silent=True).strip(),
+        "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter's own
+        "PYTHONMALLOC": "malloc",  # so that ASan sees each allocation
+    }
+    session.run("python", "-c", ASK_CORE.format("compiled"), env=under)
+    session.run("pytest", *(session.posargs or ["tests/core"]), env=under)
+
+
+@nox.session(default=False)
+@nox.parametrize("core", ["compiled", "pure"])
+def wheels(session: nox.Session, core: str) -> None:
+    """Build the sdist; from it a wheel without Cython, or without a compiler; install that, and ask for its core."""
+    folder = session.create_tmp()
+    session.install("build", "hatchling", "setuptools")
+    session.run("python", "-m", "build", "--sdist", "--outdir", folder, silent=True)
+    (sdist,) = Path(folder).glob("*.tar.gz")
+    environment = {"compiled": {"KRAKEN_TRIO_BUILD": "require"}, "pure": {"CC": "/nonexistent"}}[core]
+    session.install("--no-build-isolation", str(sdist), env=environment)
+    with session.chdir(folder):
+        session.run("python", "-c", ASK_CORE.format(core))
 
 
 @nox.session(default=False)

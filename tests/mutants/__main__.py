@@ -193,13 +193,14 @@ def _killer(copy: Path, name: str, tests: Sequence[str], limit: int = TEST_LIMIT
 def _pytest(
     copy: Path, tests: Sequence[str], *, stop: bool = True, keep_bytecode: bool = False, limit: int = TEST_LIMIT
 ) -> tuple[int, str]:
-    # Without recordings, and with examples that follow from the code: the same everywhere. And no bytecode of a mutant
-    # is kept.
+    # Without recordings, and with examples that follow from the code: the same everywhere. Without the compiled core,
+    # which has none of the mutants. And no bytecode of a mutant is kept.
     environment = os.environ | {
         "PYTHONPATH": str(copy),
         "PYTHONDONTWRITEBYTECODE": "" if keep_bytecode else "1",
         "HYPOTHESIS_PROFILE": "unshrunk",
         "KRAKEN_TRIO_CAPTURES": str(copy / "none"),
+        "KRAKEN_TRIO_PURE": "1",
     }
     options = ["-x"] if stop else []
     options += ["-v", "--tb=no", "-rfE", "-p", "no:cacheprovider", "-o", f"faulthandler_timeout={limit}"]
