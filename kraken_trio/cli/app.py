@@ -8,6 +8,7 @@ from io import TextIOWrapper
 import click
 
 from kraken_trio import __version__
+from kraken_trio.book.core import NAME as CORE
 from kraken_trio.cli.demo import demo
 from kraken_trio.cli.formatting import ASCII_FALLBACK
 from kraken_trio.cli.running import STOPPED
@@ -36,7 +37,7 @@ class _InOrder(click.Group):
 
 
 @click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="kraken-trio", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="kraken-trio", message=f"%(prog)s %(version)s ({CORE} core)")
 def cli() -> None:
     """Kraken market data: verified order books that survive disconnects.
 

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import kraken_trio
+from kraken_trio.book import core
 from kraken_trio.cli.app import cli
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ def test_a_usage_error(args: list[str], words: str) -> None:
     assert "\x1b" not in result.output
 
 
-def test_the_version_is_that_of_the_package() -> None:
+def test_the_version_is_that_of_the_package_and_names_the_core() -> None:
     assert kraken_trio.__version__ == version("kraken-trio")
-    assert invoke("--version").output == f"kraken-trio {kraken_trio.__version__}\n"
+    assert invoke("--version").output == f"kraken-trio {kraken_trio.__version__} ({core.NAME} core)\n"
 
 
 def test_a_source_tree_that_was_never_installed_has_an_unknown_version(monkeypatch: pytest.MonkeyPatch) -> None:
