@@ -111,11 +111,8 @@ def _context(task: dict[str, Any]) -> ssl.SSLContext | None:
 
 def main() -> None:
     task = common.job()
-    trio.run(
-        {"trio-websocket": trio_websocket, "websockets": websockets_trio, "ours": ours, "floor": floor}[task["library"]],
-        task,
-        common.Arrivals(task),
-    )
+    libraries = {"trio-websocket": trio_websocket, "websockets": websockets_trio, "ours": ours, "floor": floor}
+    trio.run(libraries[task["library"]], task, common.Arrivals(task))
 
 
 main()

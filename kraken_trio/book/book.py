@@ -105,7 +105,10 @@ class OrderBook:
         self._bids_view: tuple[Level, ...] | None = None
         self._asks_view: tuple[Level, ...] | None = None
         self.core: Core | None = None
-        """(internal) The compiled core that has the levels; then nothing of them, and of the last event, is here."""
+        """The compiled core that has the levels; then nothing of them, and of the last event, is here.
+
+        :meta private:
+        """
         self._until_core: int = 0
         """How many updates before a core is tried again; 0 if it is not."""
 
