@@ -11,7 +11,8 @@ simple:
 
 A message is handled in three steps: it is read into ``_rows``, the objects of its event are made, and then the rows are
 applied, with every change noted in ``_changes`` so that it can be undone. Nothing can fail after the first change but
-the two checks. Both are module globals, guarded by the GIL: there is no build for free-threaded Pythons.
+the two checks. Both are module globals, guarded by the GIL: there is no build for free-threaded Pythons. While the
+objects are made, Python may run something else (a finalizer, and with it another thread); ``_busy`` keeps that away.
 
 A side is a pair of arrays, the best level first, with room at both ends: an insertion or a removal moves the shorter
 part. Bids are stored with inverted keys, so that both sides ascend.
@@ -38,6 +39,7 @@ cdef enum:
     TOKEN = 39  # room for the digits of a price and a quantity
     CHECKED = 10  # levels of a side that the checksum covers
     SPARE = 16  # places kept free in a side's arrays
+    MAX_DEPTH = 0x40000000  # more than any book has levels
     BIDS = 0
     ASKS = 1
 
@@ -125,9 +127,8 @@ cdef extern from "Python.h":
     tuple PyTuple_New(Py_ssize_t)
     void PyTuple_SET_ITEM(object, Py_ssize_t, PyObject*) noexcept  # takes over the reference
     PyObject* PyDict_GetItemWithError(object, object) except? NULL
-    bint PyList_CheckExact(object) noexcept
-    Py_ssize_t PyList_GET_SIZE(object) noexcept
-    PyObject* PyList_GET_ITEM(object, Py_ssize_t) noexcept
+    Py_ssize_t PySequence_Fast_GET_SIZE(object) noexcept  # of a list or a tuple
+    PyObject* PySequence_Fast_GET_ITEM(object, Py_ssize_t) noexcept
     int PyList_Append(object, object) except -1
     unsigned long long PyLong_AsUnsignedLongLong(object) except? <unsigned long long> -1
     bint PyLong_CheckExact(object) noexcept
@@ -172,6 +173,7 @@ cdef struct Change:
 
 cdef Row _rows[MAX_ROWS]
 cdef Change _changes[2 * MAX_ROWS]  # each row changes one level, and may push one out of the window
+cdef bint _busy = False  # whether these two are in use: whatever runs meanwhile is left to the pure code
 cdef uint64_t _powers[MAX_DIGITS + 1]
 
 
@@ -466,14 +468,16 @@ cdef class Core:
     cdef tuple outboxes  # while a table is at work: where the events of this book go
 
     @staticmethod
-    def load(str symbol not None, int depth, tuple bids not None, tuple asks not None, checksum, timestamp, epoch, received_ns):
+    def load(symbol, depth, tuple bids not None, tuple asks not None, checksum, timestamp, epoch, received_ns):
         """A core with these levels, best first; None if it does not take them.
 
         The other arguments are those of the last message.
         """
         cdef Core core = Core.__new__(Core)
+        if type(symbol) is not str:
+            return None  # a program's own: the session has nothing else
         core.symbol = symbol
-        core.depth = depth
+        core.depth = <int> min(depth, MAX_DEPTH)
         core.checksum, core.timestamp, core.epoch, core.received_ns = checksum, timestamp, epoch, received_ns
         if not PyLong_CheckExact(checksum) or not core._scale(bids) or not core._scale(asks):
             return None
@@ -561,7 +565,7 @@ cdef class Core:
         cdef PyObject* checksum
         cdef PyObject* symbol
         cdef int bids, asks
-        if not is_of(update, UPDATE):
+        if _busy or not is_of(update, UPDATE):
             return False
         checksum, symbol = get_field(update, _checksum_at), get_field(update, _symbol_at)
         if checksum == NULL or not PyLong_CheckExact(<object> checksum) or symbol == NULL:
@@ -817,14 +821,14 @@ cdef class Table:
 
         Returns the index of the first frame that is left to the pure code, which has had no effect.
         """
-        cdef list batch = frames if type(frames) is list else list(frames)
-        cdef Py_ssize_t begin = index, count = PyList_GET_SIZE(batch)
+        cdef object batch = frames if type(frames) is list or type(frames) is tuple else list(frames)
+        cdef Py_ssize_t begin = index, count = PySequence_Fast_GET_SIZE(batch)
         cdef Py_ssize_t delivered = 0
         cdef int feeds
         cdef Core core
         try:
             while index < count:
-                feeds = self._take(PyList_GET_ITEM(batch, index), epoch, received_ns, deliver)
+                feeds = self._take(PySequence_Fast_GET_ITEM(batch, index), epoch, received_ns, deliver)
                 if feeds < 0:
                     break
                 delivered += feeds
@@ -833,24 +837,25 @@ cdef class Table:
             for core in self.opened.values():
                 core.outboxes = None
             self.opened.clear()
-        if index > begin:
-            counters = self.counters
-            counters.events += delivered
-            counters.checksums_verified += index - begin
-            counters.compiled_updates += index - begin
+            if index > begin:
+                counters = self.counters
+                counters.events += delivered
+                counters.checksums_verified += index - begin
+                counters.compiled_updates += index - begin
         return index
 
     cdef int _take(self, PyObject* frame, epoch, received_ns, deliver) except -2:
         """Take one frame. Returns to how many feeds its event goes; -1 if the frame is left to the pure code."""
+        global _busy
         cdef const char* at
         cdef const char* end
         cdef const char* name
         cdef Py_ssize_t size
-        cdef int bids = 0, asks = 0, index
+        cdef int bids = 0, asks = 0
         cdef uint64_t checksum = 0
         cdef Moment moment
-        cdef Core core
-        cdef tuple outboxes
+        if _busy:
+            return -1
         if PyBytes_CheckExact(<object> frame):
             at, size = PyBytes_AS_STRING(<object> frame), PyBytes_GET_SIZE(<object> frame)
         else:
@@ -877,7 +882,19 @@ cdef class Table:
         at = _skip(at, end, b'"}]}')
         if at != end:
             return -1
-        core = self._open(ascii_text(name, size), deliver)
+        _busy = True
+        try:
+            return self._deliver(ascii_text(name, size), bids, asks, checksum, &moment, epoch, received_ns, deliver)
+        finally:
+            _busy = False
+
+    cdef int _deliver(
+        self, str symbol, int bids, int asks, uint64_t checksum, Moment* moment, epoch, received_ns, deliver
+    ) except -2:
+        """The same for a frame that has been read into ``_rows``."""
+        cdef Core core = self._open(symbol, deliver)
+        cdef tuple outboxes
+        cdef int index
         if core is None:
             return -1
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from decimal import Context, Decimal
 from operator import gt
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from zlib import crc32
 
 from kraken_trio._digits import MAX_DIGITS, wire_digits
@@ -430,7 +430,9 @@ class OrderBook:
     def __getstate__(self) -> object:
         if self.core is not None:  # a copy begins without one
             self._leave_core()
-        return super().__getstate__()
+        nothing, slots = cast("tuple[None, dict[str, object]]", super().__getstate__())
+        # Not shared, not even with a shallow copy: it would lose its levels when a core takes them from this book.
+        return nothing, slots | {"_bids": self._bids.copied(), "_asks": self._asks.copied()}
 
     # Verifying it
 

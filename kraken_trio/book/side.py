@@ -72,6 +72,13 @@ class Side:
         self.start = 0
         self.touched = True
 
+    def copied(self) -> Side:
+        """A side of its own with the same levels."""
+        self.drop_the_cut()
+        side = Side()
+        side.load([*self.keys], None if self.tokens is None else [*self.tokens], [*self.levels])
+        return side
+
     def truncate(self, depth: int) -> None:
         """Keep the best ``depth`` levels."""
         start = len(self.keys) - depth
