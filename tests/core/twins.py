@@ -155,7 +155,7 @@ class SessionTwins:
     depth: int = 10
 
     def play(self, tape: Tape, limit: int) -> None:
-        self.depth = tape.pick((10, 25, 10, 100))
+        self.depth = tape.pick((10, 10, 25, 10, 10, 100, 10, 10))
         self.markets = {symbol: Market(tape, symbol, self.depth) for symbol in SYMBOLS}
         self.add("a", BTC, ETH)
         self.add("b", BTC)
@@ -227,7 +227,7 @@ class SessionTwins:
                 market.update(tape)  # lost
                 self.receive([market.update(tape), market.update(tape)])
             case 2:
-                self.add(f"c{tape.below(3)}{self.counts['batches']}", *SYMBOLS[: 1 + tape.below(2)])
+                self.add(self._name("c"), *SYMBOLS[: 1 + tape.below(2)])
             case 3:
                 feeds = [feed for feed in self.fast.session._subscriptions.feeds if feed not in ("a", "b")]
                 if feeds:
@@ -248,7 +248,11 @@ class SessionTwins:
                 changes = frame_of("NO/NE", *market.change(tape), market.checksum())
                 self.receive([changes, status("online"), frame_of(market.symbol, [], [], market.checksum())])
             case _:
-                self.call("add", f"t{self.counts['batches']}", Trades(market.symbol))
+                self.call("add", self._name("t"), Trades(market.symbol))
+
+    def _name(self, kind: str) -> str:
+        self.counts["feeds"] += 1
+        return f"{kind}{self.counts['feeds']}"
 
 
 def play_sessions(data: bytes, limit: int = 400) -> SessionTwins:
