@@ -9,10 +9,11 @@ simple:
    and every resync is made there.
 2. *Only what is verified comes in.* :meth:`Core.load` takes a book that the pure code has verified, and nothing else.
 
-A message is handled in three steps: it is read into ``_rows``, the objects of its event are made, and then the rows are
-applied, with every change noted in ``_changes`` so that it can be undone. Nothing can fail after the first change but
-the two checks. Both are module globals, guarded by the GIL: there is no build for free-threaded Pythons. While the
-objects are made, Python may run something else (a finalizer, and with it another thread); ``_busy`` keeps that away.
+A message is handled in three steps: it is read into rows on the stack, the objects of its event are made, and then the
+rows are applied, with every change noted in ``_changes`` so that it can be undone. Nothing can fail after the first
+change but the two checks, and nothing else can run until they are over: no object is made, and none is freed that has a
+finalizer. So the GIL guards ``_changes``: there is no build for free-threaded Pythons. (While objects are made, Python
+may run anything: a finalizer, and with it another thread.)
 
 A side is a pair of arrays, the best level first, with room at both ends: an insertion or a removal moves the shorter
 part. Bids are stored with inverted keys, so that both sides ascend.
@@ -171,9 +172,7 @@ cdef struct Change:
     Held old  # of REPLACED and REMOVED
 
 
-cdef Row _rows[MAX_ROWS]
 cdef Change _changes[2 * MAX_ROWS]  # each row changes one level, and may push one out of the window
-cdef bint _busy = False  # whether these two are in use: whatever runs meanwhile is left to the pure code
 cdef uint64_t _powers[MAX_DIGITS + 1]
 
 
@@ -564,19 +563,20 @@ cdef class Core:
         cdef PyObject* update = <PyObject*> event
         cdef PyObject* checksum
         cdef PyObject* symbol
+        cdef Row rows[MAX_ROWS]
         cdef int bids, asks
-        if _busy or not is_of(update, UPDATE):
+        if not is_of(update, UPDATE):
             return False
         checksum, symbol = get_field(update, _checksum_at), get_field(update, _symbol_at)
         if checksum == NULL or not PyLong_CheckExact(<object> checksum) or symbol == NULL:
             return False
         if symbol != <PyObject*> self.symbol and <object> symbol != self.symbol:
             return False
-        bids = _read_levels(get_field(update, _bids_at), _rows, MAX_ROWS)
+        bids = _read_levels(get_field(update, _bids_at), rows, MAX_ROWS)
         if bids < 0:
             return False
-        asks = _read_levels(get_field(update, _asks_at), &_rows[bids], MAX_ROWS - bids)
-        if asks < 0 or not self._change(bids, asks, verify, <object> checksum):
+        asks = _read_levels(get_field(update, _asks_at), &rows[bids], MAX_ROWS - bids)
+        if asks < 0 or not self._change(rows, bids, asks, verify, <object> checksum):
             return False
         self.checksum = <object> checksum
         self.timestamp = event.timestamp
@@ -584,7 +584,7 @@ cdef class Core:
         self.received_ns = event.received_ns
         return True
 
-    cdef bint _change(self, int bids, int asks, bint verify, checksum) except -1:
+    cdef bint _change(self, Row* rows, int bids, int asks, bint verify, checksum) except -1:
         """Apply the first rows to the bids and the next ones to the asks, and verify the result, or undo it."""
         cdef int changes, index
         cdef Row* row
@@ -595,13 +595,13 @@ cdef class Core:
             except OverflowError:
                 return False
         for index in range(bids + asks):
-            row = &_rows[index]
+            row = &rows[index]
             if not self._key(BIDS if index < bids else ASKS, row, &row.price):
                 return False
         _reserve(&self.sides[BIDS], bids)
         _reserve(&self.sides[ASKS], asks)
-        changes = self._merge(BIDS, _rows, bids, 0)
-        changes = self._merge(ASKS, &_rows[bids], asks, changes)
+        changes = self._merge(BIDS, rows, bids, 0)
+        changes = self._merge(ASKS, &rows[bids], asks, changes)
         if self._is_crossed():
             self._undo(changes)
             return False
@@ -846,16 +846,16 @@ cdef class Table:
 
     cdef int _take(self, PyObject* frame, epoch, received_ns, deliver) except -2:
         """Take one frame. Returns to how many feeds its event goes; -1 if the frame is left to the pure code."""
-        global _busy
+        cdef Row rows[MAX_ROWS]
         cdef const char* at
         cdef const char* end
         cdef const char* name
         cdef Py_ssize_t size
-        cdef int bids = 0, asks = 0
+        cdef int bids = 0, asks = 0, index
         cdef uint64_t checksum = 0
         cdef Moment moment
-        if _busy:
-            return -1
+        cdef Core core
+        cdef tuple outboxes
         if PyBytes_CheckExact(<object> frame):
             at, size = PyBytes_AS_STRING(<object> frame), PyBytes_GET_SIZE(<object> frame)
         else:
@@ -874,27 +874,15 @@ cdef class Table:
             at += 1
         size = at - name
         at = _skip(at, end, b'","bids":[')
-        at = _read_rows(at, end, _rows, MAX_ROWS, &bids)
+        at = _read_rows(at, end, rows, MAX_ROWS, &bids)
         at = _skip(at, end, b',"asks":[')
-        at = _read_rows(at, end, &_rows[bids], MAX_ROWS - bids, &asks)
+        at = _read_rows(at, end, &rows[bids], MAX_ROWS - bids, &asks)
         at = _read_checksum(_skip(at, end, b',"checksum":'), &checksum)
         at = _read_moment(_skip(at, end, b',"timestamp":"'), end, &moment)
         at = _skip(at, end, b'"}]}')
         if at != end:
             return -1
-        _busy = True
-        try:
-            return self._deliver(ascii_text(name, size), bids, asks, checksum, &moment, epoch, received_ns, deliver)
-        finally:
-            _busy = False
-
-    cdef int _deliver(
-        self, str symbol, int bids, int asks, uint64_t checksum, Moment* moment, epoch, received_ns, deliver
-    ) except -2:
-        """The same for a frame that has been read into ``_rows``."""
-        cdef Core core = self._open(symbol, deliver)
-        cdef tuple outboxes
-        cdef int index
+        core = self._open(ascii_text(name, size), deliver)
         if core is None:
             return -1
 
@@ -905,13 +893,13 @@ cdef class Table:
             moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second, moment.micro, get_utc()
         )
         set_field(event, _symbol_at, core.symbol)
-        set_field(event, _bids_at, _new_levels(_rows, bids))
-        set_field(event, _asks_at, _new_levels(&_rows[bids], asks))
+        set_field(event, _bids_at, _new_levels(rows, bids))
+        set_field(event, _asks_at, _new_levels(&rows[bids], asks))
         set_field(event, _checksum_at, wanted)
         set_field(event, _timestamp_at, timestamp)
         set_field(event, _epoch_at, epoch)
         set_field(event, _received_at, received_ns)
-        if not core._change(bids, asks, True, wanted):
+        if not core._change(rows, bids, asks, True, wanted):
             return -1
         core.checksum, core.timestamp, core.epoch, core.received_ns = wanted, timestamp, epoch, received_ns
         outboxes = core.outboxes
