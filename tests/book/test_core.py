@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 
 from kraken_trio import BookSnapshot, BookUnavailable, BookUpdate, Cause, ChecksumMismatch, Gap, Level, OrderBook
+from kraken_trio import _compiled
 from kraken_trio.book import core
 from kraken_trio.testing.reference_book import ReferenceBook
 from tests.book.stand_in import StandIn, use_stand_ins
@@ -294,8 +295,14 @@ def imported(monkeypatch: pytest.MonkeyPatch, compiled: ModuleType | None, pure:
         monkeypatch.delenv("KRAKEN_TRIO_PURE", raising=False)
     else:
         monkeypatch.setenv("KRAKEN_TRIO_PURE", pure)
-    assert core.__file__ is not None
-    spec = importlib.util.spec_from_file_location("kraken_trio.book.core", core.__file__)
+    monkeypatch.setitem(sys.modules, "kraken_trio._compiled", fresh("kraken_trio._compiled", _compiled.__file__))
+    return fresh("kraken_trio.book.core", core.__file__)
+
+
+def fresh(name: str, file: str | None) -> ModuleType:
+    """A module as it is when it is imported."""
+    assert file is not None
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
