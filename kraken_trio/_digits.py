@@ -10,7 +10,6 @@ anything is converted.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -33,8 +32,10 @@ def number(value: Any) -> Decimal:
     """
     kind = type(value)
     if kind is str and len(value) <= _MAX_TEXT:
-        with suppress(InvalidOperation):
+        try:
             return Decimal(value)
+        except InvalidOperation:
+            pass
     elif kind is int and -_GIANT < value < _GIANT:
         return Decimal(value)
     shown = "an integer of too many digits" if kind is int else printable(value, 40)

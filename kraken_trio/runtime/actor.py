@@ -169,6 +169,7 @@ class Actor:
             self._serving.cancel()
 
     async def _read(self, transport: Transport) -> None:
+        current_time = trio.lowlevel.current_clock().current_time
         try:
             while True:
                 while self._stalled:  # mutant: full feed holds up reading
@@ -176,7 +177,7 @@ class Actor:
                 frames = await transport.receive()
                 if self.ended is not None:
                     return  # they were received while the program left
-                self._do(self.session.receive(frames, self._wall_ns(), trio.current_time()))
+                self._do(self.session.receive(frames, self._wall_ns(), current_time()))
         except ConnectionLost as lost:
             self._lose(Cause.DISCONNECTED, lost.reason, lost.code)
 

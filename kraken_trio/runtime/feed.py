@@ -35,7 +35,7 @@ from kraken_trio.runtime.overflow import Backlog, Policy, Rebuild, make_policy
 from kraken_trio.statistics import FeedStatistics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from typing_extensions import TypeVar
 
@@ -103,6 +103,7 @@ class FeedSender:
         self.requests: tuple[Request[Any], ...] = state.requests
         self._state = state
         self._backlog: Backlog | None = state.policy if isinstance(state.policy, Backlog) else None
+        self._queued: Collection[Event] = () if self._backlog is None else self._backlog.events
         self._send_nowait = state.send.send_nowait
         self._draining: trio.CancelScope | None = None
 
@@ -130,7 +131,7 @@ class FeedSender:
         if state.is_ended:
             return True
         rest = iter(events)
-        if state.is_buffering or self._backlog:
+        if state.is_buffering or self._queued:
             return self._overflow(rest, len(events))
         send_nowait = self._send_nowait
         try:
@@ -336,11 +337,11 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
     async def __anext__(self) -> E_co:
         """The next event: see the class."""
         # mutant: long run of steps, steps of a slow body
-        if self._steps_left and self._current_time() < self._steps_until:
+        state = self._state
+        if state.buffered and self._steps_left and self._current_time() < self._steps_until:
             self._steps_left -= 1
             await trio.lowlevel.checkpoint_if_cancelled()  # mutant: cancelled between two steps
             # From here to the return is no await: nothing can be cancelled once an event is taken.
-            state = self._state
             try:
                 event = self._receive_nowait()
             except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
@@ -358,7 +359,10 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
                     if view is not None:
                         view.follow(event)  # mutant: book of a step
                 return event  # type: ignore[no-any-return]  # (a cast would be one call more)
-        event = await super().__anext__()
+        try:
+            (event,) = await self.receive_many(1)
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
         self._current_time = trio.lowlevel.current_clock().current_time
         self._steps_until = self._current_time() + _SECONDS_PER_CHECKPOINT
         self._steps_left = _EVENTS_PER_CHECKPOINT - 1

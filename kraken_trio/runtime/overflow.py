@@ -104,24 +104,24 @@ class Backlog:
         """Whether the feed fails at once, instead of holding up reading."""
         self.dropped: int = 0
         self.conflated: int = 0
-        self._events: deque[Event] = deque()
-        self.offer: Callable[[Event], None] = self._events.append
-        self.pop: Callable[[], Event] = self._events.popleft
+        self.events: deque[Event] = deque()
+        self.offer: Callable[[Event], None] = self.events.append
+        self.pop: Callable[[], Event] = self.events.popleft
 
     def __len__(self) -> int:
-        return len(self._events)
+        return len(self.events)
 
     @property
     def first(self) -> Event:
-        return self._events[0]
+        return self.events[0]
 
     def drop(self) -> None:
         """Remove all events, and count them as dropped: the feed has failed."""
-        self.dropped += len(self._events)
-        self._events.clear()
+        self.dropped += len(self.events)
+        self.events.clear()
 
     def clear(self) -> None:
-        self._events.clear()
+        self.events.clear()
 
 
 def _merged(first: Event | None, later: Event) -> Event:

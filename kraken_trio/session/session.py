@@ -76,6 +76,8 @@ __all__ = ["Effects", "Session"]
 _POLICY_VIOLATION: Final = 1008  # the WebSocket close code after which a client must not reconnect
 _MAX_WARNINGS: Final = 64
 _LIVE: Final = Step.LIVE
+_SUBSCRIBED: Final = ConnectionState.SUBSCRIBED
+_RESYNCING: Final = ConnectionState.RESYNCING
 _RESTRICTED: Final = frozenset({"maintenance", "cancel_only"})
 """The engine's states in which reconnecting quickly has no advantage."""
 
@@ -369,7 +371,8 @@ class Session:
     def receive(self, frames: Sequence[str | bytes], received_ns: int, now: float) -> Effects:
         """Process a batch of frames, in order. ``received_ns`` is when their bytes were read."""
         self._begin(now)
-        if not self.is_connected:
+        state = self._deliveries.state
+        if state is not _SUBSCRIBED and state is not _RESYNCING:
             return self._done(now)  # received while the program left the block  # mutant: after the end
         deliveries, takes = self._deliveries, self._takes
         deliver, epoch = deliveries.effects.deliver, deliveries.epoch

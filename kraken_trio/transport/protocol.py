@@ -105,17 +105,21 @@ class WebSocketProtocol:
         messages, self.messages = self.messages, []
         return messages
 
-    def receive_data(self, data: bytes | bytearray) -> None:
-        """Parse what was read. Bytes after the peer's end are ignored."""
+    def receive_data(self, data: bytes | bytearray) -> bool:
+        """Parse what was read. Bytes after the peer's end are ignored.
+
+        Returns whether there may be more than new messages: an answer, a PONG, the end.
+        """
         if self.lost is not None:
-            return
+            return False
         if self._tail:
             self._tail += data
             if len(self._tail) < self._tail_needs:
-                return
+                return False
             data = bytes(self._tail)
         limit = self._max_frame_bytes
         position, end, needs = 0, len(data), 2
+        is_more = False
         try:
             while True:
                 if _cut is not None and self._fragments is None:
@@ -127,7 +131,7 @@ class WebSocketProtocol:
                 if size >= 126:
                     if size > 127:
                         self._fail(CloseCode.PROTOCOL_ERROR, "a frame from a server is masked")
-                        return
+                        return True
                     start += 2 if size == 126 else 8
                     if start > end:
                         needs = start - position
@@ -138,19 +142,22 @@ class WebSocketProtocol:
                     self.messages.append(data[start:stop].decode())
                 else:
                     if not self._check_header(first, size):
-                        return
+                        return True
                     if stop > end:
                         needs = stop - position
                         break
                     self._receive_frame(data[position:stop])
+                    is_more = True
                     if self.lost is not None:
-                        return
+                        return True
                 position = stop
         except UnicodeDecodeError:
             self._fail(CloseCode.INVALID_DATA, "a text is not UTF-8")
-            return
-        self._tail = bytearray(data[position:])
-        self._tail_needs = needs
+            return True
+        if position < end or self._tail:
+            self._tail = bytearray(data[position:])
+            self._tail_needs = needs
+        return is_more
 
     def _check_header(self, first: int, size: int) -> bool:
         """Check a frame by its header, and fail the connection if it is invalid."""

@@ -31,6 +31,7 @@ class _ReadableFirst(trio.abc.HalfCloseableStream):
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
+        self._number: int = stream.socket.fileno()  # -1 once it is closed: it may be another file's then
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         wanted = _USUAL_BYTES if max_bytes is None else index(max_bytes)
@@ -38,23 +39,18 @@ class _ReadableFirst(trio.abc.HalfCloseableStream):
             msg = f"max_bytes={wanted}: at least 1"
             raise ValueError(msg)
         while True:
-            await trio.lowlevel.wait_readable(self._number())
-            # It may have been closed since it became readable, and its number be another file's.
-            number = self._number()
+            if self._number < 0:
+                raise _closed()
+            await trio.lowlevel.wait_readable(self._number)
+            if self._number < 0:  # mutant: closed socket
+                raise _closed()
             try:
-                return os.read(number, wanted)
+                return os.read(self._number, wanted)
             except BlockingIOError:
                 pass  # a false alarm
             except OSError as exc:
                 msg = f"socket connection broken: {exc}"
                 raise trio.BrokenResourceError(msg) from exc
-
-    def _number(self) -> int:
-        number = self._stream.socket.fileno()
-        if number < 0:  # mutant: closed socket
-            msg = "this socket was already closed"
-            raise trio.ClosedResourceError(msg)
-        return number
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self._stream.send_all(data)
@@ -66,4 +62,9 @@ class _ReadableFirst(trio.abc.HalfCloseableStream):
         await self._stream.send_eof()
 
     async def aclose(self) -> None:
+        self._number = -1
         await self._stream.aclose()
+
+
+def _closed() -> trio.ClosedResourceError:
+    return trio.ClosedResourceError("this socket was already closed")

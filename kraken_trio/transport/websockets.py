@@ -137,13 +137,13 @@ class WebsocketsConnection(WebSocketConnection):
         if self._peer_ended.is_set():
             return
         protocol = self._protocol
-        protocol.receive_data(data)
-        if protocol.answers:
-            self._waiting_for_answers.unpark_all()
-        if protocol.awaited_pong is None:
-            self._pong_received.set()
-        if protocol.lost is not None:
-            self._end(protocol.lost)
+        if protocol.receive_data(data):
+            if protocol.answers:
+                self._waiting_for_answers.unpark_all()
+            if protocol.awaited_pong is None:
+                self._pong_received.set()
+            if protocol.lost is not None:
+                self._end(protocol.lost)
         if self._closing.is_set():
             protocol.messages.clear()
 

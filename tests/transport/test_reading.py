@@ -44,8 +44,7 @@ async def test_a_socket_that_was_closed_before_the_read_is_not_read(monkeypatch:
     ours, theirs = await _pair()
 
     async def closed_meanwhile(_number: int) -> None:
-        await trio.lowlevel.checkpoint()
-        ours._stream.socket.close()
+        await ours.aclose()
 
     async with ours, theirs:
         monkeypatch.setattr(trio.lowlevel, "wait_readable", closed_meanwhile)
