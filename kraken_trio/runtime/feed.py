@@ -336,8 +336,8 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
     @trio.lowlevel.enable_ki_protection  # mutant: ctrl c within a step
     async def __anext__(self) -> E_co:
         """The next event: see the class."""
-        # mutant: long run of steps, steps of a slow body
         state = self._state
+        # mutant: long run of steps, steps of a slow body
         if state.buffered and self._steps_left and self._current_time() < self._steps_until:
             self._steps_left -= 1
             await trio.lowlevel.checkpoint_if_cancelled()  # mutant: cancelled between two steps

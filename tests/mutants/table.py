@@ -899,14 +899,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "let no other task run while there are events",
         "long run of steps",
-        Without(0),
+        Without(1),
         "a program that iterates over a busy feed does nothing else any more, and reads nothing",
         FEED,
     ),
     Mutant(
         "let a slow loop have all of its 64 events",
         "steps of a slow body",
-        Without(1),
+        Without(2),
         "a deadline in a loop that takes 10 ms for each event is noticed after more than half a second",
         FEED,
     ),
