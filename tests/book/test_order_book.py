@@ -677,3 +677,11 @@ def test_what_is_not_a_level_is_the_programs_own_error(verb: str, kind: Any) -> 
 def test_an_update_cannot_be_followed_by_a_book_without_a_snapshot() -> None:
     with pytest.raises(BookUnavailable):
         OrderBook(10).follow(BookUpdate(symbol="BTC/USD", bids=(), asks=()))
+
+
+def test_a_whole_number_of_too_many_digits_fails_the_book() -> None:
+    """A decoder leaves whole numbers in levels as they are, however long."""
+    book = OrderBook(10)
+    with pytest.raises(ProtocolError, match="too many digits"):
+        book.apply(BookSnapshot(symbol="A/B", bids=(wire_level("1" * 41, "1"),), asks=()))
+    assert not book.available
