@@ -195,7 +195,7 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session(default=False, python=FUZZABLE)
 def fuzz(session: nox.Session) -> None:
-    """Search for inputs that break a promise: `-- session --seconds 600`; targets: wire, session, verify."""
+    """Search for inputs that break a promise: `-- session --seconds 600`; targets: wire, session, verify, core."""
     session.install("-e", ".[dev]")
     # It has wheels for these Pythons only, and needs a compiler elsewhere: if it is not there, the command says so.
     session.install("--only-binary=:all:", "atheris", success_codes=[0, 1, 2])

@@ -10,16 +10,25 @@ import importlib.util
 import pickle
 import sys
 from datetime import UTC, datetime
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from kraken_trio import BookSnapshot, BookUnavailable, BookUpdate, Cause, ChecksumMismatch, Gap, Level, OrderBook
-from kraken_trio import _compiled
+from kraken_trio import (
+    BookSnapshot,
+    BookUnavailable,
+    BookUpdate,
+    Cause,
+    ChecksumMismatch,
+    Gap,
+    Level,
+    OrderBook,
+    _compiled,
+)
 from kraken_trio.book import core
 from kraken_trio.testing.reference_book import ReferenceBook
-from tests.book.stand_in import StandIn, use_stand_ins
+from tests.book.stand_in import StandIn, StandInTable, use_stand_ins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +79,12 @@ class Market:
         """One that a core does not take."""
         event = self.tick()
         return BookUpdate(
-            symbol="A/B", bids=list(event.bids), asks=(), checksum=event.checksum, epoch=3, received_ns=self.number  # type: ignore[arg-type]
+            symbol="A/B",
+            bids=list(event.bids),
+            asks=(),
+            checksum=event.checksum,
+            epoch=3,
+            received_ns=self.number,  # type: ignore[arg-type]
         )
 
 
@@ -288,21 +302,12 @@ def test_a_copy_is_a_book_of_its_own(
 # Which one there is
 
 
-def imported(monkeypatch: pytest.MonkeyPatch, compiled: ModuleType | None, pure: str | None) -> Any:
-    """The module as it is imported where this is what was built, and the environment says this."""
-    monkeypatch.setitem(sys.modules, "kraken_trio.book._core", compiled)
-    if pure is None:
-        monkeypatch.delenv("KRAKEN_TRIO_PURE", raising=False)
-    else:
-        monkeypatch.setenv("KRAKEN_TRIO_PURE", pure)
-    monkeypatch.setitem(sys.modules, "kraken_trio._compiled", fresh("kraken_trio._compiled", _compiled.__file__))
-    return fresh("kraken_trio.book.core", core.__file__)
-
-
-def fresh(name: str, file: str | None) -> ModuleType:
-    """A module as it is when it is imported."""
-    assert file is not None
-    spec = importlib.util.spec_from_file_location(name, file)
+def fresh(name: str) -> Any:
+    """The module, imported anew."""
+    found = importlib.util.find_spec(name)
+    assert found is not None
+    assert found.origin is not None
+    spec = importlib.util.spec_from_file_location(name, found.origin)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -310,22 +315,31 @@ def fresh(name: str, file: str | None) -> ModuleType:
     return module
 
 
-def _built() -> ModuleType:
-    module = ModuleType("kraken_trio.book._core")
-    module.Core = SimpleNamespace(load=StandIn.load)  # type: ignore[attr-defined]
-    module.Table = object  # type: ignore[attr-defined]
-    return module
+class Built(ModuleType):
+    """What a compiler has left."""
+
+    Core = StandIn
+    Table = StandInTable
+
+
+def imported(monkeypatch: pytest.MonkeyPatch, built: ModuleType | None, pure: str | None) -> Any:
+    """Which core there is, where this is what was built, and the environment says this."""
+    monkeypatch.setitem(sys.modules, "kraken_trio.book._core", built)
+    if pure is None:
+        monkeypatch.delenv("KRAKEN_TRIO_PURE", raising=False)
+    else:
+        monkeypatch.setenv("KRAKEN_TRIO_PURE", pure)
+    monkeypatch.setattr(_compiled, "compiled", fresh("kraken_trio._compiled").compiled)
+    return fresh("kraken_trio.book.core")
 
 
 @pytest.mark.parametrize("pure", [None, "", "0"])
 def test_the_compiled_core_is_used_where_it_is_built(monkeypatch: pytest.MonkeyPatch, pure: str | None) -> None:
-    module = imported(monkeypatch, _built(), pure)
-    assert (module.NAME, module.load, module.table) == ("compiled", StandIn.load, object)
+    module = imported(monkeypatch, Built(""), pure)
+    assert (module.NAME, module.load, module.table) == ("compiled", StandIn.load, StandInTable)
 
 
-@pytest.mark.parametrize(("compiled", "pure"), [(None, None), (None, "1"), (_built(), "1"), (_built(), "yes")], ids=range(4))
-def test_otherwise_the_pure_code_runs_alone(
-    monkeypatch: pytest.MonkeyPatch, compiled: ModuleType | None, pure: str | None
-) -> None:
-    module = imported(monkeypatch, compiled, pure)
+@pytest.mark.parametrize(("is_built", "pure"), [(False, None), (False, "1"), (True, "1"), (True, "yes")])
+def test_otherwise_the_pure_code_runs_alone(monkeypatch: pytest.MonkeyPatch, is_built: bool, pure: str | None) -> None:
+    module = imported(monkeypatch, Built("") if is_built else None, pure)
     assert (module.NAME, module.load, module.table) == ("pure", None, None)

@@ -25,6 +25,7 @@ from kraken_trio import (
     Trade,
 )
 from kraken_trio.book import CHECKED_LEVELS, book as book_module
+from tests.book.levels import wire_level
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -84,7 +84,7 @@ class Market:
         self._minute = 0
         count = min(depth, tape.pick((12, 3, 25, 0, 40, 12, 9, 10)))
         quantities = [qty if Decimal(qty) else "1" for qty in (self._qty(tape) for _ in range(2 * count))]
-        prices = [self._price(-offset) for offset in range(1, count + 1)], [self._price(offset) for offset in range(count)]
+        prices = [self._price(-1 - offset) for offset in range(count)], [self._price(offset) for offset in range(count)]
         bids, asks = (list(zip(side, quantities[half::2], strict=True)) for half, side in enumerate(prices))
         self.apply([level for level in bids if level[0]], asks)
 
@@ -187,7 +187,22 @@ NUMBERS: Final = (
     *("0.00000000", "0." + "0" * 25, "1." + "0" * 18, "1." + "0" * 19, "1." + "0" * 45, "0.0000000000000000001"),
     *("9" * 18, "9" * 19, "9" * 20, "9" * 40, "9" * 41, str(2**63), str(2**64 - 1), str(2**64), "1" + "0" * 18),
     *("9" * 18 + ".9", "9" * 17 + ".99", "9" * 9 + "." + "9" * 10, "9" * 9 + "." + "9" * 11, "0." + "9" * 18),
-    *("0." + "9" * 19, "00.5", "0.5.5", "0x10", "1_0", "1,0", " 1", "1 ", '"1.5"', "null", "true", "[]", "", "Infinity"),
+    *(
+        "0." + "9" * 19,
+        "00.5",
+        "0.5.5",
+        "0x10",
+        "1_0",
+        "1,0",
+        " 1",
+        "1 ",
+        '"1.5"',
+        "null",
+        "true",
+        "[]",
+        "",
+        "Infinity",
+    ),
     *("0.5\x00", "1\x00", "\x001", "1\u0661", "-", "-1.5", "1e", "1e+", "1.5e1.5"),
 )
 """Numbers of every kind, and no numbers."""
@@ -211,8 +226,8 @@ MOMENTS: Final = (
 """Timestamps of every kind, and none."""
 _CHECKSUMS: Final = ("0", "-1", "00", "4294967295", "4294967296", "18446744073709551616", "1" + "0" * 30, "1.0", "1e5")
 _CHECKSUMS_TOO: Final = ('"5"', "null", "true", "", "01", "-0", "9999999999", "99999999999", "\x00")
-_BYTES: Final = b"0123456789.-+eE\"{}[],:\\ \x00\x7f\x80\xff\nTZzn"
-_TOKENS: Final = ('"bids"', '"asks"', '"price"', '"qty"', '"checksum"', '"timestamp"', '"symbol"', "{", "}", "[", "]", ",")
+_BYTES: Final = b'0123456789.-+eE"{}[],:\\ \x00\x7f\x80\xff\nTZzn'
+_TOKENS: Final = ('"bids"', '"asks"', '"price"', '"qty"', '"checksum"', '"timestamp"', '"symbol"', *"{}[],")
 
 
 def _one_byte(frame: bytes, tape: Tape) -> bytes:

@@ -7,13 +7,13 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import example, event, given, settings, strategies as st
+from hypothesis import event, example, given, settings, strategies as st
 
 from kraken_trio.book import OrderBook, core
 from tests.core.direct import Direct, event_of
 from tests.core.market import Market, Tape, frame_of
 from tests.core.twins import SessionTwins, look, play_books, play_sessions, purely
-from tests.session.driver import BTC, ETH
+from tests.session.driver import BTC
 
 
 def _share(counts: Counter[str]) -> str:
@@ -66,7 +66,8 @@ def test_full_windows(depth: int) -> None:
     for number in range(300):
         sides: list[list[tuple[str, str]]] = [[], []]
         for _ in range(rng.choice((1, 1, 2, 40))):
-            is_ask, offset = rng.random() < 0.5, rng.choice((rng.randrange(6), rng.randrange(depth), depth - 1, depth + 3))
+            is_ask = rng.random() < 0.5
+            offset = rng.choice((rng.randrange(6), rng.randrange(depth), depth - 1, depth + 3))
             price = 5000 + offset if is_ask else 4999 - offset
             sides[is_ask].append((f"{price}.{rng.choice('05')}", rng.choice(("0", "2.5", "7"))))
         wrong = frame_of(BTC, sides[1], sides[0], 1)

@@ -85,7 +85,8 @@ _OURS: Final = ("core", "compiled_updates", "pure_updates")
 def _statistics(client: Client) -> dict[str, object]:
     numbers = client.session.statistics()
     assert numbers.compiled_updates == 0 or numbers.core == "compiled"
-    seen = {field.name: getattr(numbers, field.name) for field in attrs.fields(type(numbers)) if field.name not in _OURS}
+    names = [field.name for field in attrs.fields(type(numbers)) if field.name not in _OURS]
+    seen = {name: getattr(numbers, name) for name in names}
     seen["updates"] = numbers.compiled_updates + numbers.pure_updates
     return seen
 
@@ -382,7 +383,8 @@ class BookTwins:
     def _rarer(self, step: int) -> None:
         tape, market = self.tape, self.market
         if step == 26:
-            gap = Gap(symbol=tape.pick(("A/B", None, "C/D")), cause=Cause.CHECKSUM, channel=tape.pick(("book", "trade")))
+            symbol, channel = tape.pick(("A/B", None, "C/D")), tape.pick(("book", "trade"))
+            gap = Gap(symbol=symbol, cause=Cause.CHECKSUM, channel=channel)
             self.both(lambda book: book.apply(gap))
         elif step == 27:
             self.both(lambda book: book.invalidate("so it is"))
@@ -406,5 +408,3 @@ def play_books(data: bytes) -> BookTwins:
     twins = BookTwins(Tape(data))
     twins.play()
     return twins
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -68,7 +69,18 @@ def _verify() -> list[bytes]:
     return [lines, plain, cbcap, b"\xef\xbb\xbf" + plain[:600], b'[336,{"a":[]},"book-10","XBT/USD"]\n', b"\x1f\x8b"]
 
 
-SEEDS: Final[Mapping[str, Callable[[], list[bytes]]]] = {"wire": _wire, "session": _session, "verify": _verify}
+def _core() -> list[bytes]:
+    """Stories of books, sessions and single frames: every choice is the first one, or is drawn."""
+    drawn = [random.Random(seed).randbytes(600) for seed in range(4)]
+    return [kind + story for kind in (b"\x00", b"\x40", b"\x80") for story in (bytes(100), *drawn)]
+
+
+SEEDS: Final[Mapping[str, Callable[[], list[bytes]]]] = {
+    "wire": _wire,
+    "session": _session,
+    "verify": _verify,
+    "core": _core,
+}
 
 WORDS: Final = (
     *('"channel"', '"type"', '"data"', '"symbol"', '"bids"', '"asks"', '"price"', '"qty"', '"checksum"', '"timestamp"'),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from kraken_trio.book import OrderBook
+from kraken_trio.book import OrderBook, core as compiled
 from kraken_trio.cli.verification import MAX_FAILURES, Verification
 from kraken_trio.cli.verify import _conclude, _report
 from kraken_trio.errors import ConnectError, ProtocolError
@@ -25,6 +25,8 @@ from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Request,
 from kraken_trio.session.steps import Step
 from kraken_trio.settings import MAX_FRAME_BYTES
 from kraken_trio.wire.messages import Data
+from tests.core.stress import read_mutants
+from tests.core.twins import play_books, play_sessions
 from tests.session.driver import (
     ABSENT,
     ALREADY,
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.events import Event
 
-__all__ = ["TARGETS", "play", "session", "verified", "verify", "wire"]
+__all__ = ["TARGETS", "core", "play", "session", "verified", "verify", "wire"]
 
 
 # Frames
@@ -409,4 +411,26 @@ def verified(chunks: Iterable[bytes]) -> tuple[list[RecordedFrame], Verification
     return frames, verification
 
 
-TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {"wire": wire, "session": session, "verify": verify}
+# The compiled core
+
+
+def core(data: bytes) -> None:
+    """Any story of sessions, of books, and of frames that are nearly right: as by the pure code alone.
+
+    Where no core is built, both are pure, and nothing is proved.
+    """
+    kind, story = data[:1], data[1:]
+    if kind < b"\x40":
+        play_books(story)
+    elif kind < b"\x80":
+        play_sessions(story)
+    elif compiled.table is not None:
+        read_mutants(story)
+
+
+TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
+    "wire": wire,
+    "session": session,
+    "verify": verify,
+    "core": core,
+}

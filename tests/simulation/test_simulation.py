@@ -16,6 +16,7 @@ from typing import get_args
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from kraken_trio.book.core import NAME
 from kraken_trio.testing.faults import Fault, Scheduled
 from kraken_trio.testing.faults.network import Conditions, LinkFault
 from kraken_trio.testing.strategies import fault_schedules, link_faults
@@ -103,10 +104,15 @@ def pythons() -> list[str]:
     return [sys.executable, *able.values()]
 
 
-def digests(python: str, hash_seed: str) -> list[str]:
+def digests(python: str, hash_seed: str, *, pure: str = "") -> list[str]:
     answer = subprocess.run(
         [python, "-m", "tests.simulation", "--digest", "--seeds", "3", "--minutes", "0.75", "-j", "1"],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(REPOSITORY)},
+        env={
+            **os.environ,
+            "PYTHONHASHSEED": hash_seed,
+            "PYTHONPATH": str(REPOSITORY),
+            "KRAKEN_TRIO_PURE": pure or os.environ.get("KRAKEN_TRIO_PURE", ""),
+        },
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -120,6 +126,13 @@ def test_a_seed_gives_the_same_run_whatever_the_hash_seed() -> None:
     assert len(set(here)) == 6
     assert digests(sys.executable, "4711") == here
     assert [run(plan_of(seed, 45.0)).digest for seed in (2, 1, 0)] == here[5::-2]
+
+
+@pytest.mark.skipif(NAME == "pure", reason="there is no compiled core to compare with the pure code")
+def test_a_seed_gives_the_same_run_with_the_compiled_core_and_without() -> None:
+    assert digests(sys.executable, "0", pure="1") == [
+        text for seed in range(3) for text in (str(seed), run(plan_of(seed, 45.0)).digest)
+    ]
 
 
 def test_a_seed_gives_the_same_run_on_every_python() -> None:
