@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 BTC, ETH = "BTC/USD", "ETH/USD"
 
 
+LEVELS = (
+    [(f"{100 - n}.5", f"{n + 1}.00") for n in range(1, 16)],
+    [(f"{100 + n}.5", f"{n + 1}.00") for n in range(15)],
+)
+"""Bids and asks: the last five of each are covered by no checksum."""
+
+
 def deep(symbol: str = BTC) -> tuple[str, int]:
-    """A snapshot with fifteen levels a side, the last five of which no checksum covers; and that checksum."""
-    bids = [(f"{100 - n}.5", f"{n + 1}.00") for n in range(1, 16)]
-    market = Market.of(symbol, 25, bids, [(f"{100 + n}.5", f"{n + 1}.00") for n in range(15)])
+    """A snapshot with these levels, and its checksum."""
+    market = Market.of(symbol, 25, *LEVELS)
     return market.snapshot(), market.checksum()
 
 
@@ -147,6 +153,23 @@ def test_how_many_levels_may_enter_and_leave_at_once() -> None:
     assert play([frame_of(BTC, [(f"{99}.{n:03}", "1") for n in range(200)], [], 1)]) == 0
     better = [*((f"99.{n % 5 + 6}", f"{n + 1}") for n in range(100)), *((f"{n}.9", "2") for n in range(99))]
     assert play([frame_of(BTC, better, asks, 1)]) == 0
+
+
+@pytest.mark.parametrize("side", ["bids", "asks"])
+@pytest.mark.parametrize("qty", ["0", "7.5"])
+def test_which_levels_the_checksum_covers(side: str, qty: str) -> None:
+    """A change of the tenth best one is noticed, also if it is new; one of the eleventh is not."""
+    for place in range(13):
+        for away in ("", "3"):  # the level itself, and a new one before it
+            market = Market.of(BTC, 25, *LEVELS)
+            price = getattr(market, side)[place][0][:-1] + ("5" if not away else "6" if side == "bids" else "4")
+            change = [(price, qty)]
+            bids, asks = (change, []) if side == "bids" else ([], change)
+            market.apply(bids, asks)
+            is_noticed = place < 10 and not (away and qty == "0")
+            assert (market.checksum() != CHECKSUM) == is_noticed
+            assert play([frame_of(BTC, bids, asks, CHECKSUM)]) == (not is_noticed)
+            assert play([frame_of(BTC, bids, asks, market.checksum())]) == 1
 
 
 def test_a_long_frame_is_left() -> None:

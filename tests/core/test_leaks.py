@@ -107,12 +107,12 @@ def not_loaded() -> Callable[[], object]:
     bids, asks = book.bids, book.asks
     load = core.load
     assert load is not None
-    worse = wire_level("1.5", "1")
+    worse = wire_level("1.5", "1.0")
 
     def work() -> None:
-        for sides in ((bids, (*asks[:-1], wire_level("138.5", "1"))), (bids[::-1], asks), ((*bids, worse), asks)):
+        for sides in ((bids, (*asks[:-1], wire_level("138.5", "1.0"))), (bids[::-1], asks), ((*bids, worse), asks)):
             assert load(BTC, LEVELS, *sides, CHECKSUM, None, 1, 1) is None
-        assert load(BTC, LEVELS, (*bids[:-1], wire_level("1.5", "0")), asks, CHECKSUM, None, 1, 1) is None
+        assert load(BTC, LEVELS, (*bids[:-1], wire_level("1.5", "0.0")), asks, CHECKSUM, None, 1, 1) is None
         assert load(BTC, LEVELS, bids, (*asks[:-1], Level("1e3", "1")), CHECKSUM, None, 1, 1) is None
         assert load(BTC, LEVELS, bids, asks, CHECKSUM + 1, None, 1, 1) is None
         assert load(BTC, LEVELS, bids, asks, None, None, 1, 1) is None

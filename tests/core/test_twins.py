@@ -70,7 +70,7 @@ def test_full_windows(depth: int) -> None:
             offset = rng.choice((rng.randrange(6), rng.randrange(depth), depth - 1, depth + 3))
             price = 5000 + offset if is_ask else 4999 - offset
             sides[is_ask].append((f"{price}.{rng.choice('05')}", rng.choice(("0", "2.5", "7"))))
-        wrong = frame_of(BTC, sides[1], sides[0], 1)
+        wrong = frame_of(BTC, *([(price, f"{qty}9") for price, qty in side] for side in sides), 1)
         assert direct.take(wrong) == 0
         market.apply(*sides)
         frame = frame_of(BTC, *sides, market.checksum())
