@@ -47,6 +47,8 @@ PURE = (
 PURE_CORE = {"KRAKEN_TRIO_PURE": "1"}
 """Run without the compiled core, be it there or not."""
 ASK_CORE = "from kraken_trio.book.core import NAME; print(NAME); raise SystemExit(NAME != '{}')"
+STRESS = "import sys; sys.path.append('.'); from tests.core.stress import main; sys.exit(main())"
+"""The tests of this folder, with the package that is installed."""
 OWN_TESTS = [
     "tests/book",
     "tests/wire",
@@ -187,6 +189,13 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def core_mutants(session: nox.Session) -> None:
+    """The same with the rules of the compiled core, which is compiled anew for each. Needs a C compiler."""
+    session.install("-e", ".[dev]", "cython~=3.3", env={"KRAKEN_TRIO_BUILD": "skip"})
+    session.run("python", "-m", "tests.mutants.compiled", *session.posargs)
+
+
+@nox.session(default=False)
 def chaos(session: nox.Session) -> None:
     """Break the network and the exchange, over real sockets: `-- --minutes 5 --seed 7`."""
     session.install("-e", ".[dev]")
@@ -215,6 +224,8 @@ def sanitize(session: nox.Session) -> None:
     }
     session.run("python", "-c", ASK_CORE.format("compiled"), env=under)
     session.run("pytest", *(session.posargs or ["tests/core"]), env=under)
+    if not session.posargs:
+        session.run("python", "-c", STRESS, "--frames", "100000", env=under)
 
 
 @nox.session(default=False)

@@ -885,6 +885,7 @@ cdef class Table:
         core = self._open(ascii_text(name, size), deliver)
         if core is None:
             return -1
+        outboxes = core.outboxes  # now: what runs while objects are made may clear them
 
         # All objects are made before anything changes.
         event = new_struct(UPDATE)
@@ -902,7 +903,6 @@ cdef class Table:
         if not core._change(rows, bids, asks, True, wanted):
             return -1
         core.checksum, core.timestamp, core.epoch, core.received_ns = wanted, timestamp, epoch, received_ns
-        outboxes = core.outboxes
         for index in range(<int> PyTuple_GET_SIZE(outboxes)):
             PyList_Append(<object> PyTuple_GET_ITEM(outboxes, index), event)
         return <int> PyTuple_GET_SIZE(outboxes)

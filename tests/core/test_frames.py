@@ -321,6 +321,26 @@ def test_a_finalizer_that_uses_a_book_in_the_middle(threshold: int) -> None:
     assert book.asks == pure.asks
 
 
+@pytest.mark.parametrize("threshold", range(1, 9))
+def test_a_finalizer_that_uses_the_same_table_in_the_middle(threshold: int) -> None:
+    """Nobody does this; it ends well all the same."""
+    direct, taken = Direct(SNAPSHOT), []
+    gc.collect()
+    gc.disable()
+    in_the_middle(lambda: taken.append(direct.take(FRAME)))()
+    kept = gc.get_threshold()
+    gc.set_threshold(threshold, 1000, 1000)
+    try:
+        gc.enable()
+        taken.append(direct.take(FRAME, FRAME))
+    finally:
+        gc.set_threshold(*kept)
+    gc.collect()
+    assert sorted(taken) == [1, 2]
+    assert {feed: len(events) for feed, events in direct.deliver.items()} == {"a": 3, "b": 3}
+    assert direct.counters.events == 6
+
+
 def test_an_audience_that_uses_a_book_in_the_middle() -> None:
     """As another thread may, which Python runs while this one looks up who gets the event."""
     direct, other = Direct(SNAPSHOT), Direct(OTHER)

@@ -54,7 +54,8 @@ def refused() -> Callable[[], object]:
     direct = Direct(SNAPSHOT, depth=LEVELS)
 
     def work() -> None:
-        for frame in (WRONG, CROSSED, FINER, *ENDS, frame_of("NO/NE", [], [], 1), "", b"\xff"):
+        odd: list[str | bytes] = [WRONG, CROSSED, FINER, *ENDS, frame_of("NO/NE", [], [], 1), "", b"\xff"]
+        for frame in odd:
             assert direct.take(frame) == 0
 
     return work

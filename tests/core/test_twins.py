@@ -11,7 +11,7 @@ from hypothesis import event, example, given, settings, strategies as st
 
 from kraken_trio.book import OrderBook, core
 from tests.core.direct import Direct, event_of
-from tests.core.market import Market, Tape, frame_of
+from tests.core.market import Levels, Market, Tape, frame_of
 from tests.core.twins import SessionTwins, look, play_books, play_sessions, purely
 from tests.session.driver import BTC
 
@@ -64,16 +64,19 @@ def test_full_windows(depth: int) -> None:
     with purely():
         pure.apply(book.snapshot())
     for number in range(300):
-        sides: list[list[tuple[str, str]]] = [[], []]
+        bids: Levels = []
+        asks: Levels = []
         for _ in range(rng.choice((1, 1, 2, 40))):
             is_ask = rng.random() < 0.5
             offset = rng.choice((rng.randrange(6), rng.randrange(depth), depth - 1, depth + 3))
             price = 5000 + offset if is_ask else 4999 - offset
-            sides[is_ask].append((f"{price}.{rng.choice('05')}", rng.choice(("0", "2.5", "7"))))
-        wrong = frame_of(BTC, *([(price, f"{qty}9") for price, qty in side] for side in sides), 1)
+            (asks if is_ask else bids).append((f"{price}.{rng.choice('05')}", rng.choice(("0", "2.5", "7"))))
+        wrong = frame_of(
+            BTC, [(price, f"{qty}9") for price, qty in bids], [(price, f"{qty}9") for price, qty in asks], 1
+        )
         assert direct.take(wrong) == 0
-        market.apply(*sides)
-        frame = frame_of(BTC, *sides, market.checksum())
+        market.apply(bids, asks)
+        frame = frame_of(BTC, bids, asks, market.checksum())
         crossed = float(market.bids[0][0]) >= float(market.asks[0][0])
         assert direct.take(frame) == (not crossed)
         if crossed:
@@ -93,9 +96,9 @@ def test_what_can_be_read_is_kept_until_it_changes() -> None:
     assert book.bids is book.bids
     assert book.asks is book.asks
     bids, asks = book.bids, book.asks
-    changes = [(market.bids[1][0], "77.5")], []
-    market.apply(*changes)  # type: ignore[arg-type]
-    assert direct.take(frame_of(BTC, *changes, market.checksum())) == 1  # type: ignore[arg-type]
+    changes: tuple[Levels, Levels] = [(market.bids[1][0], "77.5")], []
+    market.apply(*changes)
+    assert direct.take(frame_of(BTC, *changes, market.checksum())) == 1
     assert book.bids is not bids
     assert book.asks is asks
     assert [(level.price_text, level.qty_text) for level in book.bids] == market.bids

@@ -26,7 +26,7 @@ from tests.session.driver import BTC, ETH, HEARTBEAT, NONSENSE, Client, acks, st
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from kraken_trio.events import Event
+    from kraken_trio.requests import Depth
     from kraken_trio.session import Effects
 
 __all__ = ["BookTwins", "SessionTwins", "exact", "look", "play_books", "play_sessions", "purely"]
@@ -104,7 +104,10 @@ class SessionTwins:
         self.fast = Client(**_SETTINGS)
         with purely():
             self.pure = Client(**_SETTINGS)
-        self._books: tuple[dict[object, OrderBook], dict[object, OrderBook]] = ({}, {})
+        self._books: tuple[dict[tuple[object, str, str], OrderBook], dict[tuple[object, str, str], OrderBook]] = (
+            {},
+            {},
+        )
         self.counts: Counter[str] = Counter()
 
     def call(self, name: str, *arguments: Any) -> None:
@@ -136,7 +139,7 @@ class SessionTwins:
         fast.seen.clear()
         pure.seen.clear()
 
-    def _follow(self, client: Client, books: dict[object, OrderBook]) -> None:
+    def _follow(self, client: Client, books: dict[tuple[object, str, str], OrderBook]) -> None:
         """What programs do with their events: one has them verified again, one has not."""
         for feed, events in client.seen.items():
             for event in events:
@@ -147,16 +150,17 @@ class SessionTwins:
                     books[feed, event.symbol, "apply"].apply(event)
                     books[feed, event.symbol, "follow"].follow(event)
                 elif isinstance(event, Gap):
-                    for (other, symbol, _), book in books.items():  # type: ignore[misc]  # the keys are such tuples
+                    for (other, symbol, _), book in books.items():
                         if other == feed and symbol == event.symbol:
                             book.apply(event)
 
     # The story
 
-    depth: int = 10
+    depth: Depth = 10
 
     def play(self, tape: Tape, limit: int) -> None:
-        self.depth = tape.pick((10, 10, 25, 10, 10, 100, 10, 10))
+        depths: tuple[Depth, ...] = (10, 10, 25, 10, 10, 100, 10, 10)
+        self.depth = tape.pick(depths)
         self.markets = {symbol: Market(tape, symbol, self.depth) for symbol in SYMBOLS}
         self.add("a", BTC, ETH)
         self.add("b", BTC)
@@ -274,21 +278,21 @@ class Text(str):
     __slots__ = ()
 
 
-_EVENTS: Final[tuple[Callable[[Event], Any], ...]] = (
+_EVENTS: Final[tuple[Callable[[Any], Any], ...]] = (
     copy.copy,
     copy.deepcopy,
     lambda event: pickle.loads(pickle.dumps(event)),
-    lambda event: msgspec.structs.replace(event, bids=list(event.bids), asks=list(event.asks)),  # type: ignore[union-attr,arg-type]
+    lambda event: msgspec.structs.replace(event, bids=list(event.bids), asks=list(event.asks)),
     lambda event: msgspec.structs.replace(event, symbol=Text(event.symbol)),
     lambda event: msgspec.structs.replace(event, checksum=None),
     lambda event: msgspec.structs.replace(event, checksum=-1),
-    lambda event: msgspec.structs.replace(event, checksum=2**64 + (event.checksum or 0)),  # type: ignore[union-attr]
-    lambda event: msgspec.structs.replace(event, checksum=float(event.checksum or 0)),  # type: ignore[union-attr,arg-type]
+    lambda event: msgspec.structs.replace(event, checksum=2**64 + (event.checksum or 0)),
+    lambda event: msgspec.structs.replace(event, checksum=float(event.checksum or 0)),
     lambda event: msgspec.structs.replace(event, checksum=True),
     lambda event: msgspec.structs.replace(event, symbol="C/D"),
     lambda event: msgspec.structs.replace(event, timestamp=None, epoch=2**70, received_ns=-1),
-    lambda event: msgspec.structs.replace(event, bids=None),  # type: ignore[arg-type]
-    lambda event: msgspec.structs.replace(event, asks=({"price": 1, "qty": 1},)),  # type: ignore[arg-type]
+    lambda event: msgspec.structs.replace(event, bids=None),
+    lambda event: msgspec.structs.replace(event, asks=({"price": 1, "qty": 1},)),
 )
 """What a program may make of an event, its mistakes included."""
 _LEVELS: Final[tuple[Callable[[str, str], Level], ...]] = (

@@ -173,13 +173,6 @@ MUTANTS: Final = (
         (f"{TWINS}::test_what_can_be_read_is_kept_until_it_changes",),
     ),
     CompiledMutant(
-        "nothing is kept away from the levels that were read",
-        "a finalizer, or another thread, changes an event while it is made",
-        "        _busy = True\n",
-        "        _busy = False\n",
-        (f"{FRAMES}::test_an_audience_that_uses_a_book_in_the_middle",),
-    ),
-    CompiledMutant(
         "replaced levels are never freed",
         "memory grows with every update",
         "            if _changes[index].kind != INSERTED:\n",
