@@ -49,6 +49,18 @@ def test_most_updates_of_a_story_are_compiled() -> None:
     assert counts["compiled"] > counts["pure"] > 0, counts
 
 
+def _changes(rng: random.Random, depth: int) -> tuple[Levels, Levels]:
+    """Levels near the best price, anywhere, and at the window's far edge."""
+    bids: Levels = []
+    asks: Levels = []
+    for _ in range(rng.choice((1, 1, 2, 40))):
+        is_ask = rng.random() < 0.5
+        offset = rng.choice((rng.randrange(6), rng.randrange(depth), depth - 1, depth + 3))
+        price = f"{5000 + offset if is_ask else 4999 - offset}.{rng.choice('05')}"
+        (asks if is_ask else bids).append((price, rng.choice(("0", "2.5", "7"))))
+    return bids, asks
+
+
 @pytest.mark.parametrize("depth", [100, 1000])
 def test_full_windows(depth: int) -> None:
     """Levels enter and leave at both ends, and anywhere: the arrays move and grow, and what is wrong is undone."""
@@ -64,17 +76,9 @@ def test_full_windows(depth: int) -> None:
     with purely():
         pure.apply(book.snapshot())
     for number in range(300):
-        bids: Levels = []
-        asks: Levels = []
-        for _ in range(rng.choice((1, 1, 2, 40))):
-            is_ask = rng.random() < 0.5
-            offset = rng.choice((rng.randrange(6), rng.randrange(depth), depth - 1, depth + 3))
-            price = 5000 + offset if is_ask else 4999 - offset
-            (asks if is_ask else bids).append((f"{price}.{rng.choice('05')}", rng.choice(("0", "2.5", "7"))))
-        wrong = frame_of(
-            BTC, [(price, f"{qty}9") for price, qty in bids], [(price, f"{qty}9") for price, qty in asks], 1
-        )
+        wrong = frame_of(BTC, *_changes(rng, depth), checksum=1)
         assert direct.take(wrong) == 0
+        bids, asks = _changes(rng, depth)
         market.apply(bids, asks)
         frame = frame_of(BTC, bids, asks, market.checksum())
         crossed = float(market.bids[0][0]) >= float(market.asks[0][0])
