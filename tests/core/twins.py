@@ -238,7 +238,8 @@ class SessionTwins:
                 if feeds:
                     self.call("remove", tape.pick(feeds))
             case 4:
-                self.call("lose")
+                if self.fast.session.is_connected:
+                    self.call("lose")
                 self.receive([market.update(tape)])
             case 5:
                 self.fast.now = self.pure.now = self.fast.now + 0.25 * tape.below(40)
