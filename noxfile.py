@@ -218,7 +218,7 @@ def sanitize(session: nox.Session) -> None:
     session.install(".[dev]", env={"KRAKEN_TRIO_BUILD": "require", "KRAKEN_TRIO_BUILD_DEBUG": "sanitize"})
     under = {
         "PYTHONSAFEPATH": "1",  # not the source that lies here
-        "LD_PRELOAD": session.run("gcc", "-print-file-name=libasan.so", external=True, silent=True).strip(),
+        "LD_PRELOAD": str(session.run("gcc", "-print-file-name=libasan.so", external=True, silent=True)).strip(),
         "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter's own
         "PYTHONMALLOC": "malloc",  # so that ASan sees each allocation
     }
