@@ -7,9 +7,11 @@ kinds of ping, close), to one client, and does what its job says once everything
 ``stream``
     ``warmup`` updates, a pause, then the rest as fast as the client takes them. ``start_ns`` is the moment of the first
     byte after the pause. When the updates are through, the snapshots come again, and the updates: so any number can be
-    sent.
+    sent. With ``piece``, each write has so many bytes of one frame, at most.
 ``paced``
-    Update ``i`` goes out at ``start_ns + i * period_ns``, whether or not the client keeps up: time in the queue counts.
+    Update ``i`` goes out at ``start_ns + due[i]``, whether or not the client keeps up: time in the queue counts. The
+    file ``sent`` gets when each was sent. That may be late, as the machine's scheduler had stopped the sender. But if
+    the client's buffers were full, the sender waited for the client: then a message counts as sent when it was due.
 ``resync``
     Again and again: some updates, then one with a wrong checksum; the client's new subscribe gets the snapshot.
 
@@ -29,6 +31,7 @@ import ssl
 import struct
 import sys
 import time
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +105,10 @@ class Peer:
             self._sock.sendall(data)
         except OSError as error:
             raise Gone from error
+
+    def has_room(self) -> bool:
+        """Whether the client has read enough for more to be sent at once."""
+        return bool(select.select([], [self._sock], [], 0)[1])
 
     def _read(self) -> None:
         try:
@@ -182,6 +189,7 @@ def stream(peer: Peer, job: dict[str, Any], snapshots: list[bytes], updates: lis
     warmup, total = job["warmup"], job["total"]
     framed = [frame(line) for line in updates]
     again = b"".join(map(frame, snapshots))
+    piece = job.get("piece")
     sent = position = 0
     for goal in (warmup, total):
         peer.serve(_PAUSE)
@@ -193,7 +201,12 @@ def stream(peer: Peer, job: dict[str, Any], snapshots: list[bytes], updates: lis
                 size += len(framed[position])
                 position += 1
                 sent += 1
-            peer.send(b"".join(framed[first:position]))
+            if piece:
+                for one in framed[first:position]:
+                    for begin in range(0, len(one), piece):
+                        peer.send(one[begin : begin + piece])
+            else:
+                peer.send(b"".join(framed[first:position]))
             if position == len(framed):
                 peer.send(again)
                 position = 0
@@ -201,26 +214,30 @@ def stream(peer: Peer, job: dict[str, Any], snapshots: list[bytes], updates: lis
 
 
 def paced(peer: Peer, job: dict[str, Any], _snapshots: list[bytes], updates: list[bytes]) -> None:
-    total, period = job["total"], job["period_ns"]
+    due = array("q", Path(job["due"]).read_bytes())
+    total = len(due)
     framed = [frame(line) for line in updates[:total]]
-    lags: list[int] = []
+    stamps = array("q")
     peer.serve(_PAUSE)
     start = time.monotonic_ns() + 10_000_000
     tell(start_ns=start)
     sent = 0
     while sent < total:
-        now = time.monotonic_ns()
-        due = min(total, (now - start) // period + 1) if now >= start else 0
-        if due > sent:
-            peer.send(framed[sent] if due == sent + 1 else b"".join(framed[sent:due]))
-            lags += [now - start - index * period for index in range(sent, due)]
-            sent = due
-        left = (start + sent * period - time.monotonic_ns()) / 1e9
-        if left > _SPIN:
-            peer.serve(0)
-            time.sleep(max(0.0, left - _SPIN))
-    lags.sort()
-    tell(lag_ns={str(q): lags[min(len(lags) - 1, int(len(lags) * q))] for q in (0.5, 0.99, 0.999)})
+        left = (due[sent] + start - time.monotonic_ns()) / 1e9
+        if left > 0:
+            if left > _SPIN:
+                peer.serve(left - _SPIN)
+            continue
+        has_room = peer.has_room()
+        now = time.monotonic_ns() - start
+        end = sent + 1
+        while end < total and due[end] <= now:
+            end += 1
+        peer.send(framed[sent] if end == sent + 1 else b"".join(framed[sent:end]))
+        stamps.extend([now] * (end - sent) if has_room else due[sent:end])
+        sent = end
+    Path(job["sent"]).write_bytes(stamps.tobytes())
+    tell(is_sent=True)
 
 
 def resync(peer: Peer, job: dict[str, Any], _snapshots: list[bytes], updates: list[bytes]) -> None:

@@ -18,7 +18,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import attrs
-from kraken_trio.testing import DEFAULT_MARKETS, ExchangeCore, Market, read_frames
+from kraken_trio.testing import DEFAULT_MARKETS, ExchangeCore, Market
 from kraken_trio.testing.exchange import frames, market, server_book
 from kraken_trio.testing.exchange.actions import Send
 from kraken_trio.testing.exchange.market import SymbolMarket
@@ -51,6 +51,8 @@ class Frames:
     updates: int
     bytes_per_update: float
     levels_per_update: float
+    due: tuple[int, ...] = ()
+    """When each update came, from the first one on, in nanoseconds. Only of recordings."""
 
 
 class _PlainMarket(SymbolMarket):
@@ -94,11 +96,22 @@ def recorded_frames(folder: Path) -> list[Frames]:
     made = []
     for path in sorted(folder.glob("v2_book*.cbcap")) if folder.is_dir() else ():
         depth = int(path.name.removeprefix("v2_book").partition("_")[0])
-        books = [text for text in read_frames(path) if text.startswith('{"channel":"book"')]
+        books = [(at, text) for at, text in _timed(path) if text.startswith('{"channel":"book"')]
         target = _folder() / f"{path.stem}.jsonl"
-        _write(target, books)
-        made.append(_described(path.stem, target, depth))
+        _write(target, [text for _, text in books])
+        found = _described(path.stem, target, depth)
+        times = [at for at, _ in books[found.symbols :]]
+        made.append(attrs.evolve(found, due=tuple(at - times[0] for at in times)))
     return made
+
+
+def _timed(path: Path) -> Iterator[tuple[int, str]]:
+    """The frames of a ``.cbcap``, each with the time when it came."""
+    with path.open("rb") as file:
+        file.readline()
+        while header := file.readline().split():
+            yield int(header[0]), file.read(int(header[1])).decode()
+            file.read(1)
 
 
 def _folder() -> Path:

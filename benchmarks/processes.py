@@ -19,7 +19,7 @@ from benchmarks.environments import ROOT
 if TYPE_CHECKING:
     from benchmarks.inputs import Frames
 
-__all__ = ["Failed", "Side", "Socket", "latency", "memory", "resync", "run_side", "stream"]
+__all__ = ["Failed", "Latencies", "Side", "Socket", "latency", "memory", "resync", "run_side", "stream"]
 
 _ERROR: Final = re.compile(r"[\w.]*(Error|Exception|Failed)\b")
 _SECONDS: Final = 120
@@ -39,6 +39,10 @@ class Side:
     python: str
     module: str
     task: dict[str, Any] = attrs.Factory(dict)
+    environment: dict[str, str] = attrs.Factory(dict)
+    """Variables that it has besides ours."""
+    folder: Path = ROOT
+    """Where ``kraken_trio`` and ``benchmarks`` are imported from."""
 
 
 @attrs.frozen(kw_only=True)
@@ -48,18 +52,20 @@ class Socket:
     certificate: str | None = None
     """The server's, if TLS is wanted."""
     authority: str | None = None
+    piece: int | None = None
+    """The most bytes that the exchange writes at once, if it is to write little."""
 
 
 def run_side(side: Side, *, seconds: float = _SECONDS, **more: Any) -> dict[str, Any]:
     """Run it, and return what it found. Raises :class:`Failed`."""
     task = {**side.task, **more}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(side.folder), **side.environment}
     if task.get("authority"):
         environment["SSL_CERT_FILE"] = task["authority"]
     command = [side.python, "-m", f"benchmarks.sides.{side.module}", json.dumps(task)]
     try:
         ran = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=seconds, cwd=ROOT, env=environment
+            command, check=False, capture_output=True, text=True, timeout=seconds, cwd=side.folder, env=environment
         )
     except subprocess.TimeoutExpired:
         msg = f"{side.module} did not finish within {seconds} s"
@@ -90,19 +96,36 @@ class _Exchange:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self._told: list[dict[str, Any]] = []
         assert self._process.stdout is not None
         port = json.loads(self._process.stdout.readline())["port"]
         self.url = f"{'wss' if socket.certificate else 'ws'}://127.0.0.1:{port}/v2"
+
+    def wait_for(self, what: str) -> None:
+        """Read what it tells until it has told that."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._told.append(json.loads(line))
+            if what in self._told[-1]:
+                return
 
     def said(self) -> list[dict[str, Any]]:
         """End it, and return all that it has told."""
         self._process.terminate()
         out, _ = self._process.communicate()
-        return [json.loads(line) for line in out.splitlines()]
+        return [*self._told, *(json.loads(line) for line in out.splitlines())]
 
 
 def _task(frames: Frames, socket: Socket, url: str, **more: Any) -> dict[str, Any]:
-    return {"url": url, "authority": socket.authority, "depth": frames.depth, "symbols": _symbols(frames), **more}
+    return {
+        "url": url,
+        "authority": socket.authority,
+        "depth": frames.depth,
+        "symbols": _symbols(frames),
+        "symbol": frames.symbol,
+        "price_decimals": frames.price_decimals,
+        **more,
+    }
 
 
 def _symbols(frames: Frames) -> list[str]:
@@ -121,7 +144,7 @@ def stream(
     side: Side, frames: Frames, socket: Socket, *, total: int, warmup: int
 ) -> tuple[float, float, dict[str, Any]]:
     """Microseconds per message from the first byte to the last message in the user's code: by the clock, and of CPU."""
-    exchange = _Exchange(socket, frames, mode="stream", total=total, warmup=warmup)
+    exchange = _Exchange(socket, frames, mode="stream", total=total, warmup=warmup, piece=socket.piece)
     try:
         found = run_side(
             side,
@@ -137,26 +160,48 @@ def stream(
     return (found.pop("end_ns") - started) / count / 1000, found.pop("cpu_ns") / count / 1000, found
 
 
-def latency(side: Side, frames: Frames, socket: Socket, *, rate: int, total: int) -> tuple[list[int], dict[str, int]]:
-    """Nanoseconds from when each message was due to when the user's code had it; and how late the sender itself was."""
-    period = 10**9 // rate
-    with tempfile.NamedTemporaryFile() as file:
-        exchange = _Exchange(socket, frames, mode="paced", total=total, period_ns=period)
+@attrs.frozen(kw_only=True)
+class Latencies:
+    """Nanoseconds, one for each message."""
+
+    send: list[int]
+    """From when it was sent to when the user's code had it."""
+    read: list[int]
+    """From when its bytes were read by the client, as far as that tells."""
+    late: list[int]
+    """From when it was due to when it was sent: what the sender itself was late."""
+
+
+def latency(side: Side, frames: Frames, socket: Socket, due: list[int]) -> Latencies:
+    """Send the first updates, each at its time in ``due``, which are nanoseconds."""
+    total = len(due)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "due").write_bytes(array("q", due).tobytes())
+        each = str(folder / "arrived")
+        exchange = _Exchange(socket, frames, mode="paced", due=str(folder / "due"), sent=str(folder / "sent"))
         try:
             run_side(
                 side,
                 **_task(
-                    frames, socket, exchange.url, total=total, warmup=0, work="stream", each=file.name,
+                    frames, socket, exchange.url, total=total, warmup=0, work="stream", each=each,
                     last_update=_update(frames, total), warm_update=_update(frames, 1),
                 ),
             )  # fmt: skip
+            exchange.wait_for("is_sent")
         finally:
             said = exchange.said()
-        arrived = array("q")
-        arrived.frombytes(Path(file.name).read_bytes())
+        sent, arrived, read = (_numbers(folder / file) for file in ("sent", "arrived", "arrived.read"))
     started = next(line["start_ns"] for line in said if "start_ns" in line)
-    lag: dict[str, int] = next((line["lag_ns"] for line in said if "lag_ns" in line), {})
-    return [when - started - index * period for index, when in enumerate(arrived)], lag
+    return Latencies(
+        send=[when - started - at for when, at in zip(arrived, sent, strict=True)],
+        read=list(read),
+        late=[at - wanted for at, wanted in zip(sent, due, strict=True)],
+    )
+
+
+def _numbers(path: Path) -> array[int]:
+    return array("q", path.read_bytes())
 
 
 def memory(side: Side, frames: Frames, socket: Socket, *, at: list[int], traced: bool) -> list[dict[str, int]]:

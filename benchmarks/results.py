@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TARGETS", "Report", "Row", "Target", "Verdict", "judge", "load", "machine", "quantile", "save"]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 @attrs.define(kw_only=True)
@@ -53,18 +53,23 @@ class Report:
     options: dict[str, Any]
     inputs: list[dict[str, Any]] = attrs.Factory(list)
     rows: dict[str, Row] = attrs.Factory(dict)
+    others: dict[str, float] = attrs.Factory(dict)
+    """By suite: the load of all other processes meanwhile, in processors. Only of a run that is to be published."""
     skipped: dict[str, str] = attrs.Factory(dict)
     """What was not measured, and why."""
     latencies: dict[str, dict[str, Any]] = attrs.Factory(dict)
-    """By ``side/rate``: the counts of a histogram of microseconds, its edges, and how late the sender was."""
+    """By ``side/load``: the counts of a histogram of microseconds from send to user, and its edges."""
     memory: dict[str, list[dict[str, int]]] = attrs.Factory(dict)
 
     def row(self, id: str, title: str, unit: str) -> Row:  # noqa: A002 (it is the row's)
         return self.rows.setdefault(id, Row(id=id, title=title, unit=unit))
 
     def median(self, id: str) -> float | None:  # noqa: A002 (the id of a row, as in the JSON)
-        row = self.rows.get(id)
-        return row.median if row is not None and row.samples else None
+        """Of a row's samples; with ``@cpu`` after its id, of its processor time."""
+        name, _, kind = id.partition("@")
+        row = self.rows.get(name)
+        samples = [] if row is None else row.cpu if kind == "cpu" else row.samples
+        return statistics.median(samples) if samples else None
 
 
 @attrs.frozen(kw_only=True)
@@ -81,25 +86,54 @@ class Target:
 
 
 # at_least: `by` / `figure`, how many times faster. at_most: `figure` / `by`, or the figure itself.
+def _faster(work: str, against: str, figure: str, by: str, times: float) -> Target:
+    return Target(work=work, against=against, figure=figure, by=by, at_least=times)
+
+
+def _at_most(work: str, against: str, figure: str, by: str, times: float) -> Target:
+    return Target(work=work, against=against, figure=figure, by=by, at_most=times)
+
+
+_PURE: Final = "the pure core"
+_OLD: Final = "the predecessor"
+_PROCESSING: Final = "decode + apply + verify, 16 frames a call"
+
 TARGETS: Final = (
-    Target(work="decode + apply + verify, depth 10", against="cryptofeed's handler",
-           figure="processing/book/10", by="processing/cryptofeed/10", at_least=6),
-    Target(work="decode + apply + verify, depth 1000", against="cryptofeed's handler",
-           figure="processing/book/1000", by="processing/cryptofeed/1000", at_least=6),
-    Target(work="decode + apply + verify, depth 1000", against="our own depth 10",
-           figure="processing/book/1000", by="processing/book/10", at_most=1.5),
-    Target(work="socket to user code, depth 10, websockets", against="cryptofeed",
-           figure="socket/websockets/plain/receive_many/10", by="socket/cryptofeed/plain/10", at_least=3),
-    Target(work="socket to user code, depth 10, websockets", against="NautilusTrader, into a strategy",
-           figure="socket/websockets/plain/receive_many/10", by="socket/nautilus-node/plain/10", at_least=4),
-    Target(work="socket to user code, depth 10, trio-websocket", against="bare trio-websocket, doing nothing",
-           figure="socket/trio-websocket/plain/receive_many/10", by="socket/bare trio-websocket/plain/10",
-           at_least=0.75),
-    Target(work="1000 symbols, per message", against="1 symbol", figure="symbols/1000", by="symbols/1", at_most=1.3),
+    _faster(f"{_PROCESSING}, depth 10", _PURE, "processing/compiled/book/10", "processing/pure/book/10", 7),
+    _faster(f"{_PROCESSING}, depth 1000", _PURE, "processing/compiled/book/1000", "processing/pure/book/1000", 8),
+    _faster("the same, one frame a call", _PURE, "processing/compiled/book1/10", "processing/pure/book/10", 5),
+    _faster("the session, 16 frames a call", _PURE, "processing/compiled/session/10", "processing/pure/session/10", 7),
+    _faster("the consumer's book, depth 10", _PURE, "processing/compiled/follow/10", "processing/pure/follow/10", 3),
+    _faster("the consumer's book, depth 1000", _PURE,
+            "processing/compiled/follow/1000", "processing/pure/follow/1000", 5),
+    _faster("socket to user, receive_many", _OLD,
+            "socket/plain/10/compiled/receive_many", "socket/plain/10/predecessor/receive_many", 5),
+    _faster("socket to user, async for", _OLD,
+            "socket/plain/10/compiled/iterate", "socket/plain/10/predecessor/iterate", 4),
+    _faster(_PROCESSING, "cryptofeed", "processing/compiled/book/10", "processing/cryptofeed/10", 15),
+    _faster("socket to user, receive_many", "cryptofeed",
+            "socket/plain/10/compiled/receive_many", "socket/plain/10/cryptofeed", 8),
+    _faster("socket to user, async for", "cryptofeed",
+            "socket/plain/10/compiled/iterate", "socket/plain/10/cryptofeed", 5),
+    _faster("socket to user, receive_many, processor time", "NautilusTrader's client",
+            "socket/plain/10/compiled/receive_many@cpu", "socket/plain/10/nautilus@cpu", 5),
+    *(
+        _at_most(f"{load}, {kind} to user, {part}", against, f"latency/compiled/{at}/{kind}/{part}",
+                 f"latency/{by}/{at}/{kind}/{part}", times)
+        for kind, by, against, times in (("send", "cryptofeed", "cryptofeed", 0.8),
+                                         ("read", "floor", "a bare Trio reader", 1.5))
+        for at, load in (("1000", "1 message a ms"), ("ETH", "recording ETH/USD"), ("XRP", "recording XRP/USD"))
+        for part in ("p50", "p99")
+    ),
+    _at_most(f"{_PROCESSING}, depth 1000", "depth 10", "processing/compiled/book/1000", "processing/compiled/book/10",
+             1.5),
+    _at_most("1000 symbols, per message", "1 symbol", "symbols/compiled/1000", "symbols/compiled/1", 1.3),
     Target(work="memory, from message 10^5 to 5·10^6", against="no growth", figure="memory/growth",
            at_most=1.0, unit=" MiB"),
-    Target(work="latency at 5 000 messages a second, p99", against="1 ms", figure="latency/websockets/5000/p99",
-           at_most=1000.0, unit=" µs"),
+    _at_most("pure core, socket to user, receive_many", _OLD,
+             "socket/plain/10/pure/receive_many", "socket/plain/10/predecessor/receive_many", 1.0),
+    _faster("pure core, socket to user, async for", _OLD,
+            "socket/plain/10/pure/iterate", "socket/plain/10/predecessor/iterate", 1.6),
 )  # fmt: skip
 
 

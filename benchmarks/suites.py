@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 import tempfile
 from contextlib import ExitStack
@@ -10,24 +12,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import trustme
+from kraken_trio.book.core import NAME
 
 from benchmarks import processes
-from benchmarks.environments import PEERS, Environment, Unavailable, ours, prepare
+from benchmarks.environments import PEERS, ROOT, Environment, Unavailable, ours, prepare
 from benchmarks.inputs import Frames, in_runs, market_frames, recorded_frames
 from benchmarks.processes import Failed, Side, Socket
 from benchmarks.results import Report, quantile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["SUITES", "Bench", "Plan"]
 
-TRANSPORTS: Final = ("websockets", "trio-websocket")
-FAST: Final = TRANSPORTS[0]
-CALLS: Final = ("receive", "receive_many")
+FAST: Final = "websockets"
+CORES: Final = ("compiled", "pure")
 DEPTHS: Final = (10, 100, 1000)
 TARGET_MESSAGES: Final = 5_000_000
 PER_MESSAGE: Final = "µs per message"
+PIECE: Final = 100
+"""Bytes: a frame of the market is two or three such pieces."""
+CALLS: Final = {"iterate": "async for", "receive": "receive", "receive_many": "receive_many", "batches": "batches"}
 
 
 @attrs.frozen(kw_only=True)
@@ -42,11 +47,16 @@ class Plan:
     """Frames per input."""
     slow_updates: int
     """The same for a side that takes milliseconds per frame."""
+    latency_rounds: int
     latency_seconds: float
-    latency_rates: tuple[int, ...]
+    recording_seconds: float
+    """So much of a recording is played, at most."""
+    side_loads: bool
+    """Are the pure core and a blocking read measured at every load, or only at those that matter most?"""
     memory_at: tuple[int, ...]
     traced_at: tuple[int, ...]
     resyncs: int
+    latency_rates: tuple[int, ...] = (100, 1_000, 5_000, 20_000)
     symbols: tuple[int, ...] = (1, 10, 100, 1000)
     feeds: tuple[int, ...] = (1, 4, 16)
 
@@ -54,7 +64,7 @@ class Plan:
     def full(cls) -> Plan:
         return cls(
             rounds=5, passes=2, pass_seconds=2.0, updates=50_000, slow_updates=2_000,
-            latency_seconds=10.0, latency_rates=(1_000, 5_000, 20_000),
+            latency_rounds=3, latency_seconds=10.0, recording_seconds=60.0, side_loads=True,
             memory_at=(100_000, 200_000, 500_000, *range(1_000_000, 5_000_001, 500_000)),
             traced_at=(100_000, 200_000, 500_000, 1_000_000), resyncs=50,
         )  # fmt: skip
@@ -63,8 +73,8 @@ class Plan:
     def quick(cls) -> Plan:
         """For working on it: minutes, and figures that only say roughly."""
         return cls(
-            rounds=2, passes=2, pass_seconds=1.0, updates=10_000, slow_updates=600,
-            latency_seconds=2.0, latency_rates=(1_000, 5_000, 20_000),
+            rounds=3, passes=2, pass_seconds=0.5, updates=10_000, slow_updates=600,
+            latency_rounds=2, latency_seconds=2.0, recording_seconds=8.0, side_loads=False,
             memory_at=(100_000, 500_000, 1_000_000, 5_000_000), traced_at=(20_000, 50_000, 100_000), resyncs=10,
         )  # fmt: skip
 
@@ -72,12 +82,22 @@ class Plan:
 class Bench:
     """One run: the plan, the environments, and what was found so far."""
 
-    def __init__(self, plan: Plan, report: Report, *, peers: bool, captures: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        report: Report,
+        *,
+        peers: Sequence[str],
+        against: Path | None,
+        captures: Path,
+        say: Callable[[str], None],
+    ) -> None:
         self.plan = plan
         self.report = report
         self.captures = captures
         self.say = say
         self.plain = Socket()
+        self.pieces = Socket(piece=PIECE)
         self._stack = ExitStack()
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         authority = trustme.CA()
@@ -85,13 +105,22 @@ class Bench:
         server = authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes()
         (folder / "server.pem").write_bytes(server)
         self.tls = Socket(certificate=str(folder / "server.pem"), authority=str(folder / "authority.pem"))
+        self.against: Path | None = None
+        if against is not None:
+            # Its package, and these benchmarks.
+            self.against = folder / "predecessor"
+            self.against.mkdir()
+            (self.against / "kraken_trio").symlink_to((against / "kraken_trio").resolve())
+            (self.against / "benchmarks").symlink_to(ROOT / "benchmarks")
         self.ours = ours()
+        self.cores = CORES if NAME == "compiled" else CORES[1:]
+        if NAME != "compiled":
+            self.skip("compiled core", "it is not built here, or turned off")
         report.versions["kraken_trio"] = _versions(self.ours)
         self.peers: dict[str, Environment] = {}
-        self._known: set[str] = set()
         for peer in PEERS.values():
-            if not peers:
-                report.skipped[peer.title] = "peers were not asked for"
+            if peer.name not in peers:
+                report.skipped[peer.title] = "it was not asked for"
                 continue
             say(f"environment of {peer.title}")
             try:
@@ -111,8 +140,7 @@ class Bench:
 
     def know(self, frames: Frames) -> Frames:
         """Note what an input is like."""
-        if frames.name not in self._known:
-            self._known.add(frames.name)
+        if all(one["name"] != frames.name for one in self.report.inputs):
             self.report.inputs.append(
                 {
                     "name": frames.name,
@@ -128,11 +156,20 @@ class Bench:
     def market(self, depth: int, *, symbols: int = 1, levels: int = 1500) -> Frames:
         return self.know(market_frames(depth, self.plan.updates, symbols=symbols, levels=levels))
 
-    def our_side(self, module: str, **task: Any) -> Side:
-        return Side(python=self.ours.python, module=module, task=task)
+    def our_side(self, module: str, core: str = "", **task: Any) -> Side:
+        core = core or self.cores[0]
+        environment = {"KRAKEN_TRIO_PURE": "1" if core == "pure" else ""}
+        return Side(python=self.ours.python, module=module, task={"core": core, **task}, environment=environment)
 
-    def our_socket(self, transport: str, call: str, *, feeds: int = 1) -> Side:
-        return self.our_side("ours_socket", transport=transport, call=call, feeds=feeds, capacity=1024)
+    def our_socket(self, call: str, core: str = "", *, transport: str = FAST, feeds: int = 1) -> Side:
+        return self.our_side("ours_socket", core, transport=transport, call=call, feeds=feeds, capacity=1024)
+
+    def predecessor(self, call: str) -> Side | None:
+        """The public interface of the other checkout, from the socket."""
+        if self.against is None:
+            return None
+        side = self.our_socket(call)
+        return attrs.evolve(side, folder=self.against, task={**side.task, "core": None})
 
     def peer_side(self, name: str, module: str, **task: Any) -> Side | None:
         environment = self.peers.get(name)
@@ -171,9 +208,18 @@ def _versions(environment: Environment) -> dict[str, str]:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
+_STAGES: Final = {
+    "book": "decode + apply + verify, 16 frames a call",
+    "book1": "the same, one frame a call",
+    "pieces": "the same, with a decoder and an OrderBook of one's own",
+    "session": "the whole session, 16 frames a call",
+    "session1": "the whole session, one frame a call",
+    "follow": "the consumer's own book, which follows",
+}
+
+
 def processing(bench: Bench) -> None:
     """From a frame's bytes to a verified book, in CPU time."""
-    stages = {"decode": "decode", "book": "decode + apply + verify", "session": "the whole session (16 frames a read)"}
     measures = []
     inputs = [(str(depth), bench.market(depth)) for depth in DEPTHS]
     recordings = recorded_frames(bench.captures)
@@ -181,9 +227,15 @@ def processing(bench: Bench) -> None:
         bench.skip("recordings", "the folder of recordings is not here")
     inputs += [(frames.name, bench.know(frames)) for frames in recordings]
     for name, frames in inputs:
-        for stage, title in stages.items():
-            side = bench.our_side("ours_handler", stage=stage)
-            measures.append(_passes(bench, f"processing/{stage}/{name}", f"kraken_trio: {title}", side, frames))
+        for stage, title in _STAGES.items():
+            for core in bench.cores:
+                if core == "pure" and stage in ("book1", "pieces"):
+                    continue  # its pieces take one frame a call in any case
+                if frames.depth not in (10, 1000) and stage not in ("book", "session", "follow"):
+                    continue
+                side = bench.our_side("ours_handler", core, stage=stage)
+                named = f"kraken_trio, {core}: {title}"
+                measures.append(_passes(bench, f"processing/{core}/{stage}/{name}", named, side, frames))
         for peer, module in (("cryptofeed", "cryptofeed_handler"), ("kraken-sdk", "kraken_sdk"), ("ccxt", "ccxt_pro")):
             theirs = bench.peer_side(peer, module)
             if theirs is not None:
@@ -195,7 +247,7 @@ def processing(bench: Bench) -> None:
     bench.interleave(measures, bench.plan.rounds)
 
 
-def _passes(bench: Bench, id: str, title: str, side: Side, frames: Frames) -> Measure:  # noqa: A002 (the id of a row, as in the JSON)
+def _passes(bench: Bench, id: str, title: str, side: Side, frames: Frames, *, warm: int = 0) -> Measure:  # noqa: A002 (the id of a row, as in the JSON)
     plan = bench.plan
 
     def take() -> None:
@@ -207,6 +259,7 @@ def _passes(bench: Bench, id: str, title: str, side: Side, frames: Frames) -> Me
             price_decimals=frames.price_decimals,
             passes=plan.passes,
             pass_seconds=plan.pass_seconds,
+            warm=warm,
         )
         row = bench.report.row(id, title, PER_MESSAGE)
         row.samples += [ns / 1000 for ns in found["samples_ns"]]
@@ -219,13 +272,13 @@ def _passes(bench: Bench, id: str, title: str, side: Side, frames: Frames) -> Me
 
 def allocations(bench: Bench) -> None:
     """What is allocated per message. Counted once: it is the same each time."""
-    for depth in (10, 1000):
+    for depth, core in itertools.product((10, 1000), bench.cores):
         frames = bench.market(depth)
-        side = bench.our_side("ours_allocations", messages=min(5000, frames.updates // 2 - 2100))
+        side = bench.our_side("ours_allocations", core, messages=min(5000, frames.updates // 2 - 2100))
         try:
             found = processes.run_side(side, frames=frames.path, depth=depth)
         except Failed as error:
-            bench.skip(f"allocations/{depth}", str(error))
+            bench.skip(f"allocations/{core}/{depth}", str(error))
             continue
         for key, title, unit in (
             ("handed_blocks", "handed to the user", "blocks per message"),
@@ -235,9 +288,9 @@ def allocations(bench: Bench) -> None:
             ("peak_batch_bytes", "most at any time, for a read of 16 frames", "bytes"),
             ("collections_per_1000", "garbage collections", "per 1000 messages"),
         ):
-            row = bench.report.row(f"allocations/{key}/{depth}", title, unit)
+            row = bench.report.row(f"allocations/{core}/{key}/{depth}", f"{core}, {title}", unit)
             row.samples.append(found[key])
-        bench.say(f"  depth {depth}: {found}")
+        bench.say(f"  {core}, depth {depth}: {found}")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -250,28 +303,36 @@ def socket(bench: Bench) -> None:
     measures = []
     for depth in (10, 1000):
         frames = bench.market(depth)
-        for lock, way in (("plain", bench.plain), ("tls", bench.tls)):
-            measures += [
-                _stream(bench, f"socket/{transport}/{lock}/{call}/{depth}", f"kraken_trio: {transport}, {call}",
-                        bench.our_socket(transport, call), frames, way)
-                for transport in TRANSPORTS
-                for call in CALLS
-            ]  # fmt: skip
-            for library in TRANSPORTS:
-                name = "bare trio-websocket" if library == "trio-websocket" else "bare websockets.trio"
-                bare = bench.our_side("bare_socket", library=library)
-                measures.append(
-                    _stream(bench, f"socket/{name}/{lock}/{depth}", f"{name}, doing nothing", bare, frames, way)
-                )
-            for name, title, theirs in _peers(bench):
-                if lock == "tls" and name.startswith("nautilus"):
-                    bench.skip(f"socket/{name}/tls", "its TLS trusts only the authorities that are built in")
+        for way, how in (("plain", bench.plain), ("tls", bench.tls), ("pieces", bench.pieces)):
+            if way == "pieces" and depth != 10:
+                continue
+            for name, title, side in [*_ours(bench, way), *_peers(bench)]:
+                if way == "tls" and name.startswith("nautilus"):
+                    bench.skip(f"socket/tls/{name}", "its TLS trusts only the authorities that are built in")
                     continue
                 slow = name == "kraken-sdk" and depth == 1000
-                measures.append(
-                    _stream(bench, f"socket/{name}/{lock}/{depth}", title, theirs, frames, way, slow=slow)
-                )  # fmt: skip
+                measures.append(_stream(bench, f"socket/{way}/{depth}/{name}", title, side, frames, how, slow=slow))
     bench.interleave(measures, bench.plan.rounds)
+
+
+def _ours(bench: Bench, way: str) -> Iterator[tuple[str, str, Side]]:
+    """Our sides of the socket suite, and the bare ones."""
+    usual = ("iterate", "receive_many")
+    for core in bench.cores:
+        for call in CALLS if way == "plain" and core == bench.cores[0] else usual:
+            yield f"{core}/{call}", f"kraken_trio, {core}: {CALLS[call]}", bench.our_socket(call, core)
+    for call in usual if way == "plain" else ():
+        before = bench.predecessor(call)
+        if before is not None:
+            yield f"predecessor/{call}", f"kraken_trio, predecessor: {CALLS[call]}", before
+    if way != "pieces":
+        side = bench.our_socket("receive_many", transport="trio-websocket")
+        yield "trio-websocket/receive_many", "kraken_trio, over trio-websocket: receive_many", side
+        bare = bench.our_side("bare_socket", library="trio-websocket")
+        yield "bare/trio-websocket", "bare trio-websocket, doing nothing", bare
+    if way != "tls":
+        floor = bench.our_side("bare_socket", library="floor")
+        yield "bare/floor", "bare Trio: a reader, a memory channel, a consumer, doing nothing", floor
 
 
 def _peers(bench: Bench) -> Iterator[tuple[str, str, Side]]:
@@ -296,11 +357,12 @@ def _stream(
     way: Socket,
     *,
     slow: bool = False,
+    warm: int = 0,
 ) -> Measure:
-    total = min(bench.plan.slow_updates if slow else bench.plan.updates, frames.updates)
+    total = min(bench.plan.slow_updates if slow else max(bench.plan.updates, 2 * warm), frames.updates)
 
     def take() -> None:
-        wall, cpu, notes = processes.stream(side, frames, way, total=total, warmup=total // 10)
+        wall, cpu, notes = processes.stream(side, frames, way, total=total, warmup=max(warm, total // 10))
         row = bench.report.row(id, title, PER_MESSAGE)
         row.samples.append(wall)
         row.cpu.append(cpu)
@@ -312,19 +374,23 @@ def _stream(
 def symbols(bench: Bench) -> None:
     """The cost per message as symbols share one connection; and the same without the socket."""
     measures = []
-    for count in bench.plan.symbols:
-        frames = bench.market(10, symbols=count, levels=60)
-        plural = "symbol" if count == 1 else "symbols"
+    for count, core in itertools.product(bench.plan.symbols, bench.cores):
+        # Each book is warmed up by so many updates as well; the second half is measured.
+        warm = 20 * count if count > 1 else 0
+        frames = bench.know(market_frames(10, max(bench.plan.updates, 2 * warm), symbols=count, levels=60))
+        titled = f"{core}, {count} {'symbol' if count == 1 else 'symbols'}"
+        side = bench.our_side("ours_handler", core, stage="session")
         if count == max(bench.plan.symbols):
             measures.append(
-                _passes(bench, f"symbols/session/{count}/in-runs", f"{count} symbols, 16 updates of each in a row",
-                        bench.our_side("ours_handler", stage="session"), bench.know(in_runs(frames, 16)))
+                _passes(bench, f"symbols/{core}/session/{count}/in-runs", f"{titled}, 16 updates of each in a row",
+                        side, bench.know(in_runs(frames, 16)), warm=warm)
             )  # fmt: skip
+        elif count != 1 and core != bench.cores[0]:
+            continue
         measures += [
-            _stream(bench, f"symbols/{count}", f"{count} {plural}, from the socket",
-                    bench.our_socket(FAST, "receive_many"), frames, bench.plain),
-            _passes(bench, f"symbols/session/{count}", f"{count} {plural}, the session alone",
-                    bench.our_side("ours_handler", stage="session"), frames),
+            _stream(bench, f"symbols/{core}/{count}", f"{titled}, from the socket",
+                    bench.our_socket("receive_many", core), frames, bench.plain, warm=warm),
+            _passes(bench, f"symbols/{core}/session/{count}", f"{titled}, the session alone", side, frames, warm=warm),
         ]  # fmt: skip
     bench.interleave(measures, bench.plan.rounds)
 
@@ -332,20 +398,21 @@ def symbols(bench: Bench) -> None:
 def stages(bench: Bench) -> None:
     """Where the time goes, depth 10: each row does what the one before it does, and one thing more."""
     frames = bench.market(10)
-    measures = [
-        _stream(bench, "stages/transport", "read the socket, cut the frames",
-                bench.our_side("bare_socket", library="ours"), frames, bench.plain),
-    ]  # fmt: skip
-    for stage, title in (
-        ("decode", "decode"),
-        ("book", "decode, apply, verify"),
-        ("session", "the session: that, and find the subscription, count, sort into feeds"),
-        ("feed", "the session, and a feed whose consumer receives each batch and reads the best price"),
-    ):
-        side = bench.our_side("ours_handler", stage=stage)
-        measures.append(_passes(bench, f"stages/{stage}", title, side, frames))
-    whole = bench.our_socket(FAST, "receive_many")
-    measures.append(_stream(bench, "stages/whole", "the whole client, from the socket", whole, frames, bench.plain))
+    measures = []
+    for core in bench.cores:
+        bare = bench.our_side("bare_socket", core, library="ours")
+        title = f"{core}: read the socket, cut the frames"
+        measures.append(_stream(bench, f"stages/{core}/transport", title, bare, frames, bench.plain))
+        for stage, title in (
+            ("book", "decode, apply, verify"),
+            ("session", "the session: that, and find the subscription, count, sort into feeds"),
+            ("feed", "the session, and a feed whose consumer receives each batch and reads the best price"),
+        ):
+            side = bench.our_side("ours_handler", core, stage=stage)
+            measures.append(_passes(bench, f"stages/{core}/{stage}", f"{core}: {title}", side, frames))
+        whole = bench.our_socket("receive_many", core)
+        title = f"{core}: the whole client, from the socket"
+        measures.append(_stream(bench, f"stages/{core}/whole", title, whole, frames, bench.plain))
     bench.interleave(measures, bench.plan.rounds)
 
 
@@ -355,7 +422,7 @@ def fan_out(bench: Bench) -> None:
     measures = []
     for count in bench.plan.feeds:
         title = f"{count} {'feed' if count == 1 else 'feeds'} of one book"
-        side = bench.our_socket(FAST, "receive_many", feeds=count)
+        side = bench.our_socket("receive_many", feeds=count)
         measures.append(_stream(bench, f"fan-out/{count}", title, side, frames, bench.plain))
     bench.interleave(measures, bench.plan.rounds)
 
@@ -364,62 +431,93 @@ def fan_out(bench: Bench) -> None:
 # Latency, memory, resync
 # ---------------------------------------------------------------------------------------------------------------------
 
-_EDGES: Final = [round(10 * 10 ** (step / 12), 2) for step in range(73)]
-"""Microseconds: from 10 µs to 10 s, twelve to a decade."""
-_WARM_SECONDS: Final = 0.5
+_EDGES: Final = [round(10 ** (step / 12), 2) for step in range(85)]
+"""Microseconds: from 1 µs to 10 s, twelve to a decade."""
+_WARM_NS: Final = 500_000_000
+_MAIN_LOADS: Final = ("1000", "ETH", "XRP")
+_PARTS: Final = (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("most", 1.0))
 
 
 def latency(bench: Bench) -> None:
-    """From when a message was due on the socket to when the user's code had it. Evenly spaced; a queue counts."""
-    seconds = bench.plan.latency_seconds
-    sides: list[tuple[str, str, Side]] = [
-        (name, f"kraken_trio: {name}, receive", bench.our_socket(name, "receive")) for name in TRANSPORTS
-    ]
-    sides.append((f"{FAST}-many", f"kraken_trio: {FAST}, receive_many", bench.our_socket(FAST, "receive_many")))
-    sides += [one for one in _peers(bench) if one[0] in ("cryptofeed", "nautilus-node")]
-    measures = []
+    """From when a message was sent to when the user's code had it; a queue counts. One load after the other."""
+    second = 10**9
+    loads: list[tuple[str, str, Frames, list[int]]] = []
     for rate in bench.plan.latency_rates:
-        total = int(rate * (seconds + _WARM_SECONDS))
+        total = int(rate * (bench.plan.latency_seconds + _WARM_NS / second))
         frames = bench.know(market_frames(10, max(total, bench.plan.updates)))
-        for name, title, side in sides:
-            measures.append(_latency(bench, f"{name}/{rate}", title, side, frames, rate, total))
-    bench.interleave(measures, min(3, bench.plan.rounds))
+        due = [number * second // rate for number in range(total)]
+        loads.append((str(rate), f"{rate:,} a second".replace(",", " "), frames, due))
+    for frames in recorded_frames(bench.captures):
+        bench.know(frames)
+        name = frames.name.rpartition("_")[2].upper().removesuffix("USD")
+        for times, id, title in (  # noqa: A001 (the id of a row, as in the JSON)
+            (1, name, f"recording {name}/USD, its own pace"),
+            (10, f"{name} x10", f"recording {name}/USD, ten times its pace"),
+        ):
+            due = [at // times for at in frames.due if at // times <= bench.plan.recording_seconds * second]
+            loads.append((id, title, frames, due))
+    sides = [
+        (core, f"kraken_trio, {core}: async for", bench.our_socket("iterate", core)) for core in bench.cores
+    ]  # fmt: skip
+    sides += [one for one in _peers(bench) if one[0] in ("cryptofeed", "nautilus-node")]
+    sides += [
+        ("floor", "bare Trio: a reader, a memory channel, a consumer", bench.our_side("bare_socket", library="floor")),
+        ("blocking", "a blocking read, no event loop", bench.our_side("bare_socket", library="blocking")),
+    ]
+    for id, load, frames, due in loads:  # noqa: A001 (the id of a row, as in the JSON)
+        measures = [
+            _latency(bench, name, title, side, frames, (id, load), due)
+            for name, title, side in sides
+            if bench.plan.side_loads or id in _MAIN_LOADS or name not in ("pure", "blocking")
+        ]
+        bench.interleave(measures, bench.plan.latency_rounds)
 
 
 def _latency(
-    bench: Bench,
-    id: str,  # noqa: A002 (the id of a row, as in the JSON)
-    title: str,
-    side: Side,
-    frames: Frames,
-    rate: int,
-    total: int,
+    bench: Bench, name: str, title: str, side: Side, frames: Frames, load: tuple[str, str], due: list[int]
 ) -> Measure:
+    id, loaded = load  # noqa: A001 (the id of a row, as in the JSON)
+
     def take() -> None:
-        found, lag = processes.latency(side, frames, bench.plain, rate=rate, total=total)
-        ordered = sorted(found[int(rate * _WARM_SECONDS) :])
-        for name, part in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("most", 1.0)):
-            row = bench.report.row(f"latency/{id}/{name}", f"{title}, {rate} a second, {name}", "µs")
-            row.samples.append(quantile(ordered, part) / 1000)
+        found = processes.latency(side, frames, bench.plain, due)
+        warm = bisect.bisect_left(due, _WARM_NS)
+        for kind, values in (("send", found.send), ("read", found.read), ("late", found.late)):
+            ordered = sorted(values[warm:])
+            for part, share in _PARTS if ordered else ():
+                row = bench.report.row(f"latency/{name}/{id}/{kind}/{part}", f"{title}, {loaded}, {kind}, {part}", "µs")
+                row.samples.append(quantile(ordered, share) / 1000)
         kept = bench.report.latencies.setdefault(
-            id,
-            {"title": title, "rate": rate, "edges_us": _EDGES, "counts": [0] * (len(_EDGES) + 1), "sender_lag_us": {}},
+            f"{name}/{id}", {"title": title, "load": loaded, "edges_us": _EDGES, "counts": [0] * (len(_EDGES) + 1)}
         )
-        for value in ordered:
+        for value in found.send[warm:]:
             micro = value / 1000
             bin_ = 0 if micro < _EDGES[0] else min(len(_EDGES), 1 + int(math.log10(micro / _EDGES[0]) * 12))
             kept["counts"][bin_] += 1
-        kept["sender_lag_us"] = {name: round(value / 1000, 1) for name, value in lag.items()}
-        p99 = bench.report.rows[f"latency/{id}/p99"]
-        bench.say(f"  {p99.title}: {p99.samples[-1]:.0f} µs")
+        found_rows = {
+            kind: bench.report.rows.get(f"latency/{name}/{id}/{kind}/p99") for kind in ("send", "read", "late")
+        }
+        said = [f"{kind} {one.samples[-1]:.0f}" for kind, one in found_rows.items() if one is not None]
+        bench.say(f"  {title}, {loaded}: p99 {', '.join(said)} µs")
 
-    return Measure(id=f"latency/{id}", take=take)
+    return Measure(id=f"latency/{name}/{id}", take=take)
 
 
 def memory(bench: Bench) -> None:
     """What a client holds over time, with a consumer that keeps up."""
     frames = bench.market(10)
-    side = bench.our_socket(FAST, "receive_many")
+    for core, (depth, count) in itertools.product(bench.cores, ((10, 1000), (1000, 100))):
+        try:
+            found = processes.run_side(
+                bench.our_side("ours_symbols", core, count=count), frames=bench.market(depth).path, depth=depth
+            )
+        except Failed as error:
+            bench.skip(f"memory/symbol/{core}/{depth}", str(error))
+            continue
+        title = f"{core}: a symbol (the client's book and a feed's), depth {depth}"
+        each = bench.report.row(f"memory/symbol/{core}/{depth}", title, "KiB")
+        each.samples.append(found["bytes_per_symbol"] / 1024)
+        bench.say(f"  {each.title}: {each.samples[-1]:.1f} {each.unit}")
+    side = bench.our_socket("receive_many")
     for kind, at, traced in (("process", bench.plan.memory_at, False), ("traced", bench.plan.traced_at, True)):
         try:
             points = processes.memory(side, frames, bench.plain, at=list(at), traced=traced)
@@ -448,7 +546,7 @@ def memory(bench: Bench) -> None:
 def resync(bench: Bench) -> None:
     """A book of depth 1000 fails its checksum: from the gap to the fresh, verified book."""
     frames = bench.market(1000)
-    side = bench.our_socket(FAST, "receive")
+    side = bench.our_socket("iterate")
 
     def take() -> None:
         found = processes.resync(side, frames, bench.plain, total=bench.plan.resyncs)

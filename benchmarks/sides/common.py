@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
 CHUNK = 500
 """Frames that are timed in one go."""
@@ -29,9 +29,12 @@ def job() -> dict[str, Any]:
     task: dict[str, Any] = json.loads(sys.argv[1])
     SYMBOL = task.get("symbol", SYMBOL)
     PRICE_DECIMALS = task.get("price_decimals", PRICE_DECIMALS)
-    if task.get("cpu") is not None:
-        os.sched_setaffinity(0, {task["cpu"]})
     return task
+
+
+def tick() -> str:
+    """The symbol's smallest step of price."""
+    return f"{10.0**-PRICE_DECIMALS:.{PRICE_DECIMALS}f}"
 
 
 def done(**found: Any) -> None:
@@ -66,13 +69,19 @@ class Passes:
         """Nanoseconds per message."""
         self.messages = 0
 
-    def run(self, begin: Callable[[], Callable[[list[Any]], object]], work: list[list[Any]]) -> None:
-        """``begin`` makes a side ready, untimed, and gives what handles a chunk of frames."""
+    def run(
+        self,
+        begin: Callable[[], Callable[[list[Any]], object]],
+        work: list[list[Any]],
+        prepare: Callable[[list[Any]], list[Any]] | None = None,
+    ) -> None:
+        """``begin`` makes a side ready, untimed, and gives what handles a chunk of frames; ``prepare`` is not timed."""
         for number in range(self._passes + 1):
             handle = begin()
             self._collect()
             spent = count = 0
-            for chunk in work:
+            for frames in work:
+                chunk = prepare(frames) if prepare else frames
                 started = time.process_time_ns()
                 handle(chunk)
                 spent += time.process_time_ns() - started
@@ -109,32 +118,40 @@ class Passes:
 
 
 class Arrivals:
-    """Counts messages in the user's code, and remembers when the last one, or each of them, came."""
+    """Counts messages in the user's code, and remembers when the last one, or each of them, came.
+
+    For each of them it is also told when its bytes were read (``time.time_ns``), where the side knows that.
+    """
 
     def __init__(self, task: dict[str, Any]) -> None:
         self.count = 0
         self.total: int = task["total"]
         self.times: array[int] | None = array("q") if task.get("each") else None
+        self.since_read = array("q")
         self._path: str | None = task.get("each")
         self.cpu_ns = 0
         self._cpu_from: int = task["warmup"]
         self._cpu_start = 0
 
-    def one(self) -> bool:
+    def one(self, read_ns: int = 0) -> bool:
         """A message is there. True when it was the last one."""
         self.count += 1
         if self.times is not None:
             self.times.append(time.monotonic_ns())
+            if read_ns:
+                self.since_read.append(time.time_ns() - read_ns)
         elif self.count == self._cpu_from:
             self._cpu_start = time.process_time_ns()
         return self.count >= self.total
 
-    def many(self, number: int) -> bool:
+    def many(self, number: int, read_ns: Sequence[int] = ()) -> bool:
         """Several are there, at once."""
         before = self.count
         self.count += number
         if self.times is not None:
             self.times.extend([time.monotonic_ns()] * number)
+            now = time.time_ns()
+            self.since_read.extend([now - read for read in read_ns])
         elif before < self._cpu_from <= self.count:
             self._cpu_start = time.process_time_ns()
         return self.count >= self.total
@@ -144,6 +161,6 @@ class Arrivals:
         end = time.monotonic_ns()
         cpu = time.process_time_ns() - self._cpu_start if self._cpu_start else 0
         if self.times is not None and self._path:
-            with Path(self._path).open("wb") as file:
-                self.times.tofile(file)
+            Path(self._path).write_bytes(self.times.tobytes())
+            Path(f"{self._path}.read").write_bytes(self.since_read.tobytes())
         done(end_ns=end, cpu_ns=cpu, messages=self.count, **more)

@@ -28,7 +28,7 @@ def instrument() -> Any:
         quote_currency=rust.Currency.from_str(quote),
         price_precision=common.PRICE_DECIMALS,
         size_precision=common.QTY_DECIMALS,
-        price_increment=rust.Price.from_str("0.1"),
+        price_increment=rust.Price.from_str(common.tick()),
         size_increment=rust.Quantity.from_str("0.00000001"),
         ts_event=0,
         ts_init=0,

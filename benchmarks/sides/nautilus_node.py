@@ -20,21 +20,27 @@ from nautilus_trader.trading.strategy import Strategy
 
 from benchmarks.sides import common
 
-PAIR = {
-    "altname": "BTCUSD", "wsname": common.SYMBOL, "aclass_base": "currency", "base": "BTC", "aclass_quote": "currency",
-    "quote": "USD", "lot": "unit", "cost_decimals": 5, "pair_decimals": common.PRICE_DECIMALS,
-    "lot_decimals": common.QTY_DECIMALS, "lot_multiplier": 1, "leverage_buy": [], "leverage_sell": [],
-    "fees": [[0, 0.4]], "fees_maker": [[0, 0.25]], "fee_volume_currency": "ZUSD", "margin_call": 80, "margin_stop": 40,
-    "ordermin": "0.00005", "costmin": "0.5", "tick_size": "0.1", "status": "online",
-    "long_position_limit": 0, "short_position_limit": 0,
-}  # fmt: skip
+
+def pair() -> dict[str, Any]:
+    base, quote = common.SYMBOL.split("/")
+    return {
+        "altname": base + quote, "wsname": common.SYMBOL, "aclass_base": "currency", "base": base,
+        "aclass_quote": "currency", "quote": quote, "lot": "unit", "cost_decimals": 5,
+        "pair_decimals": common.PRICE_DECIMALS, "lot_decimals": common.QTY_DECIMALS, "lot_multiplier": 1,
+        "leverage_buy": [], "leverage_sell": [], "fees": [[0, 0.4]], "fees_maker": [[0, 0.25]],
+        "fee_volume_currency": "ZUSD", "margin_call": 80, "margin_stop": 40, "ordermin": "0.00005", "costmin": "0.5",
+        "tick_size": common.tick(), "status": "online", "long_position_limit": 0, "short_position_limit": 0,
+    }  # fmt: skip
 
 
 class Rest(http.server.BaseHTTPRequestHandler):
     """The exchange's REST service, as far as the node asks it: which pairs there are."""
 
     def do_GET(self) -> None:
-        body = json.dumps({"error": [], "result": {"BTCUSD": PAIR} if "AssetPairs" in self.path else {}}).encode()
+        found = pair()
+        body = json.dumps(
+            {"error": [], "result": {found["altname"]: found} if "AssetPairs" in self.path else {}}
+        ).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

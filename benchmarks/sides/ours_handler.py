@@ -1,11 +1,13 @@
-"""Our processing without a socket: the decoder; that and an order book; the whole session; that and a feed."""
+"""Our processing without a socket: decoding, a verified book, the whole session, and a feed with its own book."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import trio
 from kraken_trio import Book, OrderBook, Overflow, Settings
+from kraken_trio.book import core
 from kraken_trio.endpoint import PUBLIC_V2
 from kraken_trio.runtime.feed import open_feed
 from kraken_trio.session import Session
@@ -35,7 +37,7 @@ def decode() -> Callable[[list[bytes]], object]:
     return run
 
 
-def book(snapshots: list[bytes], depth: int) -> Callable[[list[bytes]], object]:
+def pieces(snapshots: list[bytes], depth: int) -> Callable[[list[bytes]], object]:
     """Decode, apply and verify, with the two public pieces."""
     handle = codec_for("v2").decode
     order_book = OrderBook(depth)
@@ -52,7 +54,27 @@ def book(snapshots: list[bytes], depth: int) -> Callable[[list[bytes]], object]:
     return run
 
 
-def session(snapshots: list[bytes], depth: Depth) -> tuple[Callable[[list[bytes]], object], Session]:
+def frame_path(snapshots: list[bytes], depth: Depth, batch: int) -> tuple[Callable[[list[bytes]], object], Session]:
+    """The same in the compiled core: the session's way for usual frames, without the session."""
+    _, ours = session(snapshots, depth)
+    (take,) = ours._takes
+
+    deliver: dict[Any, list[Any]] = defaultdict(list)
+
+    def run(frames: list[bytes]) -> None:
+        for start in range(0, len(frames), batch):
+            part = frames[start : start + batch]
+            index = take(part, 0, 1, 1, deliver)
+            deliver.clear()
+            if index < len(part):  # an unusual frame, which the pure code takes
+                ours.receive(part[index:], 1, 0.0)
+
+    return run, ours
+
+
+def session(
+    snapshots: list[bytes], depth: Depth, batch: int = BATCH
+) -> tuple[Callable[[list[bytes]], object], Session]:
     """Decode, route, apply, verify, and sort into feeds: all that happens between two socket reads."""
     ours = Session(SETTINGS, lambda: 0.0, codec_for("v2"), PUBLIC_V2)
     ours.open(0.0)
@@ -63,10 +85,32 @@ def session(snapshots: list[bytes], depth: Depth) -> tuple[Callable[[list[bytes]
     receive = ours.receive
 
     def run(frames: list[bytes]) -> None:
-        for start in range(0, len(frames), BATCH):
-            receive(frames[start : start + BATCH], 1, 0.0)
+        for start in range(0, len(frames), batch):
+            receive(frames[start : start + batch], 1, 0.0)
 
     return run, ours
+
+
+def events_of(frames: list[bytes]) -> list[Any]:
+    handle = codec_for("v2").decode
+    found: list[Any] = []
+    for frame in frames:
+        message = handle(frame, epoch=1, received_ns=1)
+        assert isinstance(message, Data)
+        found += message.events
+    return found
+
+
+def follow(snapshots: list[bytes], depth: int) -> Callable[[list[Any]], object]:
+    """What the book of a feed does with each event: it follows, as the client's own book has verified it."""
+    handle = OrderBook(depth).follow
+
+    def run(events: list[Any]) -> None:
+        for event in events:
+            handle(event)
+
+    run(events_of(snapshots))
+    return run
 
 
 async def feed(snapshots: list[bytes], depth: Depth) -> Callable[[list[bytes]], Awaitable[object]]:
@@ -96,27 +140,39 @@ def _symbol(snapshot: bytes) -> str:
 def main() -> None:
     task: dict[str, Any] = common.job()
     snapshots, updates = common.load(task["frames"])
+    warm = task.get("warm", 0)
+    first, updates = updates[:warm], updates[warm:]
     passes = common.Passes(task)
-    stage = task["stage"]
+    stage, depth = task["stage"], task["depth"]
+    assert task["core"] == core.NAME
     last: list[Session] = []
 
     def begin() -> Callable[[list[bytes]], object]:
         if stage == "decode":
             return decode()
-        if stage == "book":
-            return book(snapshots, task["depth"])
-        run, ours = session(snapshots, task["depth"])
+        if stage == "follow":
+            return follow(snapshots, depth)
+        if stage == "pieces" or (stage in ("book", "book1") and core.NAME == "pure"):
+            return pieces(snapshots, depth)
+        batch = 1 if stage.endswith("1") else BATCH
+        run, ours = (session if stage.startswith("session") else frame_path)(snapshots, depth, batch)
         last[:] = [ours]
+        run(first)
         return run
 
     if stage == "feed":
-        trio.run(passes.run_async, lambda: feed(snapshots, task["depth"]), common.chunks(updates))
+        trio.run(passes.run_async, lambda: feed(snapshots, depth), common.chunks(updates))
+    elif stage == "follow":
+        # So few at a time that they are in the processor's caches, as what has just been decoded is.
+        passes.run(begin, [updates[start : start + 64] for start in range(0, len(updates), 64)], events_of)
     else:
         passes.run(begin, common.chunks(updates))
     for ours in last:
         seen = ours.statistics()
         assert seen.checksum_failures == seen.malformed == seen.late == 0
-        assert seen.checksums_verified == passes.messages + len(snapshots)
+        assert seen.checksums_verified == passes.messages + len(snapshots) + warm
+        if core.NAME == "compiled":
+            assert seen.pure_updates <= 0.01 * passes.messages
     common.done(samples_ns=passes.samples, messages=passes.messages)
 
 

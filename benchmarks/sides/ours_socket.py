@@ -8,12 +8,15 @@ import ssl
 import time
 import tracemalloc
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import kraken_trio as kt
 import trio
 
 from benchmarks.sides import common
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SETTINGS = kt.Settings(request_rate=10_000.0, request_burst=5000, attempts=1_000_000, attempt_delay=1e-6)
 """As by default, but for the pace of requests: Kraken's limits are not what is measured."""
@@ -22,6 +25,14 @@ SETTINGS = kt.Settings(request_rate=10_000.0, request_burst=5000, attempts=1_000
 def open_client(task: dict[str, Any]) -> Any:
     context = ssl.create_default_context(cafile=task["authority"]) if task.get("authority") else None
     return kt.open_client(task["url"], settings=SETTINGS, ssl_context=context, transport=task["transport"])
+
+
+def check_core(seen: kt.ClientStatistics, task: dict[str, Any]) -> None:
+    """See that the core is the one that is meant; a predecessor does not tell."""
+    if task.get("core"):
+        assert seen.core == task["core"]
+        if seen.core == "compiled":
+            assert seen.pure_updates <= 0.01 * seen.checksums_verified
 
 
 def look_at(book: kt.OrderBook) -> None:
@@ -34,30 +45,40 @@ def look_at(book: kt.OrderBook) -> None:
 async def consume(feed: kt.Feed, task: dict[str, Any], arrivals: common.Arrivals) -> None:
     """A consumer that looks at the best price after every event, or every batch."""
     symbol = task["symbols"][0]
+    is_timed = arrivals.times is not None
     if task["call"] == "iterate":
         async for event in feed:
             if type(event) is kt.BookUpdate:
                 look_at(feed.book(event.symbol))
-                if arrivals.one():
+                if arrivals.one(event.received_ns) if is_timed else arrivals.one():
                     return
     elif task["call"] == "receive":
         while True:
             event = await feed.receive()
             if type(event) is kt.BookUpdate:
                 look_at(feed.book(event.symbol))
-                if arrivals.one():
+                if arrivals.one(event.received_ns) if is_timed else arrivals.one():
                     return
+    elif task["call"] == "batches":
+        async for events in feed.batches():
+            if take(events, feed, symbol, arrivals):
+                return
     else:
         while True:
-            events = await feed.receive_many()
-            number = 0
-            for event in events:
-                if type(event) is kt.BookUpdate:
-                    number += 1
-            if number:
-                look_at(feed.book(symbol))
-                if arrivals.many(number):
-                    return
+            if take(await feed.receive_many(), feed, symbol, arrivals):
+                return
+
+
+def take(events: Sequence[kt.Event], feed: kt.Feed, symbol: str, arrivals: common.Arrivals) -> bool:
+    number = 0
+    for event in events:
+        if type(event) is kt.BookUpdate:
+            number += 1
+    if not number:
+        return False
+    look_at(feed.book(symbol))
+    read = [] if arrivals.times is None else [event.received_ns for event in events if type(event) is kt.BookUpdate]
+    return arrivals.many(number, read)
 
 
 async def stream(task: dict[str, Any]) -> None:
@@ -75,6 +96,7 @@ async def stream(task: dict[str, Any]) -> None:
         seen = client.statistics()
         assert seen.checksum_failures == 0
         assert seen.checksums_verified >= task["total"]
+        check_core(seen, task)
         arrivals[0].finish()
 
 
