@@ -505,7 +505,7 @@ def _latency(
 def memory(bench: Bench) -> None:
     """What a client holds over time, with a consumer that keeps up."""
     frames = bench.market(10)
-    for core, (depth, count) in itertools.product(bench.cores, ((10, 1000), (1000, 100))):
+    for core, (depth, count) in itertools.product(bench.cores, ((10, 500), (1000, 100))):
         try:
             found = processes.run_side(
                 bench.our_side("ours_symbols", core, count=count), frames=bench.market(depth).path, depth=depth

@@ -51,14 +51,14 @@ def main() -> None:
         if number == WARM:
             gc.collect()
             before = rss()
-        name = f"A{number}/USD"
+        name, now = f"A{number}/USD", number / 1000
         new = f'"{name}"'.encode()
-        for text in session.add(name, [Book(name, task["depth"])], 0.0).send:
-            session.receive([confirmed(text)], 1, 0.0)
+        for text in session.add(name, [Book(name, task["depth"])], now).send:
+            session.receive([confirmed(text)], 1, now)
         view = OrderBook(task["depth"])
         views.append(view)
         for frame in [*snapshots, *updates[:UPDATES]]:
-            for event in session.receive([frame.replace(old, new)], 1, 0.0).deliver[name]:
+            for event in session.receive([frame.replace(old, new)], 1, now).deliver[name]:
                 view.follow(event)  # type: ignore[arg-type]  # a book frame has only these
         assert view.verified
     gc.collect()
