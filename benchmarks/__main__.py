@@ -51,7 +51,7 @@ def main() -> None:
         return
     plan = Plan.quick() if options.quick else Plan.full()
     if options.rounds:
-        plan = attrs.evolve(plan, rounds=options.rounds)
+        plan = attrs.evolve(plan, rounds=options.rounds, latency_rounds=min(options.rounds, plan.latency_rounds))
     wanted = options.only or list(SUITES)
     report = results.Report(
         machine=results.machine(),
@@ -68,7 +68,9 @@ def main() -> None:
     try:
         for name in wanted:
             print(f"{name}: {(SUITES[name].__doc__ or '').splitlines()[0]}", flush=True)
+            begun = time.monotonic()
             run(name, bench, strict=options.publish)
+            print(f"{name}: {time.monotonic() - begun:.0f} s", flush=True)
     except quiet.Busy as busy:
         why_not = str(busy)
     finally:

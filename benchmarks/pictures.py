@@ -63,9 +63,9 @@ def _throughput(report: Report) -> Any:
     """Messages a second by depth, each step of ours and each peer's handler; the bars show the spread."""
     depths = [10, 100, 1000]
     sides = [
-        ("decode", "kraken_trio: decode", _OURS[1]),
-        ("book", "kraken_trio: decode + apply + verify", _OURS[0]),
-        ("session", "kraken_trio: the whole session", _OURS[2]),
+        ("compiled/book", "kraken_trio: decode + apply + verify", _OURS[0]),
+        ("compiled/session", "kraken_trio: the whole session", _OURS[2]),
+        ("pure/book", "kraken_trio, pure: decode + apply + verify", _OURS[1]),
         ("cryptofeed", "cryptofeed", _THEIRS[0]),
         ("ccxt", "ccxt.pro (verifies nothing)", _THEIRS[1]),
         ("kraken-sdk", "python-kraken-sdk", _THEIRS[2]),
@@ -100,30 +100,36 @@ def _throughput(report: Report) -> Any:
 
 
 def _latency(report: Report) -> Any:
-    """How large a part of the messages takes longer than so many microseconds, at one rate per panel."""
-    rates = sorted({kept["rate"] for kept in report.latencies.values()})
-    if not rates:
+    """How large a part of the messages takes longer than so many microseconds, at one load per panel."""
+    found = list(dict.fromkeys(kept["load"] for kept in report.latencies.values()))
+    loads = [load for load in found if "ten times" not in load and not load.startswith(("100 ", "5 "))]
+    if not loads:
         return None
-    figure, panels = plt.subplots(1, len(rates), figsize=(3.1 * len(rates), 3.6), sharey=True, squeeze=False)
+    figure, panels = plt.subplots(1, len(loads), figsize=(3.1 * len(loads), 3.6), sharey=True, squeeze=False)
     names = sorted(
         {kept["title"] for kept in report.latencies.values()}, key=lambda title: (not title.startswith("kraken"), title)
     )
     ours, theirs = iter(_OURS), iter(_THEIRS)
     colours = {title: next(ours if title.startswith("kraken") else theirs) for title in names}
-    for axes, rate in zip(panels[0], rates, strict=True):
-        for title in names:
-            for kept in report.latencies.values():
-                if (kept["title"], kept["rate"]) == (title, rate):
-                    where, part = _survival(kept)
-                    style = "-" if title.startswith("kraken") else "--"
-                    axes.plot(where, part, label=title, color=colours[title], linestyle=style, drawstyle="steps-post")
-        axes.set(xscale="log", yscale="log", title=f"{rate:,} a second".replace(",", " "))
+    lines: dict[str, Any] = {}
+    for axes, load in zip(panels[0], loads, strict=True):
+        for kept in report.latencies.values():
+            if kept["load"] == load:
+                title = kept["title"]
+                where, part = _survival(kept)
+                style = "-" if title.startswith("kraken") else "--"
+                (lines[title],) = axes.plot(
+                    where, part, color=colours[title], linestyle=style, drawstyle="steps-post"
+                )  # fmt: skip
+        axes.set(xscale="log", yscale="log", title=load.replace(", its own pace", ""))
         axes.set_xticks([10, 1e3, 1e5, 1e7], ["10 µs", "1 ms", "0.1 s", "10 s"])
         axes.set_yticks([1, 0.1, 0.01, 0.001], ["all", "10 %", "1 %", "0.1 %"])
         axes.set_ylim(0.0005, 1.2)
     panels[0][0].set_ylabel("messages that take longer")
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper center", ncols=2, bbox_to_anchor=(0.5, 0.0))
+    shown = [name for name in names if name in lines]
+    figure.legend(
+        [lines[name] for name in shown], shown, loc="upper center", ncols=2, bbox_to_anchor=(0.5, 0.0)
+    )  # fmt: skip
     return figure
 
 

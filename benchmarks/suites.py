@@ -304,7 +304,7 @@ def socket(bench: Bench) -> None:
     for depth in (10, 1000):
         frames = bench.market(depth)
         for way, how in (("plain", bench.plain), ("tls", bench.tls), ("pieces", bench.pieces)):
-            if way == "pieces" and depth != 10:
+            if way != "plain" and depth != 10:
                 continue
             for name, title, side in [*_ours(bench, way), *_peers(bench)]:
                 if way == "tls" and name.startswith("nautilus"):
@@ -486,6 +486,7 @@ def _latency(
             for part, share in _PARTS if ordered else ():
                 row = bench.report.row(f"latency/{name}/{id}/{kind}/{part}", f"{title}, {loaded}, {kind}, {part}", "µs")
                 row.samples.append(quantile(ordered, share) / 1000)
+                row.notes["messages"] = len(ordered)
         kept = bench.report.latencies.setdefault(
             f"{name}/{id}", {"title": title, "load": loaded, "edges_us": _EDGES, "counts": [0] * (len(_EDGES) + 1)}
         )
