@@ -17,7 +17,7 @@ from typing import Final
 
 import attrs
 
-__all__ = ["PEERS", "ROOT", "Environment", "Peer", "Unavailable", "ours", "prepare"]
+__all__ = ["PEERS", "ROOT", "Environment", "Peer", "Unavailable", "ours", "prepare", "revision"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _FOLDER: Final = ROOT / ".nox" / "benchmarks-peers"
@@ -82,6 +82,13 @@ def _look(python: str) -> Environment:
     found = json.loads(subprocess.run([python, "-c", _LIST], check=True, capture_output=True, text=True).stdout)
     packages = {name: version for name, version in sorted(found["packages"].items()) if name in _INTERESTING}
     return Environment(python=python, version=found["version"], packages=packages)
+
+
+def revision(checkout: Path) -> str:
+    """The short name of the commit that is checked out."""
+    ask = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    ran = subprocess.run(ask, check=False, capture_output=True, text=True)
+    return ran.stdout.strip() or "unknown"
 
 
 def ours() -> Environment:

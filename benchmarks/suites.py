@@ -15,7 +15,7 @@ import trustme
 from kraken_trio.book.core import NAME
 
 from benchmarks import processes
-from benchmarks.environments import PEERS, ROOT, Environment, Unavailable, ours, prepare
+from benchmarks.environments import PEERS, ROOT, Environment, Unavailable, ours, prepare, revision
 from benchmarks.inputs import Frames, in_runs, market_frames, recorded_frames
 from benchmarks.processes import Failed, Side, Socket
 from benchmarks.results import Report, quantile
@@ -112,6 +112,7 @@ class Bench:
             self.against.mkdir()
             (self.against / "kraken_trio").symlink_to((against / "kraken_trio").resolve())
             (self.against / "benchmarks").symlink_to(ROOT / "benchmarks")
+            report.options["predecessor"] = revision(against)
         self.ours = ours()
         self.cores = CORES if NAME == "compiled" else CORES[1:]
         if NAME != "compiled":

@@ -65,7 +65,7 @@ def write(report: Report, folder: Path) -> list[Path]:
         "profile": _profile(report),
         "scale": _list(report, ("symbols", "fan-out", "resync")),
         "latency": _latency(report),
-        "memory": _list(report, ("memory", "allocations")),
+        "memory": _list(report, ("memory", "allocations"), leave_out=_DETAILS),
         "setting": _setting(report),
     }
     written = []
@@ -213,8 +213,16 @@ _ENOUGH: Final = 1000
 """Messages without which there is no p99.9."""
 
 
-def _list(report: Report, groups: tuple[str, ...]) -> list[str]:
-    rows = [row for row in report.rows.values() if row.id.partition("/")[0] in groups]
+_DETAILS: Final = ("kept_", "peak_", "collections_", "memory/blocks", "memory/traced")
+"""What only the results' file has."""
+
+
+def _list(report: Report, groups: tuple[str, ...], *, leave_out: tuple[str, ...] = ()) -> list[str]:
+    rows = [
+        row
+        for row in report.rows.values()
+        if row.id.partition("/")[0] in groups and not any(part in row.id for part in leave_out)
+    ]
     if not rows:
         return _UNMEASURED
     return _table(
@@ -237,6 +245,8 @@ def _setting(report: Report) -> list[str]:
     busiest = max(report.others.values(), default=None)
     load = f"other processes took {busiest:.2f} processors at most" if busiest is not None else "load not watched"
     run = f"{rounds} rounds ({report.options['plan']} plan), {load}"
+    if "predecessor" in report.options:
+        run += f"; the predecessor is {report.options['predecessor']}"
     lines = [f"{where}; {run}. Median, and lowest … highest sample.", ""]
     lines += _table(
         ("", "Python", "packages"),

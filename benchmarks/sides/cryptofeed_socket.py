@@ -18,12 +18,12 @@ async def main() -> None:
     arrivals = common.Arrivals(task)
     snapshots = 1
 
-    async def callback(book: object, received: float) -> None:
+    async def callback(book: object, _timestamp: float) -> None:
         nonlocal snapshots
         book.book.bids.index(0)  # type: ignore[attr-defined]
         if snapshots:
             snapshots -= 1
-        elif arrivals.one(round(received * 1e9)):
+        elif arrivals.one():
             arrivals.finish()
 
     Kraken.websocket_endpoints = [WebsocketEndpoint("wss" + task["url"].removeprefix("wss").removeprefix("ws"))]

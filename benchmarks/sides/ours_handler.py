@@ -61,6 +61,13 @@ def frame_path(snapshots: list[bytes], depth: Depth, batch: int) -> tuple[Callab
 
     deliver: dict[Any, list[Any]] = defaultdict(list)
 
+    def run_single(frames: list[bytes]) -> None:
+        for frame in frames:
+            single = [frame]
+            if not take(single, 0, 1, 1, deliver):
+                ours.receive(single, 1, 0.0)
+            deliver.clear()
+
     def run(frames: list[bytes]) -> None:
         for start in range(0, len(frames), batch):
             part = frames[start : start + batch]
@@ -69,7 +76,7 @@ def frame_path(snapshots: list[bytes], depth: Depth, batch: int) -> tuple[Callab
             if index < len(part):  # an unusual frame, which the pure code takes
                 ours.receive(part[index:], 1, 0.0)
 
-    return run, ours
+    return run_single if batch == 1 else run, ours
 
 
 def session(
