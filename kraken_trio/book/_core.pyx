@@ -22,7 +22,7 @@ part. Bids are stored with inverted keys, so that both sides ascend.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.datetime cimport datetime_new, get_utc, import_datetime
 from cpython.long cimport PyLong_FromUnsignedLong
-from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memmove, memset, strlen
@@ -194,15 +194,16 @@ cdef int _reserve(Side* side, int more) except -1:
     if side.capacity >= wanted:
         return 0
     cdef int capacity = wanted + wanted // 4
-    cdef void* keys = PyMem_Realloc(side.keys, capacity * sizeof(uint64_t))
+    # One block for both: of a thousand books, each is found in few pages.
+    cdef uint64_t* keys = <uint64_t*> PyMem_Malloc(capacity * (sizeof(uint64_t) + sizeof(Held)))
     if keys == NULL:
         raise MemoryError
-    side.keys = <uint64_t*> keys
-    cdef void* held = PyMem_Realloc(side.held, capacity * sizeof(Held))
-    if held == NULL:
-        raise MemoryError
-    side.held = <Held*> held
-    side.capacity = capacity
+    cdef Held* held = <Held*> (keys + capacity)
+    if side.count:
+        memcpy(keys + side.first, side.keys + side.first, side.count * sizeof(uint64_t))
+        memcpy(held + side.first, side.held + side.first, side.count * sizeof(Held))
+    PyMem_Free(side.keys)
+    side.keys, side.held, side.capacity = keys, held, capacity
     return 0
 
 
@@ -281,7 +282,6 @@ cdef void _release(Side* side) noexcept:
     for index in range(side.count):
         Py_DECREF(side.held[side.first + index].level)
     PyMem_Free(side.keys)
-    PyMem_Free(side.held)
     memset(side, 0, sizeof(Side))
 
 
@@ -464,7 +464,7 @@ cdef class Core:
     cdef readonly object received_ns
     cdef tuple bids_view  # best first; None until it is read
     cdef tuple asks_view
-    cdef tuple outboxes  # while a table is at work: where the events of this book go
+    cdef bint is_left  # whether its book has taken back the levels
 
     @staticmethod
     def load(symbol, depth, tuple bids not None, tuple asks not None, checksum, timestamp, epoch, received_ns):
@@ -520,6 +520,10 @@ cdef class Core:
     def __dealloc__(self):
         _release(&self.sides[BIDS])
         _release(&self.sides[ASKS])
+
+    def leave(self):
+        """The book takes back its levels: a table has no use for this any more."""
+        self.is_left = True
 
     # Reading
 
@@ -802,19 +806,21 @@ cdef class Table:
     """The live books of a session: takes their updates from frames that are exactly as the exchange writes them.
 
     ``subscriptions`` are those of the channel by symbol. One takes frames while its ``step`` is ``live``; its events go
-    to its ``audience``; its book is ``state.book``.
+    to its ``audience``; its book is ``state.book``. What the table finds by that is kept in ``kept``, which is None in a
+    new subscription: a thousand books do not fit into a processor's caches, so that each step from one object to the
+    next takes longer than applying an update.
     """
 
     cdef dict subscriptions
     cdef object live
     cdef object counters
-    cdef dict opened  # during one call: the books of live subscriptions, whose outboxes are known
+    cdef uint64_t events  # not yet added to the counters, which would take as long as applying an update
+    cdef uint64_t updates
 
     def __init__(self, dict subscriptions not None, live, counters):
         self.subscriptions = subscriptions
         self.live = live
         self.counters = counters
-        self.opened = {}
 
     def take(self, frames, Py_ssize_t index, epoch, received_ns, deliver) -> int:
         """Apply and verify the updates in ``frames`` from ``index`` on, and append their events to ``deliver``.
@@ -822,27 +828,24 @@ cdef class Table:
         Returns the index of the first frame that is left to the pure code, which has had no effect.
         """
         cdef object batch = frames if type(frames) is list or type(frames) is tuple else list(frames)
-        cdef Py_ssize_t begin = index, count = PySequence_Fast_GET_SIZE(batch)
-        cdef Py_ssize_t delivered = 0
+        cdef Py_ssize_t count = PySequence_Fast_GET_SIZE(batch)
         cdef int feeds
-        cdef Core core
-        try:
-            while index < count:
-                feeds = self._take(PySequence_Fast_GET_ITEM(batch, index), epoch, received_ns, deliver)
-                if feeds < 0:
-                    break
-                delivered += feeds
-                index += 1
-        finally:
-            for core in self.opened.values():
-                core.outboxes = None
-            self.opened.clear()
-            if index > begin:
-                counters = self.counters
-                counters.events += delivered
-                counters.checksums_verified += index - begin
-                counters.compiled_updates += index - begin
+        while index < count:
+            feeds = self._take(PySequence_Fast_GET_ITEM(batch, index), epoch, received_ns, deliver)
+            if feeds < 0:
+                break
+            self.events += feeds
+            self.updates += 1
+            index += 1
         return index
+
+    def count(self) -> None:
+        """Add what was taken since the last call to the counters."""
+        counters = self.counters
+        counters.events += self.events
+        counters.checksums_verified += self.updates
+        counters.compiled_updates += self.updates
+        self.events = self.updates = 0
 
     cdef int _take(self, PyObject* frame, epoch, received_ns, deliver) except -2:
         """Take one frame. Returns to how many feeds its event goes; -1 if the frame is left to the pure code."""
@@ -851,11 +854,13 @@ cdef class Table:
         cdef const char* end
         cdef const char* name
         cdef Py_ssize_t size
-        cdef int bids = 0, asks = 0, index
+        cdef int bids = 0, asks = 0, feeds
         cdef uint64_t checksum = 0
         cdef Moment moment
         cdef Core core
-        cdef tuple outboxes
+        cdef PyObject* found
+        cdef list outboxes = None
+        cdef object outbox = None
         if PyBytes_CheckExact(<object> frame):
             at, size = PyBytes_AS_STRING(<object> frame), PyBytes_GET_SIZE(<object> frame)
         else:
@@ -882,10 +887,21 @@ cdef class Table:
         at = _skip(at, end, b'"}]}')
         if at != end:
             return -1
-        core = self._open(ascii_text(name, size), deliver)
+        found = PyDict_GetItemWithError(self.subscriptions, ascii_text(name, size))
+        if found == NULL:
+            return -1
+        sub = <object> found
+        if sub.step is not self.live:
+            return -1
+        core = self._book_of(sub)
         if core is None:
             return -1
-        outboxes = core.outboxes  # now: what runs while objects are made may clear them
+        audience = sub.audience
+        feeds = <int> len(audience)
+        if feeds == 1:
+            outbox = deliver[audience[0]]
+        else:
+            outboxes = [deliver[feed] for feed in audience]
 
         # All objects are made before anything changes.
         event = new_struct(UPDATE)
@@ -900,29 +916,24 @@ cdef class Table:
         set_field(event, _timestamp_at, timestamp)
         set_field(event, _epoch_at, epoch)
         set_field(event, _received_at, received_ns)
-        if not core._change(rows, bids, asks, True, wanted):
+        if core.is_left or not core._change(rows, bids, asks, True, wanted):
             return -1
         core.checksum, core.timestamp, core.epoch, core.received_ns = wanted, timestamp, epoch, received_ns
-        for index in range(<int> PyTuple_GET_SIZE(outboxes)):
-            PyList_Append(<object> PyTuple_GET_ITEM(outboxes, index), event)
-        return <int> PyTuple_GET_SIZE(outboxes)
+        if feeds == 1:
+            PyList_Append(outbox, event)
+        else:
+            for outbox in outboxes:
+                PyList_Append(outbox, event)
+        return feeds
 
-    cdef Core _open(self, str symbol, deliver):
-        """The book of this symbol, if it takes frames."""
-        cdef PyObject* found = PyDict_GetItemWithError(self.opened, symbol)
+    cdef Core _book_of(self, sub):
+        """The core with the book of a live subscription; None if it has none."""
         cdef Core core
-        if found != NULL:
-            return <Core> found
-        found = PyDict_GetItemWithError(self.subscriptions, symbol)
-        if found == NULL:
-            return None
-        sub = <object> found
-        if sub.step is not self.live:
-            return None
+        kept = sub.kept
+        if type(kept) is Core and not (<Core> kept).is_left:
+            return <Core> kept
         core = sub.state.book.core
-        if core is not None:
-            core.outboxes = tuple([deliver[feed] for feed in sub.audience])
-            self.opened[symbol] = core
+        sub.kept = core
         return core
 
 

@@ -424,6 +424,7 @@ class OrderBook:
         """Take back all but the levels."""
         left, self.core = self.core, None
         if left is not None:
+            left.leave()
             self._told = left.checksum
             self._timestamp, self._epoch, self._received_ns = left.timestamp, left.epoch, left.received_ns
 

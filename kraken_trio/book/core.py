@@ -52,6 +52,10 @@ class Core(Protocol):
     @property
     def received_ns(self) -> int: ...
 
+    def leave(self) -> None:
+        """The book takes back the levels: nothing uses this core any more."""
+        ...
+
     def apply(self, event: BookSnapshot | BookUpdate | Gap, /) -> bool:
         """Apply and verify an update. False if that is left to the pure code: then nothing has changed."""
         ...
@@ -77,6 +81,10 @@ class FramePath(Protocol):
 
         Returns the index of the first frame that it does not take. That one has had no effect.
         """
+        ...
+
+    def count(self) -> None:
+        """Add what was taken since the last call to the session's counters."""
         ...
 
 

@@ -100,7 +100,8 @@ class ChannelState(ABC):
     ) -> FramePath | None:
         """A shorter way for the usual frames, where the channel offers one.
 
-        It takes frames of those ``subscriptions`` (by symbol) whose ``step`` is ``live``, for their ``audience``.
+        It takes frames of those ``subscriptions`` (by symbol) whose ``step`` is ``live``, for their ``audience``; each
+        has a place, ``kept``, for what the path finds out about it, which is emptied with a new ``state``.
         """
         del codec, subscriptions, live, counters
         return None

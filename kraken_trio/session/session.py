@@ -101,12 +101,13 @@ class Session:
             settings, self._counters, codec, listening, self._deliveries, self._subscriptions, self._recovery
         )
         self._routing = Routing(self._counters, self._deliveries, self._subscriptions, self._recovery)
-        self._takes = tuple(
-            path.take
+        self._paths = tuple(
+            path
             for name, subs in self._subscriptions.by_channel.items()
             if (path := CHANNELS[name].frame_path(codec, subs, _LIVE, self._counters)) is not None
         )
         """The channels' shorter ways for frames."""
+        self._takes = tuple(path.take for path in self._paths)
         self._staleness = StalenessMonitor(settings)
         self._duties: tuple[Callable[[float], None], ...] = (
             self._give_up_silent,
@@ -164,6 +165,8 @@ class Session:
 
     def statistics(self, *, log_lines_left_out: int = 0) -> ClientStatistics:
         """All numbers, as of now. ``log_lines_left_out`` is counted elsewhere."""
+        for path in self._paths:
+            path.count()
         return ClientStatistics(
             state=self.state,
             epoch=self.epoch,

@@ -64,6 +64,7 @@ class Subscription:
         "gapped",
         "has_good_company",
         "is_parked",
+        "kept",
         "key",
         "live_since",
         "newcomers",
@@ -85,6 +86,8 @@ class Subscription:
         """The wanted request."""
         self.state: ChannelState = state
         """The state of its data."""
+        self.kept: object = None
+        """What the channel's frame path keeps of it."""
         self.step: Step = Step.TO_SUBSCRIBE
         """How far it has come; changed by :meth:`move` only."""
         self.wanted_by: dict[Hashable, Request[Any]] = {}
@@ -171,6 +174,7 @@ class Subscription:
         """Replace the request under the same key; the state starts again."""
         self.request = request
         self.state = state
+        self.kept = None
         self.confirmed_once = self.gapped = False
 
     def reset_attempts(self) -> None:

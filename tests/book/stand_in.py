@@ -110,6 +110,9 @@ class StandIn:
     def received_ns(self) -> int:
         return self._state.received_ns
 
+    def leave(self) -> None:
+        self.is_left = True
+
     def apply(self, event: BookSnapshot | BookUpdate | Gap) -> bool:
         return self._take(event, "apply")
 
@@ -138,6 +141,9 @@ class StandInTable:
         self._live = live
         self._counters = counters
         self._decode = codec_for("v2").decode
+
+    def count(self) -> None:
+        """All is counted already."""
 
     def take(
         self,

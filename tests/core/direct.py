@@ -38,7 +38,7 @@ class Direct:
 
     def __init__(self, *snapshots: str, depth: int = 25, audience: Sequence[object] = ("a", "b")) -> None:
         self.depth = depth
-        self.counters = Counters()
+        self._counters = Counters()
         self.subscriptions: dict[str | None, Any] = {}
         self._snapshots: dict[str | None, str] = {}
         self.deliver: dict[Any, list[Any]] = defaultdict(list)
@@ -46,14 +46,19 @@ class Direct:
             book = self.book_of(snapshot)
             state = SimpleNamespace(book=book)
             self._snapshots[book.symbol] = snapshot
-            self.subscriptions[book.symbol] = SimpleNamespace(step=LIVE, audience=audience, state=state)
+            self.subscriptions[book.symbol] = SimpleNamespace(step=LIVE, audience=audience, state=state, kept=None)
         assert core.table is not None
-        self.table: FramePath = core.table(self.subscriptions, LIVE, self.counters)
+        self.table: FramePath = core.table(self.subscriptions, LIVE, self._counters)
 
     def book_of(self, snapshot: str) -> OrderBook:
         book = OrderBook(self.depth)
         book.apply(event_of(snapshot))
         return book
+
+    @property
+    def counters(self) -> Counters:
+        self.table.count()
+        return self._counters
 
     @property
     def books(self) -> Mapping[str | None, OrderBook]:
@@ -91,7 +96,8 @@ class Direct:
     def renew(self) -> None:
         """All books as they were in the beginning."""
         for symbol, snapshot in self._snapshots.items():
-            self.subscriptions[symbol].state.book = self.book_of(snapshot)
+            sub = self.subscriptions[symbol]
+            sub.state, sub.kept = SimpleNamespace(book=self.book_of(snapshot)), None
 
     def are_as_they_were(self) -> bool:
         """Whether all books are as they were in the beginning."""

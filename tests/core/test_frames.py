@@ -5,6 +5,7 @@ The changes here are of levels that no checksum covers, so that nothing but the 
 
 from __future__ import annotations
 
+import copy
 import gc
 from typing import TYPE_CHECKING
 
@@ -256,6 +257,18 @@ def test_subscriptions_that_do_not_take_frames() -> None:
     assert direct.takes(FRAME)
 
 
+def test_a_core_that_its_book_has_left_is_not_used_again() -> None:
+    direct = Direct(SNAPSHOT)
+    assert direct.takes(FRAME)
+    copy.copy(direct.books[BTC])  # for which it takes back its levels
+    assert direct.books[BTC].core is None
+    assert not direct.takes(FRAME)
+    for _ in range(direct.depth):
+        direct.books[BTC].apply(event_of(FRAME))
+    assert direct.books[BTC].core is not None
+    assert direct.takes(FRAME)
+
+
 def test_an_audience_is_looked_up_anew_in_each_call() -> None:
     direct = Direct(SNAPSHOT)
     frame = frame_of(BTC, [], [], CHECKSUM)
@@ -347,7 +360,7 @@ def test_an_audience_that_uses_a_book_in_the_middle() -> None:
     frame, sub, inner = frame_of(ETH, [], [("114.5", "9")], OTHER_CHECKSUM), direct.subscriptions[BTC], []
 
     class Sub:
-        step, state = sub.step, sub.state
+        step, state, kept = sub.step, sub.state, None
 
         @property
         def audience(self) -> tuple[str, ...]:

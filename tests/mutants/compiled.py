@@ -159,11 +159,11 @@ MUTANTS: Final = (
         (f"{FRAMES}::test_checksums",),
     ),
     CompiledMutant(
-        "outboxes are kept",
-        "a feed that has left gets events, and a new one none",
-        "            self.opened.clear()\n",
-        "            pass\n",
-        (f"{FRAMES}::test_an_audience_is_looked_up_anew_in_each_call",),
+        "a core that was left is used",
+        "a book is applied to that nobody reads any more",
+        " and not (<Core> kept).is_left:",
+        ":",
+        (f"{FRAMES}::test_a_core_that_its_book_has_left_is_not_used_again",),
     ),
     CompiledMutant(
         "old view of bids",
