@@ -100,7 +100,7 @@ class Subscription:
         # Requests
         self.req_id: int = 0
         """The ``req_id`` of the latest request about it: answers to other requests are out of date."""
-        self.revocable: int = 0
+        self.revocable: int | None = None
         """The ``req_id`` of the last subscribe, while a confirmation of it would count even after a refusal."""
         self.on_wire: Request[Any] | None = None
         """The request as the exchange may have it; None when the exchange certainly has nothing.

@@ -210,7 +210,8 @@ class Subscriptions:
     def _restart(self, sub: Subscription, _text: str) -> None:
         sub.reset_attempts()
         sub.on_wire = None
-        sub.req_id = sub.revocable = sub.apart = 0
+        sub.req_id = sub.apart = 0
+        sub.revocable = None
         sub.doubt = None
         sub.has_good_company = sub.renewed = False
         sub.data_due = None
@@ -225,7 +226,7 @@ class Subscriptions:
             sub.on_wire = sub.request
             sub.revocable = number
         else:
-            sub.revocable = 0
+            sub.revocable = None
         assert sub.on_wire is not None  # only what was requested is unsubscribed
         self.happen(sub, Happening.SENT)
         return sub.on_wire
@@ -370,7 +371,8 @@ class Subscriptions:
         sub.reset_attempts()
 
     def _begin_to_leave(self, sub: Subscription, _text: str) -> None:
-        sub.departures = sub.apart = sub.revocable = 0
+        sub.departures = sub.apart = 0
+        sub.revocable = None
         sub.data_due = None
 
     def still_there(self, sub: Subscription) -> None:
@@ -387,8 +389,7 @@ class Subscriptions:
 
     def left(self, sub: Subscription) -> None:
         """The exchange no longer has it."""
-        sub.on_wire = None
-        sub.revocable = 0
+        sub.on_wire = sub.revocable = None
         if not sub.wanted_by:
             self.happen(sub, Happening.LEFT_FOR_GOOD)
             return

@@ -533,6 +533,19 @@ def test_a_confirmation_after_already_subscribed_changes_nothing() -> None:
     assert client.answers == {"feed": {}}
 
 
+@pytest.mark.parametrize("req_id", [0, 4711, None])
+def test_a_confirmation_of_nothing_changes_nothing(req_id: int | None) -> None:
+    """Regression: 0 stood for "no request of ours"."""
+    client = Client()
+    client.add("feed", Ticker(BTC))
+    asked = client.request()
+    client.receive(refusal(ALREADY, asked, BTC), ack(asked, BTC, req_id=req_id))
+    assert client.count("unmatched_answers") == 1
+    assert words(client.accept()) == ["unsubscribe ticker BTC/USD"]
+    client.accept()
+    assert client.answers == {"feed": {}}
+
+
 def test_not_subscribed_is_no_answer_to_a_subscribe() -> None:
     client = Client()
     client.add("feed", Ticker(BTC))
