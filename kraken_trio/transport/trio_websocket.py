@@ -171,7 +171,8 @@ class TrioWebSocketConnection(WebSocketConnection):
         if reason is None or reason.code == 1006:
             return ConnectionLost(self._guarded.ended or "the connection ended")
         text = reason.reason or ""
-        if not self._guarded.close_sent:  # a CLOSE of the peer would have been answered
+        # A CLOSE of the peer is answered, but a send() at that very moment is told before the answer is written.
+        if not (self._guarded.close_sent or self._guarded.close_code == reason.code):  # mutant: close before its answer
             return ConnectionLost(f"the peer violated the WebSocket protocol{text and f': {printable(text)}'}")
         if reason.code == 1009 and text.startswith("Exceeded maximum message size"):
             return ConnectionLost(f"the peer sent a message of more than {self._limits.max_frame_bytes} bytes")
@@ -213,6 +214,8 @@ class _PayloadCounter:
     """Counts the payload of messages in a stream of frames that is cut anywhere. Control frames do not count."""
 
     def __init__(self) -> None:
+        self.close_code: int | None = None
+        """The code of a CLOSE, if there was one; 1005 if that had none."""
         self._header: bytes | bytearray = b""  # an incomplete one
         self._left = 0  # bytes of the current frame that are still to come
         self._is_data = False  # whether they count
@@ -232,6 +235,8 @@ class _PayloadCounter:
             elif size > 126:
                 size = int.from_bytes(data[position + 2 : start])
             is_data = not first & _IS_CONTROL  # mutant: payload of messages
+            if first == _CLOSE_FRAME:
+                self.close_code = int.from_bytes(data[start : start + 2]) if size else CloseReason.NO_STATUS_RCVD
             if is_data:
                 counted += size
             position = start + size
@@ -263,6 +268,11 @@ class _GuardedStream(trio.abc.Stream):
         self._bytes_ahead = 0  # of messages: read, and not yet taken by receive()
         self._is_closing = False  # a CLOSE was written: the library discards messages before the answer
         self._resume_reading = trio.Event()
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the peer's CLOSE, if it has sent one."""
+        return self._payload.close_code
 
     def attend(self) -> None:
         """Somebody receives."""

@@ -975,6 +975,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/transport/test_trio_websocket.py", "tests/transport/test_misbehaving_peers.py"),
     ),
     Mutant(
+        "take a close for a violation",
+        "close before its answer",
+        Without(1),
+        "an exchange that says 1008, and means it, is connected to again",
+        ("tests/transport/test_trio_websocket.py",),
+    ),
+    Mutant(
         "count what could not be checked as good",
         "unchecked",
         Drop(),

@@ -12,6 +12,7 @@ from hypothesis import given
 
 from kraken_trio.testing import (
     DropHow,
+    EndSubscription,
     ExchangeCore,
     Market,
     MarketSpec,
@@ -258,6 +259,15 @@ def test_a_refused_subscription_starts_no_heartbeat_and_an_idle_connection_is_cl
     assert talk.tick(160.0) == [End(1, DropHow.CLOSE_1000)]
     assert talk.core.connections == {}
     assert talk.core.receive(1, "{}", 161.0) == []
+
+
+def test_a_connection_is_idle_from_when_its_last_subscription_was_ended() -> None:
+    talk = Talk()
+    talk.ask("subscribe", channel="trade", symbol=["BTC/USD"])
+    talk.tick(300.0)
+    talk.core.inject(EndSubscription(), 300.0)
+    assert not [action for action in talk.tick(359.9) if isinstance(action, End)]
+    assert [action for action in talk.tick(360.0) if isinstance(action, End)] == [End(1, DropHow.CLOSE_1000)]
 
 
 def test_a_request_or_a_subscription_keeps_a_connection() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -15,7 +15,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import WebSocketURI
 
-from kraken_trio.transport import trio_websocket
+from kraken_trio.transport import ConnectionLost, trio_websocket
 from tests.transport.frames import BINARY, CLOSE, controls, cut, messages_as_frames, places
 
 if TYPE_CHECKING:
@@ -135,3 +135,33 @@ async def test_the_close_handshake_reads_on_while_the_peer_is_held_up(
 
     visit = await network.visit(script, body)
     assert visit.leaving < network.limits.close_timeout
+
+
+async def test_a_send_between_a_close_and_its_answer_is_told_of_the_close(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: it was taken for a violation of the protocol, and the code was lost."""
+    send_all, answer = trio_websocket._GuardedStream.send_all, trio.Event()
+
+    async def held_up(stream: Any, data: bytes | bytearray | memoryview) -> None:
+        if data[0] == 0x88:
+            await answer.wait()
+        await send_all(stream, data)
+
+    monkeypatch.setattr(trio_websocket._GuardedStream, "send_all", held_up)
+
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        await peer.send(peer.close(1008, "enough"))
+        await peer.gone()
+
+    async def body(transport: Any) -> None:
+        while transport._guarded.close_code is None:
+            await trio.sleep(0.01)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(ConnectionLost, match="enough") as caught:
+            await transport.send("one more")
+        assert caught.value.code == 1008
+        answer.set()
+
+    await network.visit(script, body)

@@ -126,7 +126,7 @@ class ExchangeCore(ExchangeState):
             if connection.next_beat is not None:
                 dues.append(connection.next_beat)
             if not connection.subscriptions and not connection.frozen:
-                dues.append(connection.last_request + IDLE_LIMIT)
+                dues.append(connection.idle_since + IDLE_LIMIT)
         return min(dues, default=None)
 
     def tick(self, now: float) -> list[Action]:
@@ -139,7 +139,7 @@ class ExchangeCore(ExchangeState):
         self._replay.tick(now)
         for connection in list(self.connections.values()):
             self._beat(connection, now)
-            if not connection.subscriptions and not connection.frozen and now >= connection.last_request + IDLE_LIMIT:
+            if not connection.subscriptions and not connection.frozen and now >= connection.idle_since + IDLE_LIMIT:
                 self.end(connection, DropHow.CLOSE_1000)
         return self.take_actions()
 
@@ -188,7 +188,7 @@ class ExchangeCore(ExchangeState):
         """Process a client's message."""
         connection = self.connections.get(number)
         if connection is not None and not connection.frozen:
-            connection.last_request = now
+            connection.idle_since = now
             asked = read_request(data)
             self.requests.append(ReceivedRequest(connection=number, time=now, data=data, method=asked.method))
             if connection.speaks_v1:

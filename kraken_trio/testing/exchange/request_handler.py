@@ -249,6 +249,7 @@ class RequestHandler:
             connection = subscription.connection
             if fault.connection in (None, connection.number) and subscription.late is None:
                 self._remove(subscription)
+                connection.idle_since = now
                 result = CHANNELS[subscription.channel].ended(subscription.symbol, subscription.variant)
                 self._state.push(connection, frames.ack("unsubscribe", result, None, now_ns, now_ns + _WORK_NS))
 

@@ -102,7 +102,7 @@ class ExchangeState:
         connection_id = self.random.getrandbits(64) | 1 << 62
         journal = ConnectionJournal(number, self._journal_limit)
         self.journals.append(journal)
-        connection = Connection(number=number, connection_id=connection_id, last_request=now, journal=journal)
+        connection = Connection(number=number, connection_id=connection_id, idle_since=now, journal=journal)
         self.connections[number] = connection
         return connection
 

@@ -23,7 +23,8 @@ class Connection:
 
     number: int
     connection_id: int
-    last_request: float
+    idle_since: float
+    """When its last request came, or a subscription of its was ended."""
     journal: ConnectionJournal
     next_beat: float | None = None
     """When the next heartbeat is due; None before the first subscription."""
