@@ -141,10 +141,12 @@ async def test_a_send_between_a_close_and_its_answer_is_told_of_the_close(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Regression: it was taken for a violation of the protocol, and the code was lost."""
-    send_all, answer = trio_websocket._GuardedStream.send_all, trio.Event()
+    send_all = trio_websocket._GuardedStream.send_all
+    answering, answer = trio.Event(), trio.Event()
 
     async def held_up(stream: Any, data: bytes | bytearray | memoryview) -> None:
         if data[0] == 0x88:
+            answering.set()
             await answer.wait()
         await send_all(stream, data)
 
@@ -155,10 +157,8 @@ async def test_a_send_between_a_close_and_its_answer_is_told_of_the_close(
         await peer.send(peer.close(1008, "enough"))
         await peer.gone()
 
-    async def body(transport: Any) -> None:
-        while transport._guarded.close_code is None:
-            await trio.sleep(0.01)
-        await trio.testing.wait_all_tasks_blocked()
+    async def body(transport: Transport) -> None:
+        await answering.wait()
         with pytest.raises(ConnectionLost, match="enough") as caught:
             await transport.send("one more")
         assert caught.value.code == 1008
