@@ -161,8 +161,8 @@ def _stamp(root: Path) -> str:
 def translate(root: Path) -> None:
     """Make the C code, beside the sources."""
     try:
-        from Cython.Build import cythonize  # noqa: PLC0415 (not every build needs it)
-        from Cython.Compiler.Errors import CompileError  # noqa: PLC0415
+        from Cython.Build import cythonize
+        from Cython.Compiler.Errors import CompileError
     except ModuleNotFoundError as error:
         msg = f"{error.name} is not installed: install {CYTHON!r} and {SETUPTOOLS!r}"
         raise NoCoreError(msg) from error
@@ -180,9 +180,9 @@ def translate(root: Path) -> None:
 def compile_core(root: Path, folder: Path, flags: Flags) -> list[Path]:
     """Compile the C code; returns the extension modules, which lie in the folder as they do in the source."""
     try:
-        from setuptools import Distribution, Extension  # noqa: PLC0415 (not every build needs it)
-        from setuptools.command.build_ext import build_ext  # noqa: PLC0415
-        from setuptools.errors import BaseError, CCompilerError  # noqa: PLC0415
+        from setuptools import Distribution, Extension
+        from setuptools.command.build_ext import build_ext
+        from setuptools.errors import BaseError, CCompilerError
     except ModuleNotFoundError as error:
         msg = f"{error.name} is not installed: install {SETUPTOOLS!r}"
         raise NoCoreError(msg) from error
@@ -230,7 +230,8 @@ class CoreHook(BuildHookInterface[Any]):
         else:
             build_data["force_include"].update({str(built): str(place) for place, built in modules.items()})
 
-    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        del version, build_data, artifact_path
         if self._folder is not None:
             self._folder.cleanup()
 

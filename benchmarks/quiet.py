@@ -58,7 +58,7 @@ def wait(say: Callable[[str], None]) -> None:
     end = time.monotonic() + 60 * _MINUTES
     while True:
         before = look()
-        time.sleep(_WINDOW)
+        time.sleep(_WINDOW)  # the time in which others are watched; nothing else is to happen in it
         others = look().others_since(before)
         if others <= LIMIT:
             return

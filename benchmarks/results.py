@@ -61,12 +61,12 @@ class Report:
     """By ``side/load``: the counts of a histogram of microseconds from send to user, and its edges."""
     memory: dict[str, list[dict[str, int]]] = attrs.Factory(dict)
 
-    def row(self, id: str, title: str, unit: str) -> Row:  # noqa: A002 (it is the row's)
-        return self.rows.setdefault(id, Row(id=id, title=title, unit=unit))
+    def row(self, row_id: str, title: str, unit: str) -> Row:
+        return self.rows.setdefault(row_id, Row(id=row_id, title=title, unit=unit))
 
-    def median(self, id: str) -> float | None:  # noqa: A002 (the id of a row, as in the JSON)
+    def median(self, row_id: str) -> float | None:
         """Of a row's samples; with ``@cpu`` after its id, of its processor time."""
-        name, _, kind = id.partition("@")
+        name, _, kind = row_id.partition("@")
         row = self.rows.get(name)
         samples = [] if row is None else row.cpu if kind == "cpu" else row.samples
         return statistics.median(samples) if samples else None

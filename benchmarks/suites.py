@@ -248,7 +248,7 @@ def processing(bench: Bench) -> None:
     bench.interleave(measures, bench.plan.rounds)
 
 
-def _passes(bench: Bench, id: str, title: str, side: Side, frames: Frames, *, warm: int = 0) -> Measure:  # noqa: A002 (the id of a row, as in the JSON)
+def _passes(bench: Bench, row_id: str, title: str, side: Side, frames: Frames, *, warm: int = 0) -> Measure:
     plan = bench.plan
 
     def take() -> None:
@@ -262,13 +262,13 @@ def _passes(bench: Bench, id: str, title: str, side: Side, frames: Frames, *, wa
             pass_seconds=plan.pass_seconds,
             warm=warm,
         )
-        row = bench.report.row(id, title, PER_MESSAGE)
+        row = bench.report.row(row_id, title, PER_MESSAGE)
         row.samples += [ns / 1000 for ns in found["samples_ns"]]
         row.notes["messages_per_pass"] = found["messages"]
         if found.get("checksum_failures"):
             row.notes["checksum_failures"] = found["checksum_failures"]
 
-    return Measure(id=id, take=take)
+    return Measure(id=row_id, take=take)
 
 
 def allocations(bench: Bench) -> None:
@@ -351,7 +351,7 @@ def _peers(bench: Bench) -> Iterator[tuple[str, str, Side]]:
 
 def _stream(
     bench: Bench,
-    id: str,  # noqa: A002 (the id of a row, as in the JSON)
+    row_id: str,
     title: str,
     side: Side,
     frames: Frames,
@@ -364,12 +364,12 @@ def _stream(
 
     def take() -> None:
         wall, cpu, notes = processes.stream(side, frames, way, total=total, warmup=max(warm, total // 10))
-        row = bench.report.row(id, title, PER_MESSAGE)
+        row = bench.report.row(row_id, title, PER_MESSAGE)
         row.samples.append(wall)
         row.cpu.append(cpu)
         row.notes.update(notes)
 
-    return Measure(id=id, take=take)
+    return Measure(id=row_id, take=take)
 
 
 def symbols(bench: Bench) -> None:
@@ -451,12 +451,12 @@ def latency(bench: Bench) -> None:
     for frames in recorded_frames(bench.captures):
         bench.know(frames)
         name = frames.name.rpartition("_")[2].upper().removesuffix("USD")
-        for times, id, title in (  # noqa: A001 (the id of a row, as in the JSON)
+        for times, load_id, title in (
             (1, name, f"recording {name}/USD, its own pace"),
             (10, f"{name} x10", f"recording {name}/USD, ten times its pace"),
         ):
             due = [at // times for at in frames.due if at // times <= bench.plan.recording_seconds * second]
-            loads.append((id, title, frames, due))
+            loads.append((load_id, title, frames, due))
     sides = [
         (core, f"kraken_trio, {core}: async for", bench.our_socket("iterate", core)) for core in bench.cores
     ]  # fmt: skip
@@ -465,11 +465,11 @@ def latency(bench: Bench) -> None:
         ("floor", "bare Trio: a reader, a memory channel, a consumer", bench.our_side("bare_socket", library="floor")),
         ("blocking", "a blocking read, no event loop", bench.our_side("bare_socket", library="blocking")),
     ]
-    for id, load, frames, due in loads:  # noqa: A001 (the id of a row, as in the JSON)
+    for load_id, load, frames, due in loads:
         measures = [
-            _latency(bench, name, title, side, frames, (id, load), due)
+            _latency(bench, name, title, side, frames, (load_id, load), due)
             for name, title, side in sides
-            if bench.plan.side_loads or id in _MAIN_LOADS or name not in ("pure", "blocking")
+            if bench.plan.side_loads or load_id in _MAIN_LOADS or name not in ("pure", "blocking")
         ]
         bench.interleave(measures, bench.plan.latency_rounds)
 
@@ -477,7 +477,7 @@ def latency(bench: Bench) -> None:
 def _latency(
     bench: Bench, name: str, title: str, side: Side, frames: Frames, load: tuple[str, str], due: list[int]
 ) -> Measure:
-    id, loaded = load  # noqa: A001 (the id of a row, as in the JSON)
+    load_id, loaded = load
 
     def take() -> None:
         found = processes.latency(side, frames, bench.plain, due)
@@ -485,23 +485,24 @@ def _latency(
         for kind, values in (("send", found.send), ("read", found.read), ("late", found.late)):
             ordered = sorted(values[warm:])
             for part, share in _PARTS if ordered else ():
-                row = bench.report.row(f"latency/{name}/{id}/{kind}/{part}", f"{title}, {loaded}, {kind}, {part}", "µs")
+                about = f"{title}, {loaded}, {kind}, {part}"
+                row = bench.report.row(f"latency/{name}/{load_id}/{kind}/{part}", about, "µs")
                 row.samples.append(quantile(ordered, share) / 1000)
                 row.notes["messages"] = len(ordered)
         kept = bench.report.latencies.setdefault(
-            f"{name}/{id}", {"title": title, "load": loaded, "edges_us": _EDGES, "counts": [0] * (len(_EDGES) + 1)}
+            f"{name}/{load_id}", {"title": title, "load": loaded, "edges_us": _EDGES, "counts": [0] * (len(_EDGES) + 1)}
         )
         for value in found.send[warm:]:
             micro = value / 1000
             bin_ = 0 if micro < _EDGES[0] else min(len(_EDGES), 1 + int(math.log10(micro / _EDGES[0]) * 12))
             kept["counts"][bin_] += 1
         found_rows = {
-            kind: bench.report.rows.get(f"latency/{name}/{id}/{kind}/p99") for kind in ("send", "read", "late")
+            kind: bench.report.rows.get(f"latency/{name}/{load_id}/{kind}/p99") for kind in ("send", "read", "late")
         }
         said = [f"{kind} {one.samples[-1]:.0f}" for kind, one in found_rows.items() if one is not None]
         bench.say(f"  {title}, {loaded}: p99 {', '.join(said)} µs")
 
-    return Measure(id=f"latency/{name}/{id}", take=take)
+    return Measure(id=f"latency/{name}/{load_id}", take=take)
 
 
 def memory(bench: Bench) -> None:

@@ -96,7 +96,7 @@ def _against(report: Report) -> list[str]:
     )
     cells = []
     for title, *ids in rows:
-        found = [report.median(id) if id else None for id in ids]  # noqa: A001 (the id of a row, as in the JSON)
+        found = [report.median(row_id) if row_id else None for row_id in ids]
         if any(value is not None for value in found):
             cells.append([title, *("-" if value is None else _number(value) for value in found)])
     if not cells:
@@ -195,13 +195,13 @@ def _latency(report: Report) -> list[str]:
     figures += [("read", "p50"), ("read", "p99"), ("late", "p99")]
     lines = []
     load = ""
-    for id, kept in report.latencies.items():  # noqa: A001 (the id of a row, as in the JSON)
+    for load_id, kept in report.latencies.items():
         if kept["load"] != load:
             load = kept["load"]
             lines.append([f"**{load}**", *([""] * len(figures))])
         cells = []
         for kind, part in figures:
-            row = report.rows.get(f"latency/{id}/{kind}/{part}")
+            row = report.rows.get(f"latency/{load_id}/{kind}/{part}")
             is_meant = row is not None and (part != "p99.9" or row.notes.get("messages", 0) >= _ENOUGH)
             cells.append(_number(row.median) if row is not None and is_meant else "-")
         lines.append([kept["title"], *cells])

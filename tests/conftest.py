@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from kraken_trio._compiled import compiled
+
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    """Stop where compiled modules are of older sources: an editable install does not build them anew by itself."""
+    for name in ("kraken_trio.book._core", "kraken_trio.transport._frames"):
+        module = compiled(name)
+        source = module and Path(module.__file__).with_name(f"{name.rpartition('.')[2]}.pyx")
+        if source and source.is_file() and source.stat().st_mtime > Path(module.__file__).stat().st_mtime:
+            pytest.exit(f"{module.__file__} is older than {source.name}: run pip install -e '.[dev]' again", 2)
 
 
 @pytest.fixture(scope="session")

@@ -814,7 +814,7 @@ cdef class Table:
     cdef dict subscriptions
     cdef object live
     cdef object counters
-    cdef uint64_t events  # not yet added to the counters, which would take as long as applying an update
+    cdef uint64_t events  # not yet added to the counters, whose numbers are Python objects
     cdef uint64_t updates
 
     def __init__(self, dict subscriptions not None, live, counters):

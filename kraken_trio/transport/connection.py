@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
     from kraken_trio.transport.seam import Connect, Limits, Transport
 
-__all__ = ["READ_AHEAD_BYTES", "RECEIVE_BYTES", "WebSocketConnection", "make_connect"]
+__all__ = ["READ_AHEAD_BYTES", "WebSocketConnection", "make_connect"]
 
-RECEIVE_BYTES = 64 * 1024
-"""The most that is read from the stream at once."""
 READ_AHEAD_BYTES = 1024 * 1024
 """While nobody receives, reading stops when messages of this size wait; one more read may have come. Book frames have
 about 300 bytes, so ``queue_frames`` stops it first: this is for long messages, of which 512 could be gigabytes."""

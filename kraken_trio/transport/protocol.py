@@ -4,7 +4,7 @@ It is the Sans-I/O core of the ``websockets`` library, with a shortcut. Nearly a
 whole text messages, so those are cut out of the bytes here: their header is two, four or ten bytes, and that takes a
 sixteenth of the time of the library's parser. Every other frame is passed to the library's core, which checks and
 answers it, and which makes all frames that are sent. A test verifies that this gives the same messages as the core
-alone, however the bytes are cut.
+alone, however the bytes are cut. Where it was built, ``_frames.pyx`` cuts the usual frames in the loop's place.
 
 Frame headers are checked as soon as they are there: the core alone would wait for the payload of a frame that can only
 be garbage. Text is checked to be UTF-8 and given as :class:`str` (0.04 µs for 300 bytes), so both transports give the

@@ -1,8 +1,8 @@
 """Reading a TCP socket when it is readable.
 
 Trio's own stream first tries to read, and waits if nothing is there. That is best for a stream that nearly always has
-something. Market data often comes one message at a time: then each first try fails, and takes about as long as the
-second one, which succeeds.
+something. Market data often comes one message at a time: then each first try is a system call and an exception for
+nothing.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Final
 
 import trio
 
-__all__ = ["read_when_readable"]
+__all__ = ["RECEIVE_BYTES", "read_when_readable"]
 
 _CAN_READ: Final = sys.platform != "win32"
 """Whether ``os.read`` takes sockets."""
-_USUAL_BYTES: Final = 64 * 1024
+RECEIVE_BYTES: Final = 64 * 1024
+"""The most that is read from a stream at once."""
 
 
 def read_when_readable(stream: trio.abc.Stream) -> trio.abc.Stream:
@@ -34,7 +35,7 @@ class _ReadableFirst(trio.abc.HalfCloseableStream):
         self._number: int = stream.socket.fileno()  # -1 once it is closed: it may be another file's then
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        wanted = _USUAL_BYTES if max_bytes is None else index(max_bytes)
+        wanted = RECEIVE_BYTES if max_bytes is None else index(max_bytes)
         if wanted < 1:
             msg = f"max_bytes={wanted}: at least 1"
             raise ValueError(msg)

@@ -26,8 +26,9 @@ from wsproto.frame_protocol import CloseReason
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._text import printable
 from kraken_trio.errors import ConnectError
-from kraken_trio.transport.connection import READ_AHEAD_BYTES, RECEIVE_BYTES, WebSocketConnection, make_connect
+from kraken_trio.transport.connection import READ_AHEAD_BYTES, WebSocketConnection, make_connect
 from kraken_trio.transport.formatting import SingleLineFilter, close_received, describe
+from kraken_trio.transport.reading import RECEIVE_BYTES
 from kraken_trio.transport.seam import Connect, ConnectionLost, Limits, Transport
 from kraken_trio.transport.upgrade import read_acceptance
 

@@ -25,9 +25,10 @@ import trio
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._text import printable
 from kraken_trio.errors import ConnectError
-from kraken_trio.transport.connection import READ_AHEAD_BYTES, RECEIVE_BYTES, WebSocketConnection, make_connect
+from kraken_trio.transport.connection import READ_AHEAD_BYTES, WebSocketConnection, make_connect
 from kraken_trio.transport.formatting import describe
 from kraken_trio.transport.protocol import WebSocketProtocol
+from kraken_trio.transport.reading import RECEIVE_BYTES
 from kraken_trio.transport.seam import Connect, ConnectionLost, Limits, Transport
 from kraken_trio.transport.upgrade import read_acceptance
 

@@ -32,11 +32,11 @@ from kraken_trio.testing.reference_book import ReferenceBook
 from tests.book.stand_in import StandIn, StandInTable, use_stand_ins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 DEPTH = 10
 NOON = datetime(2026, 5, 14, 12, tzinfo=UTC)
-Texts: TypeAlias = list[tuple[str, str]]
+Texts: TypeAlias = "Sequence[tuple[str, str]]"
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ class Market:
         event: BookSnapshot = self._event(BookSnapshot, self.model.bids, self.model.asks, **changes)
         return event
 
-    def update(self, bids: Texts = [], asks: Texts = [], **changes: Any) -> BookUpdate:  # noqa: B006 (never changed)
+    def update(self, bids: Texts = (), asks: Texts = (), **changes: Any) -> BookUpdate:
         self.model.apply(bids=bids, asks=asks)
         event: BookUpdate = self._event(BookUpdate, bids, asks, **changes)
         return event
@@ -78,8 +78,9 @@ class Market:
 
     def odd(self) -> BookUpdate:
         """One that a core does not take."""
-        event: Any = self.tick()
-        return msgspec.structs.replace(event, bids=list(event.bids), timestamp=None)  # type: ignore[no-any-return]
+        event = self.tick()
+        odd: BookUpdate = msgspec.structs.replace(event, bids=list(event.bids), timestamp=None)
+        return odd
 
 
 def live(market: Market) -> OrderBook:

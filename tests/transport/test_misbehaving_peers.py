@@ -18,7 +18,7 @@ import trio.testing
 
 from kraken_trio._address import parse_address
 from kraken_trio.transport import ConnectionLost, Pings, trio_websocket
-from kraken_trio.transport.connection import RECEIVE_BYTES
+from kraken_trio.transport.reading import RECEIVE_BYTES
 from tests.transport.conftest import TRANSPORTS, Peer
 from tests.transport.frames import BINARY, CLOSE, PING, PONG, TEXT
 
