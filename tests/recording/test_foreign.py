@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import gzip
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given, strategies as st
 
-from kraken_trio.recording.foreign import RecordedFrame, RecordingError, read_frames
+from kraken_trio.recording.foreign import MAX_LINE_BYTES, RecordedFrame, RecordingError, read_frames
+from kraken_trio.recording.times import MAX_NS
+from kraken_trio.recording.zstd import zstd
 from kraken_trio.settings import MAX_FRAME_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HEADER = b"CBCAP1 kraken BTC/USD 1785644622178672600\n"
 
@@ -49,6 +60,117 @@ def test_frames_on_lines_come_back_however_they_are_chopped(lines: list[tuple[by
         assert data[frame.offset : frame.offset + len(frame.data)] == frame.data
 
 
+# Every form: what was put in comes out
+
+TIMES = st.integers(10**17, 10**19 // 2)
+"""From 1973 to 2128."""
+
+
+def unix(time: int) -> str:
+    return f"{time // 10**9}.{time % 10**9:09}"
+
+
+def iso(time: int) -> str:
+    days, rest = divmod(time // 10**9, 86400)
+    date = dt.date(1970, 1, 1) + dt.timedelta(days)
+    return f"{date}T{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}.{time % 10**9:09}Z"
+
+
+FORMS: dict[str, Callable[[str, int], str]] = {
+    "alone": lambda frame, _time: frame,
+    "unix": lambda frame, time: f"{unix(time)}: {frame}",
+    "unix, tab": lambda frame, time: f"{unix(time)}\t{frame}",
+    "milliseconds": lambda frame, time: f"{Decimal(time).scaleb(-6):f} {frame}",
+    "nanoseconds": lambda frame, time: f"{time}: {frame}",
+    "iso": lambda frame, time: f"{iso(time)}: {frame}",
+    "iso, space": lambda frame, time: f"{iso(time)} {frame}",
+    "iso, tab": lambda frame, time: f"{iso(time)}\t{frame}",
+    "iso, offset": lambda frame, time: f"{iso(time + 5400 * 10**9)[:-1]}+01:30 {frame}",
+    "rx_ns": lambda frame, time: f'{{"rx_ns":{time},"frame":{frame}}}',
+    "rx_ns text": lambda frame, time: f'{{"rx_ns": "{time}", "frame": {json.dumps(frame)}}}',
+    "frame first": lambda frame, time: f'{{"frame":{frame},"rx_ns":{time}}}',
+    "ts": lambda frame, time: f'{{"ts":{unix(time)},"data":{frame}}}',
+    "ts iso": lambda frame, time: f'{{"ts":"{iso(time)}","data":{json.dumps(frame)}}}',
+    "ts in a line of a log": lambda frame, time: f'2026-11-29T02:54:37Z {{"ts":{unix(time)},"data":{frame}}}',
+    "ts null": lambda frame, time: f'{iso(time)} {{"ts":null,"data":{frame}}}',
+}
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    "none": lambda data: data,
+    "gzip": gzip.compress,
+    "gzip, two members": lambda data: gzip.compress(data[:50]) + gzip.compress(data[50:]),
+    "zstd": zstd.compress,
+    "zstd, two frames": lambda data: (
+        zstd.compress(data[:50]) + b"\x50\x2a\x4d\x18" + bytes(4) + zstd.compress(data[50:])
+    ),
+}
+numbers = st.sampled_from(["1", "0.50000000", "1.0E-7", "100000000000000000000.5", "1e999999999", "-0.0"])
+frames = st.builds(
+    '{{"channel":"{}","data":[{{"price":{},"qty":{}}}]{}}}'.format,
+    st.text().map(lambda text: json.dumps(text)[1:-1]),
+    numbers,
+    numbers,
+    st.sampled_from(["", ',"ts":1', ', "type" : "update" ']),
+)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(list(FORMS)), frames, TIMES), min_size=1, max_size=8),
+    st.sampled_from(list(COMPRESSIONS)),
+    st.sampled_from(["\n", "\r\n", "\n\n"]),
+    st.integers(1, 200),
+)
+def test_frames_come_back_from_every_form(
+    given: list[tuple[str, str, int]], compression: str, end: str, size: int
+) -> None:
+    lines = "".join(FORMS[form](frame, time) + end for form, frame, time in given)
+    found = read(COMPRESSIONS[compression](lines.encode()), size)
+    assert [frame.data.decode() for frame in found] == [frame for _, frame, _ in given]
+    assert [frame.received_ns for frame in found] == [None if form == "alone" else time for form, _, time in given]
+    assert [frame.number for frame in found] == list(range(1, len(given) + 1))
+    for frame in found:
+        assert frame.line == lines.encode()[: frame.offset].count(b"\n") + 1
+        assert lines.encode()[frame.offset :].startswith((frame.data, json.dumps(frame.data.decode()).encode()))
+
+
+@given(
+    st.lists(st.tuples(st.binary(max_size=40), st.integers(0, MAX_NS)), min_size=1, max_size=8),
+    st.sampled_from(list(COMPRESSIONS)),
+    st.integers(1, 200),
+)
+def test_frames_come_back_from_a_cbcap(given: list[tuple[bytes, int]], compression: str, size: int) -> None:
+    data = HEADER + b"".join(b"%d %d\n%s\n" % (time, len(frame), frame) for frame, time in given)
+    found = read(COMPRESSIONS[compression](data), size)
+    assert [(frame.data, frame.received_ns) for frame in found] == given
+
+
+@given(st.sampled_from(["gzip", "zstd"]), st.integers(1, 200), st.data())
+def test_what_stands_before_the_end_of_a_cut_file_comes(compression: str, size: int, data: st.DataObject) -> None:
+    content = b"".join(b'{"n":%d}\n' % n for n in range(100))
+    parts = chopped(content, 200)
+    members = [COMPRESSIONS[compression](part) for part in parts]
+    count = data.draw(st.integers(0, len(members) - 1))
+    cut = data.draw(st.integers(6, len(members[count]) - 1))
+    found: list[bytes] = []
+    with pytest.raises(RecordingError, match=f"its {compression} data are cut off"):
+        whole = b"".join(members[:count]) + members[count][:cut]
+        found.extend(frame.data for frame in read_frames(chopped(whole, size)))
+    told = b"".join(frame + b"\n" for frame in found)
+    assert content.startswith(told)
+    assert len(told) > sum(map(len, parts[:count])) - 20  # a line at least
+
+
+def test_a_frame_of_the_exchange_is_no_wrapper() -> None:
+    lines = [b'{"data":[],"channel":"book","ts":1}', b'{"ts":1,"data":[],"channel":"book"}', b'{"ts":1,"data":7}']
+    assert [frame.data for frame in read(b"\n".join(lines))] == lines
+
+
+@pytest.mark.parametrize(
+    "line", ["2026-13-29T02:54:37Z {}", "2026-11-29T02:54:37Z{}", "99999999999999999999: {}", "5:{}", "2026-11-29 {}"]
+)
+def test_what_is_no_time_stays_before_the_frame(line: str) -> None:
+    assert read(line.encode()) == [RecordedFrame(line.encode(), 1, 0, 1)]
+
+
 def test_lines_about_the_connection_are_no_frames() -> None:
     data = (
         b"\xef\xbb\xbfconfiguration: kraken.yaml\r\n"
@@ -74,8 +196,28 @@ def test_a_place_is_told_as_people_look_for_it() -> None:
     ("data", "words"),
     [
         (b"", "it is empty"),
-        (b"\x1f\x8b\x08\x00", "compressed (gzip)"),
-        (b"\x28\xb5\x2f\xfd....", "compressed (zstd)"),
+        (b"\x1f\x8b\x08\x00", "its gzip data are cut off: they should go on after byte 4"),
+        (b"\x1f\x8b\xff\x00", "its gzip data cannot be decompressed further, before byte 4 of the file: unknown compr"),
+        (b"\x28\xb5\x2f\xfd....", "its zstd data cannot be decompressed further, before byte 8 of the file: "),
+        (gzip.compress(b""), "it is empty (gzip data without content)"),
+        (zstd.compress(gzip.compress(b"{}")), "it is compressed twice (zstd, and in it gzip): decompress it first"),
+        (gzip.compress(b"BZh9"), "it is compressed (bzip2)"),
+        (gzip.compress(HEADER + b"1 5 5\n"), "frame 1 (byte 42) should begin with"),
+        (b"PK\x03\x04", "it is compressed (zip)"),
+        (b"\xfd7zXZ\x00", "it is compressed (xz)"),
+        (b"\x89MCAP0\r\n", "kraken-trio audit FOLDER"),
+        (b"\xff\xfe{\x00}\x00", "UTF-16"),
+        (
+            b'{}\n  {"rx_ns":1.5,"frame":{}}',
+            "in line 2 (byte 26) is '1.5', which is no number of nanoseconds since 1970",
+        ),
+        (b'{"rx_ns":"2026-11-29T02:54:37Z","frame":{}}', "which is no number of nanoseconds since 1970"),
+        (
+            b'{"ts":"yesterday","data":{}}',
+            "is 'yesterday', which is no number of seconds since 1970, nor a time of ISO 8601",
+        ),
+        (b'{"ts":"","data":{}}', "is nothing, which is no number"),
+        (HEADER + b"99999999999999999999 2\n{}\n", "should begin with"),
         (b"CBCAP2 kraken BTC/USD 1\n", "its first line is not"),
         (b"CBCAP1\n", "its first line is not"),
         (b"CBCAP1 " + b"x" * 10_000, "its first line is not"),
@@ -128,6 +270,22 @@ def test_a_line_without_an_end_is_not_waited_for() -> None:
     with pytest.raises(RecordingError, match="longer than any frame"):
         list(read_frames(endless()))  # type: ignore[arg-type]
     assert taken < 20
+
+
+def test_a_line_of_a_bomb_is_not_waited_for() -> None:
+    with pytest.raises(RecordingError, match="longer than any frame"):
+        read(gzip.compress(bytes(200_000_000), 1), 100_000)
+
+
+@pytest.mark.parametrize("wrap", ["%s", '{"ts":1,"data":%s}', '{"data":%s,"ts":1}'])
+def test_the_longest_frame_is_read(wrap: str) -> None:
+    frame = json.dumps({"n": '"' * (MAX_FRAME_BYTES // 2 - 5)})
+    line = wrap % (json.dumps(frame) if "ts" in wrap else frame)
+    (found,) = read(line.encode(), 1_000_000)
+    assert found.data == frame.encode()
+    assert len(line) < MAX_LINE_BYTES
+    with pytest.raises(RecordingError, match=r"line 1 \(byte [0-9]+\) is longer than any frame"):
+        read((wrap % json.dumps("x" * (MAX_FRAME_BYTES + 1))).encode(), 1_000_000)
 
 
 def test_frames_come_as_the_file_is_read() -> None:

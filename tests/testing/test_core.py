@@ -399,7 +399,8 @@ def test_the_objects_on_lines_are_read(tmp_path: Path, time: str, end: str, betw
     ("data", "words"),
     [
         (b"", "it is empty"),
-        (b"\x1f\x8b\x08\x00", "it is compressed (gzip): decompress it first"),
+        (b"BZh9", "it is compressed (bzip2): decompress it first"),
+        (b"\x1f\x8b\x08\x00", "its gzip data are cut off: they should go on after byte 4 of the file"),
         (b"CBCAP1 kraken A/B 1\n1 30\n{}\n", "it is cut off in frame 1 (byte 20)"),
         (b"CBCAP1 kraken A/B 1\n1 2\n{}", "it is cut off in frame 1 (byte 20)"),
         (b"CBCAP1 kraken A/B 1\n1 1\n\xff\n", "frame 1 (byte 24) is no text (UTF-8)"),

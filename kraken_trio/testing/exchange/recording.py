@@ -41,10 +41,11 @@ def read_frames(path: str | Path) -> list[str]:
 
     It is a ``.cbcap``, which is a line ``CBCAP1 <venue> <symbol> <unix ns>`` and then, per frame,
     ``<unix ns> <byte length>``, a newline, the frame, and a newline; or it has one frame per line (lines that are no
-    JSON object are skipped, and a leading time, ``<unix seconds>:``, is taken off).
+    JSON object are skipped, and the time before a frame, or its wrapper, is taken off: see
+    :doc:`/howto/verify`). It may be compressed by gzip or zstd.
 
     Raises :class:`OSError`, and :class:`ValueError`, which says what is wrong and where, for a file that is damaged,
-    compressed or empty.
+    compressed otherwise, or empty.
     """
     checks.instance(str, Path, wanted="a path")("path", path)
     try:

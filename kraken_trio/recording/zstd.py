@@ -1,0 +1,12 @@
+"""Zstandard: of the standard library from Python 3.14 on, before that of its backport."""
+
+from __future__ import annotations
+
+import sys
+
+if sys.version_info >= (3, 14):  # pragma: no cover
+    from compression import zstd
+else:  # pragma: no cover
+    from backports import zstd
+
+__all__ = ["zstd"]
