@@ -7,10 +7,14 @@ Rules:
 * A book's depth is taken from the exchange's answer to the subscription, otherwise from the user's option,
   otherwise it is the smallest depth of Kraken's in which the snapshot fits.
 * After a failure a book is checked again from its next snapshot.
+* A file in which nothing is a frame of the protocol, or was one before it was damaged, is not a recording, and gets one
+  failure. So does a text that begins as one, and has a few frames in it as examples; but only if none of its checksums
+  is right. Everything else counts as a recording, however damaged.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +29,7 @@ from kraken_trio.evidence import ChecksumEvidence
 from kraken_trio.recording.foreign import RecordingError
 from kraken_trio.requests import DEPTHS
 from kraken_trio.wire import codec_for
-from kraken_trio.wire.messages import Ack, Data, Foreign, Heartbeat, Method, Unknown
+from kraken_trio.wire.messages import Ack, Data, Foreign, Heartbeat, Method, Notice, Unknown
 
 if TYPE_CHECKING:
     from kraken_trio.evidence import ChecksumEvidence
@@ -38,8 +42,13 @@ MAX_FAILURES: Final = 20
 MAX_SYMBOLS: Final = 10_000
 """Kraken has about 1500."""
 
-_SENSELESS_LIMIT: Final = 20
-"""If this many frames at the beginning are malformed, the file is not a recording."""
+_SENSELESS_LIMIT: Final = 1000
+"""If none of so many lines at the beginning is a frame, the file is not read further. Some recordings begin with what
+their recorder logged."""
+_TEXT_SHARE: Final = 10
+"""In a text there are at least so many other lines for each that is like a frame."""
+_KEY_OF_A_FRAME = re.compile(rb'"(?:channel|method|checksum)"\s*:')
+_CUT_AT_ONCE = re.compile(rb'\{"[a-z_]*"?')
 _MAX_OTHERS: Final = 64  # a peer chooses the names
 
 _FOREIGN: Final = {
@@ -93,7 +102,13 @@ class Verification:
         self._acked: dict[str, int] = {}
         self._books: dict[str, OrderBook] = {}
         self._codec = codec_for("v2")
-        self._senseless = 0
+        self._alike = 0
+        """Frames of the protocol, and malformed ones that may have been."""
+        self._texts = 0
+        """Other lines of text."""
+        self._begins_as_text = False
+        self._first: RecordedFrame | None = None
+        self._is_recording = True
 
     @property
     def checksums(self) -> int:
@@ -104,6 +119,11 @@ class Verification:
         return sum(report.verified for report in self.symbols.values())
 
     @property
+    def unread(self) -> Failure | None:
+        """Why there is nothing else to report: it is no recording, or no frame could be read. Otherwise None."""
+        return None if self._is_recording and self.frames else self.failures[0]
+
+    @property
     def ok(self) -> bool:
         """Whether something was verified, and nothing failed."""
         return not self.failure_count and 0 < self.verified == self.checksums
@@ -111,17 +131,21 @@ class Verification:
     def take(self, frame: RecordedFrame) -> None:
         """Check the next frame. Raises :class:`RecordingError` if the file cannot be checked at all."""
         self.frames += 1
+        if self._first is None:
+            self._first = frame
         try:
             message = self._codec.decode(frame.data)
         except ProtocolError as error:
-            self._senseless += 1
-            if self._senseless == self.frames == _SENSELESS_LIMIT:
-                self.failures.clear()
-                self.failure_count = 0
-                msg = f"it is no recording of Kraken's v2 protocol: its first {self.frames} frames are all malformed"
-                raise RecordingError(msg) from None
             self._fail(Failure(where=frame.where, problem=f"it cannot be decoded: {error}"))
+            if _may_have_been_a_frame(frame.data):
+                self._alike += 1
+            else:
+                self._unlike(is_text=_is_text(frame.data))
             return
+        if isinstance(message, Notice) or (isinstance(message, Unknown) and message.channel is None):
+            self._unlike(is_text=isinstance(message, Notice))
+        elif not isinstance(message, Foreign):
+            self._alike += 1
         if isinstance(message, Data) and message.channel == "book":
             for event in message.events:
                 assert isinstance(event, BookSnapshot | BookUpdate)
@@ -137,12 +161,17 @@ class Verification:
         elif isinstance(message, Unknown):
             self._other(message.what)
         elif isinstance(message, Foreign):
+            if not self._alike:
+                self._dismiss()
             raise RecordingError(_FOREIGN[message.protocol])
         else:
             self._other("control frames")
 
     def end(self, error: RecordingError | None = None) -> None:
         """Conclude: the file has ended, or cannot be read further."""
+        if self._is_no_recording():
+            error = error or self._dismissal()
+            self._dismiss()
         if error is not None:
             self._fail(Failure(where="", problem=str(error)))
         elif not self.frames:
@@ -151,6 +180,37 @@ class Verification:
             found = ", ".join(f"{count:,} {what}" for what, count in self.others.most_common(8)) or "nothing else"
             problem = f"there is nothing to verify: no checksum of a book in {counted(self.frames, 'frame')} ({found})"
             self._fail(Failure(where="", problem=problem))
+
+    # Is it a recording?
+
+    def _unlike(self, *, is_text: bool) -> None:
+        """Count what is not like a frame. Raises :class:`RecordingError` if it makes no sense to read further."""
+        self._texts += is_text
+        self._begins_as_text |= is_text and self.frames == 1
+        if self.frames >= _SENSELESS_LIMIT and not self._alike and (self.failure_count or self._texts):
+            error = self._dismissal("first ")
+            self._dismiss()
+            raise error
+
+    def _is_no_recording(self) -> bool:
+        if self._first is None or self._first.line is None or not (self.failure_count or self._texts):
+            return False
+        is_text = self._begins_as_text and not self.verified and self._texts >= _TEXT_SHARE * self._alike
+        return is_text or not self._alike
+
+    def _dismiss(self) -> None:
+        """Forget what was found: it is not of a recording."""
+        self._is_recording = False
+        self.symbols.clear()
+        self.failures.clear()
+        self.failure_count = 0
+
+    def _dismissal(self, which: str = "") -> RecordingError:
+        assert self._first is not None
+        lines = counted(self.frames, "frame" if self._first.line is None else "line")
+        found = f"only {self._alike} of its {lines} may be of it" if self._alike else f"no frame in its {which}{lines}"
+        start = printable(self._first.data[:100].decode("utf-8", "replace"), 40)
+        return RecordingError(f"it is no recording of Kraken's v2 protocol: {found}; it begins with '{start}'")
 
     def _subscribed(self, ack: Ack) -> None:
         symbol, depth = ack.symbol, ack.depth
@@ -219,3 +279,17 @@ class Verification:
         self.failure_count += 1
         if len(self.failures) < MAX_FAILURES:
             self.failures.append(failure)
+
+
+def _may_have_been_a_frame(data: bytes) -> bool:
+    """Whether malformed data can be a frame that lost its end, its beginning, or something in between."""
+    if data.startswith(b"{") or data.endswith(b"}"):
+        return _KEY_OF_A_FRAME.search(data) is not None or _CUT_AT_ONCE.fullmatch(data) is not None
+    return False
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        return data.decode().replace("\t", " ").isprintable()
+    except UnicodeDecodeError:
+        return False

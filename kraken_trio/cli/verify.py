@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -35,9 +36,7 @@ _DESCRIBED_BRIEFLY: Final = 10
 
 
 @click.command(short_help="Check every checksum of a recording.")
-@click.argument(
-    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True), metavar="FILE..."
-)
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, allow_dash=True), metavar="FILE...")
 @click.option(
     "--depth",
     type=click.Choice([str(depth) for depth in DEPTHS]),
@@ -47,7 +46,9 @@ def verify(files: tuple[str, ...], depth: str | None) -> None:
     """Check every checksum in recordings of Kraken's v2 protocol.
 
     Each frame of each FILE is decoded and checked as in a live client. A FILE is a .cbcap, or holds one frame per
-    line, with or without its time before it ("1785644622.17: {...}"); - is the standard input.
+    line: alone, after its time ("1785644622.17: {...}", "2026-11-29T02:54:37.123Z {...}"), or in a wrapper
+    ({"rx_ns":...,"frame":...} or {"ts":...,"data":...}). Either may be compressed by gzip or zstd. - is the standard
+    input. A recording of kraken-trio's own, which is a folder, is checked by "kraken-trio audit".
 
     Exit status: 0 if every checksum was verified; 1 if one was not, if a frame is malformed, if a file is truncated,
     or if it holds no checksum; 130 after Ctrl-C.
@@ -56,13 +57,37 @@ def verify(files: tuple[str, ...], depth: str | None) -> None:
     Examples:
       kraken-trio verify monday.cbcap tuesday.cbcap
       kraken-trio verify --depth 100 frames.jsonl
-      zcat frames.jsonl.gz | kraken-trio verify -
+      kraken-trio verify monday.jsonl.gz tuesday.jsonl.zst
+      xzcat frames.jsonl.xz | kraken-trio verify -
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
+    for path in files:
+        _check_foreign(path)
     try:
         good = verify_files(files, depth=None if depth is None else int(depth), out=Console(), err=Console(stderr=True))
     except KeyboardInterrupt:
         leave(STOPPED)
     leave(0 if good else 1)
+
+
+class _OwnRecording(click.ClickException):
+    """A usage error, in one line."""
+
+    exit_code = click.UsageError.exit_code
+
+
+def _check_foreign(path: str) -> None:
+    """Raise :class:`click.ClickException` for a recording of our own: a folder, or an .mcap file in it."""
+    if path == STDIN:
+        return
+    if Path(path).is_dir():
+        what, folder = "a folder", path
+    elif Path(path).suffix.lower() == ".mcap":
+        what, folder = "an .mcap file", str(Path(path).parent)
+    else:
+        return
+    command = f"kraken-trio audit {shlex.quote(printable(folder, 400))}"
+    msg = f"{printable(path, 400)} is {what}: recordings of kraken-trio's own are checked with: {command}"
+    raise _OwnRecording(msg)
 
 
 def verify_files(paths: Sequence[str], *, depth: int | None, out: Console, err: Console) -> bool:
@@ -134,13 +159,16 @@ def _meter(progress: Progress | None, path: str, verification: Verification) -> 
 
 
 def _report(name: str, verification: Verification, out: Console) -> None:
+    if verification.unread is not None:
+        _print(out, Text(name, "bold"), Text(": "), *_told(verification.unread))
+        return
     _print(out, Text(name, "bold"), Text(f": {counted(verification.frames, 'frame')}"))
     reports = list(verification.symbols.values())
     width = max((len(printable(report.symbol, 40)) for report in reports), default=0)
     for report in reports:
         _print(out, _line_of(report, width))
     for index, failure in enumerate(verification.failures[: 1 + _DESCRIBED_BRIEFLY]):
-        _print(out, *_told(failure))
+        _print(out, Text("  "), *_told(failure))
         if index == 0:
             _evidence(failure, out)
     untold = verification.failure_count - 1 - _DESCRIBED_BRIEFLY
@@ -164,7 +192,7 @@ def _line_of(report: SymbolReport, width: int) -> Text:
 
 
 def _told(failure: Failure) -> tuple[Text, Text]:
-    return Text("  FAILED ", "bold red"), Text(
+    return Text("FAILED ", "bold red"), Text(
         f"{failure.where}: {failure.problem}" if failure.where else failure.problem
     )
 
@@ -179,6 +207,8 @@ def _evidence(failure: Failure, out: Console) -> None:
 
 
 def _conclude(checked: Sequence[tuple[str, Verification]], out: Console) -> None:
+    if len(checked) == 1 and checked[0][1].unread is not None:
+        return  # its line says it all
     verified = sum(verification.verified for _, verification in checked)
     came = sum(verification.checksums for _, verification in checked)
     bad = [(name, verification) for name, verification in checked if not verification.ok]

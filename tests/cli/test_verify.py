@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,10 +13,11 @@ from rich.console import Console
 
 from kraken_trio.cli.app import cli
 from kraken_trio.cli.verify import verify_files
+from kraken_trio.recording.zstd import zstd
 from tests.cli.recorder import ASKS, BIDS, HEARTBEAT, Recorder, ack, cbcap, lines
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from click.testing import Result
 
@@ -143,8 +146,18 @@ def test_a_level_that_is_no_number_fails(tmp_path: Path) -> None:
         (cbcap(good_frames())[:-30], "it is cut off in frame 4"),
         (cbcap([])[:-1] + b"\n1 -7\n", "should begin with '<unix ns> <byte length>'"),
         (cbcap([])[:-1] + b"\n1 88888888888888888888\n", "no frame is longer than"),
-        (b"\x00\xff" * 3_000, "cannot be decoded"),
-        (b"x\n" * 3_000, "its first 20 frames are all malformed"),
+        (
+            b"\x00\xff" * 3_000,
+            "it is no recording of Kraken's v2 protocol: no frame in its 1 line; it begins with '\\x00",
+        ),
+        (
+            b"x\n" * 3_000,
+            "it is no recording of Kraken's v2 protocol: no frame in its first 1,000 lines; it begins with 'x'",
+        ),
+        (cbcap(["x"] * 3_000), "it is no recording of Kraken's v2 protocol: no frame in its first 1,000 frames"),
+        (gzip.compress(lines(good_frames()))[:-9], "its gzip data are cut off"),
+        (zstd.compress(lines(good_frames()))[:-9], "its zstd data are cut off"),
+        (b"\x89MCAP0\r\n", "are checked with: kraken-trio audit FOLDER"),
         (b"{" * (9 * 1024 * 1024), "longer than any frame"),
         (b'{"event":"heartbeat"}\n', "older protocol, v1"),
         (b'[336,{"a":[]},"book-10","XBT/USD"]\n', "older protocol, v1"),
@@ -155,6 +168,131 @@ def test_a_bad_file_is_told_in_words(tmp_path: Path, data: bytes, words: str) ->
     assert status == 1
     assert words in output
     assert len(output) < 2_000
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        "{}",
+        "2026-11-29T02:54:37.123456Z {}",
+        "2026-11-29T02:54:37+01:00\t{}",
+        '{{"rx_ns":1785644622178672600,"frame":{}}}',
+        '{{"ts":"2026-11-29T02:54:37Z","data":{}}}',
+    ],
+)
+def test_recordings_of_other_programs(tmp_path: Path, compress: Callable[[bytes], bytes], wrap: str) -> None:
+    status, output = verified(tmp_path, compress(lines(map(wrap.format, [ack(), *good_frames()]))))
+    assert status == 0
+    assert "5 frames" in output
+    assert "BTC/USD  depth 10, 3 of 3 checksums verified" in output
+
+
+def test_the_real_recordings_compressed(captures: Path, tmp_path: Path) -> None:
+    data = (captures / "v2_book25_ethusd.cbcap").read_bytes()
+    for compressed in (gzip.compress(data), zstd.compress(data)):
+        status, output = verified(tmp_path, compressed)
+        assert (status, "1129 of 1129 checksums verified" in output) == (0, True)
+
+
+# What is no recording
+
+
+PAGE = "<!DOCTYPE html>\n<html>\n<head><title>502 Bad Gateway</title></head>\n<body>\n<hr>nginx\n</body>\n</html>\n"
+CODE = 'import kraken_trio\n\n\ndef f(x):\n    """Doc."""\n    return {"channel": x}\n' + "print(1)\n" * 12
+LOG = "2026-11-29T02:54:37.1Z INFO connected to wss://ws.kraken.com/v2\n2026-11-29T02:54:38.1Z ERROR: reset {by peer}\n"
+NOTES = '# Notes\n\nA heartbeat:\n\n    {"channel":"heartbeat"}\n\n' + "It comes *each* second, [they say](x).\n" * 12
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hello\n",
+        "Connected to the exchange\n" * 3,
+        "time,price,qty\n" + "1785644622,100.5,3\n" * 30,
+        "1\n2\n3\n",
+        PAGE,
+        CODE,
+        LOG * 10,
+        NOTES,
+        "[\n" + '  {"price": 1, "qty": 2},\n' * 15 + "]\n",
+        '{"level":"info"}\n# and so on\n' * 8,
+        '# v1\n#\n[336,{"a":[]},"book-10","XBT/USD"]\n',
+    ],
+)
+def test_a_text_that_is_no_recording_says_so_in_one_line(tmp_path: Path, text: str) -> None:
+    for data in (
+        text.encode(),
+        text.rstrip().encode(),
+        text.replace("\n", "\r\n").encode(),
+        gzip.compress(text.encode()),
+    ):
+        status, output = verified(tmp_path, data)
+        assert status == 1
+        assert output.startswith(f"{tmp_path}/recording: FAILED it is ")
+        assert output.count("\n") == 1
+
+
+def test_this_project_is_no_recording(tmp_path: Path) -> None:
+    for path in (Path(__file__), Path(__file__).parent / "recorder.py", *Path(__file__).parents[2].glob("*.md")):
+        _, output = verified(tmp_path, path.read_bytes())
+        assert "FAILED it is no recording" in output
+        assert output.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("damaged", "words"),
+    [
+        (good_frames()[0][:-1], "frame 1 (line 1, byte 0): it cannot be decoded"),
+        (good_frames()[0][:30], "frame 1 (line 1, byte 0): it cannot be decoded"),
+        ('{"chan', "frame 1 (line 1, byte 0): it cannot be decoded"),
+        (good_frames()[0][60:], "frame 1 (line 1, byte 0): it cannot be decoded"),
+        ("\n".join(frame[:80] for frame in good_frames() * 500), "… and 1,490 more failures"),
+        ("\n".join([*["Traceback:"] * 999, *good_frames()]), "3 of 3 checksums verified"),
+        ("\n".join([*["Traceback:"] * 30, HEARTBEAT, HEARTBEAT, HEARTBEAT, HEARTBEAT]), "… and 20 more failures"),
+        ("\n".join([HEARTBEAT, *["Traceback:"] * 30]), "… and 20 more failures"),
+        ("\n".join([*["\x00:"] * 30, HEARTBEAT]), "… and 20 more failures"),
+    ],
+)
+def test_a_damaged_recording_is_one(tmp_path: Path, damaged: str, words: str) -> None:
+    status, output = verified(tmp_path, damaged.encode())
+    assert status == 1
+    assert words in output
+    assert "it is no recording" not in output
+
+
+def test_of_several_files_each_has_its_line(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.write_bytes(lines(good_frames()))
+    bad.write_text(NOTES)
+    output = run(bad, good).output.splitlines()
+    assert output[0] == (
+        f"{bad}: FAILED it is no recording of Kraken's v2 protocol: only 1 of its 15 lines may be of it; "
+        "it begins with '# Notes'"
+    )
+    assert output[1:] == [
+        f"{good}: 4 frames",
+        "  BTC/USD  depth 10 (inferred), 3 of 3 checksums verified",
+        f"3 of 3 checksums verified in 2 files; 1 failure in {bad}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "folder"),
+    [("data", "a folder", "data"), ("data/00000001.MCAP", "an .mcap file", "data"), ("a b", "a folder", "'a b'")],
+)
+def test_a_recording_of_our_own_is_for_another_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, what: str, folder: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    Path("a b").mkdir()
+    Path("data/00000001.MCAP").touch()
+    result = run("-", name)
+    assert result.exit_code == 2
+    assert result.output == (
+        f"Error: {name} is {what}: recordings of kraken-trio's own are checked with: kraken-trio audit {folder}\n"
+    )
 
 
 def test_what_came_before_the_damage_is_reported(tmp_path: Path) -> None:
