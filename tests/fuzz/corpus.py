@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+from kraken_trio.recording.zstd import zstd
 from kraken_trio.testing import DEFAULT_MARKETS, ExchangeCore, Market
 from kraken_trio.testing.exchange.actions import Send
 from tests.fuzz.survival import REQUEST_NUMBER, SEPARATOR
@@ -66,7 +68,16 @@ def _verify() -> list[bytes]:
     cbcap = b"CBCAP1 kraken BTC/USD 1785644622178672600\n"
     cbcap += b"".join(b"1785644622178672600 %d\n%b\n" % (len(frame), frame) for frame in frames[-8:])
     plain = b"\n".join(frame for frame in frames if b'"book"' in frame)
-    return [lines, plain, cbcap, b"\xef\xbb\xbf" + plain[:600], b'[336,{"a":[]},"book-10","XBT/USD"]\n', b"\x1f\x8b"]
+    few = [frame for frame in frames if len(frame) < 600][:6]
+    wrapped = b"".join(b'{"rx_ns":1785644622178672600,"frame":%b}\n' % frame for frame in few)
+    wrapped += b"".join(
+        b'{"data":%b,"ts":"2026-11-29T02:54:37.1+01:00"}\n' % json.dumps(frame.decode()).encode() for frame in few
+    )
+    timed = b"".join(b"2026-11-29T02:54:37.123456Z %b\n" % frame for frame in few)
+    compressed = [gzip.compress(wrapped), gzip.compress(timed) * 2, zstd.compress(cbcap), zstd.compress(timed) * 2]
+    page = b"<html>\n<h1>502 Bad Gateway</h1>\n</html>\n"
+    v1 = b'[336,{"a":[]},"book-10","XBT/USD"]\n'
+    return [lines, plain, cbcap, b"\xef\xbb\xbf" + plain[:600], v1, wrapped, timed, *compressed, page]
 
 
 def _core() -> list[bytes]:
@@ -108,6 +119,9 @@ WORDS: Final = (
         "\\\\ud800",
         "4294967296",
         "%q",
+        '{"ts":',
+        '{"rx_ns":',
+        '"frame":',
     ),
 )
 """Words that a search would hardly find by itself."""

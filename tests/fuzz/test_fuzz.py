@@ -5,6 +5,7 @@ The promises are in ``survival.py``. What ``nox -s fuzz`` finds comes here, as a
 
 from __future__ import annotations
 
+import gzip
 import re
 import sys
 from contextlib import suppress
@@ -15,6 +16,7 @@ from hypothesis import example, given, strategies as st
 
 from kraken_trio.book.row import amounts, price_rows
 from kraken_trio.errors import ProtocolError
+from kraken_trio.recording.zstd import zstd
 from kraken_trio.requests import Book
 from kraken_trio.testing import strategies as ours
 from kraken_trio.wire import Codec, codec_for
@@ -138,6 +140,16 @@ def test_any_script_at_all(script: bytes) -> None:
 # Recordings
 
 
+STARTS = (
+    b'{"ts":1,"data":',
+    b'{"frame":',
+    b"2026-11-29T02:54:37Z ",
+    b"1785644622.5\t",
+    b"\x1f\x8b\x08",
+    b"\x28\xb5\x2f\xfd",
+)
+
+
 def _recording() -> bytes:
     recorder = Recorder()
     return cbcap([ack(), recorder.snapshot(), recorder.update(bids=[("100.5", "3.00")]), recorder.update(wrong=1)])
@@ -147,6 +159,7 @@ def _recording() -> bytes:
     st.binary(max_size=300)
     | st.lists(ours.frames(), max_size=3).map(lambda frames: lines(frame.replace("\ud800", "") for frame in frames))
     | st.lists(ours.frames(), max_size=3).map(lambda frames: cbcap(frame.replace("\ud800", "") for frame in frames))
+    | st.builds(bytes.__add__, st.sampled_from(STARTS), st.binary(max_size=60))
 )
 @example(b"CBCAP1 kraken BTC/USD 1\n1 0\n\n")
 @example(b"CBCAP1 kraken BTC/USD 1\n1 00000000000000000001\n{\n")
@@ -162,6 +175,10 @@ def test_a_damaged_recording_into_verify(data: st.DataObject) -> None:
         end = data.draw(st.integers(start, min(len(recording), start + 6)))
         recording[start:end] = data.draw(st.binary(max_size=4))
     verify(bytes(recording))
+    for damaged in (bytearray(gzip.compress(_recording())), bytearray(zstd.compress(_recording()))):
+        at = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[at : at + 1] = data.draw(st.binary(max_size=2))
+        verify(bytes(damaged))
 
 
 # What it costs: counted, not timed
@@ -252,7 +269,11 @@ def test_twice_as_much_costs_twice_as_much(shape: str) -> None:
     assert costs[1] <= 2.1 * costs[0] + 100
 
 
-@pytest.mark.parametrize("form", [lines, cbcap])
+def _wrapped(frames: list[str]) -> bytes:
+    return zstd.compress(lines(f'{{"ts":"2026-11-29T02:54:37Z","data":{frame}}}' for frame in frames))
+
+
+@pytest.mark.parametrize("form", [lines, cbcap, _wrapped])
 def test_twice_as_long_a_recording_costs_twice_as_much(form: Callable[[list[str]], bytes]) -> None:
     recorder = Recorder()
     frames = [
