@@ -48,7 +48,7 @@ def verify(files: tuple[str, ...], depth: str | None) -> None:
     Each frame of each FILE is decoded and checked as in a live client. A FILE is a .cbcap, or holds one frame per
     line: alone, after its time ("1785644622.17: {...}", "2026-11-29T02:54:37.123Z {...}"), or in a wrapper
     ({"rx_ns":...,"frame":...} or {"ts":...,"data":...}). Either may be compressed by gzip or zstd. - is the standard
-    input. A recording of kraken-trio's own, which is a folder, is checked by "kraken-trio audit".
+    input.
 
     Exit status: 0 if every checksum was verified; 1 if one was not, if a frame is malformed, if a file is truncated,
     or if it holds no checksum; 130 after Ctrl-C.
@@ -61,7 +61,7 @@ def verify(files: tuple[str, ...], depth: str | None) -> None:
       xzcat frames.jsonl.xz | kraken-trio verify -
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
     for path in files:
-        _check_foreign(path)
+        _check_is_file(path)
     try:
         good = verify_files(files, depth=None if depth is None else int(depth), out=Console(), err=Console(stderr=True))
     except KeyboardInterrupt:
@@ -69,25 +69,18 @@ def verify(files: tuple[str, ...], depth: str | None) -> None:
     leave(0 if good else 1)
 
 
-class _OwnRecording(click.ClickException):
+class _Folder(click.ClickException):
     """A usage error, in one line."""
 
     exit_code = click.UsageError.exit_code
 
 
-def _check_foreign(path: str) -> None:
-    """Raise :class:`click.ClickException` for a recording of our own: a folder, or an .mcap file in it."""
-    if path == STDIN:
-        return
-    if Path(path).is_dir():
-        what, folder = "a folder", path
-    elif Path(path).suffix.lower() == ".mcap":
-        what, folder = "an .mcap file", str(Path(path).parent)
-    else:
-        return
-    command = f"kraken-trio audit {shlex.quote(printable(folder, 400))}"
-    msg = f"{printable(path, 400)} is {what}: recordings of kraken-trio's own are checked with: {command}"
-    raise _OwnRecording(msg)
+def _check_is_file(path: str) -> None:
+    """Raise :class:`click.ClickException` for a folder."""
+    if path != STDIN and Path(path).is_dir():
+        folder = printable(path, 400)
+        msg = f"{folder} is a folder: name the files in it, such as {shlex.quote(folder)}/*.jsonl"
+        raise _Folder(msg)
 
 
 def verify_files(paths: Sequence[str], *, depth: int | None, out: Console, err: Console) -> bool:
