@@ -74,7 +74,12 @@ def _verify() -> list[bytes]:
         b'{"data":%b,"ts":"2026-11-29T02:54:37.1+01:00"}\n' % json.dumps(frame.decode()).encode() for frame in few
     )
     timed = b"".join(b"2026-11-29T02:54:37.123456Z %b\n" % frame for frame in few)
-    compressed = [gzip.compress(wrapped), gzip.compress(timed) * 2, zstd.compress(cbcap), zstd.compress(timed) * 2]
+    compressed = [
+        gzip.compress(wrapped, mtime=0),
+        gzip.compress(timed, mtime=0) * 2,
+        zstd.compress(cbcap),
+        zstd.compress(timed) * 2,
+    ]
     page = b"<html>\n<h1>502 Bad Gateway</h1>\n</html>\n"
     v1 = b'[336,{"a":[]},"book-10","XBT/USD"]\n'
     return [lines, plain, cbcap, b"\xef\xbb\xbf" + plain[:600], v1, wrapped, timed, *compressed, page]

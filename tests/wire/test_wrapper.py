@@ -82,7 +82,8 @@ def test_what_was_wrapped_comes_back(
         '{"ts":{},"data":{}}',
         '{"ts":1}',
         '{"data":{}}',
-        '{"ts":1,"data":' + "[" * 5000 + "]" * 5000 + "}",
+        # Deeper than any Python follows; from 3.12 on, C code has a limit of its own.
+        pytest.param('{"ts":1,"data":' + "[" * 100_000 + "]" * 100_000 + "}", id="nesting"),
         '[{"ts":1,"data":{}}]',
         '{"ts":1,"data":{}} {}',
     ],
