@@ -24,16 +24,12 @@ MAX_NS: Final = 2**63 - 1
 
 UNIX: Final = rb"[0-9]{1,20}(?:\.[0-9]{1,20})?"
 """A pattern without groups."""
-ISO: Final = (
-    rb"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,20})?"
-    rb"(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?"
-)
-"""A pattern without groups."""
-
 _ISO = re.compile(
     rb"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,20}))?"
     rb"(?:[Zz]|([+-])([0-9]{2})(?::?([0-9]{2}))?)?"
 )
+ISO: Final = re.sub(rb"\((?!\?)", b"(?:", _ISO.pattern)
+"""A pattern without groups."""
 _MAX_DIGITS: Final = 20
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 

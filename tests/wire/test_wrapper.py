@@ -44,10 +44,9 @@ def test_what_was_wrapped_comes_back(
     (a, x), (b, y) = fields if time_is_first else reversed(fields)
     line = f'{{{s[0]}"{a}"{s[1]}:{s[2]}{x}{s[3]},{s[4]}"{b}"{s[5]}:{s[6]}{y}{s[7]}}}'.encode()
     wrapped = unwrap(line)
-    assert wrapped == Wrapped(frame.encode(), line.rindex(value.encode()), TIMES[time], keys[0] == "rx_ns") or (
-        wrapped is not None and wrapped.frame == frame.encode() and line[wrapped.start :].startswith(value.encode())
-    )
-    assert wrapped.time == TIMES[time]
+    assert wrapped is not None
+    assert wrapped == Wrapped(frame.encode(), wrapped.start, TIMES[time], keys[0] == "rx_ns")
+    assert line[wrapped.start :].startswith(value.encode())
     for end in range(len(line)):
         assert unwrap(line[:end]) is None, "it is cut off"
 
