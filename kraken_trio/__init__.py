@@ -17,6 +17,7 @@ from kraken_trio.errors import (
     ConsumerTooSlow,
     KrakenTrioError,
     ProtocolError,
+    RecordingError,
     SubscriptionRejected,
 )
 from kraken_trio.events import (
@@ -80,6 +81,7 @@ __all__ = [
     "Overflow",
     "Pair",
     "ProtocolError",
+    "RecordingError",
     "Request",
     "Settings",
     "Side",

@@ -7,6 +7,7 @@ The tree, by what is at fault::
     ├── SubscriptionRejected    the request: refused by the exchange, or by the client
     ├── ConsumerTooSlow         your code: it did not receive its events in time
     ├── BookUnavailable         nothing: the book is being resynced; wait for its BookSnapshot
+    ├── RecordingError          the recording: it cannot be read, or not be written
     └── ProtocolError           the peer: its bytes violate the protocol
         └── ChecksumMismatch    the peer, or a lost message: a book failed its checksum
 
@@ -37,6 +38,7 @@ __all__ = [
     "ConsumerTooSlow",
     "KrakenTrioError",
     "ProtocolError",
+    "RecordingError",
     "SubscriptionRejected",
 ]
 
@@ -103,6 +105,14 @@ class BookUnavailable(KrakenTrioError):
     """This book cannot be read now: it has no verified state.
 
     It can be read again after its next :class:`~kraken_trio.BookSnapshot`.
+    """
+
+
+class RecordingError(KrakenTrioError):
+    """A recording cannot be read, or not be written: the message tells what is wrong with which file.
+
+    A file that is damaged, or no recording; a folder that another process is recording into. What was read before is
+    valid. A disk that is full while a recording is being written raises nothing: the recording goes on when it can.
     """
 
 

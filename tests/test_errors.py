@@ -19,6 +19,7 @@ from kraken_trio import (
     Instruments,
     KrakenTrioError,
     ProtocolError,
+    RecordingError,
     Request,
     SubscriptionRejected,
     Trades,
@@ -69,7 +70,7 @@ def test_printable_examples(text: str, limit: int, line: str) -> None:
 
 def test_the_tree() -> None:
     assert issubclass(ChecksumMismatch, ProtocolError)
-    families = [ConnectError, SubscriptionRejected, ConsumerTooSlow, BookUnavailable, ProtocolError]
+    families = [ConnectError, SubscriptionRejected, ConsumerTooSlow, BookUnavailable, RecordingError, ProtocolError]
     assert all(family.__mro__[1] is KrakenTrioError for family in families)
     assert KrakenTrioError.__mro__[1] is Exception
     public = set(errors.__all__)
@@ -123,7 +124,14 @@ def test_every_error_can_be_copied_and_sent_to_another_process(
     mismatch = ChecksumMismatch(ChecksumEvidence("BTC/USD", expected=1, computed=2, hashed="12", message="update"))
     rejected = SubscriptionRejected({Book("BTC/USD"): "no"})
     refused = ConnectError("no", status=429, retry_after=7.0, retryable=False)
-    for error in (mismatch, rejected, refused, ConsumerTooSlow("slow"), BookUnavailable("not yet")):
+    for error in (
+        mismatch,
+        rejected,
+        refused,
+        ConsumerTooSlow("slow"),
+        BookUnavailable("not yet"),
+        RecordingError("no"),
+    ):
         other = again(error)
         assert type(other) is type(error)
         assert str(other) == str(error)

@@ -23,10 +23,9 @@ import attrs
 from kraken_trio._text import printable
 from kraken_trio.book import OrderBook
 from kraken_trio.cli.formatting import counted
-from kraken_trio.errors import ChecksumMismatch, ProtocolError
+from kraken_trio.errors import ChecksumMismatch, ProtocolError, RecordingError
 from kraken_trio.events import BookSnapshot, BookUpdate
 from kraken_trio.evidence import ChecksumEvidence
-from kraken_trio.recording.foreign import RecordingError
 from kraken_trio.requests import DEPTHS
 from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Ack, Data, Foreign, Heartbeat, Method, Notice, Unknown

@@ -17,7 +17,8 @@ from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted
 from kraken_trio.cli.running import STOPPED, leave
 from kraken_trio.cli.verification import Verification
-from kraken_trio.recording.foreign import RecordingError, read_frames
+from kraken_trio.errors import RecordingError
+from kraken_trio.recording.foreign import read_frames
 from kraken_trio.requests import DEPTHS
 
 if TYPE_CHECKING:

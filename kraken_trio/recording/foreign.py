@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from kraken_trio._text import printable
+from kraken_trio.errors import RecordingError
 from kraken_trio.recording.decompression import DecompressionError, compression, decompressed
 from kraken_trio.recording.times import ISO, UNIX, time_ns, whole_ns
 from kraken_trio.settings import MAX_FRAME_BYTES
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.wire.wrapper import Wrapped
 
-__all__ = ["RecordedFrame", "RecordingError", "read_frames"]
+__all__ = ["RecordedFrame", "read_frames"]
 
 MAX_LINE_BYTES: Final = 2 * MAX_FRAME_BYTES + 500
 """The longest line that is read: the longest frame, with escaped quotes, in its wrapper, and the time before it."""
@@ -77,15 +78,8 @@ class RecordedFrame:
         return f"frame {self.number} ({'' if self.line is None else f'line {self.line}, '}byte {self.offset})"
 
 
-class RecordingError(Exception):
-    """The file is damaged here, or is not a recording. The frames before are valid.
-
-    In a compressed file, damage is found late, so that frames before it may be wrong, too.
-    """
-
-
 def read_frames(chunks: Iterable[bytes]) -> Iterator[RecordedFrame]:
-    """The frames of a recording, in order. Raises :class:`RecordingError`.
+    """The frames of a recording, in order. Raises :class:`RecordingError` where it is damaged, or is none.
 
     It holds no more than one line or frame and one chunk at a time.
     """

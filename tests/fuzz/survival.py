@@ -18,9 +18,9 @@ from rich.console import Console
 from kraken_trio.book import OrderBook, core as compiled
 from kraken_trio.cli.verification import MAX_FAILURES, Verification
 from kraken_trio.cli.verify import _conclude, _report
-from kraken_trio.errors import ConnectError, ProtocolError
+from kraken_trio.errors import ConnectError, ProtocolError, RecordingError
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, ConnectionState, Gap
-from kraken_trio.recording.foreign import RecordedFrame, RecordingError, read_frames
+from kraken_trio.recording.foreign import RecordedFrame, read_frames
 from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Request, Ticker, Trades
 from kraken_trio.session.steps import Step
 from kraken_trio.settings import MAX_FRAME_BYTES

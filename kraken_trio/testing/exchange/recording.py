@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from kraken_trio.errors import RecordingError
 from kraken_trio.recording import foreign
 from kraken_trio.testing import checks
 
@@ -51,7 +52,7 @@ def read_frames(path: str | Path) -> list[str]:
     try:
         with Path(path).open("rb") as file:
             return list(_texts(iter(partial(file.read, _CHUNK_BYTES), b"")))
-    except foreign.RecordingError as error:
+    except RecordingError as error:
         msg = f"{path}: {error}"
         raise ValueError(msg) from None
 
@@ -62,13 +63,13 @@ def _texts(chunks: Iterable[bytes]) -> Iterator[str]:
             text = frame.data.decode()
         except UnicodeDecodeError:
             msg = f"{frame.where} is no text (UTF-8)"
-            raise foreign.RecordingError(msg) from None
+            raise RecordingError(msg) from None
         if frame.line is None:
             yield text
         elif text.startswith("{"):  # people write their notes between the lines
             if not text.endswith("}"):
                 msg = f"{frame.where} is cut off: its line begins with '{{', and does not end with '}}'"
-                raise foreign.RecordingError(msg)
+                raise RecordingError(msg)
             yield text
 
 
