@@ -1,0 +1,58 @@
+"""One writer per folder: a lock of the operating system, which is released when its holder ends, even by ``kill -9``.
+
+Readers need no lock. The lock is on the file ``.recorder.lock``; beside it, ``.recorder.pid`` tells those who are
+refused which process holds it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from filelock import FileLock, Timeout
+
+from kraken_trio._text import printable
+from kraken_trio.errors import RecordingError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["FolderLock"]
+
+LOCK_NAME: Final = ".recorder.lock"
+PID_NAME: Final = ".recorder.pid"
+_MAX_PID_BYTES: Final = 20
+
+
+class FolderLock:
+    """The lock of a folder, which exists. Raises :class:`RecordingError` if another writer holds it."""
+
+    def __init__(self, folder: Path) -> None:
+        # Not the soft kind, which would outlive a holder that is killed. Any thread may release it.
+        self._lock = FileLock(folder / LOCK_NAME, timeout=0, thread_local=False, fallback_to_soft=False)
+        pid = folder / PID_NAME
+        try:
+            self._lock.acquire()
+        except Timeout:
+            msg = (
+                f"{printable(folder)} is being recorded by {_holder(pid)}: record into another folder, or stop that one"
+            )
+            raise RecordingError(msg) from None
+        try:
+            pid.write_text(f"{os.getpid()}\n", encoding="ascii")
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let others write. May be called again."""
+        self._lock.release()
+
+
+def _holder(pid: Path) -> str:
+    try:
+        with pid.open("rb") as file:
+            text = file.read(_MAX_PID_BYTES).strip()
+    except OSError:
+        text = b""
+    return f"process {int(text)}" if text.isdigit() else "another process"
