@@ -86,8 +86,10 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 """The longest header, and the longest channel record."""
 MAX_RECORDS: Final = 500_000
 """The most chunks and metadata records of a segment: a day of five chunks a second. An index of them takes 150 MB."""
-MAX_SUMMARY_BYTES: Final = 128 * 1024 * 1024
-"""The longest end of a segment: that of ``MAX_RECORDS`` takes half of it."""
+MAX_SUMMARY_BYTES: Final = 64 * 1024 * 1024
+"""The longest end of a segment: that of ``MAX_RECORDS`` takes 40 MB."""
+MAX_KEYS: Final = 256
+"""The most values of a metadata record: ours have some ten."""
 _WINDOW_LOG: Final = MAX_CHUNK_BYTES.bit_length() - 1
 """The most memory that decompressing may take, as a power of two."""
 
@@ -120,11 +122,19 @@ FOOTER_BYTES: Final = FOOTER.size + len(MAGIC)
 
 
 class FormatError(Exception):
-    """These bytes are damaged, or no part of a segment."""
+    """These bytes are damaged, or no part of a segment.
+
+    Contrast :class:`~kraken_trio.RecordingError`, which programs get: this one tells of a single record or file, and
+    whoever reads a recording goes on with the next.
+    """
 
 
 class ForeignFormatError(FormatError):
     """It is a whole MCAP file, or the beginning of one, but not of ours, or not of this version."""
+
+
+class LimitError(FormatError):
+    """It exceeds a limit of this module: it may be whole, but is not read."""
 
 
 # ---------------------------------------------------------------------- packing
@@ -146,8 +156,12 @@ def chunk(parts: Sequence[bytes], start_ns: int, end_ns: int, level: int = 3) ->
     """The record of a chunk, and its entry as if it stood at the offset 0.
 
     ``parts`` are messages as :data:`PACK` makes them, ``start_ns`` and ``end_ns`` the earliest and the latest time of
-    them. Most of the work is done without the GIL. Raises :class:`ValueError` if they exceed ``MAX_CHUNK_BYTES``.
+    them. Most of the work is done without the GIL. Raises :class:`ValueError` if the times are in the wrong order, or
+    if the messages exceed ``MAX_CHUNK_BYTES``.
     """
+    if not 0 <= start_ns <= end_ns < 1 << 64:
+        msg = f"messages cannot be from {start_ns} to {end_ns}"
+        raise ValueError(msg)
     raw = b"".join(parts)
     if len(raw) > MAX_CHUNK_BYTES:
         msg = f"{len(raw)} bytes are too many for one chunk; the limit is {MAX_CHUNK_BYTES}"
@@ -175,7 +189,10 @@ def count(parts: Sequence[bytes]) -> dict[int, int]:
 
 
 def metadata(name: str, values: Mapping[str, str]) -> bytes:
-    """A metadata record. Raises :class:`ValueError` if it exceeds ``MAX_METADATA_BYTES``."""
+    """A metadata record. Raises :class:`ValueError` if it exceeds ``MAX_METADATA_BYTES`` or ``MAX_KEYS``."""
+    if len(values) >= MAX_KEYS or CRC_KEY in values:
+        msg = f"the metadata {printable(name, 40)!r} have too many values, or one that is named {CRC_KEY}"
+        raise ValueError(msg)
     packed = _text(name), _texts(values)
     crc = zlib.crc32(b"".join(packed))
     body = packed[1] + _texts({CRC_KEY: f"{crc:08x}"})
@@ -383,6 +400,8 @@ def read_metadata(record: Buffer, offset: int) -> MetadataEntry:
     values: dict[str, str] = {}
     begin_of_values = last = at
     while at < len(record):
+        if len(values) >= MAX_KEYS:
+            raise too_many()
         last = at
         key, at = _read_text(record, at)
         values[key], at = _read_text(record, at)
@@ -440,20 +459,33 @@ def read_summary(groups: Buffer, offsets: Buffer, start: int) -> Summary:
     Groups of kinds that this version does not know are skipped.
     """
     summary = Summary()
+    expected = start
     try:
         for opcode, _, group, at, length in _SUMMARY_OFFSET.iter_unpack(offsets):
             records = groups[at - start : at - start + length]
-            if opcode != OP_SUMMARY_OFFSET or at < start or len(records) != length:
+            if opcode != OP_SUMMARY_OFFSET or at != expected or len(records) != length:
                 raise _bad_summary()
+            expected += length
             if group == OP_CHUNK_INDEX:
+                if length > MAX_RECORDS * _CHUNK_INDEX.size:
+                    raise too_many()
                 summary.chunks += _read_chunk_index(records)
             elif group == OP_STATISTICS:
                 summary.counts = _read_statistics(records)
             elif group == OP_METADATA_INDEX:
                 summary.metadata += _read_metadata_index(records)
+            if len(summary.chunks) + len(summary.metadata) > MAX_RECORDS:
+                raise too_many()
     except struct.error:
         raise _bad_summary() from None
+    if expected != start + len(groups):
+        raise _bad_summary()
     return summary
+
+
+def too_many() -> LimitError:
+    """More than ``MAX_RECORDS`` in a segment, and the like."""
+    return LimitError("it has too many records, or too long ones")
 
 
 def _bad_summary() -> FormatError:
@@ -498,8 +530,11 @@ def _read_statistics(record: Buffer) -> dict[int, int]:
 
 
 def _read_metadata_index(records: Buffer) -> Iterable[tuple[int, int, str]]:
-    at = 0
+    at = number = 0
     while at < len(records):
+        number += 1
+        if number > MAX_RECORDS:
+            raise too_many()
         opcode, length = RECORD.unpack_from(records, at)
         body = records[at + RECORD.size : at + RECORD.size + length]
         offset, size = _METADATA_INDEX.unpack_from(body)

@@ -18,7 +18,7 @@ from kraken_trio.recording import format as fmt
 from kraken_trio.recording.format import FormatError
 from kraken_trio.recording.index import ChunkEntry, Damage, MetadataEntry, SegmentIndex
 
-__all__ = ["Read", "read_chunk", "read_head", "read_index", "recover", "scan"]
+__all__ = ["Read", "find_chunk", "read_chunk", "read_end", "read_head", "read_index", "recover", "scan"]
 
 Read: TypeAlias = Callable[[int, int], bytes]
 
@@ -37,6 +37,9 @@ def read_index(read: Read, size: int, name: str) -> SegmentIndex:
         index, is_complete = scan(read, size, name)
         if is_complete:  # its writer came to the end
             index.damage.append(Damage(name, index.end, str(error)))
+        elif find_chunk(read, index.end, size) is not None:
+            # What a crash leaves is a torn record, with nothing behind it.
+            index.damage.append(Damage(name, index.end, "a record is damaged, and what follows it cannot be read"))
         return index
 
 
@@ -107,8 +110,6 @@ def read_end(read: Read, size: int, name: str) -> SegmentIndex:
     if (opcode, length) != (fmt.OP_DATA_END, 4):
         raise _bad_end()
     summary = fmt.read_summary(behind[: offsets - start], behind[offsets - start : foot - start], start)
-    if len(summary.chunks) + len(summary.metadata) > fmt.MAX_RECORDS:
-        raise _too_many()
     at = index.head.offset + index.head.length
     for entry in summary.chunks:
         if entry.offset < at:
@@ -124,16 +125,16 @@ def read_end(read: Read, size: int, name: str) -> SegmentIndex:
 
 
 def _read_metadata(read: Read, entries: list[tuple[int, int, str]], index: SegmentIndex, name: str) -> None:
-    budget = MAX_METADATA_TOTAL
+    total = 0
     for offset, length, title in entries:
         if offset == index.head.offset:
             continue
         entry = MetadataEntry(offset, length, title, {})
         if title in fmt.KNOWN_METADATA:
-            budget -= length
+            total += length
             try:
-                if budget < 0 or length > fmt.MAX_METADATA_BYTES:
-                    raise _too_many()
+                if total > MAX_METADATA_TOTAL or length > fmt.MAX_METADATA_BYTES:
+                    raise fmt.too_many()
                 entry = fmt.read_metadata(read(offset, length), offset)
             except FormatError as error:
                 index.damage.append(Damage(name, offset, str(error)))
@@ -143,10 +144,6 @@ def _read_metadata(read: Read, entries: list[tuple[int, int, str]], index: Segme
 
 def _bad_end() -> FormatError:
     return FormatError("its end is damaged")
-
-
-def _too_many() -> FormatError:
-    return FormatError("it has too many records, or too long ones")
 
 
 # --------------------------------------------------------------------- the walk
@@ -180,6 +177,37 @@ def recover(read: Read, size: int, name: str) -> SegmentIndex:
     return index
 
 
+def find_chunk(read: Read, start: int, size: int) -> ChunkEntry | None:
+    """The first whole chunk behind ``start``, wherever it begins; None if there is none, or not soon."""
+    tries = 0
+    at = start
+    while at < size:
+        window = read(at, _SEARCH_BYTES)
+        found = window.find(_CHUNK_MARK)
+        while found >= 0:
+            offset = at + found - _MARK_AT
+            try:
+                entry, _ = fmt.chunk_head(read(offset, fmt.CHUNK.size), offset) if offset >= start else (None, 0)
+                if entry is not None and entry.offset + entry.length <= size:
+                    tries += 1
+                    read_chunk(read, entry)
+                    return entry
+            except FormatError:
+                if tries >= _SEARCH_TRIES:
+                    return None
+            found = window.find(_CHUNK_MARK, found + 1)
+        at += max(len(window) - len(_CHUNK_MARK) + 1, 1)
+    return None
+
+
+_CHUNK_MARK: Final = b"\4\0\0\0zstd"
+_MARK_AT: Final = 37
+"""Where the mark stands in a chunk's record."""
+_SEARCH_BYTES: Final = 1024 * 1024
+_SEARCH_TRIES: Final = 100
+"""How many things that look like chunks are decompressed before the search is given up."""
+
+
 def _collect(index: SegmentIndex, entries: _Walk | list[_Entry], name: str) -> None:
     for entry in entries:
         if isinstance(entry, ChunkEntry):
@@ -203,7 +231,7 @@ _Entry: TypeAlias = ChunkEntry | MetadataEntry | Damage
 
 
 class _Walk:
-    """The chunks and metadata behind the beginning. Damaged metadata are a :class:`Damage` without a name."""
+    """The chunks and metadata behind the beginning. Other damaged records are a :class:`Damage` without a name."""
 
     def __init__(self, read: Read, size: int, start: int) -> None:
         self._read = read
@@ -233,19 +261,22 @@ class _Walk:
             elif opcode == fmt.OP_METADATA and length <= fmt.MAX_METADATA_BYTES:
                 kept += length
                 if kept > MAX_METADATA_TOTAL:
-                    entry = Damage("", at, str(_too_many()))
+                    entry = Damage("", at, str(fmt.too_many()))
                 else:
                     entry = self._metadata(at, behind - at)
             elif opcode == fmt.OP_DATA_END and length == 4:
                 self.is_complete = True
                 return
-            elif self._read(at, fmt.MAX_HEADER_BYTES)[: behind - at] not in fmt.CHANNEL_RECORDS.values():
+            elif opcode == fmt.OP_CHANNEL and length <= fmt.MAX_HEADER_BYTES:
+                if self._read(at, behind - at) not in fmt.CHANNEL_RECORDS.values():
+                    entry = Damage("", at, "the description of a channel is damaged")
+            else:
                 return
             self.end = behind
             if entry is not None:
                 records += 1
                 if records > fmt.MAX_RECORDS:
-                    raise _too_many()
+                    raise fmt.too_many()
                 yield entry
 
     def _metadata(self, at: int, length: int) -> _Entry:

@@ -7,6 +7,7 @@ refused which process holds it.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
@@ -38,11 +39,8 @@ class FolderLock:
                 f"{printable(folder)} is being recorded by {_holder(pid)}: record into another folder, or stop that one"
             )
             raise RecordingError(msg) from None
-        try:
+        with suppress(OSError):  # on a full disk, for example; it is for a message only
             pid.write_text(f"{os.getpid()}\n", encoding="ascii")
-        except BaseException:
-            self.release()
-            raise
 
     def release(self) -> None:
         """Let others write. May be called again."""

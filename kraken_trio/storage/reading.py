@@ -57,12 +57,15 @@ class RecordedFolder:
         """In the order in which they were written."""
         self.damage: list[Damage] = []
         """Files that cannot be read at all, and missing ones. What is damaged inside is :attr:`Segment.damage`."""
+        self.aside: list[str] = []
+        """Files that the recorder could not heal, and put aside. Nothing of them is read."""
         self._file = _OneFile()
         try:
             names = [path.name] if path.is_file() else list_names(path)
         except OSError as error:
             msg = f"{printable(path)} cannot be read: {error.strerror or printable(error)}"
             raise RecordingError(msg) from error
+        self.aside += sorted(name for name in names if number_of(name) and name.endswith(DAMAGED))
         folder = path.parent if path.is_file() else path
         numbered = sorted((number_of(name), name) for name in names if path.is_file() or SEGMENT_NAME.fullmatch(name))
         for number, name in numbered:
@@ -232,6 +235,6 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def number_of(name: str) -> int:
-    """Of a segment, by its name; 0 if it is not named as ours are."""
-    match = SEGMENT_NAME.fullmatch(name.removesuffix(DAMAGED))
+    """Of a segment, or of what was put aside of one, by its name; 0 if it is not named as ours are."""
+    match = SEGMENT_NAME.match(name)
     return int(match[1]) if match else 0

@@ -20,7 +20,7 @@ import attrs
 from kraken_trio._text import printable
 from kraken_trio.errors import RecordingError
 from kraken_trio.recording import format as fmt, scan
-from kraken_trio.recording.format import ForeignFormatError, FormatError
+from kraken_trio.recording.format import ForeignFormatError, FormatError, LimitError
 from kraken_trio.recording.index import SegmentIndex
 from kraken_trio.storage.lock import FolderLock
 from kraken_trio.storage.reading import (
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Folder", "Healed", "SegmentFile"]
 
 _MAX_SEQUENCE: Final = 2**32 - 1
+_COPY_BYTES: Final = 1024 * 1024
 NEW: Final = ".new"
 """Behind the name of a segment whose beginning is being written."""
 
@@ -191,7 +192,12 @@ class SegmentFile:
         self._is_torn = False
         self.index.finished = True
         self.close()
-        sync_folder(self.path.parent)
+        _sync_folder(self.path.parent)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is being written."""
+        return not self._file.closed
 
     def close(self) -> None:
         """Close the file, finished or not. May be called again."""
@@ -207,15 +213,14 @@ def _write(file: FileIO, data: bytes) -> None:
         rest = rest[written:]
 
 
-def sync_folder(folder: Path) -> None:
-    """Let the disk have the names of new files."""
-    if os.name == "nt":
-        return  # it has no such thing
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sync_folder(folder: Path) -> None:
+    """Let the disk have the names of new files, where there is a way to say so."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 # ------------------------------------------------------------------- the folder
@@ -229,7 +234,9 @@ class Healed:
     size: int
     """How long it was."""
     end: int
-    """How much of it was whole; it has got its end behind that. 0 if it was put aside, as ``NAME.damaged``."""
+    """How much of it was whole; it has got its end behind that. 0 if it was put aside."""
+    aside: str = ""
+    """The file to which it was renamed, or to which was copied what could not stay in it."""
     problem: str = ""
     """Why nothing could be done."""
 
@@ -310,33 +317,36 @@ class Folder:
     def heal(self) -> list[Healed]:
         """Give each segment without an end its end, behind its last whole record. Finished ones are not touched.
 
-        Nothing is deleted, but torn records. A file of which not even the beginning is whole is put aside. Where
-        something fails, the file stays as it is; readers read around it.
+        Nothing is deleted, but torn records. A file of which not even the beginning is whole is put aside, and so is
+        a copy of what would be cut off, if there is any whole chunk in it. Where something fails, the file stays as it
+        is; readers read around it. Raises :class:`OSError` if the folder cannot be read.
         """
         for name in list_names(self.path):
             if name.endswith(NEW) and SEGMENT_NAME.fullmatch(name.removesuffix(NEW)):
-                (self.path / name).unlink()  # no message was ever written to it
-        current = self._current.name if self._current is not None else ""
-        healed = (_heal(self.path / name) for name in self.names() if name != current)
+                with suppress(OSError):
+                    (self.path / name).unlink()  # no message was ever written to it
+        healed = (_heal(self.path / name) for name in self.names() if name != self._open_name)
         return [found for found in healed if found is not None]
+
+    @property
+    def _open_name(self) -> str:
+        return self._current.name if self._current is not None and self._current.is_open else ""
 
     def retain(self, max_age_ns: int | None, max_bytes: int | None, now_ns: int) -> list[str]:
         """Delete the oldest finished segments: those whose last message is older, and those that are too many bytes.
 
-        The one that is being written, and those that cannot be read, stay, but count. Returns the deleted names.
+        The last one stays, and so do those that cannot be read, or have no end; but they count. Returns the names of
+        the deleted ones. Raises :class:`OSError` where one cannot be deleted; those before it are.
         """
-        names = self.names()
-        sizes = {name: (self.path / name).stat().st_size for name in names}
+        sizes = {name: _size_of(self.path / name) for name in self.names()}
         total = sum(sizes.values())
         deleted = []
-        for name in names[:-1] if self._current is None else names:
-            if self._current is not None and name == self._current.name:
-                break
+        for name in list(sizes)[:-1]:
             is_over = max_bytes is not None and total > max_bytes
             if not is_over and max_age_ns is None:
                 break
             end_ns = _finished_at(self.path / name)
-            if end_ns is None:
+            if end_ns is None or name == self._open_name:
                 continue
             if not is_over and (max_age_ns is None or now_ns - end_ns <= max_age_ns):
                 break
@@ -344,6 +354,13 @@ class Folder:
             total -= sizes[name]
             deleted.append(name)
         return deleted
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 @attrs.frozen
@@ -384,42 +401,70 @@ def _finished_at(path: Path) -> int | None:
 def _heal(path: Path) -> Healed | None:
     size = 0
     try:
-        with path.open("r+b", buffering=0) as file:
+        with path.open("rb", buffering=0) as file:  # finished ones may be read-only
             size = os.fstat(file.fileno()).st_size
-
-            def read(offset: int, length: int) -> bytes:
-                file.seek(offset)
-                return read_fully(file, length)
-
+            read = _reader(file)
             try:
-                if scan.read_end(read, size, path.name).finished:
-                    return None
+                scan.read_end(read, size, path.name)
             except FormatError:
                 index = scan.recover(read, size, path.name)
+            else:
+                return None
+            kept = _keep_tail(file, path, index.end) if scan.find_chunk(read, index.end, size) is not None else ""
+        with path.open("r+b", buffering=0) as file:
             segment = SegmentFile(file, path, index)
             segment.cut()
             segment.finish()
-            return Healed(path.name, size, index.end)
-    except ForeignFormatError as error:
-        return Healed(path.name, size, size, str(error))
+        return Healed(path.name, size, index.end, kept)
+    except (ForeignFormatError, LimitError) as error:
+        return Healed(path.name, size, size, problem=str(error))
     except FormatError:
-        try:
-            return _put_aside(path, size)
-        except OSError as error:
-            return _not_healed(path, size, error)
+        return _put_aside(path, size)
     except OSError as error:
         return _not_healed(path, size, error)
 
 
+def _reader(file: FileIO) -> scan.Read:
+    def read(offset: int, length: int) -> bytes:
+        file.seek(offset)
+        return read_fully(file, length)
+
+    return read
+
+
 def _not_healed(path: Path, size: int, error: OSError) -> Healed:
-    return Healed(path.name, size, size, f"it cannot be healed: {error.strerror or printable(error)}")
+    return Healed(path.name, size, size, problem=f"it cannot be healed: {error.strerror or printable(error)}")
+
+
+def _keep_tail(file: FileIO, path: Path, start: int) -> str:
+    """Copy what stands at ``start`` and behind, and return the copy's name."""
+    aside = _free_name(path, f".from-{start}{DAMAGED}")
+    try:
+        with aside.open("xb", buffering=0) as copy:
+            file.seek(start)
+            while data := file.read(_COPY_BYTES):
+                _write(copy, data)
+            os.fsync(copy.fileno())
+    except BaseException:
+        with suppress(OSError):
+            aside.unlink()
+        raise
+    return aside.name
 
 
 def _put_aside(path: Path, size: int) -> Healed:
-    aside = path.with_name(path.name + DAMAGED)
+    try:
+        aside = _free_name(path, DAMAGED)
+        path.rename(aside)
+    except OSError as error:
+        return _not_healed(path, size, error)
+    return Healed(path.name, size, 0, aside.name)
+
+
+def _free_name(path: Path, suffix: str) -> Path:
+    aside = path.with_name(path.name + suffix)
     number = 1
     while aside.exists():
         number += 1
-        aside = path.with_name(f"{path.name}{DAMAGED}-{number}")
-    path.rename(aside)
-    return Healed(path.name, size, 0)
+        aside = path.with_name(f"{path.name}.{number}{suffix}")
+    return aside
