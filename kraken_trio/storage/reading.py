@@ -117,11 +117,11 @@ class Segment:
         self._file = file or _OneFile()
         self._index: SegmentIndex | None = None
         self._size = 0
-        self._head = scan.read_head(self._read_at)
-        said = self._head.segment.get("number", "")
-        if number and said != str(number):
-            msg = f"it is named as the segment {number}, but is the segment {printable(said, 20)}"
-            raise FormatError(msg)
+        try:
+            self._head = self._read_head()
+        except FormatError:
+            self._file.close()
+            raise
 
     def __repr__(self) -> str:
         return f"<Segment {self.name}>"
@@ -164,6 +164,14 @@ class Segment:
         """Close the file, and forget the index. Both are read again when they are needed."""
         self._file.close()
         self._index = None
+
+    def _read_head(self) -> SegmentIndex:
+        head = scan.read_head(self._read_at)
+        said = head.segment.get("number", "")
+        if self.number and said != str(self.number):
+            msg = f"it is named as the segment {self.number}, but is the segment {printable(said, 20)}"
+            raise FormatError(msg)
+        return head
 
     def _read_at(self, offset: int, size: int) -> bytes:
         return self._file.read(self.path, offset, size)

@@ -77,7 +77,7 @@ def test_the_process_is_named_if_it_is_known(tmp_path: Path, text: str | None) -
         pid = tmp_path / lock.PID_NAME
         pid.unlink() if text is None else pid.write_text(text)
         with pytest.raises(
-            RecordingError, match="is being recorded by (another process|process 99999999999999999999):"
+            RecordingError, match=r"is being recorded by (another process|process 99999999999999999999):"
         ):
             Folder(tmp_path)
 
