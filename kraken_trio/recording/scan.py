@@ -12,18 +12,32 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from typing import Final, TypeAlias
 
 from kraken_trio.recording import format as fmt
 from kraken_trio.recording.format import FormatError
 from kraken_trio.recording.index import ChunkEntry, Damage, MetadataEntry, SegmentIndex
 
-__all__ = ["Read", "find_chunk", "read_chunk", "read_end", "read_head", "read_index", "recover", "scan"]
+__all__ = [
+    "Read",
+    "check",
+    "find_chunk",
+    "has_end",
+    "read_chunk",
+    "read_end",
+    "read_head",
+    "read_index",
+    "recover",
+    "scan",
+]
 
 Read: TypeAlias = Callable[[int, int], bytes]
 
 MAX_METADATA_TOTAL: Final = 64 * 1024 * 1024
 """How many bytes of metadata are read of a segment: its writer begins a new one long before."""
+_PIECE_BYTES: Final = 1024 * 1024
+"""How much is read at a time of what is read as a whole."""
 
 
 def read_index(read: Read, size: int, name: str) -> SegmentIndex:
@@ -35,12 +49,20 @@ def read_index(read: Read, size: int, name: str) -> SegmentIndex:
         return read_end(read, size, name)
     except FormatError as error:
         index, is_complete = scan(read, size, name)
-        if is_complete:  # its writer came to the end
+        if is_complete or _has_footer(read, size):  # its writer came to the end
             index.damage.append(Damage(name, index.end, str(error)))
         elif find_chunk(read, index.end, size) is not None:
             # What a crash leaves is a torn record, with nothing behind it.
             index.damage.append(Damage(name, index.end, "a record is damaged, and what follows it cannot be read"))
         return index
+
+
+def _has_footer(read: Read, size: int) -> bool:
+    try:
+        fmt.read_footer(read(max(size - fmt.FOOTER_BYTES, 0), fmt.FOOTER_BYTES))
+    except FormatError:
+        return False
+    return True
 
 
 def read_head(read: Read) -> SegmentIndex:
@@ -94,22 +116,19 @@ def read_chunk(read: Read, entry: ChunkEntry) -> bytes:
 # ------------------------------------------------------------------ the summary
 
 
+def has_end(read: Read, size: int) -> bool:
+    """Whether a segment is finished. It is faster than :func:`read_end`, and believes what the summary says."""
+    try:
+        _read_end(read, size)
+    except FormatError:
+        return False
+    return True
+
+
 def read_end(read: Read, size: int, name: str) -> SegmentIndex:
     """The index of a finished segment. Raises :class:`FormatError` if it has no end, or a damaged one."""
-    index = read_head(read)
-    foot = max(size - fmt.FOOTER_BYTES, 0)
-    start, offsets, crc = fmt.read_footer(read(foot, fmt.FOOTER_BYTES))
-    index.end = start - fmt.DATA_END.size
-    if index.end < index.head.offset + index.head.length or offsets > foot or size - start > fmt.MAX_SUMMARY_BYTES:
-        raise _bad_end()
-    data = read(index.end, foot + fmt.FOOTER.size - 4 - index.end)
-    behind = memoryview(data)[fmt.DATA_END.size :]
-    if zlib.crc32(behind) != crc:
-        raise _bad_end()
-    opcode, length, index.data_crc = fmt.DATA_END.unpack_from(data)
-    if (opcode, length) != (fmt.OP_DATA_END, 4):
-        raise _bad_end()
-    summary = fmt.read_summary(behind[: offsets - start], behind[offsets - start : foot - start], start)
+    index, groups, offsets = _read_end(read, size)
+    summary = fmt.read_summary(groups, offsets, index.end + fmt.DATA_END.size)
     at = index.head.offset + index.head.length
     for entry in summary.chunks:
         if entry.offset < at:
@@ -122,6 +141,25 @@ def read_end(read: Read, size: int, name: str) -> SegmentIndex:
     index.finished = True
     _read_metadata(read, summary.metadata, index, name)
     return index
+
+
+def _read_end(read: Read, size: int) -> tuple[SegmentIndex, memoryview, memoryview]:
+    """The beginning of a finished segment, and from its end the groups of the summary, and their offsets."""
+    index = read_head(read)
+    foot = max(size - fmt.FOOTER_BYTES, 0)
+    start, offsets, crc = fmt.read_footer(read(foot, fmt.FOOTER_BYTES))
+    at = start - fmt.DATA_END.size
+    if at < index.end or offsets > foot or size - start > fmt.MAX_SUMMARY_BYTES:
+        raise _bad_end()
+    data = read(at, foot + fmt.FOOTER.size - 4 - at)
+    summary = memoryview(data)[fmt.DATA_END.size :]
+    if zlib.crc32(summary) != crc:
+        raise _bad_end()
+    opcode, length, index.data_crc = fmt.DATA_END.unpack_from(data)
+    if (opcode, length) != (fmt.OP_DATA_END, 4):
+        raise _bad_end()
+    index.end = at
+    return index, summary[: offsets - start], summary[offsets - start : foot - start]
 
 
 def _read_metadata(read: Read, entries: list[tuple[int, int, str]], index: SegmentIndex, name: str) -> None:
@@ -144,6 +182,36 @@ def _read_metadata(read: Read, entries: list[tuple[int, int, str]], index: Segme
 
 def _bad_end() -> FormatError:
     return FormatError("its end is damaged")
+
+
+def check(read: Read, size: int, name: str) -> list[Damage]:
+    """Everything that is wrong with a segment, but inside of its chunks: they are checked when they are read.
+
+    It reads the whole file, a piece at a time. Raises :class:`FormatError` if the beginning is unreadable.
+    """
+    index = read_index(read, size, name)
+    found = list(index.damage)
+    if not index.finished:
+        return found
+    walked, is_complete = scan(read, size, name)
+    found += [damage for damage in walked.damage if damage not in found]
+    if not is_complete or walked.end != index.end or walked.chunks != index.chunks:
+        differ = zip_longest(walked.chunks, index.chunks)
+        where = next((one or other for one, other in differ if one != other), None)
+        at = min(walked.end, index.end) if where is None else where.offset
+        found.append(Damage(name, at, "the index at its end lists other chunks than there are"))
+    elif walked.metadata != index.metadata and not found:
+        found.append(Damage(name, index.end, "the index at its end lists other metadata than there are"))
+    if index.data_crc and index.data_crc != _crc(read, index.end):
+        found.append(Damage(name, 0, "the checksum of all of its data is wrong"))
+    return found
+
+
+def _crc(read: Read, end: int) -> int:
+    crc = 0
+    for at in range(0, end, _PIECE_BYTES):
+        crc = zlib.crc32(read(at, min(_PIECE_BYTES, end - at)), crc)
+    return crc
 
 
 # --------------------------------------------------------------------- the walk
@@ -182,7 +250,7 @@ def find_chunk(read: Read, start: int, size: int) -> ChunkEntry | None:
     tries = 0
     at = start
     while at < size:
-        window = read(at, _SEARCH_BYTES)
+        window = read(at, _PIECE_BYTES)
         found = window.find(_CHUNK_MARK)
         while found >= 0:
             offset = at + found - _MARK_AT
@@ -203,7 +271,6 @@ def find_chunk(read: Read, start: int, size: int) -> ChunkEntry | None:
 _CHUNK_MARK: Final = b"\4\0\0\0zstd"
 _MARK_AT: Final = 37
 """Where the mark stands in a chunk's record."""
-_SEARCH_BYTES: Final = 1024 * 1024
 _SEARCH_TRIES: Final = 100
 """How many things that look like chunks are decompressed before the search is given up."""
 

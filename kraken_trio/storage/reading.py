@@ -135,7 +135,8 @@ class Segment:
     def index(self) -> SegmentIndex:
         """What is in it, read when it is first asked for, until :meth:`release`.
 
-        Of a finished segment it takes 1.5 µs a chunk.
+        Of a finished segment it takes about 3 µs a chunk. Raises :class:`FormatError` if the file is gone, or has more
+        records than any of ours.
         """
         if self._index is None:
             size = self._file.size(self.path)
@@ -159,6 +160,10 @@ class Segment:
         Raises :class:`FormatError` if it is damaged, or cannot be read any more.
         """
         return messages(scan.read_chunk(self._read_at, chunk))
+
+    def check(self) -> list[Damage]:
+        """Everything that is wrong with it, but inside of its chunks: :meth:`read` checks those. It reads all of it."""
+        return scan.check(self._read_at, self._file.size(self.path), self.name)
 
     def release(self) -> None:
         """Close the file, and forget the index. Both are read again when they are needed."""

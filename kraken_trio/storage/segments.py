@@ -404,12 +404,9 @@ def _heal(path: Path) -> Healed | None:
         with path.open("rb", buffering=0) as file:  # finished ones may be read-only
             size = os.fstat(file.fileno()).st_size
             read = _reader(file)
-            try:
-                scan.read_end(read, size, path.name)
-            except FormatError:
-                index = scan.recover(read, size, path.name)
-            else:
+            if scan.has_end(read, size):
                 return None
+            index = scan.recover(read, size, path.name)
             kept = _keep_tail(file, path, index.end) if scan.find_chunk(read, index.end, size) is not None else ""
         with path.open("r+b", buffering=0) as file:
             segment = SegmentFile(file, path, index)

@@ -249,6 +249,13 @@ def test_a_segment_without_messages() -> None:
     assert (index.start_ns, index.end_ns) == (None, None)
 
 
+def test_whether_it_has_an_end_is_known_without_its_index() -> None:
+    log = logs.example()
+    assert scan.has_end(reader(log.whole), len(log.whole))
+    for data in (log.data, log.whole[:-1], log.whole + b"x", b""):
+        assert not scan.has_end(reader(data), len(data))
+
+
 def test_only_headers_of_chunks_are_read() -> None:
     log = Log.new()
     for number in range(20):
@@ -430,7 +437,7 @@ def test_chunks_behind_a_damaged_record_are_found() -> None:
 def test_the_search_for_chunks_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     bad = flipped(CHUNK, 60)
     data = CHUNK[37:] + bad * 30 + b"\4\0\0\0zstd" + CHUNK
-    monkeypatch.setattr(scan, "_SEARCH_BYTES", 50)
+    monkeypatch.setattr(scan, "_PIECE_BYTES", 50)
     found = scan.find_chunk(reader(data), 0, len(data))
     assert found is not None
     assert data[found.offset :] == CHUNK
@@ -555,6 +562,49 @@ def test_a_summary_of_chunks_that_are_no_more_there() -> None:
         scan.read_chunk(reader(data), attrs.evolve(one, raw_size=2**40))
 
 
+# ------------------------------------------------------------------- the check
+
+
+def with_crc() -> Log:
+    log = logs.example()
+    log.index.data_crc = zlib.crc32(log.data)
+    return log
+
+
+def test_an_undamaged_segment_passes_its_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "_PIECE_BYTES", 100)
+    for data in (LOG.data, WHOLE, with_crc().whole):
+        assert scan.check(reader(data), len(data), NAME) == []
+
+
+def test_the_check_of_a_finished_segment_finds_every_flipped_bit() -> None:
+    log = with_crc()
+    for at in range(len(log.whole)):
+        data = flipped(log.whole, at, at % 8)
+        try:
+            assert scan.check(reader(data), len(data), NAME), at
+        except FormatError:
+            assert at < HEAD_END
+
+
+def test_the_check_finds_records_that_were_moved_doubled_or_deleted() -> None:
+    """Its index was made of other records, and there is no checksum of all: whoever healed it did not read all."""
+    one, two, three = (LOG.data[at : at + length] for at, length in (LOG.records[number] for number in (2, 3, 4)))
+    behind = LOG.records[-1][0]
+    start = LOG.records[2][0]
+    end = WHOLE[len(LOG.data) :]
+    for records in ((two, one, three), (one, one, two, three), (one, three), (one, two), (one, two, three, two)):
+        data = LOG.data[:start] + b"".join(records) + LOG.data[behind:]
+        log = Log(data, attrs.evolve(LOG.index, end=len(data)))
+        assert scan.check(reader(log.whole), len(log.whole), NAME) != []
+    metadata = attrs.evolve(LOG.index, metadata=LOG.index.metadata[1:])
+    data = LOG.data + fmt.end(metadata)
+    (damage,) = scan.check(reader(data), len(data), NAME)
+    assert "other metadata" in damage.text
+    data = LOG.data + CHUNK + end
+    assert scan.check(reader(data), len(data), NAME) != []
+
+
 # --------------------------------------------------------------------- limits
 
 
@@ -562,6 +612,7 @@ def refused(data: bytes) -> None:
     for read in (scan.read_end, scan.read_index, scan.recover):
         with pytest.raises(LimitError):
             read(reader(data), len(data), NAME)
+    assert scan.has_end(reader(data), len(data))
 
 
 def test_records_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+import textwrap
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,11 @@ def test_what_is_written_is_read(folder: Folder) -> None:
         assert found.index.metadata[0].offset == at
         assert sum((found.index.counts or {}).values()) == 20
     assert library_reads(segment.path) == 20  # with all checksums, that of the data in all, too
+    assert found.check() == []
+    data = segment.path.read_bytes()
+    segment.path.write_bytes(data.replace(b"kraken_trio 1.0", b"kraken_trio 1.1"))
+    assert [damage.text for damage in found.check()] == ["the checksum of all of its data is wrong"]
+    found.release()
 
 
 def test_what_is_packed_elsewhere_is_appended(folder: Folder) -> None:
@@ -491,6 +497,41 @@ def test_a_beginning_that_was_not_written_whole_leaves_no_segment(
         assert (tmp_path / f"{NAME}.new").exists()
         assert folder.heal() == []
         assert not (tmp_path / f"{NAME}.new").exists()
+
+
+WRITER = textwrap.dedent("""
+    import sys
+    from kraken_trio.storage.segments import Folder
+    from tests.logs import START_NS, numbered, packed
+    with Folder(sys.argv[1]) as folder:
+        folder.heal()
+        segment = folder.create({}, started_ns=START_NS, library="x")
+        for at in range(1, 10**9, 500):
+            segment.append_chunk(packed(numbered(at, 500)), START_NS, START_NS + 10**15)
+            print(at + 499, flush=True)
+""")
+
+
+def test_a_writer_that_is_killed_loses_nothing_that_it_wrote(tmp_path: Path) -> None:
+    said = []
+    for number in range(3):
+        command = [sys.executable, "-c", WRITER, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(20 + number)]
+            process.kill()
+            lines += process.stdout.readlines()
+        said.append(int(lines[-1]))
+    with Folder(tmp_path) as folder:
+        assert [found.end > 0 for found in folder.heal()] == [True], "the others were healed by the next"
+    with open_folder(tmp_path) as recorded:
+        assert recorded.damage == []
+        for found, last in zip(recorded.segments, said, strict=True):
+            assert found.index.finished
+            assert found.check() == []
+            messages = [message for chunk in found.index.chunks for message in found.read(chunk)]
+            assert messages == numbered(1, len(messages))
+            assert last <= len(messages) <= last + 500
 
 
 # ------------------------------------------------------------------ the folder
