@@ -14,7 +14,7 @@ import msgspec
 from kraken_trio._text import printable
 from kraken_trio.events import Cause, Event, Gap, StateChange
 from kraken_trio.session.lifecycle import StateMachine, Trigger
-from kraken_trio.session.records import Record, StateChanged
+from kraken_trio.session.records import GapAnnounced, Record, StateChanged
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -54,6 +54,8 @@ class Effects(msgspec.Struct):
     """All state changes, in order, for tasks that wait for a state."""
     records: list[Record] = []
     """What happened, in order, for logs, metrics and traces."""
+    places: list[int] = []
+    """For each of the records, how much data of its frame had been taken before: see :attr:`Deliveries.taken`."""
     rearm: bool = True
     """Whether :attr:`Session.deadline` may be earlier than before. It never is after a batch of only live data."""
 
@@ -72,6 +74,8 @@ class Deliveries:
         """When the bytes of the last batch were read."""
         self.frame: int | None = None
         """The index of the current frame in its batch."""
+        self.taken: int = 0
+        """How many runs of events of one symbol have been taken from the current frame."""
         self.status: StatusUpdate | None = None
         """The exchange's latest status; None before the first."""
         self.lifecycle_feeds: dict[Hashable, None] = {}
@@ -81,6 +85,11 @@ class Deliveries:
     def state(self) -> ConnectionState:
         """The client's state."""
         return self._machine.state
+
+    def at(self, frame: int) -> None:
+        """From here on everything is about this frame of the batch."""
+        self.frame = frame
+        self.taken = 0
 
     def take(self) -> Effects:
         """Everything collected since the last call."""
@@ -114,13 +123,14 @@ class Deliveries:
     def announce(
         self,
         audience: Iterable[Hashable],
+        keys: Iterable[tuple[str, str | None]],
         symbol: str | None,
         channel: str | None,
         cause: Cause,
         detail: str,
         evidence: ChecksumEvidence | None = None,
     ) -> None:
-        """Deliver a gap to these feeds: events are missing from here on."""
+        """Deliver a gap to these feeds, which are those of these subscriptions: events are missing from here on."""
         gap = Gap(
             symbol=symbol,
             cause=cause,
@@ -130,6 +140,7 @@ class Deliveries:
             epoch=self.epoch,
             received_ns=self.received_ns,
         )
+        self.record(GapAnnounced(gap=gap, keys=tuple(keys), frame=self.frame))
         self.deliver_all(audience, (gap,))
 
     def answer(self, feed: Hashable, reasons: dict[Request[Any], str]) -> None:
@@ -139,6 +150,7 @@ class Deliveries:
     def record(self, record: Record) -> None:
         """Add a record of what has just happened."""
         self.effects.records.append(record)
+        self.effects.places.append(self.taken)
 
     def advance(self, trigger: Trigger, detail: str = "") -> None:
         """Advance the client's state, and publish a change."""

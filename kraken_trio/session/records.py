@@ -14,7 +14,7 @@ import attrs
 if TYPE_CHECKING:
     from typing import Any
 
-    from kraken_trio.events import Cause, StateChange, StatusUpdate
+    from kraken_trio.events import Cause, Gap, StateChange, StatusUpdate
     from kraken_trio.evidence import ChecksumEvidence
     from kraken_trio.requests import Request
     from kraken_trio.session.steps import Happening, Step
@@ -26,14 +26,17 @@ __all__ = [
     "ExchangeStatus",
     "ExchangeWarned",
     "FrameMalformed",
+    "GapAnnounced",
     "NoticeReceived",
     "Parked",
     "Record",
     "RequestRefused",
     "Resynced",
     "StateChanged",
+    "StateReset",
     "StayedWithoutData",
     "StepTaken",
+    "SubscriptionBegun",
     "UnmatchedRefusal",
 ]
 
@@ -155,6 +158,35 @@ class StepTaken:
     frame: int | None = None
 
 
+@attrs.frozen(kw_only=True)
+class SubscriptionBegun:
+    """A subscription begins, with an empty state: for a new key, or again under its old one."""
+
+    request: Request[Any]
+    frame: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class StateReset:
+    """What is known of a subscription's data is out of date."""
+
+    request: Request[Any]
+    frame: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class GapAnnounced:
+    """A gap was delivered to the feeds of these subscriptions, whether they had any or not.
+
+    Gaps that a channel finds in its own data (missing trades) are part of the data, and not recorded here.
+    """
+
+    gap: Gap
+    keys: tuple[tuple[str, str | None], ...]
+    """Channels and symbols."""
+    frame: int | None = None
+
+
 Record: TypeAlias = (
     StateChanged
     | ExchangeStatus
@@ -169,4 +201,7 @@ Record: TypeAlias = (
     | Parked
     | ConsumerFailed
     | StepTaken
+    | SubscriptionBegun
+    | StateReset
+    | GapAnnounced
 )

@@ -96,10 +96,12 @@ class Routing:
         if newcomers and events[0].snapshot:
             # History from before the newcomers: they start with as much of it as they asked for. It is new to others.
             audience = tuple(feed for feed in sub.audience if feed not in newcomers)
+            self._deliveries.taken += 1
             passed, failure = sub.state.take(events)
             self._subscriptions.start(newcomers, sub)
             return audience, passed, failure
         self._subscriptions.start(newcomers, sub)
+        self._deliveries.taken += 1
         return sub.audience, *sub.state.take(events)
 
     def pass_on(

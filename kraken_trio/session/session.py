@@ -26,11 +26,11 @@ import msgspec
 
 from kraken_trio._text import printable
 from kraken_trio.book.core import NAME
-from kraken_trio.channels import CHANNELS
 from kraken_trio.errors import ConnectError, ProtocolError
 from kraken_trio.events import Cause, ConnectionState, StatusUpdate
 from kraken_trio.session.deliveries import Deliveries, Effects
 from kraken_trio.session.dialogue import Dialogue
+from kraken_trio.session.intake import Intake
 from kraken_trio.session.lifecycle import Trigger
 from kraken_trio.session.liveness import Liveness
 from kraken_trio.session.reconnect import Backoff
@@ -45,12 +45,10 @@ from kraken_trio.session.records import (
 from kraken_trio.session.recovery import Recovery
 from kraken_trio.session.routing import Routing
 from kraken_trio.session.staleness import StalenessMonitor
-from kraken_trio.session.steps import Step
 from kraken_trio.session.subscriptions import Subscriptions
 from kraken_trio.statistics import ClientStatistics, Counters
 from kraken_trio.wire.messages import (
     Ack,
-    Data,
     Empty,
     Foreign,
     Heartbeat,
@@ -75,7 +73,6 @@ __all__ = ["Effects", "Session"]
 
 _POLICY_VIOLATION: Final = 1008  # the WebSocket close code after which a client must not reconnect
 _MAX_WARNINGS: Final = 64
-_LIVE: Final = Step.LIVE
 _SUBSCRIBED: Final = ConnectionState.SUBSCRIBED
 _RESYNCING: Final = ConnectionState.RESYNCING
 _RESTRICTED: Final = frozenset({"maintenance", "cancel_only"})
@@ -101,13 +98,9 @@ class Session:
             settings, self._counters, codec, listening, self._deliveries, self._subscriptions, self._recovery
         )
         self._routing = Routing(self._counters, self._deliveries, self._subscriptions, self._recovery)
-        self._paths = tuple(
-            path
-            for name, subs in self._subscriptions.by_channel.items()
-            if (path := CHANNELS[name].frame_path(codec, subs, _LIVE, self._counters)) is not None
+        self._intake = Intake(
+            codec, self._counters, self._deliveries, self._subscriptions.by_channel, self._routing, self
         )
-        """The channels' shorter ways for frames."""
-        self._takes = tuple(path.take for path in self._paths)
         self._staleness = StalenessMonitor(settings)
         self._duties: tuple[Callable[[float], None], ...] = (
             self._give_up_silent,
@@ -124,7 +117,6 @@ class Session:
         self._is_waiting: bool = False  # for the connect budget
         self._final: ConnectError | None = None
         """Why there will be no further connection, once this one is closed."""
-        self._malformed_in_row: int = 0
         self._is_understood: bool = False
         """Whether a frame of the expected protocol has been received on this connection."""
         self._warnings: dict[str, None] = {}
@@ -165,7 +157,7 @@ class Session:
 
     def statistics(self, *, log_lines_left_out: int = 0) -> ClientStatistics:
         """All numbers, as of now. ``log_lines_left_out`` is counted elsewhere."""
-        for path in self._paths:
+        for path in self._intake.paths:
             path.count()
         return ClientStatistics(
             state=self.state,
@@ -256,7 +248,7 @@ class Session:
         self._begin(now)
         self._counters.connects += 1
         self._deliveries.epoch += 1
-        self._malformed_in_row = 0
+        self._intake.malformed_in_row = 0
         self._is_understood = False
         self._liveness.connected(now)
         self._subscriptions.online()
@@ -377,71 +369,20 @@ class Session:
         state = self._deliveries.state
         if state is not _SUBSCRIBED and state is not _RESYNCING:
             return self._done(now)  # received while the program left the block  # mutant: after the end
-        deliveries, takes = self._deliveries, self._takes
-        deliver, epoch = deliveries.effects.deliver, deliveries.epoch
-        deliveries.received_ns = received_ns
-        self._counters.frames += len(frames)
-        self._routing.is_stirred = is_pushed = False
-        index, count = 0, len(frames)
-        while index < count:
-            begin = index
-            for take in takes:
-                index = take(frames, index, epoch, received_ns, deliver)
-            if index > begin:
-                is_pushed = True
-                self._malformed_in_row = 0
-            if index < count:
-                end = index + 1 if takes else count
-                is_pushed |= self._decode(frames, index, end, received_ns)
-                index = end
+        self._routing.is_stirred = False
+        is_pushed = self._intake.take(frames, received_ns)
         is_earlier = self._liveness.received(now, pushed=is_pushed)
         if self._routing.is_stirred or is_earlier:
             return self._done(now)
-        return deliveries.take_events()
+        return self._deliveries.take_events()
 
-    def _decode(self, frames: Sequence[str | bytes], begin: int, end: int, received_ns: int) -> bool:
-        """Process the frames from ``begin`` to ``end`` by way of messages. Returns whether any of them was pushed."""
-        deliveries, counters, by_channel = self._deliveries, self._counters, self._subscriptions.by_channel
-        deliver = deliveries.effects.deliver
-        decode, epoch = self._codec.decode, deliveries.epoch
-        routing = self._routing
-        is_pushed = False
-        for index, frame in enumerate(frames[begin:end], begin):
-            try:
-                message = decode(frame, epoch, received_ns)
-            except ProtocolError as error:
-                deliveries.frame = index
-                self._malformed(frame, error)
-                continue
-            self._malformed_in_row = 0
-            if not isinstance(message, Data):
-                deliveries.frame = index
-                is_pushed |= message.is_pushed  # mutant: pushed
-                if isinstance(message, Foreign):
-                    self._foreign(frame, message)
-                else:
-                    self._control(message)
-                continue
-            is_pushed = True
-            events = message.events
-            if len(events) == 1:
-                # The hot path, nine tenths of all frames: one event of a live subscription.
-                event = events[0]
-                sub = by_channel[message.channel].get(event.symbol)
-                if sub is not None and sub.step is _LIVE:
-                    passed, failure = sub.state.take(events)
-                    if passed is events and failure is None:
-                        audience = sub.audience
-                        for feed in audience:
-                            deliver[feed].append(event)  # mutant: delivery
-                        counters.events += len(audience)
-                        continue
-                    deliveries.frame = index
-                    routing.pass_on(sub, sub.audience, passed, failure)
-                    continue
-            deliveries.frame = index
-            routing.data(message)
-        return is_pushed
+    def handle(self, frame: str | bytes, message: Message) -> bool:
+        """(for the :class:`~kraken_trio.session.intake.Intake`) Handle a frame that is not data."""
+        if isinstance(message, Foreign):
+            self._foreign(frame, message)
+        else:
+            self._control(message)
+        return message.is_pushed
 
     def _control(self, message: Message) -> None:
         self._routing.is_stirred = True
@@ -473,7 +414,7 @@ class Session:
         """End: another protocol is spoken at this endpoint. After a frame of ours, it only counts as malformed."""
         if self._is_understood:  # mutant: stray frame
             text = f"a frame of Kraken's protocol {message.protocol!r}: {printable(message.text)}"
-            self._malformed(frame, ProtocolError(text))
+            self.malformed(frame, ProtocolError(text))
             return
         self._routing.is_stirred = True
         why = (
@@ -501,12 +442,13 @@ class Session:
         deliveries.status = status
         deliveries.deliver(deliveries.lifecycle_feeds, status)
 
-    def _malformed(self, frame: str | bytes, error: ProtocolError) -> None:
+    def malformed(self, frame: str | bytes, error: ProtocolError) -> None:
+        """(for the :class:`~kraken_trio.session.intake.Intake`) Handle a frame that could not be decoded."""
         self._routing.is_stirred = True
         self._counters.malformed += 1
-        self._malformed_in_row += 1  # mutant: nonsense in a row
+        self._intake.malformed_in_row += 1  # mutant: nonsense in a row
         self._deliveries.record(FrameMalformed(detail=str(error), frame=self._deliveries.frame))
-        if self._malformed_in_row >= self._settings.malformed_limit:
+        if self._intake.malformed_in_row >= self._settings.malformed_limit:
             self._give_up(Cause.PROTOCOL, "too many malformed frames in a row")
             return
         channel, symbol = self._codec.guess_topic(frame)  # mutant: poisoned frame
@@ -518,13 +460,14 @@ class Session:
         if symbol is None and (channel is None or any(sub.key[1] is not None for sub in subs)):
             # It may have been for any of these. A book will detect it by its next checksum; all get a gap.
             feeds = dict.fromkeys(feed for sub in subs for feed in sub.audience)
-            self._deliveries.announce(feeds, None, channel, Cause.MALFORMED, str(error))
+            keys = [sub.key for sub in subs]
+            self._deliveries.announce(feeds, keys, None, channel, Cause.MALFORMED, str(error))
             return
         for sub in subs:
             if sub.state.is_cumulative:
                 self._recovery.fail(sub, Cause.MALFORMED, str(error))
             else:
-                sub.state.reset()
+                self._subscriptions.reset(sub)
                 self._subscriptions.gap(sub, Cause.MALFORMED, str(error))
 
     # Every call

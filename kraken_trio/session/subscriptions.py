@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kraken_trio.channels import CHANNELS
 from kraken_trio.events import Cause
 from kraken_trio.session.derived import Derived
-from kraken_trio.session.records import StayedWithoutData, StepTaken
+from kraken_trio.session.records import StateReset, StayedWithoutData, StepTaken, SubscriptionBegun
 from kraken_trio.session.steps import Action, Happening, Step
 from kraken_trio.session.subscription import Doubt, Subscription
 from kraken_trio.session.wishes import Wishes, objections
@@ -121,10 +121,10 @@ class Subscriptions:
         for key, request in wishes.keyed:
             sub = self.by_key.get(key)
             if sub is None:
-                sub = self.by_key[key] = self.by_channel[key[0]][key[1]] = Subscription(request, self._new(request))
+                sub = self.by_key[key] = self.by_channel[key[0]][key[1]] = Subscription(request, self._begun(request))
             elif sub.step in (Step.TO_UNSUBSCRIBE, Step.UNSUBSCRIBING) and (sub.is_parked or not sub.wanted_by):
                 if not sub.wanted_by:
-                    sub.renew(request, self._new(request))
+                    sub.renew(request, self._begun(request))
                 sub.reset_attempts()
             known = sub.wanted_by.get(feed)
             sub.wanted_by[feed] = request if known is None else known.joined(request)
@@ -133,8 +133,14 @@ class Subscriptions:
                 wishes.waiting.add(key)
         self._check_answered(feed)
 
-    def _new(self, request: Request[Any]) -> ChannelState:
+    def _begun(self, request: Request[Any]) -> ChannelState:
+        self._deliveries.record(SubscriptionBegun(request=request, frame=self._deliveries.frame))
         return CHANNELS[request.channel or ""](request, self._counters, self._codec)
+
+    def reset(self, sub: Subscription) -> None:
+        """Events of it are missing: what is known of its data is out of date."""
+        self._deliveries.record(StateReset(request=sub.request, frame=self._deliveries.frame))
+        sub.state.reset()
 
     def remove(self, feed: Hashable) -> None:
         """Remove ``feed`` and its requests."""
@@ -215,7 +221,7 @@ class Subscriptions:
         sub.doubt = None
         sub.has_good_company = sub.renewed = False
         sub.data_due = None
-        sub.state.reset()
+        self.reset(sub)
 
     # Requests and answers
 
@@ -253,7 +259,7 @@ class Subscriptions:
         self.happen(sub, Happening.CONTRADICTED, text)
 
     def _doubt_data(self, sub: Subscription, text: str) -> None:
-        sub.state.reset()
+        self.reset(sub)
         if text:
             self.gap(sub, Cause.RESUBSCRIBED, text)
 
@@ -359,7 +365,7 @@ class Subscriptions:
 
     def announce(self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumEvidence | None = None) -> None:
         channel, symbol = sub.key
-        self._deliveries.announce(sub.audience, symbol, channel, cause, detail, evidence)
+        self._deliveries.announce(sub.audience, (sub.key,), symbol, channel, cause, detail, evidence)
 
     # Waiting, and leaving
 

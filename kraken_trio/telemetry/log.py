@@ -15,14 +15,17 @@ from kraken_trio.session.records import (
     ExchangeStatus,
     ExchangeWarned,
     FrameMalformed,
+    GapAnnounced,
     NoticeReceived,
     Parked,
     Record,
     RequestRefused,
     Resynced,
     StateChanged,
+    StateReset,
     StayedWithoutData,
     StepTaken,
+    SubscriptionBegun,
     UnmatchedRefusal,
 )
 from kraken_trio.session.timing import TokenBucket
@@ -71,7 +74,7 @@ def line_of(record: Record) -> tuple[int, str] | None:
             return logging.WARNING, f"{request}: parked: {printable(detail)} ({rest})"
         case ConsumerFailed(requests=requests, detail=detail):
             return logging.WARNING, f"the feed of {printable(', '.join(map(str, requests)))}: {printable(detail)}"
-        case StepTaken():
+        case StepTaken() | SubscriptionBegun() | StateReset() | GapAnnounced():
             return None
 
 

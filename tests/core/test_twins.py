@@ -113,8 +113,8 @@ def test_each_way_of_making_one_pure() -> None:
     snapshot = Market(Tape(b""), BTC, 10).snapshot()
     with purely():
         assert core.load is None
-        assert not SessionTwins().pure.session._takes
-    assert SessionTwins().fast.session._takes
+        assert not SessionTwins().pure.session._intake._takes
+    assert SessionTwins().fast.session._intake._takes
     direct = Direct(snapshot, depth=10)
     book = OrderBook(10)
     with purely():

@@ -1,0 +1,139 @@
+"""Frames in: decoded, routed to their subscriptions, and told apart from everything that is not data.
+
+It is the way of a frame that a session and the replay of a recording share. What it does not decide (a frame that is
+not data, or that cannot be decoded) goes to its :class:`Handler`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from kraken_trio.channels import CHANNELS
+from kraken_trio.errors import ProtocolError
+from kraken_trio.session.steps import Step
+from kraken_trio.wire.messages import Data
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from kraken_trio.book.core import FramePath
+    from kraken_trio.session.deliveries import Deliveries
+    from kraken_trio.session.routing import Routing
+    from kraken_trio.session.subscription import Subscription
+    from kraken_trio.statistics import Counters
+    from kraken_trio.wire.codec import Codec
+    from kraken_trio.wire.messages import Message
+
+__all__ = ["Handler", "Intake"]
+
+_LIVE: Final = Step.LIVE
+
+
+class Handler(Protocol):
+    """What is done about a frame that is not data. ``Deliveries.frame`` is its index."""
+
+    def handle(self, frame: str | bytes, message: Message, /) -> bool:
+        """Returns whether the exchange pushed it."""
+        ...
+
+    def malformed(self, frame: str | bytes, error: ProtocolError, /) -> None:
+        """It could not be decoded."""
+        ...
+
+
+class Intake:
+    """Takes batches of frames."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        counters: Counters,
+        deliveries: Deliveries,
+        by_channel: dict[str, dict[str | None, Subscription]],
+        routing: Routing,
+        handler: Handler,
+    ) -> None:
+        self._codec = codec
+        self._counters = counters
+        self._deliveries = deliveries
+        self._by_channel: Mapping[str, Mapping[str | None, Subscription]] = by_channel
+        self._routing = routing
+        self._handler = handler
+        self.paths: tuple[FramePath, ...] = tuple(
+            path
+            for name, subs in by_channel.items()
+            if (path := CHANNELS[name].frame_path(codec, subs, _LIVE, counters)) is not None
+        )
+        """The channels' shorter ways for frames."""
+        self._takes = tuple(path.take for path in self.paths)
+        self.malformed_in_row: int = 0
+        """Frames that could not be decoded since the last one that could; the handler counts."""
+
+    def take(self, frames: Sequence[str | bytes], received_ns: int) -> bool:
+        """Take a batch, in order. Returns whether the exchange pushed any of them."""
+        deliveries, takes = self._deliveries, self._takes
+        deliver, epoch = deliveries.effects.deliver, deliveries.epoch
+        deliveries.received_ns = received_ns
+        self._counters.frames += len(frames)
+        is_pushed = False
+        index, count = 0, len(frames)
+        while index < count:
+            begin = index
+            for take in takes:
+                index = take(frames, index, epoch, received_ns, deliver)
+            if index > begin:
+                is_pushed = True
+                self.malformed_in_row = 0
+            if index < count:
+                end = index + 1 if takes else count
+                is_pushed |= self._decode(frames, index, end, received_ns)
+                index = end
+        return is_pushed
+
+    def take_one(self, frame: str | bytes, index: int, received_ns: int) -> None:
+        """Take the frame with this index in its batch by the general way."""
+        frames: list[str | bytes] = [frame]
+        self._deliveries.received_ns = received_ns
+        self._counters.frames += 1
+        self._decode(frames, 0, 1, received_ns, index)
+
+    def _decode(self, frames: Sequence[str | bytes], begin: int, end: int, received_ns: int, offset: int = 0) -> bool:
+        """Process the frames from ``begin`` to ``end`` by way of messages. Returns whether any of them was pushed."""
+        deliveries, counters, by_channel = self._deliveries, self._counters, self._by_channel
+        deliver = deliveries.effects.deliver
+        decode, epoch = self._codec.decode, deliveries.epoch
+        routing = self._routing
+        is_pushed = False
+        for index, frame in enumerate(frames[begin:end], begin + offset):
+            try:
+                message = decode(frame, epoch, received_ns)
+            except ProtocolError as error:
+                deliveries.at(index)
+                self._handler.malformed(frame, error)
+                continue
+            self.malformed_in_row = 0
+            if not isinstance(message, Data):
+                deliveries.at(index)
+                is_pushed |= self._handler.handle(frame, message)  # mutant: pushed
+                continue
+            is_pushed = True
+            events = message.events
+            if len(events) == 1:
+                # The hot path, nine tenths of all frames: one event of a live subscription.
+                event = events[0]
+                sub = by_channel[message.channel].get(event.symbol)
+                if sub is not None and sub.step is _LIVE:
+                    passed, failure = sub.state.take(events)
+                    if passed is events and failure is None:
+                        audience = sub.audience
+                        for feed in audience:
+                            deliver[feed].append(event)  # mutant: delivery
+                        counters.events += len(audience)
+                        continue
+                    deliveries.at(index)
+                    deliveries.taken = 1
+                    routing.pass_on(sub, sub.audience, passed, failure)
+                    continue
+            deliveries.at(index)
+            routing.data(message)
+        return is_pushed
