@@ -66,7 +66,6 @@ class OrderBook:
         "_asks_view",
         "_bids",
         "_bids_view",
-        "_carried",
         "_checksum",
         "_decimals",
         "_epoch",
@@ -76,6 +75,7 @@ class OrderBook:
         "_unavailable",
         "_until_core",
         "_verified",
+        "carried",
         "core",
         "depth",
         "symbol",
@@ -96,7 +96,11 @@ class OrderBook:
         self._checksum = 0  # of both sides' top ten, unless one is touched
         self._told: int | None = None  # by the last event, and found or known to be right
         self._verified: bool = False
-        self._carried: bool = False  # a checksum, by a snapshot of this book
+        self.carried: bool = False
+        """Whether a snapshot of this book has had a checksum, so that one without is no proof.
+
+        :meta private:
+        """
         # Of the last event. The event itself is not kept, so that it can be freed.
         self._timestamp: datetime | None = None
         self._epoch: int = 0
@@ -225,7 +229,7 @@ class OrderBook:
             return
         expected = event.checksum
         try:
-            if verify and expected is None and self._carried:  # mutant: snapshot without a checksum
+            if verify and expected is None and self.carried:  # mutant: snapshot without a checksum
                 raise self._unproven(event)
             self._load(event)
             if verify and expected is not None and self._crc() != expected:  # mutant: checksum of snapshots
@@ -239,7 +243,7 @@ class OrderBook:
         self._timestamp, self._epoch, self._received_ns = event.timestamp, event.epoch, event.received_ns
         self._told = expected
         self._verified = expected is not None
-        self._carried = self._carried or self._verified
+        self.carried = self.carried or self._verified
         self._unavailable = None
         self._enter_core()
 

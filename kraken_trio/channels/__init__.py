@@ -8,11 +8,11 @@ from typing import Final
 from kraken_trio.channels.book import BookState
 from kraken_trio.channels.candles import CandleState
 from kraken_trio.channels.instruments import InstrumentState
-from kraken_trio.channels.state import ChannelState, Failure, View
+from kraken_trio.channels.state import ChannelState, Failure, Kept, View
 from kraken_trio.channels.ticker import TickerState
 from kraken_trio.channels.trade import TradeState
 
-__all__ = ["CHANNELS", "ChannelState", "Failure", "View"]
+__all__ = ["CHANNELS", "ChannelState", "Failure", "Kept", "View"]
 
 CHANNELS: Final[dict[str, type[ChannelState]]] = {
     "book": BookState,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kraken_trio.book import OrderBook, core
-from kraken_trio.channels.state import ChannelState, Failure
+from kraken_trio.channels.state import ChannelState, Failure, Kept
 from kraken_trio.errors import ChecksumMismatch, ProtocolError
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, Event
 
@@ -116,6 +116,23 @@ class BookState(ChannelState):
 
     def rebuild(self) -> Event | None:
         return self.book.snapshot() if self.book.available else None
+
+    def keep(self) -> Kept:
+        book = self.book
+        marks = {"was_verified": int(self._was_verified), "carried": int(book.carried)}
+        if self._crossed_in is not None:
+            marks["crossed_in"] = self._crossed_in
+        return Kept((book.snapshot(),) if book.available else (), marks)
+
+    def restore(self, kept: Kept) -> None:
+        for event in kept.events:
+            if not isinstance(event, BookSnapshot):
+                msg = f"a book is kept as a snapshot, not as a {type(event).__name__}"
+                raise ProtocolError(msg)
+            self.book.apply(event)
+        self.book.carried = bool(kept.marks.get("carried"))
+        self._was_verified = bool(kept.marks.get("was_verified"))
+        self._crossed_in = kept.marks.get("crossed_in")
 
     def reset(self) -> None:
         self._was_verified = self._was_verified or self.book.verified

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from kraken_trio.channels.state import ChannelState, Failure
+from kraken_trio.channels.state import ChannelState, Failure, Kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +58,10 @@ class InstrumentState(ChannelState):
             return None
         assets, pairs = tuple(self._assets.values()), tuple(self._pairs.values())
         return msgspec.structs.replace(self._last, assets=assets, pairs=pairs, snapshot=True)
+
+    def keep(self) -> Kept:
+        whole = self.rebuild()
+        return Kept() if whole is None else Kept((whole,))
 
     def reset(self) -> None:
         self._assets.clear()

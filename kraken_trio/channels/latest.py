@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from kraken_trio.channels.state import ChannelState, Failure
+from kraken_trio.channels.state import ChannelState, Failure, Kept
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -50,6 +50,9 @@ class LatestState(ChannelState):
     def start(self, request: object) -> Sequence[Event]:
         del request
         return [msgspec.structs.replace(event, snapshot=True) for event in self._latest.values()]
+
+    def keep(self) -> Kept:
+        return Kept(tuple(self._latest.values()))
 
     def reset(self) -> None:
         self._latest.clear()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kraken_trio.book.core import FramePath
     from kraken_trio.events import Cause, Event
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kraken_trio.statistics import Counters
     from kraken_trio.wire.codec import Codec
 
-__all__ = ["ChannelState", "Failure", "View"]
+__all__ = ["ChannelState", "Failure", "Kept", "View"]
 
 
 @attrs.frozen
@@ -36,6 +36,16 @@ class Failure:
     detail: str
     """For people; printable."""
     evidence: ChecksumEvidence | None = None
+
+
+@attrs.frozen
+class Kept:
+    """All that must be known of a state to continue from it: of a recording's key frames."""
+
+    events: tuple[Event, ...] = ()
+    """The data, as events."""
+    marks: Mapping[str, int] = attrs.Factory(dict)
+    """What else there is, by names of the channel's own."""
 
 
 class View(Protocol):
@@ -126,6 +136,18 @@ class ChannelState(ABC):
     def rebuild(self) -> Event | None:
         """(cumulative) All events so far as one event; None while the state is unknown."""
         return None
+
+    @abstractmethod
+    def keep(self) -> Kept:
+        """What a new state of the same request needs to continue from here: see :meth:`restore`."""
+
+    def restore(self, kept: Kept) -> None:
+        """Continue from where another state was: called once, before anything else.
+
+        Raises :class:`~kraken_trio.ProtocolError` if that is no state of this channel.
+        """
+        if kept.events:
+            self.take(kept.events)
 
     @abstractmethod
     def reset(self) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
-from kraken_trio.channels.state import ChannelState, Failure
+from kraken_trio.channels.state import ChannelState, Failure, Kept
+from kraken_trio.errors import ProtocolError
 from kraken_trio.events import Cause, Event, Gap, Trade
 
 if TYPE_CHECKING:
@@ -106,6 +107,16 @@ class TradeState(ChannelState):
                 break
             unbroken.appendleft(msgspec.structs.replace(trade, snapshot=True))
         return unbroken
+
+    def keep(self) -> Kept:
+        return Kept(tuple(self._recent.values()))
+
+    def restore(self, kept: Kept) -> None:
+        for event in kept.events[-_KEPT:]:
+            if not isinstance(event, Trade):
+                msg = f"trades are kept as trades, not as a {type(event).__name__}"
+                raise ProtocolError(msg)
+            self._recent[_identity(event)] = event
 
     def reset(self) -> None:
         """Nothing to reset: the numbers continue across connections."""

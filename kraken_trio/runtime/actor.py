@@ -23,6 +23,22 @@ from kraken_trio.admission import Wait
 from kraken_trio.errors import ConnectError, SubscriptionRejected
 from kraken_trio.events import Cause, ConnectionState, Event, StateChange
 from kraken_trio.runtime.feed import FeedSender
+from kraken_trio.session.inputs import (
+    Added,
+    BudgetSpent,
+    Closed,
+    Connected,
+    ConnectFailed,
+    Held,
+    Input,
+    Lost,
+    Opened,
+    Ponged,
+    Removed,
+    Resumed,
+    Retried,
+    Ticked,
+)
 from kraken_trio.session.records import ConsumerFailed
 from kraken_trio.transport import ConnectionLost, Limits, Pings
 
@@ -34,7 +50,7 @@ if TYPE_CHECKING:
     from kraken_trio.endpoint import Endpoint
     from kraken_trio.requests import Request
     from kraken_trio.runtime.overflow import Key
-    from kraken_trio.runtime.shell import Telemetry
+    from kraken_trio.runtime.shell import Tap, Telemetry
     from kraken_trio.session import Effects, Session
     from kraken_trio.settings import Settings
     from kraken_trio.statistics import ClientStatistics
@@ -83,6 +99,7 @@ class Actor:
         self._wall_ns = wall_ns
         self._admission = admission
         self._nursery: trio.Nursery | None = None
+        self._taps: tuple[Tap, ...] = ()
         self._feeds: dict[FeedSender, _Waiter] = {}
         self._waiters: list[_Waiter] = []
         self._outbox: deque[str] = deque()
@@ -90,7 +107,7 @@ class Actor:
         self._ping_wanted = trio.Event()
         self._timer_changed = trio.Event()
         self._timer_at = float("inf")
-        self._stalled: set[FeedSender] = set()
+        self._stalled: set[object] = set()
         self._unstalled = trio.Event()
         self._serving: trio.CancelScope | None = None
         self._loss: tuple[Cause, str, int | None] | None = None
@@ -109,15 +126,15 @@ class Actor:
             close_timeout=settings.close_timeout,
             max_frame_bytes=settings.max_frame_bytes,
         )
-        begin = self.session.open
+        begin: Input = Opened()
         while self.ended is None:
             await self._be_admitted(inf if is_started else trio.current_time() + settings.connect_timeout)
-            self._do(begin(trio.current_time()))
-            begin = self.session.retry
+            self._tell(begin)
+            begin = Retried()
             try:
                 async with self._connect(self.endpoint.url, ssl_context=self._ssl_context, limits=limits) as transport:
                     self._outbox.clear()  # mutant: requests of the last connection
-                    self._do(self.session.connected(trio.current_time()))
+                    self._tell(Connected())
                     if not is_started:
                         is_started = True
                         task_status.started()
@@ -125,7 +142,7 @@ class Actor:
             except ConnectError as error:
                 if not is_started:
                     raise
-                self._do(self.session.connect_failed(error, trio.current_time()))
+                self._tell(ConnectFailed(error))
             if self.ended is None:
                 await trio.sleep_until(self.session.reconnect_at)
 
@@ -138,7 +155,7 @@ class Actor:
                 if wait.why not in told:
                     told.add(wait.why)
                     why = f"the next attempt to connect has to wait for {wait.seconds:.0f} s or longer: {wait.why}"
-                    self._do(self.session.budget_spent(why, trio.current_time()))
+                    self._tell(BudgetSpent(why))
                 if trio.current_time() + wait.seconds > deadline:
                     break  # no attempt will be admitted before the deadline
                 await trio.sleep(wait.seconds)
@@ -161,7 +178,7 @@ class Actor:
         self._serving = None
         assert self._loss is not None  # only a loss ends the four tasks without an exception
         cause, detail, code = self._loss
-        self._do(self.session.disconnected(cause, detail, trio.current_time(), code=code))
+        self._tell(Lost(cause, detail, code))
 
     def _lose(self, cause: Cause, detail: str, code: int | None = None) -> None:
         if self._loss is None and self._serving is not None:
@@ -177,7 +194,11 @@ class Actor:
                 frames = await transport.receive()
                 if self.ended is not None:
                     return  # they were received while the program left
-                self._do(self.session.receive(frames, self._wall_ns(), current_time()))
+                received_ns, now = self._wall_ns(), current_time()
+                effects = self.session.receive(frames, received_ns, now)
+                for tap in self._taps:
+                    tap.received(frames, received_ns, now, effects)
+                self._do(effects)
         except ConnectionLost as lost:
             self._lose(Cause.DISCONNECTED, lost.reason, lost.code)
 
@@ -203,7 +224,7 @@ class Actor:
                 self._ping_wanted = trio.Event()
                 if isinstance(transport, Pings):
                     await transport.ping()
-                self.session.ponged(trio.current_time())
+                self._tell(Ponged())
                 self._timer_changed.set()
         except ConnectionLost as lost:
             self._lose(Cause.DISCONNECTED, lost.reason, lost.code)
@@ -214,11 +235,18 @@ class Actor:
             self._timer_at = self.session.deadline
             with trio.CancelScope(deadline=self._timer_at):
                 await self._timer_changed.wait()
-            now = trio.current_time()
-            if now >= self._timer_at:
-                self._do(self.session.tick(now))
+            if trio.current_time() >= self._timer_at:
+                self._tell(Ticked())
 
-    # Effects of the session
+    # The session, and what it decides
+
+    def _tell(self, happening: Input) -> None:
+        """Tell the session of it, and do what it decides."""
+        now = trio.current_time()
+        effects = happening.tell(self.session, now)
+        for tap in self._taps:
+            tap.told(happening, self._wall_ns(), now, effects)
+        self._do(effects)
 
     def _do(self, effects: Effects) -> None:
         too_slow: list[FeedSender] = []
@@ -264,20 +292,28 @@ class Actor:
     def _wait_for_room(self, feed: FeedSender) -> None:
         if feed not in self._stalled:
             assert self._nursery is not None  # only the running actor offers events
-            self._stalled.add(feed)
-            self.session.hold(trio.current_time())
-            self._timer_changed.set()
+            self.hold(feed)
             self._nursery.start_soon(self._relieve, feed)
+
+    def hold(self, holder: object) -> None:
+        """Read no more until :meth:`release`: ``holder`` has no room."""
+        self._stalled.add(holder)
+        self._tell(Held())
+        self._timer_changed.set()
+
+    def release(self, holder: object) -> None:
+        """``holder`` has room again, or does not need it any more."""
+        self._stalled.discard(holder)
+        if not self._stalled:
+            self._tell(Resumed())
+            self._unstalled.set()
+            self._unstalled = trio.Event()
+            self._timer_changed.set()
 
     async def _relieve(self, feed: FeedSender) -> None:
         """Wait for a full feed's consumer."""
         is_served = await feed.drain(self._settings.stall_limit)
-        self._stalled.discard(feed)
-        if not self._stalled:
-            self.session.resume(trio.current_time())
-            self._unstalled.set()
-            self._unstalled = trio.Event()
-            self._timer_changed.set()
+        self.release(feed)
         if not is_served:
             self._give_up(feed)
 
@@ -303,6 +339,12 @@ class Actor:
     def rebuild(self, key: Key, /) -> Event | None:
         return self.session.rebuild(key)
 
+    def tap(self, tap: Tap) -> None:
+        self._taps += (tap,)
+
+    def untap(self, tap: Tap) -> None:
+        self._taps = tuple(other for other in self._taps if other is not tap)
+
     async def wait_for(self, states: Collection[ConnectionState]) -> ConnectionState:
         waiter = _Waiter(states=frozenset(states), error=self.ended)
         if self.session.state in waiter.states:
@@ -325,7 +367,7 @@ class Actor:
         if self.ended is not None:
             waiter.done.set()
         else:
-            self._do(self.session.add(sender, sender.requests, trio.current_time()))
+            self._tell(Added(sender, sender.requests))
         await waiter.done.wait()
         if waiter.reasons:
             raise SubscriptionRejected(waiter.reasons)
@@ -335,11 +377,11 @@ class Actor:
     def _detach(self, sender: FeedSender) -> None:
         """Remove a feed and its subscriptions."""
         if self._feeds.pop(sender, None) is not None:
-            self._do(self.session.remove(sender, trio.current_time()))
+            self._tell(Removed(sender))
 
     def close(self) -> None:
         """End feeds and release waiters: the client's block is being left."""
-        self._do(self.session.close(trio.current_time()))
+        self._tell(Closed())
         self._end(None)
 
     def _end(self, error: ConnectError | None) -> None:

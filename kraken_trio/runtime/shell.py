@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from kraken_trio.events import ConnectionState, Event
     from kraken_trio.runtime.feed import FeedSender
     from kraken_trio.runtime.overflow import Key
+    from kraken_trio.session import Effects
+    from kraken_trio.session.inputs import Input
     from kraken_trio.session.records import Record
     from kraken_trio.statistics import ClientStatistics
 
-__all__ = ["Shell", "Telemetry"]
+__all__ = ["Shell", "Tap", "Telemetry"]
 
 
 class Shell(Protocol):
@@ -71,6 +73,18 @@ class Shell(Protocol):
 
         None while the state is unknown: its feeds have then received a gap.
         """
+        ...
+
+
+class Tap(Protocol):
+    """Sees everything that comes into a client, and all that the client decides, in order; it must not raise."""
+
+    def received(self, frames: Sequence[str | bytes], received_ns: int, now: float, effects: Effects, /) -> None:
+        """A batch of frames came, and has had these effects. ``now`` is the monotonic clock, in seconds."""
+        ...
+
+    def told(self, happening: Input, wall_ns: int, now: float, effects: Effects, /) -> None:
+        """Anything else happened, and has had these effects."""
         ...
 
 

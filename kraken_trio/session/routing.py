@@ -7,7 +7,7 @@ that comes before the answer, history, failures.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kraken_trio.channels import CHANNELS
 from kraken_trio.session.steps import Step
@@ -16,24 +16,47 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     from kraken_trio.channels import Failure
-    from kraken_trio.events import Event
+    from kraken_trio.events import Cause, Event
     from kraken_trio.evidence import ChecksumEvidence
     from kraken_trio.session.deliveries import Deliveries
-    from kraken_trio.session.recovery import Recovery
     from kraken_trio.session.subscription import Subscription
-    from kraken_trio.session.subscriptions import Subscriptions
     from kraken_trio.statistics import Counters
     from kraken_trio.wire.messages import Data
 
-__all__ = ["Routing"]
+__all__ = ["Failures", "Registry", "Routing"]
+
+
+class Registry(Protocol):
+    """What the routing needs of the subscriptions: those of a session, or of a replay."""
+
+    @property
+    def by_channel(self) -> Mapping[str, Mapping[str | None, Subscription]]: ...
+
+    def accepted(self, sub: Subscription, /) -> None:
+        """Data came that may be the first of this subscription, before the exchange's answer."""
+        ...
+
+    def start(self, feeds: Sequence[Hashable], sub: Subscription, /) -> None:
+        """Deliver to these feeds what they start with."""
+        ...
+
+    def live(self, sub: Subscription, /) -> None:
+        """Its first data passed every check."""
+        ...
+
+
+class Failures(Protocol):
+    """What is done about data that failed."""
+
+    def fail(
+        self, sub: Subscription, cause: Cause, detail: str, evidence: ChecksumEvidence | None = None, /
+    ) -> None: ...
 
 
 class Routing:
     """Passes data to its subscription, and what the subscription returns to the feeds."""
 
-    def __init__(
-        self, counters: Counters, deliveries: Deliveries, subscriptions: Subscriptions, recovery: Recovery
-    ) -> None:
+    def __init__(self, counters: Counters, deliveries: Deliveries, subscriptions: Registry, recovery: Failures) -> None:
         self._counters = counters
         self._deliveries = deliveries
         self._subscriptions = subscriptions

@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from kraken_trio.endpoint import Endpoint
     from kraken_trio.events import Event
     from kraken_trio.requests import Request
-    from kraken_trio.session.subscription import Subscription
+    from kraken_trio.session.subscription import Key, Subscription
     from kraken_trio.settings import Settings
     from kraken_trio.wire.codec import Codec
 
@@ -151,9 +151,23 @@ class Session:
         return self._dialogue.idle
 
     @property
+    def status(self) -> StatusUpdate | None:
+        """The event of :attr:`system_status`."""
+        return self._deliveries.status
+
+    @property
+    def received_ns(self) -> int:
+        """When the last batch was received; 0 before the first."""
+        return self._deliveries.received_ns
+
+    @property
     def subscriptions(self) -> Iterable[Subscription]:
         """All subscriptions, including those that are being unsubscribed."""
         return self._subscriptions.by_key.values()
+
+    def subscription(self, key: Key) -> Subscription | None:
+        """The subscription of this channel and symbol, if there is one."""
+        return self._subscriptions.by_key.get(key)
 
     def statistics(self, *, log_lines_left_out: int = 0) -> ClientStatistics:
         """All numbers, as of now. ``log_lines_left_out`` is counted elsewhere."""

@@ -1,0 +1,199 @@
+"""What a client was given and what it decided, as the messages of a log: packed at once, written later, by the chunk.
+
+This runs beside the client, between two reads of its socket: so it does as little as it can for a frame.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from kraken_trio.recording.format import (
+    DECISIONS,
+    FRAME_FIRST,
+    FRAME_MORE,
+    INPUTS,
+    KEYFRAMES,
+    NOTES,
+    PACK,
+    TEXT_FIRST,
+    TEXT_MORE,
+)
+from kraken_trio.recording.records import Told, decision_of, encode, told_of
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from kraken_trio.recording.records import Entry
+    from kraken_trio.session.deliveries import Effects
+    from kraken_trio.session.inputs import Input
+
+__all__ = ["Block", "Packer", "redacted"]
+
+_HEADER: Final = 22
+"""Bytes of a message before its data that count as its length; nine more stand before them."""
+_OVERHEAD: Final = _HEADER + 9
+_TOKEN: Final = re.compile(r'("token"\s*:\s*")[^"]*"')
+
+
+def redacted(frame: str) -> str:
+    """A frame that was sent, without the secret in it."""
+    return _TOKEN.sub(r'\1…"', frame)
+
+
+@attrs.frozen
+class Block:
+    """Messages that are written together."""
+
+    parts: list[bytes]
+    size: int
+    """Bytes in all."""
+    start_ns: int
+    end_ns: int
+    """The smallest and the largest wall clock time."""
+    first: int
+    last: int
+    """The sequence numbers of the first and the last message."""
+    batches: int
+    frames: int
+
+
+class Packer:
+    """Packs messages, and numbers them from 1 in each segment."""
+
+    def __init__(self) -> None:
+        self.sequence: int = 0
+        """Of the last message."""
+        self._feeds: dict[Hashable, int] = {}
+        self._last_feed = 0
+        self._new_block()
+
+    def _new_block(self) -> None:
+        self._parts: list[bytes] = []
+        self.size: int = 0
+        """Bytes that wait."""
+        self._start_ns = self._end_ns = 0
+        self._first = self.sequence + 1
+        self._batches = self._frames = 0
+
+    def __len__(self) -> int:
+        return self.sequence - self._first + 1
+
+    def take(self) -> Block:
+        """Everything since the last call."""
+        block = Block(
+            self._parts,
+            self.size,
+            self._start_ns,
+            self._end_ns,
+            self._first,
+            self.sequence,
+            self._batches,
+            self._frames,
+        )
+        self._new_block()
+        return block
+
+    def restart(self, sequence: int = 0) -> None:
+        """Number from here: a new segment begins. Nothing may be waiting."""
+        assert not self._parts
+        self.sequence = sequence
+        self._new_block()
+
+    # Frames
+
+    def received(self, frames: Sequence[str | bytes], wall_ns: int, now: float, effects: Effects) -> None:
+        """A batch of frames, and what followed from it."""
+        mono_ns = int(now * 1e9)
+        self._see(wall_ns)
+        if effects.records:
+            self._with_decisions(frames, wall_ns, mono_ns, effects)
+        else:
+            sequence, append, size = self.sequence, self._parts.append, 0
+            as_bytes, as_text = FRAME_FIRST, TEXT_FIRST
+            for frame in frames:
+                sequence += 1
+                if isinstance(frame, str):
+                    data, kind = frame.encode(), as_text
+                else:
+                    data, kind = frame, as_bytes
+                length = len(data)
+                append(PACK(5, _HEADER + length, kind, sequence, wall_ns, mono_ns))
+                append(data)
+                size += length
+                as_bytes, as_text = FRAME_MORE, TEXT_MORE
+            count = len(frames)
+            self.sequence = sequence
+            self.size += size + _OVERHEAD * count
+            self._frames += count
+        self._batches += 1
+        for sent in effects.send:
+            self.told_of_sent(sent, wall_ns, now)
+
+    def _with_decisions(self, frames: Sequence[str | bytes], wall_ns: int, mono_ns: int, effects: Effects) -> None:
+        """Each decision stands right before the frame that led to it; those of the whole batch behind it."""
+        decisions = [decision_of(record, taken) for record, taken in zip(effects.records, effects.places, strict=True)]
+        waiting = iter(decisions)
+        decision = next(waiting, None)
+        for index, frame in enumerate(frames):
+            while decision is not None and decision.frame is not None and decision.frame <= index:
+                self._add(DECISIONS, encode(decision), wall_ns, mono_ns)
+                decision = next(waiting, None)
+            is_text = isinstance(frame, str)
+            kind = (TEXT_MORE if is_text else FRAME_MORE) if index else (TEXT_FIRST if is_text else FRAME_FIRST)
+            self._add(kind, frame.encode() if isinstance(frame, str) else frame, wall_ns, mono_ns)
+        self._frames += len(frames)
+        while decision is not None:
+            self._add(DECISIONS, encode(decision), wall_ns, mono_ns)
+            decision = next(waiting, None)
+
+    # Everything else
+
+    def told(self, happening: Input, epoch: int, wall_ns: int, now: float, effects: Effects) -> None:
+        """Another input, and what followed from it. ``epoch`` is that after it."""
+        self._see(wall_ns)
+        mono_ns = int(now * 1e9)
+        told = told_of(happening, self._number, epoch)
+        self._add(INPUTS, encode(told), wall_ns, mono_ns)
+        if told.what == "Removed":
+            self._feeds.pop(happening.feed, None)  # type: ignore[union-attr]  # it has one
+        for record, taken in zip(effects.records, effects.places, strict=True):
+            self._add(DECISIONS, encode(decision_of(record, taken)), wall_ns, mono_ns)
+        for sent in effects.send:
+            self.told_of_sent(sent, wall_ns, now)
+
+    def told_of_sent(self, frame: str, wall_ns: int, now: float) -> None:
+        """A frame was sent, or is about to be."""
+        self._add(INPUTS, encode(Told(what="Sent", text=redacted(frame))), wall_ns, int(now * 1e9))
+
+    def note(self, entry: Entry, wall_ns: int, now: float) -> None:
+        """A note of the recorder."""
+        self._see(wall_ns)
+        self._add(NOTES, encode(entry), wall_ns, int(now * 1e9))
+
+    def key(self, entry: Entry, wall_ns: int, now: float) -> None:
+        """A key frame, or the beginning or end of a cycle of them."""
+        self._see(wall_ns)
+        self._add(KEYFRAMES, encode(entry), wall_ns, int(now * 1e9))
+
+    def _add(self, channel: int, data: bytes, wall_ns: int, mono_ns: int) -> None:
+        self.sequence += 1
+        self._parts += (PACK(5, _HEADER + len(data), channel, self.sequence, wall_ns, mono_ns), data)
+        self.size += _OVERHEAD + len(data)
+
+    def _see(self, wall_ns: int) -> None:
+        if not self._parts:
+            self._start_ns = self._end_ns = wall_ns
+        elif wall_ns > self._end_ns:
+            self._end_ns = wall_ns
+        elif wall_ns < self._start_ns:  # the clock was set back
+            self._start_ns = wall_ns
+
+    def _number(self, feed: Hashable) -> int:
+        number = self._feeds.get(feed)
+        if number is None:
+            self._last_feed += 1
+            number = self._feeds[feed] = self._last_feed
+        return number
