@@ -7,6 +7,7 @@ some are missing. :class:`OrderBook` can be used alone. :mod:`kraken_trio.testin
 
 from typing import TYPE_CHECKING
 
+from kraken_trio._version import version
 from kraken_trio.book import OrderBook
 from kraken_trio.client import Client, open_client
 from kraken_trio.endpoint import PUBLIC_V2, Endpoint
@@ -40,6 +41,7 @@ from kraken_trio.events import (
     Trade,
 )
 from kraken_trio.evidence import ChecksumEvidence
+from kraken_trio.recordings import Recording, RecordingStatistics, record
 from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Overflow, Request, Ticker, Trades
 from kraken_trio.runtime.feed import Feed
 from kraken_trio.settings import Settings
@@ -81,7 +83,9 @@ __all__ = [
     "Overflow",
     "Pair",
     "ProtocolError",
+    "Recording",
     "RecordingError",
+    "RecordingStatistics",
     "Request",
     "Settings",
     "Side",
@@ -94,6 +98,7 @@ __all__ = [
     "Trade",
     "Trades",
     "open_client",
+    "record",
 ]
 
 
@@ -102,15 +107,6 @@ if not TYPE_CHECKING:  # type checkers would take every misspelt name for an att
     def __getattr__(name: str) -> str:
         """``__version__``, looked up when it is asked for."""
         if name == "__version__":
-            return _version()
+            return version()
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 (slow, and rarely needed)
-
-    try:
-        return version("kraken-trio")
-    except PackageNotFoundError:  # a source tree that was never installed
-        return "unknown"

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from kraken_trio.runtime.overflow import Key
     from kraken_trio.runtime.shell import Tap, Telemetry
     from kraken_trio.session import Effects, Session
+    from kraken_trio.session.records import Record
     from kraken_trio.settings import Settings
     from kraken_trio.statistics import ClientStatistics
     from kraken_trio.transport import Connect, Transport
@@ -93,10 +94,11 @@ class Actor:
         self.ended: Exception | None = None
         """Why the client has ended; None while it runs."""
         self._telemetry = telemetry
-        self._settings = settings
+        self.settings = settings
         self._connect = connect
         self._ssl_context = ssl_context
-        self._wall_ns = wall_ns
+        self.now_ns = wall_ns
+        """The wall clock."""
         self._admission = admission
         self._nursery: trio.Nursery | None = None
         self._taps: tuple[Tap, ...] = ()
@@ -117,7 +119,7 @@ class Actor:
     async def run(self, nursery: trio.Nursery, *, task_status: trio.TaskStatus[None]) -> None:
         """Connect, serve and reconnect, until cancelled or permanently refused."""
         self._nursery = nursery
-        settings = self._settings
+        settings = self.settings
         is_started = not settings.require_first_connection
         if is_started:
             task_status.started()
@@ -151,7 +153,7 @@ class Actor:
         wait: Wait | None = None
         told: set[str] = set()
         with trio.move_on_at(deadline):
-            while (wait := await self._admission.take(self._settings.connect_budget)) is not None:
+            while (wait := await self._admission.take(self.settings.connect_budget)) is not None:
                 if wait.why not in told:
                     told.add(wait.why)
                     why = f"the next attempt to connect has to wait for {wait.seconds:.0f} s or longer: {wait.why}"
@@ -162,7 +164,7 @@ class Actor:
             else:
                 return
         if wait is None:
-            wait = Wait(self._settings.connect_timeout, "the connect budget has not answered yet")
+            wait = Wait(self.settings.connect_timeout, "the connect budget has not answered yet")
         msg = f"no attempt was made to connect to {self.name}: {wait.why}; try again in {wait.seconds:.0f} s"
         raise ConnectError(msg, retry_after=wait.seconds)
 
@@ -194,7 +196,7 @@ class Actor:
                 frames = await transport.receive()
                 if self.ended is not None:
                     return  # they were received while the program left
-                received_ns, now = self._wall_ns(), current_time()
+                received_ns, now = self.now_ns(), current_time()
                 effects = self.session.receive(frames, received_ns, now)
                 for tap in self._taps:
                     tap.received(frames, received_ns, now, effects)
@@ -206,10 +208,10 @@ class Actor:
         try:
             while True:
                 while self._outbox:
-                    with trio.move_on_after(self._settings.send_timeout) as scope:
+                    with trio.move_on_after(self.settings.send_timeout) as scope:
                         await transport.send(self._outbox.popleft())
                     if scope.cancelled_caught:
-                        limit = self._settings.send_timeout
+                        limit = self.settings.send_timeout
                         self._lose(Cause.DISCONNECTED, f"the peer accepted no data for {limit:g} s")
                 self._outbox_filled = trio.Event()
                 await self._outbox_filled.wait()
@@ -245,7 +247,7 @@ class Actor:
         now = trio.current_time()
         effects = happening.tell(self.session, now)
         for tap in self._taps:
-            tap.told(happening, self._wall_ns(), now, effects)
+            tap.told(happening, self.now_ns(), now, effects)
         self._do(effects)
 
     def _do(self, effects: Effects) -> None:
@@ -312,7 +314,7 @@ class Actor:
 
     async def _relieve(self, feed: FeedSender) -> None:
         """Wait for a full feed's consumer."""
-        is_served = await feed.drain(self._settings.stall_limit)
+        is_served = await feed.drain(self.settings.stall_limit)
         self.release(feed)
         if not is_served:
             self._give_up(feed)
@@ -338,6 +340,10 @@ class Actor:
 
     def rebuild(self, key: Key, /) -> Event | None:
         return self.session.rebuild(key)
+
+    def report(self, record: Record) -> None:
+        """Have a record logged, counted and traced."""
+        self._telemetry.consume([record], trio.current_time())
 
     def tap(self, tap: Tap) -> None:
         self._taps += (tap,)

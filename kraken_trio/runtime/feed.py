@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 else:
     from typing import TypeVar
 
-__all__ = ["Feed", "FeedSender", "open_feed"]
+__all__ = ["Feed", "FeedSender", "Wish", "open_feed", "open_wish"]
 
 if TYPE_CHECKING:
     E_co = TypeVar("E_co", covariant=True, default=Event)
@@ -228,6 +228,26 @@ class FeedSender:
 
     def __repr__(self) -> str:
         return f"<FeedSender of {self._state}>"
+
+
+class Wish(FeedSender):
+    """Wants its requests, and drops their events: for what is only to be recorded."""
+
+    def offer(self, events: Sequence[Event]) -> bool:
+        del events
+        return True
+
+    def close(self) -> None:
+        """Nothing is wanted any more."""
+        self.end(None)
+        if self._state.on_close is not None:
+            self._state.on_close()
+
+
+def open_wish(requests: Sequence[Request[Any]]) -> Wish:
+    """A feed's sending end, without the other one."""
+    sender, _ = open_feed(requests, 1, Overflow.DROP_OLDEST)
+    return Wish(sender._state)  # noqa: SLF001 (the same class)
 
 
 class Feed(trio.abc.ReceiveChannel[E_co]):

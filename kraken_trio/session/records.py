@@ -30,6 +30,8 @@ __all__ = [
     "NoticeReceived",
     "Parked",
     "Record",
+    "RecordingFailed",
+    "RecordingResumed",
     "RequestRefused",
     "Resynced",
     "StateChanged",
@@ -38,6 +40,7 @@ __all__ = [
     "StepTaken",
     "SubscriptionBegun",
     "UnmatchedRefusal",
+    "UploadFailed",
 ]
 
 
@@ -148,6 +151,29 @@ class ConsumerFailed:
 
 
 @attrs.frozen(kw_only=True)
+class RecordingFailed:
+    """(from the runtime) The client's recording is interrupted, or cannot be written."""
+
+    detail: str
+
+
+@attrs.frozen(kw_only=True)
+class RecordingResumed:
+    """(from the runtime) The client's recording goes on."""
+
+    batches: int
+    """How many batches of frames are missing in it."""
+
+
+@attrs.frozen(kw_only=True)
+class UploadFailed:
+    """(from the runtime) What the program does with a finished segment of a recording has failed."""
+
+    path: str
+    detail: str
+
+
+@attrs.frozen(kw_only=True)
 class StepTaken:
     """A subscription made a move of the table."""
 
@@ -200,6 +226,9 @@ Record: TypeAlias = (
     | StayedWithoutData
     | Parked
     | ConsumerFailed
+    | RecordingFailed
+    | RecordingResumed
+    | UploadFailed
     | StepTaken
     | SubscriptionBegun
     | StateReset

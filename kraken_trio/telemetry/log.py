@@ -19,6 +19,8 @@ from kraken_trio.session.records import (
     NoticeReceived,
     Parked,
     Record,
+    RecordingFailed,
+    RecordingResumed,
     RequestRefused,
     Resynced,
     StateChanged,
@@ -27,6 +29,7 @@ from kraken_trio.session.records import (
     StepTaken,
     SubscriptionBegun,
     UnmatchedRefusal,
+    UploadFailed,
 )
 from kraken_trio.session.timing import TokenBucket
 
@@ -74,6 +77,13 @@ def line_of(record: Record) -> tuple[int, str] | None:
             return logging.WARNING, f"{request}: parked: {printable(detail)} ({rest})"
         case ConsumerFailed(requests=requests, detail=detail):
             return logging.WARNING, f"the feed of {printable(', '.join(map(str, requests)))}: {printable(detail)}"
+        case RecordingFailed(detail=detail):
+            return logging.WARNING, f"recording: {printable(detail, 500)}"
+        case RecordingResumed(batches=batches):
+            missing = f"; {batches} batches of frames are missing" if batches else ""
+            return logging.WARNING, f"recording: it goes on{missing}"
+        case UploadFailed(path=path, detail=detail):
+            return logging.WARNING, f"recording: on_segment({printable(path, 500)}): {printable(detail, 500)}"
         case StepTaken() | SubscriptionBegun() | StateReset() | GapAnnounced():
             return None
 
