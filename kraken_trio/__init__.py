@@ -41,13 +41,16 @@ from kraken_trio.events import (
     Trade,
 )
 from kraken_trio.evidence import ChecksumEvidence
-from kraken_trio.recordings import Recording, RecordingStatistics, record
 from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Overflow, Request, Ticker, Trades
 from kraken_trio.runtime.feed import Feed
 from kraken_trio.settings import Settings
 from kraken_trio.statistics import ClientStatistics, FeedStatistics, SubscriptionState
 
+_RECORDINGS = frozenset({"Recording", "RecordingStatistics", "record"})
+
 if TYPE_CHECKING:
+    from kraken_trio.recordings import Recording, RecordingStatistics, record
+
     __version__: str
     """The version of the installed package."""
 
@@ -104,9 +107,13 @@ __all__ = [
 
 if not TYPE_CHECKING:  # type checkers would take every misspelt name for an attribute
 
-    def __getattr__(name: str) -> str:
-        """``__version__``, looked up when it is asked for."""
+    def __getattr__(name: str) -> object:
+        """``__version__``, and the durable log, each imported when it is asked for: many programs do without."""
         if name == "__version__":
             return version()
+        if name in _RECORDINGS:
+            from kraken_trio import recordings  # noqa: PLC0415 (see above)
+
+            return getattr(recordings, name)
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 __all__ = ["version"]
 
 
-@cache
 def version() -> str:
     """The version; ``unknown`` in a source tree that was never installed."""
     from importlib.metadata import PackageNotFoundError, version as of  # noqa: PLC0415 (see above)

@@ -1,13 +1,12 @@
-"""Zstandard: of the standard library since Python 3.14, and of its backport before."""
+"""Zstandard: of the standard library from Python 3.14 on, before that of its backport."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING or sys.version_info < (3, 14):
-    from backports import zstd
-else:  # pragma: no cover (one of the two runs, whichever Python it is)
+if sys.version_info >= (3, 14):  # pragma: no cover (a Python has one of the two: the backport ends where this begins)
     from compression import zstd
+else:
+    from backports import zstd
 
 __all__ = ["zstd"]

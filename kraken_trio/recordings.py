@@ -9,10 +9,9 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._version import version
+from kraken_trio.recording.records import encode
 from kraken_trio.requests import Overflow, Request
 from kraken_trio.runtime.actor import Actor
 from kraken_trio.runtime.feed import open_wish
@@ -115,7 +114,7 @@ async def record(
         "version": version(),
         "endpoint": shell.name,
         "protocol": shell.endpoint.protocol,
-        "settings": msgspec.json.encode(shell.settings).decode(),
+        "settings": encode(shell.settings).decode(),
     }
     writer.begin(values)
     options = Options(

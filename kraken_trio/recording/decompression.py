@@ -11,7 +11,7 @@ import zlib
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kraken_trio._text import printable
-from kraken_trio.recording.zstd import zstd
+from kraken_trio._zstd import zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

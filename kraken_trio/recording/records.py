@@ -15,13 +15,13 @@ import attrs
 import msgspec
 
 from kraken_trio._text import printable
-from kraken_trio.encoding import decode_event, encode_event, encode_request
+from kraken_trio.encoding import decode_event, decode_request, encode_event, encode_request
 from kraken_trio.errors import ConnectError, ProtocolError
 from kraken_trio.events import Cause
 from kraken_trio.session import inputs, records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from kraken_trio.channels import Kept
     from kraken_trio.events import Event
@@ -53,6 +53,7 @@ __all__ = [
     "key_frame",
     "named_requests",
     "read",
+    "requests_of",
     "told_of",
 ]
 
@@ -232,6 +233,7 @@ encode: Final[Callable[[Any], bytes]] = msgspec.json.Encoder().encode
 """A record as bytes."""
 _decode: Final[Callable[[bytes], Entry]] = msgspec.json.Decoder(Entry).decode
 _kind = msgspec.json.Decoder(msgspec.defstruct("_Kind", [("kind", str)])).decode
+_decode_list: Final[Callable[[str], list[Named]]] = msgspec.json.Decoder(list[Named]).decode
 _KINDS: Final = frozenset(cls.__name__ for cls in Entry.__args__)
 
 
@@ -399,3 +401,16 @@ def key_frame(request: Request[Any], step: str, kept: Kept) -> KeyFrame:
 def named_requests(requests: Sequence[Request[Any]]) -> str:
     """A list of requests as text, for the index of a segment."""
     return encode([_request(request) for request in requests]).decode()
+
+
+def requests_of(text: str) -> Iterator[Request[Any]]:
+    """The requests in such a list, without those of a later version. A text that is no list has none."""
+    try:
+        encoded = _decode_list(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return
+    for one in encoded:
+        try:
+            yield decode_request(one)
+        except ProtocolError:
+            continue

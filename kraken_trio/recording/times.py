@@ -14,10 +14,13 @@ ISO 8601
 from __future__ import annotations
 
 import re
-from datetime import date
-from typing import Final
+from datetime import UTC, date, datetime
+from typing import Final, TypeAlias
 
-__all__ = ["ISO", "MAX_NS", "UNIX", "time_ns", "whole_ns"]
+__all__ = ["ISO", "MAX_NS", "UNIX", "Time", "moment_ns", "time_ns", "whole_ns"]
+
+Time: TypeAlias = "datetime | int | str"
+"""A moment: an aware datetime, nanoseconds since 1970, or text in one of the two forms (a day alone is its beginning)."""
 
 MAX_NS: Final = 2**63 - 1
 """In the year 2262."""
@@ -32,6 +35,7 @@ ISO: Final = re.sub(rb"\((?!\?)", b"(?:", _ISO.pattern)
 """A pattern without groups."""
 _MAX_DIGITS: Final = 20
 _EPOCH: Final = date(1970, 1, 1).toordinal()
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def whole_ns(text: bytes) -> int | None:
@@ -74,3 +78,30 @@ def _part(fraction: bytes, digits: int) -> int:
 
 def _bounded(time: int) -> int | None:
     return time if 0 <= time <= MAX_NS else None
+
+
+def moment_ns(value: Time, name: str) -> int:
+    """A moment that a program names, as nanoseconds since 1970.
+
+    Raises :class:`ValueError` and :class:`TypeError`, which call it ``name``.
+    """
+    found: int | None
+    if isinstance(value, str):
+        text = value.strip()
+        found = time_ns((f"{text}T00:00:00" if _DAY.fullmatch(text) else text).encode())
+    elif isinstance(value, datetime):
+        if value.utcoffset() is None:
+            msg = f"{name}={value!r} has no time zone: use datetime(…, tzinfo=UTC)"
+            raise ValueError(msg)
+        moment = value.astimezone(UTC)
+        seconds = ((moment.toordinal() - _EPOCH) * 24 + moment.hour) * 3600 + moment.minute * 60 + moment.second
+        found = _bounded(seconds * 10**9 + moment.microsecond * 1000)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        found = _bounded(value)
+    else:
+        msg = f"{name}={value!r}: a datetime with a time zone, text such as '2026-11-29T12:00:00Z', or nanoseconds"
+        raise TypeError(msg)
+    if found is None:
+        msg = f"{name}={value!r}: no time from 1970 to 2262 such as '2026-11-29T12:00:00Z', or nanoseconds since 1970"
+        raise ValueError(msg)
+    return found

@@ -5,20 +5,16 @@ The order is that of the files, never that of a clock. What cannot be read is a 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Final
 
 from kraken_trio._text import printable
-from kraken_trio.encoding import decode_request
 from kraken_trio.errors import ProtocolError, RecordingError
 from kraken_trio.events import Cause
 from kraken_trio.recording import format as fmt
 from kraken_trio.recording.format import FormatError
 from kraken_trio.recording.index import Damage
 from kraken_trio.recording.player import Player
-from kraken_trio.recording.records import read
+from kraken_trio.recording.records import read, requests_of
 from kraken_trio.storage.reading import open_folder
 from kraken_trio.wire.codec import codec_for
 
@@ -30,36 +26,10 @@ if TYPE_CHECKING:
     from kraken_trio.requests import Request
     from kraken_trio.storage.reading import RecordedFolder, Segment
 
-__all__ = ["Playback", "Time", "time_ns"]
+__all__ = ["Playback"]
 
-Time: TypeAlias = "datetime | int | str | None"
-"""A moment: an aware datetime, nanoseconds since 1970, or ISO 8601 text."""
 _NO_END: Final = 2**63
 _MORE: Final = (fmt.FRAME_MORE, fmt.TEXT_MORE)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-
-def time_ns(value: Time, name: str) -> int | None:
-    """A moment in nanoseconds since 1970. Raises :class:`ValueError`, and :class:`TypeError`."""
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            msg = f"{name}={value!r}: a time such as '2026-11-29T12:00:00Z', or nanoseconds since 1970"
-            raise ValueError(msg) from None
-        if value.tzinfo is None:
-            value = value.replace(tzinfo=UTC)
-    if not isinstance(value, datetime):
-        msg = f"{name}={value!r}: a datetime with a time zone, text in ISO 8601, or nanoseconds since 1970"
-        raise TypeError(msg)
-    if value.tzinfo is None:
-        msg = f"{name}={value!r} has no time zone: use datetime(…, tzinfo=UTC)"
-        raise ValueError(msg)
-    since = value - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
 
 
 class Playback:
@@ -118,7 +88,7 @@ class Playback:
             found: dict[Request[Any], None] = {}
             for entry in segment.index.metadata:
                 if entry.name == fmt.REQUESTS:
-                    found.update(dict.fromkeys(_requests_in(entry.values.get("confirmed", "[]"))))
+                    found.update(dict.fromkeys(requests_of(entry.values.get("confirmed", "[]"))))
             known = self._requests[number] = tuple(found)
         return known
 
@@ -336,15 +306,3 @@ def _protocol(folder: RecordedFolder) -> str:
         msg = f"{printable(folder.path)} cannot be read: {error}"
         raise RecordingError(msg) from None
     return name
-
-
-def _requests_in(text: str) -> Iterator[Request[Any]]:
-    try:
-        encoded = _decode_list(text)
-    except msgspec.MsgspecError:
-        return
-    for one in encoded:
-        try:
-            yield decode_request(one)
-        except ProtocolError:  # of a later version
-            continue

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from kraken_trio._zstd import zstd
 from kraken_trio.cli.app import cli
 from kraken_trio.cli.verify import verify_files
-from kraken_trio.recording.zstd import zstd
 from tests.cli.recorder import ASKS, BIDS, HEARTBEAT, Recorder, ack, cbcap, lines
 
 if TYPE_CHECKING:

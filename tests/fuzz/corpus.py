@@ -8,7 +8,7 @@ import random
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from kraken_trio.recording.zstd import zstd
+from kraken_trio._zstd import zstd
 from kraken_trio.testing import DEFAULT_MARKETS, ExchangeCore, Market
 from kraken_trio.testing.exchange.actions import Send
 from tests.fuzz.survival import REQUEST_NUMBER, SEPARATOR

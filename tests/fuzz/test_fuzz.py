@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import example, given, strategies as st
 
+from kraken_trio._zstd import zstd
 from kraken_trio.book.row import amounts, price_rows
 from kraken_trio.errors import ProtocolError
-from kraken_trio.recording.zstd import zstd
 from kraken_trio.requests import Book
 from kraken_trio.testing import strategies as ours
 from kraken_trio.wire import Codec, codec_for

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, strategies as st
 
+from kraken_trio._zstd import zstd
 from kraken_trio.recording.decompression import (
     INPUT_BYTES,
     PIECE_BYTES,
@@ -18,7 +19,6 @@ from kraken_trio.recording.decompression import (
     compression,
     decompressed,
 )
-from kraken_trio.recording.zstd import zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, strategies as st
 
+from kraken_trio._zstd import zstd
 from kraken_trio.errors import RecordingError
 from kraken_trio.recording.foreign import MAX_LINE_BYTES, RecordedFrame, read_frames
 from kraken_trio.recording.times import MAX_NS
-from kraken_trio.recording.zstd import zstd
 from kraken_trio.settings import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
