@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 __all__ = ["ISO", "MAX_NS", "UNIX", "Time", "moment_ns", "time_ns", "whole_ns"]
 
 Time: TypeAlias = "datetime | int | str"
-"""A moment: an aware datetime, nanoseconds since 1970, or text in one of the two forms (a day alone is its beginning)."""
+"""A moment: an aware datetime, nanoseconds since 1970, or text in one of the two forms (a day alone is its start)."""
 
 MAX_NS: Final = 2**63 - 1
 """In the year 2262."""
