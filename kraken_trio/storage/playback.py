@@ -15,7 +15,16 @@ from kraken_trio.recording import format as fmt
 from kraken_trio.recording.format import FormatError
 from kraken_trio.recording.index import Damage
 from kraken_trio.recording.player import Player
-from kraken_trio.recording.records import Decision, read, requests_of
+from kraken_trio.recording.records import (
+    ClientFrame,
+    CycleBegun,
+    CycleEnded,
+    Decision,
+    KeyFrame,
+    Started,
+    read,
+    requests_of,
+)
 from kraken_trio.storage.reading import open_folder
 from kraken_trio.wire.codec import codec_for
 
@@ -33,6 +42,8 @@ __all__ = ["Item", "Playback"]
 
 _Message: TypeAlias = tuple[int, int, int, int, bytes]
 _NO_END: Final = 2**63
+_STATE: Final = (Started, CycleBegun, ClientFrame, KeyFrame, CycleEnded)
+"""They say what is known; nothing has happened."""
 _MORE: Final = (fmt.FRAME_MORE, fmt.TEXT_MORE)
 
 
@@ -153,7 +164,9 @@ class Playback:
         self._go(*self._begin_before(number, chunk, at_ns))
         self._recorder = ""
         self.player.forget(Cause.SOUGHT, "the reader moved to another time")
-        while (item := self.ahead()) is not None and (item.wall_ns < at_ns or item.is_rest):
+        while (item := self.ahead()) is not None:
+            if item.wall_ns >= at_ns and not item.is_rest and not isinstance(item.what, _STATE):
+                break
             self.play()
 
     def _find(self, at_ns: int) -> tuple[int, int]:
@@ -189,7 +202,7 @@ class Playback:
                     and entry.offset <= limit
                     and entry.values.get("offset", "").isdigit()
                     and entry.values.get("end_ns", "").isdigit()
-                    and int(entry.values["end_ns"]) <= at_ns
+                    and int(entry.values["end_ns"]) < at_ns
                 ),
                 default=None,
             )
