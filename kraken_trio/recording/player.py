@@ -424,16 +424,17 @@ class Player:
 
     def forget(self, cause: Cause, detail: str, *, keeps_state: bool = False) -> None:
         """What follows is not known to continue from here."""
+        if not keeps_state and self.state is not ConnectionState.DISCONNECTED:
+            self._set_state(ConnectionState.DISCONNECTED, detail, cause)
         for sub in self.by_key.values():
-            self._announce(sub, cause, detail)
+            if sub.is_confirmed:  # or its feeds have got a gap already
+                self._announce(sub, cause, detail)
         self.by_key.clear()
         for subs in self.by_channel.values():
             subs.clear()
         self._due.clear()
         self._distrusted.clear()
         self._is_known = False
-        if not keeps_state and self.state is not ConnectionState.DISCONNECTED:
-            self._set_state(ConnectionState.DISCONNECTED, detail, cause)
 
     def restate(self, cause: Cause, detail: str) -> None:
         """Tell the feeds of the client's state what it is, as a change from DISCONNECTED."""
