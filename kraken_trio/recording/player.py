@@ -429,6 +429,20 @@ class Player:
         for sub in self.by_key.values():
             if sub.is_confirmed:  # or its feeds have got a gap already
                 self._announce(sub, cause, detail)
+        self._clear()
+
+    def part(self, cause: Cause, detail: str) -> None:
+        """The same, and every feed gets a gap for each of its subscriptions, whatever it has got before."""
+        if self.state is not ConnectionState.DISCONNECTED:
+            self._set_state(ConnectionState.DISCONNECTED, detail, cause)
+        for feed, audience in self._feeds.items():
+            for key in audience.wanted:
+                channel, symbol = key
+                self.deliveries.announce((feed,), (key,), symbol, channel, cause, detail)
+        self._clear()
+
+    def _clear(self) -> None:
+        """Nothing is known."""
         self.by_key.clear()
         for subs in self.by_channel.values():
             subs.clear()

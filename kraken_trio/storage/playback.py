@@ -163,7 +163,7 @@ class Playback:
         number, chunk = self._find(at_ns)
         self._go(*self._begin_before(number, chunk, at_ns))
         self._recorder = ""
-        self.player.forget(Cause.SOUGHT, "the reader moved to another time")
+        self.player.part(Cause.SOUGHT, "the reader moved to another time")
         while (item := self.ahead()) is not None:
             if item.wall_ns >= at_ns and not item.is_rest and not isinstance(item.what, _STATE):
                 break
