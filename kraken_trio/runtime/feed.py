@@ -381,7 +381,7 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
             if state.is_buffering:
                 await trio.lowlevel.checkpoint()
             else:
-                if state.on_wait is not None:
+                if state.on_wait is not None and not state.buffered:
                     state.on_wait()
                 events.append(await self._channel.receive())
         except trio.EndOfChannel:
