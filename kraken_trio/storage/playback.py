@@ -88,6 +88,7 @@ class Playback:
         """Read from there on."""
         self._segment = segment
         self._chunk = chunk  # the next one
+        self._entered = -1  # the segment that we are in
         self._sequence = 0  # of the next message; 0 if any may come
         self._messages: list[_Message] = []
         self._next = 0
@@ -305,7 +306,8 @@ class Playback:
                 damage: Damage | None = Damage(segment.name, 0, str(error))
                 self._leave(segment)
                 return damage
-            if self._chunk == 0 or not self._recorder:
+            if self._entered != self._segment:
+                self._entered = self._segment
                 damage = self._enter(segment)
                 if damage is not None:
                     return damage
