@@ -34,6 +34,7 @@ __all__ = [
     "RecordingResumed",
     "RequestRefused",
     "Resynced",
+    "SegmentHealed",
     "StateChanged",
     "StateReset",
     "StayedWithoutData",
@@ -166,6 +167,14 @@ class RecordingResumed:
 
 
 @attrs.frozen(kw_only=True)
+class SegmentHealed:
+    """(from the runtime) A file that a killed recorder has left was given its end, or could not be."""
+
+    name: str
+    detail: str
+
+
+@attrs.frozen(kw_only=True)
 class UploadFailed:
     """(from the runtime) What the program does with a finished segment of a recording has failed."""
 
@@ -228,6 +237,7 @@ Record: TypeAlias = (
     | ConsumerFailed
     | RecordingFailed
     | RecordingResumed
+    | SegmentHealed
     | UploadFailed
     | StepTaken
     | SubscriptionBegun
