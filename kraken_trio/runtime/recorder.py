@@ -343,13 +343,19 @@ class Recorder:
 
     async def _key_frames(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Key frames of everything, in slices, again and again. The first slice is part of the start."""
-        tell_started: Callable[[], None] = task_status.started
+        is_started = False
+
+        def tell_started() -> None:
+            nonlocal is_started
+            if not is_started:
+                is_started = True
+                task_status.started()
+
         while True:
             self._cycle_wanted = trio.Event()
             if self._hole is None and not self._is_full:
                 await self._cycle(tell_started)
             tell_started()
-            tell_started = _nothing
             with trio.move_on_after(self._options.keyframe_every):
                 await self._cycle_wanted.wait()
 
@@ -365,7 +371,6 @@ class Recorder:
         for key in keys_of(session):
             if trio.current_time() >= until:
                 before_pause()
-                before_pause = _nothing
                 await trio.sleep(SLICE_PAUSE)
                 if number != self._cycle_number or self._hole is not None:
                     return
@@ -391,8 +396,9 @@ class Recorder:
         with self._writing:
             while True:
                 while self._queue:
+                    is_last_attempt = self._closing.is_set()
                     await self._write_first(*self._queue[0])
-                    if self._closing.is_set() and self._failure is not None:
+                    if is_last_attempt and self._failure is not None:
                         break
                 if self._closing.is_set():
                     break
@@ -546,7 +552,3 @@ class Recorder:
             segments=self._segment,
             failure=self._failure,
         )
-
-
-def _nothing() -> None:
-    """In the place of a callback that has been called."""
