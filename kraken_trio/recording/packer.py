@@ -79,6 +79,11 @@ class Packer:
         self._first = self.sequence + 1
         self._batches = self._frames = 0
 
+    @property
+    def start_ns(self) -> int | None:
+        """The smallest wall clock time of what waits; None if nothing does."""
+        return self._start_ns if self._parts else None
+
     def __len__(self) -> int:
         return self.sequence - self._first + 1
 

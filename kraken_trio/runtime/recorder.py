@@ -114,9 +114,13 @@ class RecordingStatistics:
     """Batches of frames that were recorded."""
     frames: int
     written_bytes: int
-    """Of finished blocks, packed; their size on disk is about a seventh of it."""
+    """Of finished blocks, before they were compressed."""
+    disk_bytes: int
+    """The same, as they are in the files."""
     pending_bytes: int
     """Packed, and not yet written."""
+    lag: float
+    """How old the oldest of them is, in seconds."""
     dropped_batches: int
     """Left out, because the disk did not keep up; the log says where."""
     dropped_frames: int
@@ -160,6 +164,7 @@ class Recorder:
         self._segment = 0  # its number, from 1, in this recording
         self._has_blocks = False
         self._disk_bytes = 0
+        self._earlier_bytes = 0  # of the segments before
         self._day = 0
         self._is_gone = False  # can it not be written any more?
         self._is_whole = False  # has it a whole cycle of key frames?
@@ -250,6 +255,7 @@ class Recorder:
         self._packer.restart()
         self._segment += 1
         self._has_blocks = self._is_gone = self._is_whole = self._is_last = False
+        self._earlier_bytes += self._disk_bytes
         self._disk_bytes = 0
         self._day = wall_ns // _NS_PER_DAY
         self._confirmed = {sub.request: None for sub in self._session.subscriptions if sub.is_confirmed}
@@ -425,6 +431,8 @@ class Recorder:
             self._written += job.block.size
             if segment == self._segment:
                 self._disk_bytes, self._is_last = written.size, written.is_full
+            else:  # it grew after it was counted
+                self._earlier_bytes += written.added
             if self._failure is not None:
                 self._failure = None
                 if self._hole is None:  # else it is told how much is missing, in a moment
@@ -542,11 +550,14 @@ class Recorder:
 
     def statistics(self) -> RecordingStatistics:
         """All numbers, as of now."""
+        oldest = self._queue[0][0].block.start_ns if self._queue else self._packer.start_ns
         return RecordingStatistics(
             batches=self._batches,
             frames=self._frames,
             written_bytes=self._written,
+            disk_bytes=self._earlier_bytes + self._disk_bytes,
             pending_bytes=self._pending_bytes + self._packer.size,
+            lag=0.0 if oldest is None else max(0.0, (self._actor.now_ns() - oldest) / 1e9),
             dropped_batches=self._dropped_batches,
             dropped_frames=self._dropped_frames,
             segments=self._segment,

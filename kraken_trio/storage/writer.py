@@ -60,6 +60,8 @@ class Written:
 
     size: int
     """Bytes of the segment so far."""
+    added: int = 0
+    """Bytes of the segment that this has added."""
     is_full: bool = False
     """Whether the next segment should begin, because readers accept only so many blocks in one."""
     finished: tuple[Path, ...] = ()
@@ -93,6 +95,7 @@ class LogWriter:
         self._folder: Folder | None = None
         self._file: SegmentFile | None = None
         self._has_requests = False  # of the job that has failed
+        self._size = 0  # of the segment, as it was told last
         self._is_busy = self._is_abandoned = False
         self._finished: list[Path] = []  # and not yet told, as the deleted ones
         self._deleted: list[str] = []
@@ -151,6 +154,7 @@ class LogWriter:
         if file is None:
             raise SegmentGone(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
         block = job.block
+        size = self._size
         try:
             if job.requests is not None and not self._has_requests:
                 file.append(fmt.metadata(fmt.REQUESTS, job.requests))
@@ -164,7 +168,8 @@ class LogWriter:
         for cycle in job.cycles:
             self._note(cycle, file)
         deleted, self._deleted = tuple(self._deleted), []
-        return Written(file.size, file.is_full, self._told(), deleted)
+        self._size = file.size
+        return Written(file.size, file.size - size, file.is_full, self._told(), deleted)
 
     def _told(self) -> tuple[Path, ...]:
         finished, self._finished = tuple(self._finished), []
@@ -193,6 +198,7 @@ class LogWriter:
         self._file = self._folder.create(self._values, started_ns=started_ns, library=self._library)
         self._where = []
         self._has_requests = False
+        self._size = 0
         if self._keep_ns is not None or self._keep_bytes is not None:
             with suppress(OSError):
                 self._deleted += self._folder.retain(self._keep_ns, self._keep_bytes, now_ns)
