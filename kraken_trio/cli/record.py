@@ -344,13 +344,12 @@ async def _display(stream: TextIO, *, screen: bool) -> AsyncIterator[_Show]:
     async def write() -> None:
         next_status = trio.current_time() + STATUS_INTERVAL
         while True:
+            if show.status is not None and not screen and trio.current_time() >= next_status:
+                next_status += STATUS_INTERVAL
+                show.say(show.status())
             text = "".join(f"{line}\n" for line in show.take())
             if show.status is not None and screen:
                 text = f"{_CLEAR}{text}{show.status()}"
-            elif show.status is not None and trio.current_time() >= next_status:
-                next_status += STATUS_INTERVAL
-                show.say(show.status())
-                continue
             with suppress(OSError):  # nobody reads it any more; what is recorded is worth more
                 await writer.write(text)
             await trio.sleep(REFRESH_INTERVAL)
