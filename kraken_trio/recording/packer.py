@@ -135,8 +135,9 @@ class Packer:
             self.size += size + _OVERHEAD * count
             self._frames += count
         self._batches += 1
-        for sent in effects.send:
-            self._sent(sent, wall_ns, offset)
+        if effects.send:
+            for sent in effects.send:
+                self._sent(sent, wall_ns, offset)
 
     def _with_decisions(self, frames: Sequence[str | bytes], wall_ns: int, offset: int, effects: Effects) -> None:
         """Each decision stands right before the frame that led to it; those of the whole batch behind it."""
