@@ -62,7 +62,7 @@ def main() -> None:
     if not found:
         parser.error(f"there are no recordings in {folder}: set KRAKEN_TRIO_CAPTURES")
     print(
-        f"{'bytes a message':24}{'frames':>8}{'a second':>10}{'raw':>8}{'zstd -3':>9}{'blocks of 256 KiB':>19}{'1 s':>8}"
+        f"{'bytes a message':24}{'frames':>8}{'a second':>10}{'raw':>8}{'zstd -3':>9}{'256 KiB blocks':>19}{'1 s':>8}"
     )
     for name, frames in found.items():
         size = sizes(name, frames)
