@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-from kraken_trio.book import OrderBook
 from kraken_trio.encoding import decode_request
-from kraken_trio.events import BookSnapshot, StatusUpdate
+from kraken_trio.events import BookSnapshot, Level, StatusUpdate
 from kraken_trio.recording import records as log
 from kraken_trio.recording.keyframes import client_frame, frame_of, keys_of
 from kraken_trio.requests import Book
@@ -39,10 +38,8 @@ def test_a_subscription_s_state_is_what_a_late_feed_begins_with() -> None:
     assert frame.step == "live"
     (snapshot,) = map(log.event_of, frame.events)
     assert isinstance(snapshot, BookSnapshot)
-    book = OrderBook(10)
-    for event in client.events("feed"):
-        book.apply(event)  # type: ignore[arg-type]
-    assert (snapshot.bids, snapshot.asks) == (book.bids, book.asks)
+    assert snapshot == client.session.rebuild(("book", BTC))
+    assert snapshot.bids[0] == Level("100.1", "2.50")
 
 
 def test_a_subscription_that_is_gone_has_no_key_frame() -> None:
