@@ -248,7 +248,9 @@ class Recorder:
         # A segment whose key frames are not whole would be of little use, and so would be the next.
         if (is_over and self._is_whole) or self._is_last or self._packer.sequence >= _MAX_SEQUENCE:
             self._begin_segment(wall_ns)
-        if self._pending_bytes > self._options.max_pending_bytes and not self._closing.is_set():
+        # One block that is on its way is not too much, however small the limit is.
+        is_behind = self._pending_bytes > self._options.max_pending_bytes and len(self._queue) > 1
+        if is_behind and not self._closing.is_set():
             self._fall_behind(wall_ns)
 
     def _begin_segment(self, wall_ns: int) -> None:

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from unittest.mock import MagicMock
 
 import attrs
 import pytest
@@ -277,6 +278,52 @@ async def test_key_frames_skip_what_has_gone_meanwhile(
         await trio.sleep(5)
         await entering.__aexit__(None, None, None)
     assert list(cycles(read(data).files[0])) == [("subscribed", ["Book BTC/USD"])]
+
+
+async def test_key_frames_that_a_hole_interrupts_are_begun_anew(
+    exchange: InMemoryExchange, data: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "SLICE_SECONDS", 0)
+    monkeypatch.setattr(recorder, "SLICE_PAUSE", 30)
+    disk = Disk()
+    async with open_client(exchange) as client, client.subscribe(BTC, ETH, capacity=10_000) as feed:
+        await read_on(feed, 1)
+        async with record(client, data, work=disk, max_pending_bytes=10_000) as recording:
+            disk.hang()
+            await read_on(feed, 29)
+            assert recording.statistics().dropped_batches
+            await read_on(feed, 2)
+            disk.answers.set()
+            await read_on(feed, 100)
+    kinds = [message.entry["kind"] for message in read(data).messages if message.channel in (KEYFRAMES, NOTES)]
+    hole = kinds.index("Hole")
+    assert kinds[:hole].count("CycleBegun") == 1
+    assert "CycleEnded" not in kinds[:hole]
+    assert "CycleEnded" in kinds[hole:]
+
+
+async def test_key_frames_that_have_no_room_are_begun_anew(
+    exchange: InMemoryExchange, data: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "BLOCK_BYTES", 1)
+    disk = Disk()
+    async with open_client(exchange) as client, client.subscribe(BTC, ETH, capacity=10_000) as feed:
+        await read_on(feed, 1)
+        async with record(client, data, work=disk, max_pending_bytes=20_000, keyframe_every=2) as recording:
+            await read_on(feed, 1.5)
+            disk.hang()
+            await read_on(feed, 60)
+            assert recording.statistics().dropped_batches
+            disk.answers.set()
+            await read_on(feed, 10)
+    assert list(cycles(read(data).files[0]))
+
+
+async def test_only_a_client_of_open_client_can_be_recorded(data: Path) -> None:
+    other = kt.Client(MagicMock())
+    with pytest.raises(TypeError, match="cannot be recorded: only a client of open_client can"):
+        async with record(other, data):
+            pytest.fail("it was entered")
 
 
 # ------------------------------------------------------- rotation and retention
