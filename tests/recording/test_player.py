@@ -63,10 +63,10 @@ class Taped(Client):
         effects = super()._call(name, *args, **kwargs)
         ns = int(self.now * 1e9)
         if name == "receive":
-            frames, ns, now = args
-            self.packer.received(frames, ns, now, effects)
+            frames, received_ns, now = args
+            self.packer.received(frames, received_ns, now, effects)
         else:
-            happening = {
+            made: dict[str, Callable[..., inputs.Input]] = {
                 "open": lambda _now: inputs.Opened(),
                 "connected": lambda _now: inputs.Connected(),
                 "disconnected": lambda cause, detail, _now, code: inputs.Lost(cause, detail, code),
@@ -76,8 +76,8 @@ class Taped(Client):
                 "tick": lambda _now: inputs.Ticked(),
                 "ponged": lambda _now: inputs.Ponged(),
                 "close": lambda _now: inputs.Closed(),
-            }[name](*args, **kwargs)
-            self.packer.told(happening, self.session.epoch, ns, self.now, effects)
+            }
+            self.packer.told(made[name](*args, **kwargs), self.session.epoch, ns, self.now, effects)
         return effects
 
     def keyframes(self) -> list[Entry]:
@@ -88,7 +88,7 @@ class Taped(Client):
     def taped(self) -> list[Any]:
         """Frames and records so far, in order."""
         return [
-            message[4] if message[0] <= fmt.TEXT_MORE else read(message[4])
+            (message[4], message[2]) if message[0] <= fmt.TEXT_MORE else read(message[4])
             for message in fmt.messages(b"".join(self.packer.take().parts))
         ]
 
@@ -104,8 +104,8 @@ class Played:
 
     def play(self, log: Iterable[Any]) -> Played:
         for part in log:
-            if isinstance(part, bytes):
-                self.player.frame(part, 5)
+            if isinstance(part, tuple):
+                self.player.frame(*part)
             elif part is not None:
                 self.player.record(part)
             effects, changes = self.player.take()
@@ -119,10 +119,10 @@ class Played:
 
 
 def of_book() -> tuple[Taped, Market]:
-    """A live book, after some updates."""
+    """A live book, after some updates, of which none can be left out."""
     client, market = Taped(), Market()
     client.follow_book("feed", market)
-    client.receive(market.tick("1.5"), market.tick("2.5"))
+    client.receive(market.update(bids=[("99.0", "1.5")]), market.tick("2.5"))
     client.receive(market.tick("3.5"))
     return client, market
 
@@ -133,12 +133,8 @@ def changed(log: list[Any], find: Callable[[Any], bool], *instead: Any) -> list[
     return [*log[:at], *instead, *log[at + 1 :]]
 
 
-def is_data(part: Any) -> bool:
-    return isinstance(part, bytes) and b'"book"' in part and b'"data"' in part
-
-
 def is_update(part: Any) -> bool:
-    return is_data(part) and b'"update"' in part
+    return isinstance(part, tuple) and b'"book","type":"update"' in part[0]
 
 
 def step(name: str) -> Callable[[Any], bool]:
@@ -182,7 +178,7 @@ def test_a_failure_that_the_data_do_not_show() -> None:
     wrong, right = market.tick("9.0", spoil=1), market.tick("9.0")
     client.receive(wrong)
     after = client.taped()
-    played = Played(BOOK).play([*log, *changed(after, is_update, right.encode())])
+    played = Played(BOOK).play([*log, *changed(after, is_update, (right.encode(), 5))])
     assert played.player.disagreement_count == 1
     assert "but they pass it" in played.player.disagreements[0]
 
@@ -199,7 +195,7 @@ def test_first_data_that_are_missing_or_not_announced() -> None:
 
 def test_a_frame_that_is_no_json_and_no_decision_says_so() -> None:
     client, _ = of_book()
-    played = Played(BOOK).play(changed(client.taped(), is_update, b"{"))
+    played = Played(BOOK).play(changed(client.taped(), is_update, (b"{", 5)))
     assert played.player.disagreement_count >= 1
     assert played.player.counters.malformed == 1
     assert played.kinds[:2] == ["BookSnapshot", "Gap not recorded"]
@@ -219,7 +215,7 @@ def test_what_a_subscription_is_distrusted_for_ends_when_it_begins_again() -> No
     played = Played(BOOK).play(changed(client.taped(), is_update))
     for name in ("confirmed", "live"):
         played.player.record(Stepped(key=("book", BTC), step=name, because="data"))
-    played.play([market.tick("1.0").encode()])
+    played.play([(market.tick("1.0").encode(), 5)])
     assert len(played.events) == 2  # still distrusted
     played.player.record(Stepped(key=("book", BTC), step="gone", because="unwanted"))
     assert list(played.player.requests()) == []
@@ -228,7 +224,7 @@ def test_what_a_subscription_is_distrusted_for_ends_when_it_begins_again() -> No
 def test_a_step_that_this_version_does_not_know_takes_no_data() -> None:
     client, market = of_book()
     played = Played(BOOK).play(client.taped())
-    played.play([Stepped(key=("book", BTC), step="hovering", because="whim"), market.tick("8.0").encode()])
+    played.play([Stepped(key=("book", BTC), step="hovering", because="whim"), (market.tick("8.0").encode(), 5)])
     assert len(played.events) == 4
 
 
