@@ -313,3 +313,22 @@ def test_removing_twice_is_no_harm() -> None:
     played.player.remove("feed")
     played.player.remove("feed")
     assert played.player.statistics().feeds == 0
+
+
+def test_data_before_the_answer_count_as_the_log_says() -> None:
+    client, market = Taped(), Market()
+    client.add("feed", BOOK)
+    client.receive(market.snapshot())
+    client.accept()
+    client.receive(market.tick("2.0"))
+    log = client.taped()
+    played = Played(BOOK).play(log)
+    assert played.player.disagreement_count == 0
+    assert played.events == client.events("feed")
+    assert played.kinds == ["BookSnapshot", "BookUpdate"]
+
+
+def test_a_key_frame_of_what_has_no_data_is_skipped() -> None:
+    player = Player(codec_for("v2"))
+    player.record(KeyFrame(request=msgspec.Raw(encode_request(STATE)), step="live"))
+    assert list(player.requests()) == []
