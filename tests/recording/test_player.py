@@ -328,7 +328,9 @@ def test_data_before_the_answer_count_as_the_log_says() -> None:
     assert played.kinds == ["BookSnapshot", "BookUpdate"]
 
 
-def test_a_key_frame_of_what_has_no_data_is_skipped() -> None:
-    player = Player(codec_for("v2"))
-    player.record(KeyFrame(request=msgspec.Raw(encode_request(STATE)), step="live"))
-    assert list(player.requests()) == []
+@pytest.mark.parametrize("kind", [KeyFrame, Begun])
+def test_a_subscription_to_what_is_none_is_damage(kind: Any) -> None:
+    """Once this was an AssertionError."""
+    request = {"request": msgspec.Raw(encode_request(STATE))}
+    with pytest.raises(ProtocolError, match="is no subscription"):
+        Player(codec_for("v2")).record(kind(**request, **({"step": "live"} if kind is KeyFrame else {})))

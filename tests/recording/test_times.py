@@ -129,13 +129,13 @@ def test_a_moment_that_a_program_names(moment: datetime | int | str, expected: i
 
 @pytest.mark.parametrize("moment", [-1, MAX_NS + 1, "", "noon", "2026-02-30", datetime(1969, 12, 31, tzinfo=UTC)])
 def test_what_is_no_moment_is_told(moment: datetime | int | str) -> None:
-    with pytest.raises(ValueError, match="^start=.*: no time from 1970 to 2262"):
+    with pytest.raises(ValueError, match=r"^start=.*: no time from 1970 to 2262"):
         moment_ns(moment, "start")
 
 
 def test_a_moment_without_a_time_zone_or_of_another_type_is_told() -> None:
-    with pytest.raises(ValueError, match="^end=.* has no time zone: use datetime"):
+    with pytest.raises(ValueError, match=r"^end=.* has no time zone: use datetime"):
         moment_ns(datetime(2026, 11, 29), "end")  # noqa: DTZ001 (that is the point)
     for moment in (1.5, True, None):
-        with pytest.raises(TypeError, match="^end=.*: a datetime with a time zone, text such as"):
+        with pytest.raises(TypeError, match=r"^end=.*: a datetime with a time zone, text such as"):
             moment_ns(moment, "end")  # type: ignore[arg-type]
