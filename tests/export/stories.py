@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import msgspec
+from hypothesis import strategies as st
 
 import kraken_trio as kt
 from kraken_trio.export import MemorySource
 from kraken_trio.testing import ReferenceBook
+from kraken_trio.testing.strategies import book_histories
 from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Data
 
@@ -217,3 +219,97 @@ def of_capture(path: Path) -> list[kt.Event]:
 
 def replaced(event: Any, **changes: Any) -> Any:
     return msgspec.structs.replace(event, **changes)
+
+
+# Any recording
+
+
+STEPS = st.sampled_from([0, 1, 10**6, 10**9, 3600 * 10**9, 20 * 3600 * 10**9])
+"""Between two events, in nanoseconds: often over midnight."""
+
+
+@st.composite
+def recordings(draw: st.DrawFn) -> tuple[int, list[kt.Event]]:
+    """A book's depth, and its events: histories with gaps between them, and trades."""
+    depth = draw(st.integers(1, 8))
+    now, epoch, number = START, 1, 0
+    events: list[kt.Event] = []
+    for _ in range(draw(st.integers(1, 3))):
+        history = draw(book_histories(depth=depth, symbol="BTC/USD", max_updates=8))
+        found: list[Any] = [history.snapshot, *history.updates]
+        for event in found:
+            now += draw(STEPS)
+            events.append(replaced(event, received_ns=now, epoch=epoch))
+            if draw(st.booleans()):
+                number += 1
+                events.append(
+                    kt.Trade(
+                        symbol="BTC/USD",
+                        side=draw(st.sampled_from(kt.Side)),
+                        price=draw(NUMBERS),
+                        qty=draw(NUMBERS),
+                        ord_type=kt.OrderType.MARKET,
+                        trade_id=number,
+                        timestamp=moment(now - draw(st.integers(-(10**9), 10**9))),
+                        epoch=epoch,
+                        received_ns=now,
+                    )
+                )
+        if draw(st.booleans()):
+            now += draw(STEPS)
+            cause = draw(st.sampled_from([kt.Cause.DISCONNECTED, kt.Cause.CHECKSUM, kt.Cause.NOT_RECORDED]))
+            channel = draw(st.sampled_from(["book", "trade", None]))
+            events.append(kt.Gap(symbol="BTC/USD", cause=cause, channel=channel, epoch=epoch, received_ns=now))
+        epoch += 1
+    return depth, events
+
+
+NUMBERS = st.builds(lambda digits, places: Decimal(digits).scaleb(-places), st.integers(1, 10**18), st.integers(0, 10))
+"""As exact as the tables hold by default."""
+
+
+def in_memory(recorded: tuple[int, list[kt.Event]]) -> MemorySource:
+    depth, events = recorded
+    book = kt.Book("BTC/USD")
+    object.__setattr__(book, "depth", depth)  # small books find more errors; Kraken has none of this depth
+    return MemorySource((book, kt.Trades("BTC/USD")), events)
+
+
+def rebuilt(rows: list[dict[str, Any]], *, number: Any = Decimal) -> Iterator[tuple[int, dict[str, dict[Any, Any]]]]:
+    """The books that somebody has who applies the rows of ``book_updates``, after each message: ``seq``, the sides.
+
+    Nothing is cut, and nothing known but what the documentation of the table says.
+    """
+    sides: dict[str, dict[Any, Any]] = {"bid": {}, "ask": {}}
+    before = None
+    for row in rows:
+        if row["gap"] is not None or (row["is_snapshot"] and row["seq"] != before):
+            sides = {"bid": {}, "ask": {}}
+        before = row["seq"]
+        if row["side"] is not None:
+            if row["amount"]:
+                sides[row["side"]][number(row["price"])] = number(row["amount"])
+            else:
+                sides[row["side"]].pop(number(row["price"]), None)
+        if row["last_in_message"]:
+            yield row["seq"], {side: dict(levels) for side, levels in sides.items()}
+
+
+def books(events: list[kt.Event], depth: int) -> Iterator[tuple[kt.Event, dict[str, dict[Decimal, Decimal]]]]:
+    """The books by :class:`~kraken_trio.OrderBook`, after each event of the book; empty while it cannot be read."""
+    book = kt.OrderBook(depth)
+    for event in events:
+        if isinstance(event, kt.BookSnapshot | kt.BookUpdate) or (
+            isinstance(event, kt.Gap) and event.channel in {None, "book"}
+        ):
+            book.apply(event)
+            yield event, sides_of(book)
+
+
+def sides_of(book: kt.OrderBook) -> dict[str, dict[Decimal, Decimal]]:
+    if not book.available:
+        return {"bid": {}, "ask": {}}
+    return {
+        "bid": {level.price: level.qty for level in book.bids},
+        "ask": {level.price: level.qty for level in book.asks},
+    }
