@@ -91,7 +91,10 @@ class HftBacktest(Output):
     def replaced(self, seq: int, event: BookSnapshot, before: Window) -> None:
         del seq, before
         times = (_known(time_or_none(event.timestamp)), event.received_ns)
-        self._feed(event.symbol).snapshot(times, event.bids, event.asks, rows_of(event))
+        feed = self._feed(event.symbol)
+        feed.book(times, event.bids, event.asks)
+        feed.sent["book_updates"] += rows_of(event)
+        feed.derived += bool(event.bids or event.asks)  # the row that clears; without levels it is the message's
 
     def updated(
         self, seq: int, event: BookUpdate, cut_bids: Sequence[Level], cut_asks: Sequence[Level], book: Window
@@ -101,8 +104,11 @@ class HftBacktest(Output):
         times = (_known(time_or_none(event.timestamp)), event.received_ns)
         feed.levels(DEPTH_EVENT, times, event.bids, event.asks)
         feed.removals(times, cut_bids, cut_asks)
-        feed.sent["book_updates"] += len(event.bids) + len(event.asks)
-        self.left_out["book_updates"] += rows_of(event) - len(event.bids) - len(event.asks)
+        sent = len(event.bids) + len(event.asks)
+        feed.sent["book_updates"] += sent
+        feed.derived += len(cut_bids) + len(cut_asks)
+        self.left_out["book_updates"] += rows_of(event) - sent
+        feed.settle()
 
     def lost(self, seq: int, gap: Gap, before: Window) -> None:
         del seq
@@ -118,6 +124,7 @@ class HftBacktest(Output):
         kind = TRADE_EVENT | _SIDES[event.side]
         feed.add(kind, (nanoseconds(event.timestamp), event.received_ns), float(event.price), float(event.qty))
         feed.sent["trades"] += 1
+        feed.settle()
 
     def finish(self) -> list[Written]:
         return [feed.finish() for feed in self._feeds.values()]
@@ -153,17 +160,16 @@ class _Feed:
         self._rows: list[tuple[Any, ...]] = []
         self._count = 0
         self.sent: Counter[str] = Counter()
+        self.derived = 0
 
     def opening(self, time_ns: int | None, local_ns: int, book: Window) -> None:
         rows, self._rows = self._rows, []
-        self._add_book((_known(time_ns), local_ns), book.bids.all(), book.asks.all())
+        bids, asks = book.bids.all(), book.asks.all()
+        self.book((_known(time_ns), local_ns), bids, asks)
         self._first, self._rows = self._rows, rows
+        self.derived += 1 + len(bids) + len(asks)
 
-    def snapshot(self, times: tuple[int, int], bids: Sequence[Level], asks: Sequence[Level], sent: int) -> None:
-        self._add_book(times, bids, asks)
-        self.sent["book_updates"] += sent
-
-    def _add_book(self, times: tuple[int, int], bids: Sequence[Level], asks: Sequence[Level]) -> None:
+    def book(self, times: tuple[int, int], bids: Sequence[Level], asks: Sequence[Level]) -> None:
         self.clear(times)
         self.levels(DEPTH_SNAPSHOT_EVENT, times, bids, asks)
 
@@ -182,7 +188,10 @@ class _Feed:
 
     def add(self, kind: int, times: tuple[int, int], price: float, qty: float) -> None:
         self._rows.append((kind, *times, price, qty, 0, 0, 0.0))
-        if len(self._rows) >= BATCH_ROWS and self._rows is not self._first:
+
+    def settle(self) -> None:
+        """Write rows that are enough."""
+        if len(self._rows) >= BATCH_ROWS:
             self._write()
 
     def _write(self) -> None:
@@ -199,7 +208,7 @@ class _Feed:
         if self._first:  # before all others
             self._put_first()
         data = np.memmap(self._raw, EVENT_DTYPE, "r+", shape=(self._count,))
-        rows = _in_order(data, self._folder / self._path)
+        twice = _in_order(data, self._folder / self._path)
         del data
         self._raw.unlink()
         return Written(
@@ -208,7 +217,7 @@ class _Feed:
             symbol=self._symbol,
             rows=_rows_of(self._folder / self._path),
             sent=dict(self.sent),
-            derived=rows - self.sent.total(),
+            derived=self.derived + twice,
         )
 
     def _put_first(self) -> None:
@@ -224,7 +233,7 @@ class _Feed:
 
 
 def _in_order(data: Any, path: Path) -> int:
-    """Write the rows in both orders; returns how many there are then.
+    """Write the rows in both orders; returns how many are there twice.
 
     Rows that are in the exchange's order where they stand have both flags. The others are received where they stand,
     and have happened at an earlier place.
@@ -264,7 +273,7 @@ def _in_order(data: Any, path: Path) -> int:
                 chunk = data[order[at : at + _CHUNK_ROWS]]
                 chunk["ev"] |= flags[at : at + _CHUNK_ROWS]
                 file.write(chunk.tobytes())
-    return count
+    return len(late)
 
 
 def _never_back(exch: Any, local: Any) -> Any:

@@ -50,6 +50,10 @@ __all__ = ["Nautilus"]
 VENUE: Final = "KRAKEN"
 CHUNK_ROWS: Final = 65_536
 """Objects (of some 300 bytes) that are written at a time; each time is a file of the catalog, with one row group."""
+MAX_HELD_ROWS: Final = 1_000_000
+"""Objects that wait, of all symbols together: with many symbols, files are smaller."""
+_CLASSES: Final = 3
+"""Of objects that wait: deltas, trades, quotes."""
 _AGGRESSORS: Final = {
     Side.BUY: AggressorSide.BUYER,
     Side.SELL: AggressorSide.SELLER,
@@ -82,7 +86,7 @@ class Nautilus(Output):
             symbol = self._symbol(book.symbol, chain(bids, asks))
             times = (time_or_none(book.timestamp) or local_ns, local_ns)
             deltas = symbol.book(OPENING, times, bids, asks)
-            self._put(symbol.deltas, deltas, derived=len(deltas))
+            self._put(symbol.deltas, deltas, derived=1 + len(bids) + len(asks))
         self.changed(OPENING, time_or_none(book.timestamp), local_ns, book)
 
     def replaced(self, seq: int, event: BookSnapshot, before: Window) -> None:
@@ -91,8 +95,9 @@ class Nautilus(Output):
             symbol = self._symbol(event.symbol, chain(event.bids, event.asks))
             times = (time_or_none(event.timestamp) or event.received_ns, event.received_ns)
             deltas = symbol.book(seq, times, event.bids, event.asks)
-            sent = rows_of(event)
-            self._put(symbol.deltas, deltas, table="book_updates", sent=sent, derived=len(deltas) - sent)
+            # Without levels, the delta that clears is the message's.
+            cleared = bool(event.bids or event.asks)
+            self._put(symbol.deltas, deltas, table="book_updates", sent=rows_of(event), derived=cleared)
 
     def updated(
         self, seq: int, event: BookUpdate, cut_bids: Sequence[Level], cut_asks: Sequence[Level], book: Window
@@ -130,8 +135,7 @@ class Nautilus(Output):
             symbol = self._symbol(event.symbol, (event,))
             self._put(symbol.trades, [symbol.trade(event)], "trades", sent=1)
 
-    def instruments(self, seq: int, event: InstrumentUpdate) -> None:
-        del seq
+    def refer(self, event: InstrumentUpdate) -> None:
         for pair in event.pairs:
             if pair != self._pairs.get(pair.symbol):
                 self._pairs[pair.symbol] = pair
@@ -163,7 +167,8 @@ class Nautilus(Output):
         if not objects:
             return
         # A file begins behind the end of the one before, in time.
-        if len(chunk.objects) >= CHUNK_ROWS and objects[0].ts_init > chunk.objects[-1].ts_init:
+        enough = min(CHUNK_ROWS, MAX_HELD_ROWS // (_CLASSES * len(self._symbols)))
+        if len(chunk.objects) >= enough and objects[0].ts_init > chunk.objects[-1].ts_init:
             self._write(chunk)
         chunk.objects += objects
         chunk.table = table or chunk.table

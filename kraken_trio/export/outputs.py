@@ -112,6 +112,10 @@ class Output(ABC):
     def instruments(self, seq: int, event: InstrumentUpdate) -> None:
         del seq, event
 
+    def refer(self, event: InstrumentUpdate) -> None:
+        """Reference data have changed. Unlike ``instruments``, this is called in all passes over a recording."""
+        del event
+
     @abstractmethod
     def finish(self) -> list[Written]:
         """Make all files whole, and count what is in them."""

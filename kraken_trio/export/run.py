@@ -36,7 +36,7 @@ FILES_AT_ONCE: Final = 192
 more symbols the recording is read several times."""
 WARM_UP_NS: Final = 15 * 60 * 10**9
 """How long before a day reading begins, so that the books are there when it does: some periods of key frames."""
-_PARTIAL: Final = ".partial"
+_PARTIAL: Final = ".export.partial"
 """The folder of files that are being written."""
 _LOCK: Final = ".export.lock"
 
@@ -144,7 +144,7 @@ def export(
         Called every few thousand events.
 
     A day's files begin with the whole book as it was at the day's beginning, and get their names when the day is
-    whole; then the manifest ``export.json`` names them. A second export into the same folder skips days that are whole
+    whole; then the manifest ``export.jsonl`` names them. A second export into the same folder skips days that are whole
     and whose recording has not changed, so an export that was interrupted goes on where it was. A day of which the
     recording has since deleted something (retention) stays as it is.
 
@@ -184,7 +184,7 @@ def export(
     try:
         return _Run(recorded, folder, options, plan, progress, overwrite=overwrite).run()
     except OSError as error:
-        msg = f"{error.filename or folder} cannot be written: {error.strerror or error}"
+        msg = f"{error.filename or folder}: {error.strerror or error}"
         raise ExportError(msg) from error
     finally:
         shutil.rmtree(folder / _PARTIAL, ignore_errors=True)
@@ -234,8 +234,6 @@ class _Run:
         self._span = self._known_span()
 
     def run(self) -> ExportReport:
-        for path in self._manifest.stale:
-            (self._folder / path).unlink(missing_ok=True)
         for group, symbols in enumerate(self._groups):
             self._group = group
             for stretch in self._stretches():
@@ -303,7 +301,7 @@ class _Run:
             return False
         if part["bounds"] != list(self._bounds(number)):
             return False
-        if not all((self._folder / file["path"]).is_file() for file in part["files"]):
+        if not all((self._folder / path).is_file() for path in self._manifest.paths(self._key(number))):
             return False
         before: Content | None = part["content"]
         now = self._contents[number]
@@ -365,8 +363,9 @@ class _Run:
     def _commit(self, number: int, written: list[Written], left_out: Mapping[str, int]) -> None:
         """Give the files of a day their names, and note them."""
         key, date = self._key(number), str(date_of(number))
-        before = self._manifest.part(key)
-        stale = {file["path"] for file in before["files"]} if before else set()
+        if written:
+            self._manifest.begin(key, (one.path.as_posix() for one in written))
+        stale = self._manifest.paths(key)
         files = []
         for one in written:
             final = self._folder / one.path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from kraken_trio.export.files import CsvFile, ParquetFile, schema_of
-from kraken_trio.export.outputs import Output, Written, rows_of
+from kraken_trio.export.outputs import Output, Written
 from kraken_trio.export.tables import (
     EXCHANGE,
     OPENING,
@@ -105,6 +105,8 @@ class SheetFormat:
     """How tables become files; this is Parquet."""
 
     suffix = ".parquet"
+    has_empty_rows = True
+    """Whether a gap, and a message without levels, are rows of a book."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -171,19 +173,21 @@ class Sheets(Output):
     # Books
 
     def opened(self, local_ns: int, book: Window) -> None:
-        self._book(book, 0, lambda maker: maker.opening(local_ns, book))
+        self._book(book, lambda maker: maker.opening(local_ns, book))
         self.changed(OPENING, time_or_none(book.timestamp), local_ns, book)
 
     def replaced(self, seq: int, event: BookSnapshot, before: Window) -> None:
-        self._book(before, rows_of(event), lambda maker: maker.snapshot(seq, event, before))
+        is_empty = not (event.bids or event.asks)
+        self._book(before, lambda maker: maker.snapshot(seq, event, before), is_empty=is_empty)
 
     def updated(
         self, seq: int, event: BookUpdate, cut_bids: Sequence[Level], cut_asks: Sequence[Level], book: Window
     ) -> None:
-        self._book(book, rows_of(event), lambda maker: maker.update(seq, event, cut_bids, cut_asks))
+        is_empty = not (event.bids or event.asks)
+        self._book(book, lambda maker: maker.update(seq, event, cut_bids, cut_asks), is_empty=is_empty)
 
     def lost(self, seq: int, gap: Gap, before: Window) -> None:
-        self._book(before, 1, lambda maker: maker.gap(seq, gap, before))
+        self._book(before, lambda maker: maker.gap(seq, gap, before), is_empty=True)
         for makers in self._derived.values():
             if before.symbol in makers:
                 sheet, maker = makers[before.symbol]
@@ -208,8 +212,8 @@ class Sheets(Output):
                 sheet.derived += maker.look(seq, time_ns, local_ns, book)
                 self._settle(sheet)
 
-    def _book(self, book: Window, expected: int, add: Callable[[BookRows], Added]) -> None:
-        """Add rows to ``book_updates``: so many are expected for what was sent."""
+    def _book(self, book: Window, add: Callable[[BookRows], Added], *, is_empty: bool = False) -> None:
+        """Add rows to ``book_updates``."""
         if "book_updates" not in self._tables:
             return
         found = self._makers.get(book.symbol)
@@ -220,7 +224,8 @@ class Sheets(Output):
         sent, derived = add(maker)
         sheet.sent += sent
         sheet.derived += derived
-        self.left_out["book_updates"] += expected - sent
+        if is_empty and not self._form.has_empty_rows:
+            self.left_out["book_updates"] += 1
         self._settle(sheet)
 
     # The others

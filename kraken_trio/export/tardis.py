@@ -64,6 +64,7 @@ class TardisFormat(SheetFormat):
     """Files named as tardis' own client names those that it has downloaded."""
 
     suffix = ".csv.gz"
+    has_empty_rows = False
 
     def table(self, name: str) -> Table:
         if name == "book_snapshots":

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Final
+
+from kraken_trio.recording.times import Time, moment_ns
 
 __all__ = ["DAY_NS", "Time", "date_of", "nanoseconds", "shown", "time_of"]
-
-Time: TypeAlias = datetime | int | str
-"""An aware :class:`~datetime.datetime`, nanoseconds since 1970, or ISO 8601 text (UTC unless it says otherwise)."""
 
 DAY_NS: Final = 86_400 * 10**9
 """Nanoseconds of a day of UTC."""
@@ -22,20 +21,8 @@ def nanoseconds(moment: datetime) -> int:
 
 
 def time_of(value: Time | None, name: str) -> int | None:
-    """The argument ``name`` in nanoseconds. Raises :class:`ValueError` for one that is no time."""
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            msg = f"{name}={value!r} is no time: write it as 2026-11-29 or 2026-11-29T12:30:00Z"
-            raise ValueError(msg) from None
-        return nanoseconds(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment)
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        msg = f"{name}={value!r} is no time: give a datetime with a time zone, nanoseconds since 1970, or ISO 8601 text"
-        raise ValueError(msg)
-    return nanoseconds(value)
+    """The argument ``name`` in nanoseconds. Raises :class:`ValueError` or :class:`TypeError` for one that is no time."""
+    return None if value is None else moment_ns(value, name)
 
 
 def date_of(day: int) -> date:

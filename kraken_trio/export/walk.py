@@ -12,6 +12,8 @@ from kraken_trio import (
     Cause,
     Gap,
     InstrumentUpdate,
+    StateChange,
+    StatusUpdate,
     TickerUpdate,
     Trade,
 )
@@ -100,6 +102,11 @@ def check(date: str, tables: Iterable[str], written: Iterable[Written], output: 
             raise ExportError(msg)
 
 
+def _is_unseen(event: Event) -> bool:
+    """Whether nobody was watching before this event."""
+    return isinstance(event, Gap) and event.cause in _UNSEEN
+
+
 class _Walk:
     def __init__(
         self,
@@ -155,12 +162,15 @@ class _Walk:
             if end_ns is not None and received_ns >= end_ns:
                 break
             if self._output is None or received_ns >= self._day_start_ns + DAY_NS:
-                self._turn(received_ns)
+                self._turn(event)
             self._seq += 1
             handler = handlers.get(type(event))
             if handler is not None:
                 assert self._output is not None
                 handler(event, self._output)
+            elif not isinstance(event, StateChange | StatusUpdate):  # these are of the client, and of no table
+                msg = f"{type(event).__name__} events cannot be exported: the source has events that were not asked for"
+                raise ExportError(msg)
             self._now_ns = max(self._now_ns, received_ns)
             unreported += 1
             if unreported == _REPORT_EVERY:
@@ -186,9 +196,12 @@ class _Walk:
 
     # Days
 
-    def _turn(self, received_ns: int) -> None:
+    def _turn(self, event: Event) -> None:
+        """A day begins with this event."""
+        if self._output is not None and not _is_unseen(event):  # what was known stayed so until midnight
+            self._now_ns = self._day_start_ns + DAY_NS - 1
         self._finish()
-        self._day = max(received_ns // DAY_NS, self._first_day)
+        self._day = max(event.received_ns // DAY_NS, self._first_day)
         self._day_start_ns = self._day * DAY_NS
         start_ns = max(self._day_start_ns, self._start_ns or 0)
         self._output = self._days.begin(self._day, Day(str(date_of(self._day)), start_ns, dict(self._pairs)))
@@ -215,7 +228,7 @@ class _Walk:
 
     def _open(self, window: Window, output: Output) -> None:
         """The day begins with this book."""
-        if self._unopened.pop(window.symbol, None) is not None:
+        if self._unopened and self._unopened.pop(window.symbol, None) is not None:
             output.opened(self._opening_ns, window)
 
     # Events
@@ -223,8 +236,7 @@ class _Walk:
     def _snapshot(self, event: BookSnapshot, output: Output) -> None:
         window = self._window(event)
         if window is not None:
-            # No opening: the day of this book begins with this, unless updates have come before.
-            self._unopened.pop(event.symbol, None)
+            self._open(window, output)
             self._count.events += 1
             self._count.expected["book_updates"] += rows_of(event)
             output.advance(self._seq, event.received_ns, window)
@@ -241,8 +253,7 @@ class _Walk:
                     f"before: the source is not what a feed yields"
                 )
                 raise ExportError(msg)
-            if self._unopened:
-                self._open(window, output)
+            self._open(window, output)
             self._count.events += 1
             self._count.expected["book_updates"] += rows_of(event)
             output.advance(self._seq, event.received_ns, window)
@@ -265,7 +276,7 @@ class _Walk:
         window = None if event.symbol is None else self._windows.get(event.symbol)
         if window is None or event.channel not in {None, "book"}:
             return
-        unseen = event.cause in _UNSEEN
+        unseen = _is_unseen(event)
         if unseen:
             self._unopened.pop(window.symbol, None)
         else:
@@ -291,12 +302,13 @@ class _Walk:
             output.candle(self._seq, event)
 
     def _instruments(self, event: InstrumentUpdate, output: Output) -> None:
-        self._count.events += 1
+        self._pairs.update((pair.symbol, pair) for pair in event.pairs)
+        output.refer(event)
         if None in self._symbols:
+            self._count.events += 1
             self._count.expected["instruments"] += len(event.pairs)
             self._count.expected["assets"] += len(event.assets)
-        self._pairs.update((pair.symbol, pair) for pair in event.pairs)
-        output.instruments(self._seq, event)
+            output.instruments(self._seq, event)
 
     def _one(self, table: str) -> None:
         self._count.events += 1
