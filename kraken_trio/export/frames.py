@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from kraken_trio.export.arrow import pa
 from kraken_trio.export.errors import ExportError
 from kraken_trio.export.files import batch_of, schema_of
-from kraken_trio.export.options import options_of, plan_of
+from kraken_trio.export.options import options_of, plan_of, why_empty
 from kraken_trio.export.sheets import SheetFormat, Sheets
 from kraken_trio.export.source import source_of
 from kraken_trio.export.tables import EXCHANGE, TABLES
@@ -86,8 +86,7 @@ def to_df(
         end_ns=options.end_ns,
     )
     if not tables.days:
-        msg = f"there is nothing for {table} in that time"
-        raise ExportError(msg)
+        raise ExportError(why_empty(plan, options, recorded.span(), tables.events))
     whole = pa.concat_tables(tables.days).unify_dictionaries()
     if chosen == "pandas":
         return whole.to_pandas()
@@ -154,6 +153,7 @@ class _Tables:
         self._options = options
         self._form = _MemoryFormat(options)
         self.days: list[Any] = []
+        self.events = 0
 
     def begin(self, number: int, day: Day) -> Output:
         del number
@@ -162,6 +162,7 @@ class _Tables:
 
     def end(self, number: int, output: Output, count: DayCount) -> None:
         check(str(date_of(number)), self._options.tables, output.finish(), output, count)
+        self.events += count.events
         batches = [batch for file in self._form.files for batch in file.batches]
         if batches:
             table = pa.Table.from_batches(batches).unify_dictionaries()

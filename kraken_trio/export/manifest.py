@@ -28,7 +28,7 @@ class Manifest:
     def __init__(self, folder: Path, options: Mapping[str, Any], *, overwrite: bool) -> None:
         """Raises :class:`ExportError` if the folder holds another export; with ``overwrite`` that is deleted."""
         self._path = folder / NAME
-        self._head = {"version": _VERSION, "options": dict(options)}
+        self._options = dict(options)
         self._parts: dict[str, Mapping[str, Any]] = {}
         self._exists = False
         if not self._path.exists():
@@ -46,7 +46,7 @@ class Manifest:
         if head["version"] != _VERSION:
             what = "by another version"
         else:
-            different = [name for name, value in self._head["options"].items() if head["options"].get(name) != value]
+            different = [name for name, value in self._options.items() if head["options"].get(name) != value]
             if not different:
                 return
             what = f"with other options ({', '.join(different)})"
@@ -92,7 +92,7 @@ class Manifest:
 
     def _add(self, key: str, part: Mapping[str, Any]) -> None:
         part = {"part": key, **part}
-        lines = [part] if self._exists else [self._head, part]
+        lines = [part] if self._exists else [{"version": _VERSION, "options": self._options}, part]
         with self._path.open("ab") as file:
             file.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
             file.flush()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.export.times import Time
 
-__all__ = ["FORMATS", "Format", "Options", "Plan", "options_of", "plan_of"]
+__all__ = ["FORMATS", "Format", "Options", "Plan", "options_of", "plan_of", "why_empty"]
 
 Format: TypeAlias = Literal["parquet", "csv", "tardis", "hftbacktest", "nautilus"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
@@ -35,6 +35,8 @@ _LEAST_INTERVAL_NS: Final = 1_000_000
 _SECOND_NS: Final = 10**9
 _MOST_LEVELS: Final = 1000
 """As many as the deepest book has."""
+_SHOWN: Final = 8
+"""Requests that a message lists."""
 _MOST_DECIMALS: Final = 38
 """The digits of a ``decimal128``."""
 
@@ -189,6 +191,26 @@ def plan_of(recorded: Sequence[Request[Any]], options: Options) -> Plan:
     return Plan(tuple(fitting), depths, symbols, frozenset(options.tables))
 
 
+def why_empty(plan: Plan, options: Options, span: tuple[int, int] | None, events: int) -> str:
+    """Why there is nothing, though so many events were exported; ``span`` is when the recording began and ended."""
+    if events:
+        tables = ", ".join(name for name in options.tables if name in plan.tables)
+        what = f"nothing to export: {events} events were read, but none gives a row of {tables}"
+    else:
+        requests = ", ".join(sorted({str(request.channel) for request in plan.requests}))
+        what = f"nothing to export: of {requests}"
+        if plan.symbols:
+            what += f" ({', '.join(plan.symbols[:_SHOWN])})"
+        what += " there are no events"
+        if options.start_ns is not None:
+            what += f" from {shown(options.start_ns)}"
+        if options.end_ns is not None:
+            what += f" until {shown(options.end_ns)}"
+    if span is not None:
+        what += f"; the recording goes from {shown(span[0])} until {shown(span[1])}"
+    return what
+
+
 def _channels_of(options: Options) -> set[str]:
     tables = set(options.tables)
     if tables == {"gaps"}:
@@ -214,10 +236,6 @@ def _one_depth_each(requests: Sequence[Request[Any]], depth: int | None) -> list
             msg = f"the book of {symbol} was not recorded with depth {depth}, but with {said}"
             raise ExportError(msg)
     return [request for request in requests if not isinstance(request, Book) or depth in {None, request.depth}]
-
-
-_SHOWN: Final = 8
-"""Requests that a message lists."""
 
 
 def _described(requests: Sequence[Request[Any]]) -> str:

@@ -14,9 +14,9 @@ from filelock import FileLock, Timeout
 from kraken_trio.export.errors import ExportError
 from kraken_trio.export.formats import output_of
 from kraken_trio.export.manifest import Manifest
-from kraken_trio.export.options import options_of, plan_of
+from kraken_trio.export.options import options_of, plan_of, why_empty
 from kraken_trio.export.source import source_of
-from kraken_trio.export.times import DAY_NS, date_of, shown
+from kraken_trio.export.times import DAY_NS, date_of
 from kraken_trio.export.walk import check, walk
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ class _Run:
             for stretch in self._stretches():
                 self._walk(stretch, symbols)
         if not self._files and not self._skipped and not self._kept:
-            raise ExportError(self._why_empty())
+            raise ExportError(why_empty(self._plan, self._options, self._source.span(), self._exported))
         return ExportReport(
             out=self._folder,
             to=self._options.to,
@@ -396,32 +396,11 @@ class _Run:
         self._files += files
         self._left_out.update(left_out)
 
-    # Words
-
     def _known_span(self) -> tuple[int, int] | None:
         span, options = self._source.span(), self._options
         start_ns = options.start_ns if options.start_ns is not None else span and span[0]
         end_ns = options.end_ns if options.end_ns is not None else span and span[1]
         return None if start_ns is None or end_ns is None else (start_ns, end_ns)
-
-    def _why_empty(self) -> str:
-        requests = ", ".join(sorted({str(request.channel) for request in self._plan.requests}))
-        what = f"nothing to export: of {requests}"
-        if self._plan.symbols:
-            what += f" ({', '.join(self._plan.symbols[:8])})"
-        what += " there are no events"
-        options = self._options
-        if options.start_ns is not None:
-            what += f" from {shown(options.start_ns)}"
-        if options.end_ns is not None:
-            what += f" until {shown(options.end_ns)}"
-        tables = [name for name in options.tables if name in self._plan.tables]
-        if self._exported:
-            what = f"nothing to export: {self._exported} events were read, but none gives a row of {', '.join(tables)}"
-        span = self._source.span()
-        if span is not None:
-            what += f"; the recording goes from {shown(span[0])} until {shown(span[1])}"
-        return what
 
 
 def _groups(plan: Plan, options: Options) -> list[frozenset[str | None]]:

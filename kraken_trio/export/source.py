@@ -56,8 +56,12 @@ class MemorySource:
     """Events in memory, in the order in which a feed has yielded them; ``requests`` are those of that feed."""
 
     def __init__(self, requests: Iterable[Request[Any]], events: Iterable[Event]) -> None:
-        self._requests = tuple(requests)
+        self._requests = tuple(dict.fromkeys(requests))
         self._events = list(events)
+        books = [request.symbol for request in self._requests if isinstance(request, Book)]
+        if len(books) != len(set(books)):
+            msg = "events do not say of which depth their book is: give one Book of each symbol"
+            raise ValueError(msg)
 
     @property
     def requests(self) -> tuple[Request[Any], ...]:

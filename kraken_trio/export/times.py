@@ -21,7 +21,7 @@ def nanoseconds(moment: datetime) -> int:
 
 
 def time_of(value: Time | None, name: str) -> int | None:
-    """The argument ``name`` in nanoseconds. Raises :class:`ValueError` or :class:`TypeError` for one that is no time."""
+    """The argument ``name`` in nanoseconds. Raises :class:`ValueError` or :class:`TypeError` if it is none."""
     return None if value is None else moment_ns(value, name)
 
 

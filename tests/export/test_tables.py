@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import kraken_trio as kt
 from kraken_trio.export import ExportError, export, run, sheets, to_df
@@ -41,7 +40,7 @@ def all_rows(folder: Path, report: ExportReport, table: str) -> list[dict[str, A
 def book_updates(source: Any, **options: Any) -> list[list[dict[str, Any]]]:
     """Rows of ``book_updates``, by day."""
     frame = to_df(source, "book_updates", engine="polars", **options)
-    days = defaultdict(list)
+    days: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
     day = 0
     for row in frame.to_dicts():
         if row["seq"] < (days[day][-1]["seq"] if days[day] else 0):

@@ -1,8 +1,10 @@
-"""Runs hftbacktest over an export, and compares its books and trades with ``expected.json`` beside it."""
+"""Runs hftbacktest over an export into FOLDER, and compares the books and trades that a strategy sees with the events.
+
+``python -m tests.export.readers.hftbacktest_reader FOLDER``
+"""
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from pathlib import Path
@@ -13,14 +15,16 @@ from hftbacktest import EXCH_EVENT, LOCAL_EVENT, BacktestAsset, HashMapMarketDep
 from hftbacktest.data.validation import validate_event_order
 from hftbacktest.types import TRADE_EVENT, event_dtype
 
+from tests.export.readers.make import make
+
 TICK = 0.1
 LEVELS = 10
 
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
-    files = [str(folder / name) for name in expected["files"]]
+    expected = make("hftbacktest", folder / "hftbacktest")
+    files = [str(folder / "hftbacktest" / name) for name in expected["files"]]
     local_trades = 0
     exch_trades = 0
     total = 0

@@ -1,18 +1,17 @@
-"""Exports a story in one format, and writes what the reader must find: ``python -m tests.export.readers.make TO OUT``.
-
-``expected.json`` has the book at some moments (by :class:`~kraken_trio.OrderBook`), and the trades.
-"""
+"""Exports a story in one format, and says what the reader must find: the book at some moments, and the trades."""
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import kraken_trio as kt
 from kraken_trio.export import export
 from tests.export import stories
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["make"]
 
 STEPS = 6000
 LOOKS = 200
@@ -36,8 +35,8 @@ def expected_of(events: list[kt.Event]) -> dict[str, Any]:
     return {"looks": looks, "trades": trades}
 
 
-def main() -> None:
-    to, out = sys.argv[1], Path(sys.argv[2])
+def make(to: str, out: Path) -> dict[str, Any]:
+    """What is expected of the export ``to`` a format in the folder ``out``."""
     pair = kt.Pair(
         symbol="BTC/USD",
         base="BTC",
@@ -51,14 +50,5 @@ def main() -> None:
     reference = kt.InstrumentUpdate(assets=(), pairs=(pair,), snapshot=True, epoch=1, received_ns=first)
     requests = (*stories.REQUESTS, kt.Instruments())
     report = export(stories.source([reference, *events], *requests), out, to=to)
-    expected = expected_of(events) | {
-        "files": [str(file.path) for file in report.files],
-        "rows": report.rows,
-        "left_out": dict(report.left_out),
-    }
-    (out / "expected.json").write_text(json.dumps(expected), encoding="utf-8")
     print(f"{to}: {report.events} events, rows {report.rows}")
-
-
-if __name__ == "__main__":
-    main()
+    return {**expected_of(events), "files": [str(file.path) for file in report.files], "rows": report.rows}

@@ -1,11 +1,12 @@
-"""Opens a catalog with NautilusTrader, and compares its books and trades with ``expected.json`` beside it.
+"""Opens exports into FOLDER with NautilusTrader, and compares its books and trades with the events.
 
-With a second folder, an export to ``tardis``, NautilusTrader's loader of tardis' files reads the same from there.
+One is a catalog; the other one are tardis' files, for which NautilusTrader has a loader.
+
+``python -m tests.export.readers.nautilus_reader FOLDER``
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,18 @@ from nautilus_trader.model.enums import BookType, RecordFlag
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
+from tests.export.readers.make import make
+
 INSTRUMENT = InstrumentId.from_str("BTC/USD.KRAKEN")
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
-    expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+    read_catalog(Path(sys.argv[1], "catalog"))
+    read_tardis(Path(sys.argv[1], "tardis"))
+
+
+def read_catalog(folder: Path) -> None:
+    expected = make("nautilus", folder)
     catalog = ParquetDataCatalog(str(folder))
     (pair,) = catalog.instruments()
     assert (pair.id, pair.price_precision, pair.size_precision) == (INSTRUMENT, 1, 8), pair
@@ -37,12 +44,10 @@ def main() -> None:
         f"nautilus: {len(deltas)} deltas, {books} books are equal; {len(trades)} trades; "
         f"{len(quotes)} quotes; {pair.id}"
     )
-    if len(sys.argv) > 2:
-        tardis(Path(sys.argv[2]))
 
 
-def tardis(folder: Path) -> None:
-    expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+def read_tardis(folder: Path) -> None:
+    expected = make("tardis", folder)
     loader = TardisCSVDataLoader(price_precision=1, size_precision=8, instrument_id=INSTRUMENT)
     found: dict[str, list[Any]] = {"incremental_book_L2": [], "trades": [], "quotes": []}
     for name in sorted(expected["files"]):
