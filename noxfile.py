@@ -261,6 +261,13 @@ def simulate(session: nox.Session) -> None:
     session.run("python", "-m", "tests.simulation", *session.posargs)
 
 
+@nox.session
+def equality(session: nox.Session) -> None:
+    """Replay what simulated clients recorded, and compare; `-- --seeds 2000` for more than CI's 300 seeds."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "tests.simulation.equality", *session.posargs)
+
+
 @nox.session(default=False)
 def benchmarks(session: nox.Session) -> None:
     """Measure the speed, beside the peers; `-- --quick`, or `-- --publish` for the documentation's figures."""

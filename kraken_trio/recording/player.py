@@ -17,11 +17,13 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from kraken_trio._text import printable
+from kraken_trio.book.core import NAME
 from kraken_trio.channels import CHANNELS, Kept
 from kraken_trio.encoding import decode_request
 from kraken_trio.errors import ProtocolError
@@ -47,7 +49,7 @@ from kraken_trio.session.intake import Intake
 from kraken_trio.session.routing import Routing
 from kraken_trio.session.steps import Step
 from kraken_trio.session.subscription import Subscription, key_of
-from kraken_trio.statistics import Counters
+from kraken_trio.statistics import ClientStatistics, Counters
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -150,10 +152,25 @@ class Player:
         changes, self._changes = self._changes, []
         return self.deliveries.take(), changes
 
-    def count(self) -> None:
-        """Add to the counters what the channels' frame paths have counted."""
+    def statistics(self, *, log_lines_left_out: int = 0) -> ClientStatistics:
+        """All numbers, as of here. Only what a log tells is counted: no attempts, requests or pings."""
         for path in self._intake.paths:
             path.count()
+        status = self.deliveries.status
+        return ClientStatistics(
+            state=self.state,
+            epoch=self.deliveries.epoch,
+            system_status=None if status is None else status.system,
+            subscriptions=MappingProxyType({sub.request: sub.status for sub in self.by_key.values() if sub.wanted_by}),
+            feeds=len(self._feeds),
+            ping_seconds=None,
+            last_mismatch=self._routing.last_mismatch,
+            core=NAME,
+            warnings=(),
+            unknown=MappingProxyType(dict(self._codec.unknown)),
+            log_lines_left_out=log_lines_left_out,
+            **attrs.asdict(self.counters),
+        )
 
     def _sub_for(self, audience: _Audience, key: Key) -> Subscription | None:
         """The subscription, if it is of the variant that is wanted."""
@@ -417,6 +434,12 @@ class Player:
         self._is_known = False
         if not keeps_state and self.state is not ConnectionState.DISCONNECTED:
             self._set_state(ConnectionState.DISCONNECTED, detail, cause)
+
+    def restate(self, cause: Cause, detail: str) -> None:
+        """Tell the feeds of the client's state what it is, as a change from DISCONNECTED."""
+        state, self.state = self.state, ConnectionState.DISCONNECTED
+        if state is not ConnectionState.DISCONNECTED:
+            self._set_state(state, detail, cause)
 
     def end(self) -> None:
         """The recording ends: as a client whose block is left."""

@@ -30,6 +30,7 @@ __all__ = [
     "NoticeReceived",
     "Parked",
     "Record",
+    "RecordingDamaged",
     "RecordingFailed",
     "RecordingResumed",
     "RequestRefused",
@@ -158,6 +159,13 @@ class RecordingFailed:
 
 
 @attrs.frozen(kw_only=True)
+class RecordingDamaged:
+    """A recording that is being replayed is damaged, or its data and its decisions disagree."""
+
+    detail: str
+
+
+@attrs.frozen(kw_only=True)
 class RecordingResumed:
     """(from the runtime) The client's recording goes on."""
 
@@ -226,6 +234,7 @@ Record: TypeAlias = (
     | StayedWithoutData
     | Parked
     | ConsumerFailed
+    | RecordingDamaged
     | RecordingFailed
     | RecordingResumed
     | UploadFailed
