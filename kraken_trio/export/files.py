@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -177,7 +178,8 @@ class ParquetFile:
 
     def abandon(self) -> None:
         self._batches.clear()
-        self._writer.close()
+        with suppress(OSError):  # there is a reason why it is given up
+            self._writer.close()
 
 
 # CSV
@@ -227,8 +229,9 @@ class CsvFile:
         return _rows_of(self._path, has_texts=self._has_texts)
 
     def abandon(self) -> None:
-        self._text.close()
-        self._file.close()
+        for file in (self._text, self._file):
+            with suppress(OSError):
+                file.close()
 
 
 _WORDS: Final = {True: "true", False: "false", None: ""}

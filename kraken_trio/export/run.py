@@ -34,8 +34,6 @@ __all__ = ["ExportReport", "ExportedFile", "Progress", "export"]
 FILES_AT_ONCE: Final = 192
 """Files that are open at once: systems usually allow a process 1024, and each may hold some hundred kilobytes. With
 more symbols the recording is read several times."""
-WARM_UP_NS: Final = 15 * 60 * 10**9
-"""How long before a day reading begins, so that the books are there when it does: some periods of key frames."""
 _PARTIAL: Final = ".export.partial"
 """The folder of files that are being written."""
 _LOCK: Final = ".export.lock"
@@ -187,8 +185,10 @@ def export(
         msg = f"{error.filename or folder}: {error.strerror or error}"
         raise ExportError(msg) from error
     finally:
-        shutil.rmtree(folder / _PARTIAL, ignore_errors=True)
-        lock.release()
+        try:
+            shutil.rmtree(folder / _PARTIAL, ignore_errors=True)
+        finally:
+            lock.release()
 
 
 @attrs.frozen
@@ -318,18 +318,15 @@ class _Run:
         return f"{date_of(number)}/{self._group}"
 
     def _walk(self, stretch: _Stretch, symbols: frozenset[str | None]) -> None:
-        plan, start_ns = self._plan, stretch.start_ns
+        plan = self._plan
         shutil.rmtree(self._partial, ignore_errors=True)
         self._ended = set()
-        events = self._source.events(
-            *plan.requests, start=None if start_ns is None else max(0, start_ns - WARM_UP_NS), end=stretch.end_ns
-        )
         walk(
-            events,
+            self._source.events(*plan.requests, start=stretch.start_ns, end=stretch.end_ns),
             self,
             depths=plan.depths,
             symbols=symbols,
-            start_ns=start_ns,
+            start_ns=stretch.start_ns,
             end_ns=stretch.end_ns,
             first_day=stretch.numbers[0] if stretch.numbers else 0,
         )

@@ -115,14 +115,15 @@ class SheetFormat:
         return layout(name, self.options.levels)
 
     def path(self, table: Table, symbol: str | None, day: Day) -> Path:
-        """``trades/exchange=kraken/symbol=BTC%2FUSD/date=2026-11-29.parquet``.
+        """``trades/BTC-USD/2026-11-29.parquet``, which is of no other symbol.
 
-        Readers that take columns from such names (Hive's) decode them to what is in the file.
+        All columns are in the file. Names such as ``symbol=BTC-USD`` would be taken for columns by some readers, with
+        other types and contents.
         """
-        folder = Path(table.name, f"exchange={EXCHANGE}")
+        folder = Path(table.name)
         if symbol is not None:
-            folder /= f"symbol={quote(symbol, safe='')}"
-        return folder / f"date={day.name}{self.suffix}"
+            folder /= quote(symbol, safe="").replace("-", "%2D").replace("%2F", "-")
+        return folder / f"{day.name}{self.suffix}"
 
     def open(self, path: Path, table: Table, symbol: str | None, depth: int | None) -> RowFile:
         notes = {"table": table.name, "exchange": EXCHANGE}

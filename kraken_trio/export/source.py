@@ -7,9 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
-import kraken_trio
-from kraken_trio import Book, BookSnapshot, BookUpdate, Gap, OrderBook
-from kraken_trio.export.errors import ExportError
+from kraken_trio import Book, BookSnapshot, BookUpdate, Gap, OrderBook, read_events, recorded_requests
 from kraken_trio.export.times import DAY_NS, nanoseconds
 
 if TYPE_CHECKING:
@@ -110,17 +108,14 @@ class FolderSource:
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         self._folder = Path(folder)
-        if not self._folder.is_dir():
-            msg = f"{self._folder} is no folder"
-            raise ExportError(msg)
-        self._requests = tuple(_reader("recorded_requests")(self._folder))
+        self._requests = recorded_requests(self._folder)
 
     @property
     def requests(self) -> tuple[Request[Any], ...]:
         return self._requests
 
     def events(self, *requests: Request[Any], start: int | None, end: int | None) -> Iterator[Event]:
-        with _reader("read_events")(self._folder, *requests, start=start, end=end) as reader:
+        with read_events(self._folder, *requests, start=start, end=end) as reader:
             yield from reader
 
     def days(self) -> Mapping[int, Content]:
@@ -146,11 +141,6 @@ class FolderSource:
                 begun = datetime.strptime(name[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
                 found.append((nanoseconds(begun), path))
         return found
-
-
-def _reader(name: str) -> Any:
-    """A function of this package that reads recordings."""
-    return getattr(kraken_trio, name)
 
 
 def source_of(source: str | PathLike[str] | Source) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kraken_trio import (
@@ -142,6 +143,9 @@ class _Walk:
             if self._output is not None:
                 self._output.abandon()
             raise
+        finally:
+            if isinstance(events, Generator):  # its files, now: it may not have come to its end
+                events.close()
 
     def _walk(self, events: Iterable[Event]) -> None:
         handlers: dict[type, Callable[..., None]] = {

@@ -27,7 +27,7 @@ def rows_of(folder: Path, report: ExportReport, table: str) -> dict[str, list[di
     found = {}
     for file in report.files:
         if file.table == table:
-            rows = pq.read_table(folder / file.path, partitioning=None).to_pylist()
+            rows = pq.read_table(folder / file.path).to_pylist()
             assert len(rows) == file.rows
             found[file.path.as_posix()] = rows
     return found
@@ -176,15 +176,15 @@ def test_one_file_per_table_symbol_and_day(tmp_path: Path) -> None:
     report = export(stories.source(events, *requests), tmp_path)
     paths = {file.path.as_posix() for file in report.files}
     for table in ("trades", "book_updates", "quotes", "book_snapshots"):
-        for symbol in ("BTC%2FUSD", "ETH%2FUSD"):
+        for symbol in ("BTC-USD", "ETH-USD"):
             for date in ("2026-11-29", "2026-11-30"):
-                path = f"{table}/exchange=kraken/symbol={symbol}/date={date}.parquet"
+                path = f"{table}/{symbol}/{date}.parquet"
                 assert path in paths
                 assert (tmp_path / path).stat().st_size > 0
     gaps = {path for path in paths if path.startswith("gaps/")}
-    assert "gaps/exchange=kraken/date=2026-11-29.parquet" in gaps
+    assert "gaps/2026-11-29.parquet" in gaps
     # Over all tables and symbols, the numbers are those of the events.
-    first = "date=2026-11-29.parquet"
+    first = "2026-11-29.parquet"
     numbers = [
         (row["seq"], row["symbol"])
         for table in ("trades", "book_updates")
@@ -445,9 +445,7 @@ def test_a_hole_of_days_makes_no_files(tmp_path: Path) -> None:
     later = [stories.replaced(event, received_ns=event.received_ns + 3 * DAY_NS) for event in market.events[-3:]]
     report = export(stories.source([*first, *later]), tmp_path, tables=["book_updates", "book_snapshots", "gaps"])
     assert {file.date for file in report.files} == {"2026-11-29", "2026-12-02"}
-    rows = rows_of(tmp_path, report, "book_updates")[
-        "book_updates/exchange=kraken/symbol=BTC%2FUSD/date=2026-12-02.parquet"
-    ]
+    rows = rows_of(tmp_path, report, "book_updates")["book_updates/BTC-USD/2026-12-02.parquet"]
     assert [row["gap"] for row in rows[:2]] == ["not recorded", None]
     assert rows[1]["is_snapshot"]
     assert not any(row["derived"] for row in rows)
