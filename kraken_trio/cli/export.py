@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.export import ExportReport, Progress as ExportProgress
 
-__all__ = ["export_command"]
+__all__ = ["export_command", "export_folder"]
 
 FORMATS: Final = ("parquet", "csv", "tardis", "hftbacktest", "nautilus")
 CHANNELS: Final = ("book", "trade", "ticker", "ohlc", "instrument")
@@ -88,32 +87,22 @@ def export_command(
       kraken-trio export data/ --out btc/ --symbol BTC/USD --channel trade --from 2026-11-29 --until 2026-12-01
       kraken-trio export data/ --out hft/ --to hftbacktest --symbol BTC/USD
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
+    options = {
+        "to": to,
+        "tables": tables or None,
+        "channels": channels or None,
+        "symbols": symbols or None,
+        "start": start,
+        "end": end,
+        "floats": floats,
+        "decimals": decimals,
+        "levels": levels,
+        "interval": interval,
+        "depth": depth,
+        "overwrite": overwrite,
+    }
     try:
-        from kraken_trio.export import export  # noqa: PLC0415 (pyarrow may be missing, and takes long to import)
-    except ImportError as error:
-        raise click.ClickException(str(error)) from None
-
-    err = Console(stderr=True)
-    bar = _progress(err) if err.is_terminal and not err.is_dumb_terminal else None
-    try:
-        with bar or nullcontext():
-            report = export(
-                folder,
-                out,
-                to=to,
-                tables=tables or None,
-                channels=channels or None,
-                symbols=symbols or None,
-                start=start,
-                end=end,
-                floats=floats,
-                decimals=decimals,
-                levels=levels,
-                interval=interval,
-                depth=depth,
-                overwrite=overwrite,
-                progress=None if bar is None else _meter(bar),
-            )
+        report = export_folder(folder, out, options, err=Console(stderr=True))
     except KeyboardInterrupt:
         leave(STOPPED)
     except ValueError as error:
@@ -121,6 +110,18 @@ def export_command(
     except KrakenTrioError as error:
         raise click.ClickException(str(error)) from None
     _tell(report)
+
+
+def export_folder(folder: str, out: str, options: dict[str, Any], *, err: Console) -> ExportReport:
+    """Export with these arguments, and with a progress bar if ``err`` is a terminal."""
+    try:
+        from kraken_trio.export import export  # noqa: PLC0415 (pyarrow may be missing, and takes long to import)
+    except ImportError as error:
+        raise click.ClickException(str(error)) from None
+    if not err.is_terminal or err.is_dumb_terminal:
+        return export(folder, out, **options)
+    with _progress(err) as bar:
+        return export(folder, out, **options, progress=_meter(bar))
 
 
 def _progress(err: Console) -> Progress:

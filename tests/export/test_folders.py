@@ -3,55 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import trio
 
 import kraken_trio as kt
-from kraken_trio.client import default_admission, open_with
 from kraken_trio.export import ExportError, export, to_df
 from kraken_trio.export.times import DAY_NS
-from kraken_trio.runtime.recorder import in_line
-from kraken_trio.testing import DEFAULT_MARKETS, Network, open_exchange, run_virtual
+from tests.export.recorded import MIDNIGHT, REQUESTS, record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from kraken_trio.export import ExportReport
-
-MIDNIGHT = int(datetime(2026, 11, 30, tzinfo=UTC).timestamp()) * 10**9
-REQUESTS = (
-    kt.Book("BTC/USD"), kt.Book("ETH/USD", depth=25), kt.Trades("BTC/USD"), kt.Ticker("BTC/USD"), kt.Candles("BTC/USD", 1),
-    kt.Instruments(),
-)  # fmt: skip
-
-
-def record(folder: Path, start_ns: int, seconds: float) -> None:
-    """Record the fake exchange."""
-
-    async def run() -> None:
-        async with (
-            open_exchange(
-                markets=DEFAULT_MARKETS[:2], network=Network(), rate=2, seed=1, epoch_ns=start_ns
-            ) as exchange,
-            open_with(
-                exchange.url,
-                settings=kt.Settings(),
-                ssl_context=None,
-                connect=exchange.connect,
-                wall_ns=lambda: start_ns + round(trio.current_time() * 10**9),
-                jitter=lambda: 0.5,
-                admission=default_admission(exchange.url, None),
-            ) as client,
-            kt.record(client, folder, *REQUESTS, keyframe_every=20, work=in_line),
-        ):
-            await trio.sleep(seconds)
-
-    run_virtual(run)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +60,8 @@ def test_rows_are_what_was_recorded(recording: Path, tmp_path: Path) -> None:
                 expected["tickers"] += 1
             case kt.Candle():
                 expected["candles"] += 1
+            case _:
+                pytest.fail(f"{event} was not asked for")
     sent: Counter[str] = Counter()
     for file in report.files:
         sent[file.table] += file.rows - file.derived

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
-import kraken_trio as kt
 from kraken_trio.export import ExportError, export
 from kraken_trio.export.manifest import NAME
 from kraken_trio.export.times import DAY_NS
@@ -18,6 +17,8 @@ from tests.export import stories
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import kraken_trio as kt
 
 TABLES = ["trades", "book_updates", "gaps"]
 OPERATIONS: list[tuple[Any, str]] = [
