@@ -84,7 +84,7 @@ def export_command(
     \b
     Examples:
       kraken-trio export data/ --out parquet/
-      kraken-trio export data/ --out btc/ --symbol BTC/USD --channel trade --from 2026-11-29 --until 2026-12-01
+      kraken-trio export data/ --out btc/ --symbol BTC/USD --channel trade --from 2026-11-29
       kraken-trio export data/ --out hft/ --to hftbacktest --symbol BTC/USD
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
     options = {
