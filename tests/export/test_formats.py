@@ -1,4 +1,4 @@
-"""The formats of others: tardis' files by its documentation, hftbacktest's rules of order, and NautilusTrader's absence.
+"""The formats of others: tardis' files by its documentation, hftbacktest's by its rules of order.
 
 The real hftbacktest and NautilusTrader open exports in ``nox -s export-readers``.
 """
@@ -82,11 +82,12 @@ def test_tardis_books_are_the_books(recorded: tuple[int, list[kt.Event]]) -> Non
     depth, events = recorded
     source = stories.in_memory(recorded)
     with tempfile.TemporaryDirectory() as folder:
-        try:
+        if any(event.bids or event.asks for event in events if isinstance(event, kt.BookSnapshot | kt.BookUpdate)):
             rows = tardis(Path(folder), source, "book_updates")["incremental_book_L2"]
-        except ExportError as error:  # a book without a level
-            assert "none gives a row" in str(error)
+        else:
             rows = []
+            with pytest.raises(ExportError, match=r"events were read, but none gives a row of book_updates"):
+                export(source, folder, to="tardis", tables=["book_updates"])
     books = [(event.received_ns // 1000, sides) for event, sides in stories.books(events, depth)]
     empty: dict[str, dict[Decimal, Decimal]] = {"bid": {}, "ask": {}}
     got, expected = dict(books_by_tardis_rules(rows)), dict(books)
