@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
+import kraken_trio as kt
 from kraken_trio.export import ExportError, export
 from kraken_trio.export.manifest import NAME
 from kraken_trio.export.times import DAY_NS
@@ -17,8 +18,6 @@ from tests.export import stories
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import kraken_trio as kt
 
 TABLES = ["trades", "book_updates", "gaps"]
 OPERATIONS: list[tuple[Any, str]] = [
@@ -154,6 +153,16 @@ def test_a_file_that_was_deleted_is_made_again(tmp_path: Path) -> None:
     report = export(recorded(two_days()), tmp_path, tables=TABLES)
     assert {file.date for file in report.files} == {"2026-11-29"}
     assert contents(tmp_path) == whole
+
+
+def test_a_file_that_a_day_has_no_more_is_deleted(tmp_path: Path) -> None:
+    events = two_days()
+    export(recorded(events), tmp_path, tables=TABLES)
+    without = recorded([event for event in events if not isinstance(event, kt.Trade)])
+    for content in without.contents.values():
+        content["00000001"] += 1
+    export(without, tmp_path, tables=TABLES)
+    assert {file.split("/")[0] for file in contents(tmp_path)} == {"book_updates", "gaps"}
 
 
 def test_an_export_with_other_options(tmp_path: Path) -> None:
