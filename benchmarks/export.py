@@ -1,8 +1,9 @@
 """``python -m benchmarks.export``: how fast recordings are exported, how large they become, and in how much memory.
 
 The events are those of the real recordings (``$KRAKEN_TRIO_CAPTURES``), as a session delivers them, again and again at
-later times. Seconds are the CPU's. Each format runs in a process of its own, with few and with many events: the memory must be the same. The
-floor is what pyarrow needs to make Parquet of the rows of ``book_updates`` once they are lists of Python objects.
+later times. Each format runs in a process of its own, with few and with many events: the memory must be the same.
+Seconds are the CPU's. The floor is what pyarrow needs to make Parquet of the rows of ``book_updates`` once they are
+lists of Python objects.
 """
 
 from __future__ import annotations
@@ -158,25 +159,22 @@ def pyarrow_alone(source: Repeated, folder: Path) -> tuple[float, int, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.export", description=__doc__)
-    parser.add_argument(
-        "--times", type=int, default=40, help="how often the recordings are repeated (and 10 times that)"
-    )
+    parser.add_argument("--times", type=int, default=40, help="repetitions, and ten times as many")
     parser.add_argument("--to", choices=["floor", *FORMATS], action="append", help="only this format")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(json.dumps(measure(options.to[0], options.times)))
         return
-    print(
-        "| format | events | rows of them | rows written | rows a CPU second | bytes a row | MB at the peak | few events: MB |"
-    )
+    few_times = f"at {options.times} repetitions"
+    print(f"| format | events | their rows | rows written | rows/s | bytes a row | peak | {few_times} |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     for to in options.to or ("floor", "parquet", "csv", "tardis", "hftbacktest"):
         few, many = (_run(to, times) for times in (options.times, 10 * options.times))
         print(
             f"| {to} | {many['events']:,} | {many['sent']:,} | {many['rows']:,} | "
             f"{many['rows'] / many['seconds']:,.0f} | {many['bytes'] / many['rows']:.1f} | "
-            f"{many['peak'] / MB:.0f} | {few['peak'] / MB:.0f} |",
+            f"{many['peak'] / MB:.0f} MB | {few['peak'] / MB:.0f} MB |",
             flush=True,
         )
 

@@ -36,6 +36,7 @@ from kraken_trio.recording.records import (
     Hole,
     KeyFrame,
     Missed,
+    Other,
     Reported,
     Reset,
     Resynced,
@@ -67,6 +68,7 @@ __all__ = ["Player"]
 
 MAX_DISAGREEMENTS: Final = 1000
 """How many are described; all are counted."""
+_DAMAGED: Final = "the recording is damaged here, or was changed"
 _NOBODY_WANTED_IT: Final = frozenset({"unwanted", "dropped", "lost for good"})
 _ANEW: Final = frozenset({Step.TO_SUBSCRIBE.value, Step.GONE.value})
 """Steps from which a subscription's data begin again."""
@@ -233,9 +235,16 @@ class Player:
         return message.is_pushed
 
     def malformed(self, _frame: str | bytes, _error: ProtocolError) -> None:
-        """(for the intake) What follows from it is in the log."""
+        """(for the intake) What follows from it is in the log. If nothing is, nobody knows what it was."""
         self.counters.malformed += 1
         self._was_malformed = True
+        if not any(isinstance(one, Other) and one.what == "FrameMalformed" for one in self._due):
+            detail = "a frame cannot be decoded, but the log does not say so"
+            self.disagreement_count += 1
+            self.disagreements.append(detail)
+            self.forget(
+                Cause.NOT_RECORDED, f"the recording is damaged here, or was changed: {detail}", keeps_state=True
+            )
 
     # What the routing asks
 
@@ -281,7 +290,7 @@ class Player:
             self._distrusted.add(key)
             sub.state.reset()
             sub.step = Step.PAUSED
-            text = f"the recording is damaged here, or was changed: {detail}"
+            text = f"{_DAMAGED}: {detail}"
             self.deliveries.announce(sub.audience, (key,), symbol, channel, cause, text, evidence)
 
     # Other records
@@ -424,16 +433,31 @@ class Player:
 
     def forget(self, cause: Cause, detail: str, *, keeps_state: bool = False) -> None:
         """What follows is not known to continue from here."""
+        if not keeps_state and self.state is not ConnectionState.DISCONNECTED:
+            self._set_state(ConnectionState.DISCONNECTED, detail, cause)
         for sub in self.by_key.values():
-            self._announce(sub, cause, detail)
+            if sub.is_confirmed:  # or its feeds have got a gap already
+                self._announce(sub, cause, detail)
+        self._clear()
+
+    def part(self, cause: Cause, detail: str) -> None:
+        """The same, and every feed gets a gap for each of its subscriptions, whatever it has got before."""
+        if self.state is not ConnectionState.DISCONNECTED:
+            self._set_state(ConnectionState.DISCONNECTED, detail, cause)
+        for feed, audience in self._feeds.items():
+            for key in audience.wanted:
+                channel, symbol = key
+                self.deliveries.announce((feed,), (key,), symbol, channel, cause, detail)
+        self._clear()
+
+    def _clear(self) -> None:
+        """Nothing is known."""
         self.by_key.clear()
         for subs in self.by_channel.values():
             subs.clear()
         self._due.clear()
         self._distrusted.clear()
         self._is_known = False
-        if not keeps_state and self.state is not ConnectionState.DISCONNECTED:
-            self._set_state(ConnectionState.DISCONNECTED, detail, cause)
 
     def restate(self, cause: Cause, detail: str) -> None:
         """Tell the feeds of the client's state what it is, as a change from DISCONNECTED."""

@@ -64,12 +64,13 @@ class Notes:
         """By the number of the feed."""
         self.moments: list[Moment] = []
         self._due = list(moments)
+        self._last_ns = 0
         self._feeds: dict[Hashable, int] = {}
         self._open: dict[int, tuple[Request[Any], ...]] = {}
         self._answered: set[int] = set()
 
     def _note(self, what: inputs.Input | None, at_ns: int, now: float, effects: Effects) -> None:
-        if self._due and now >= self._due[0]:
+        if self._due and now >= self._due[0] and at_ns > self._last_ns:  # or more has the same time, and comes before
             del self._due[0]
             feeds = {feed: (wanted, len(self.delivered[feed])) for feed, wanted in self._open.items()}
             self.moments.append(Moment(at_ns, {feed: feeds[feed] for feed in feeds.keys() & self._answered}))
@@ -79,6 +80,7 @@ class Notes:
             self._open.pop(self._number(what.feed), None)
         for feed, events in effects.deliver.items():
             self.delivered[self._number(feed)] += events
+        self._last_ns = at_ns
         self._answered.update(self._number(feed) for feed, refused in effects.answers if not refused)
 
     def _number(self, feed: Hashable) -> int:
