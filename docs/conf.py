@@ -37,6 +37,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "command_docs",
+    "export_docs",
     "fields_docs",
     "lifecycle_docs",
 ]
@@ -99,7 +100,7 @@ def documented_as(target: str, domain: PythonDomain) -> Iterator[str]:
     """The full names that the reference may mean, out of those that are documented."""
     name = re.fullmatch(r"(?:kraken_trio\.(?:[a-z_0-9]+\.)*)?([A-Za-z]\w*(?:\.\w+)*)", target)
     if name:
-        for module in ("kraken_trio", "kraken_trio.testing", "kraken_trio.transport", "kraken_trio.admission"):
+        for module in MODULES:
             if f"{module}.{name[1]}" in domain.objects:
                 yield f"{module}.{name[1]}"
 
@@ -114,6 +115,8 @@ def find(name: str) -> object | None:
         return thing
     return None
 
+
+MODULES = ("kraken_trio", "kraken_trio.export", "kraken_trio.testing", "kraken_trio.transport", "kraken_trio.admission")
 
 UNQUALIFIED = (
     "builtins",

@@ -10,6 +10,7 @@ import click
 from kraken_trio import __version__
 from kraken_trio.book.core import NAME as CORE
 from kraken_trio.cli.demo import demo
+from kraken_trio.cli.export import export_command
 from kraken_trio.cli.formatting import ASCII_FALLBACK
 from kraken_trio.cli.record import record_command
 from kraken_trio.cli.running import STOPPED
@@ -53,5 +54,5 @@ def cli() -> None:
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
 
 
-for _command in (demo, watch_command, record_command, verify):
+for _command in (demo, watch_command, record_command, verify, export_command):
     cli.add_command(_command)
