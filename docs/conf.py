@@ -132,7 +132,17 @@ UNQUALIFIED = (
     "hypothesis.strategies",
 )
 
-MADE_BY_US = ("Client", "Feed", "Exchange", "Link", "MemoryStream")
+MADE_BY_US = (
+    "Client",
+    "EventReader",
+    "Exchange",
+    "Feed",
+    "Link",
+    "MemoryStream",
+    "Recording",
+    "Replay",
+    "ReplayClient",
+)
 """Classes that programs get, and do not make."""
 
 
@@ -147,6 +157,8 @@ def write_signature(
             return "", ""
         if (attrs.has(thing) or issubclass(thing, msgspec.Struct)) and arguments:
             return fields_signature(thing), ""
+    home = "kraken_trio.testing" if name.startswith("kraken_trio.testing") else "kraken_trio"
+    arguments, result = (spelt_out(text, home) if text else text for text in (arguments, result))
     if result:
         result = re.sub(EVENTS, "kraken_trio.Event", result)
         result = re.sub(r"\bf\.(\w)", r"\1", result)  # how the strategies call the faults
@@ -155,6 +167,17 @@ def write_signature(
         result = result.replace("AsyncIterator[", "AbstractAsyncContextManager[")
         arguments = arguments.replace("_DEFAULTS", "Settings()")
     return arguments, result
+
+
+def spelt_out(signature: str, home: str) -> str:
+    """Write types out that are not public, or of which there are two: that of the module ``home`` is meant."""
+    for short, long in (
+        ("Recording", f"{home}.Recording"),
+        ("Time", "datetime | int | str"),
+        ("Work", "Callable[..., Awaitable[Any]]"),
+    ):
+        signature = re.sub(rf"(?<![\w.]){short}\b", long, signature)
+    return signature
 
 
 EVENTS = r" \| ".join(rf"~?(?:[\w.]+\.)?{event.__name__}" for event in get_args(kraken_trio.Event))
