@@ -104,7 +104,7 @@ _SEGMENT: Final = re.compile(r"[0-9]{8,}-([0-9]{8}T[0-9]{6}Z)\.mcap", re.ASCII)
 
 
 class FolderSource:
-    """A folder that ``kraken_trio.record`` has written."""
+    """A folder that :func:`kraken_trio.record` has written."""
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         self._folder = Path(folder)
