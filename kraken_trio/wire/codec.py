@@ -57,6 +57,10 @@ class Codec(Protocol):
         """A frame that asks for a :class:`~kraken_trio.wire.messages.Pong`."""
         ...
 
+    def confirmation(self, method: Method, asked: Request, req_id: int) -> str:
+        """A frame that confirms the request of one symbol: for who plays the exchange to a session."""
+        ...
+
     def guess_topic(self, frame: str | bytes) -> tuple[str | None, str | None]:
         """The probable channel and symbol of a frame that could not be decoded; None for what is unclear.
 
