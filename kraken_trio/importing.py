@@ -115,7 +115,9 @@ def import_recording(
     frames = sum(file.survey.frames for file in found)
     arrived = _recorded_frames(folder) - before
     if arrived != frames:
-        msg = f"{frames} frames were to be imported, but {arrived} are in {printable(folder, 400)}: delete it, try again"
+        msg = (
+            f"{frames} frames were to be imported, but {arrived} are in {printable(folder, 400)}: delete it, try again"
+        )
         raise RecordingError(msg)
     statistics = [report.statistics for report in reports]
     return ImportReport(

@@ -352,9 +352,8 @@ class Importer:
                 if sub is not None and sub.is_confirmed:
                     self.confirmed[sub.request] = None
         while (more := self._answer()) is not None:
-            for record, place in zip(more.records, more.places, strict=True):
-                effects.records.append(attrs.evolve(record, frame=None) if hasattr(record, "frame") else record)
-                effects.places.append(place)
+            effects.records += map(_behind, more.records)
+            effects.places += more.places
         return effects
 
     def _answer(self) -> Effects | None:
@@ -370,3 +369,7 @@ class Importer:
                 return session.tick(self.now)
         return None
 
+
+def _behind(record: Any) -> Any:
+    """The record of what no frame of the file led to."""
+    return attrs.evolve(record, frame=None) if hasattr(record, "frame") else record
