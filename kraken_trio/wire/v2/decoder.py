@@ -30,6 +30,7 @@ from kraken_trio.wire.messages import Data, Empty, Foreign, Heartbeat, Message, 
 from kraken_trio.wire.tree import REFUSED, decode_tree, excerpt
 from kraken_trio.wire.v2.answers import answer, confirmation, error_words, refusal, status
 from kraken_trio.wire.v2.channels import CHANNELS
+from kraken_trio.wire.v2.data import data_frame
 from kraken_trio.wire.v2.requests import ping, request
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ class V2Codec:
 
     def confirmation(self, method: Method, asked: Request, req_id: int) -> str:
         return confirmation(method, asked, req_id)
+
+    def data(self, events: Sequence[DataEvent]) -> str:
+        return data_frame(events)
 
     # Reading
 
