@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 import trio
@@ -30,23 +30,18 @@ _CAPACITY: Final = 16_384
 _BATCH: Final = 1024
 
 
-class _Speed(click.ParamType[float | None]):
-    """A positive factor, or ``max``."""
-
-    name = "speed"
-
-    def convert(
-        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
-    ) -> float | None:
-        if value == "max":
-            return None
-        try:
-            speed = float(value)
-        except ValueError:
-            speed = 0.0
-        if not 0 < speed < float("inf"):
-            self.fail(f"{printable(value, 40)} is no speed: a positive factor such as 10, or max", parameter, context)
-        return speed
+def _speed(_context: click.Context, _parameter: click.Parameter, value: str) -> float | None:
+    """A positive factor; None for ``max``."""
+    if value == "max":
+        return None
+    try:
+        speed = float(value)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        msg = f"{printable(value, 40)} is no speed: a positive factor such as 10, or max"
+        raise click.BadParameter(msg)
+    return speed
 
 
 @click.command("replay", short_help="Show a recording, or serve it to any client.")
@@ -54,7 +49,9 @@ class _Speed(click.ParamType[float | None]):
 @click.argument("symbols", nargs=-1, metavar="[SYMBOL]...")
 @click.option("--start", metavar="TIME", help="Begin here: 2026-11-29T12:00:00Z.  [default: at its beginning]")
 @click.option("--end", metavar="TIME", help="End before this time.  [default: at its end]")
-@click.option("--speed", type=_Speed(), default="1", show_default=True, help="A factor; max: as fast as possible.")
+@click.option(
+    "--speed", callback=_speed, default="1", show_default=True, help="A factor; max: as fast as it is received."
+)
 @click.option("--serve", "url", metavar="URL", help="Serve it there, such as ws://127.0.0.1:8080 (port 0: any).")
 @plain_option
 def replay_command(
@@ -129,8 +126,9 @@ def _chosen(client: ReplayClient, symbols: tuple[str, ...]) -> list[Request]:
     missing = wanted - {symbol for _, symbol in chosen}
     if missing or not chosen:
         there = ", ".join(sorted({request.symbol for request in client.replay.requests if request.symbol}))
-        msg = f"{', '.join(sorted(missing)) or 'nothing that can be shown'} was not recorded; there is: {there or 'nothing'}"
-        raise ValueError(msg.replace("nothing that can be shown was not recorded", "there is nothing to show"))
+        what = ", ".join(sorted(missing)) or "anything that can be shown"
+        msg = f"{what} was not recorded; there is: {there or 'nothing'}"
+        raise ValueError(msg)
     return list(chosen.values())
 
 

@@ -103,9 +103,7 @@ class Desk:
             return self._subscribe(there, asked, wanted, now_ns)
         return self._unsubscribe(there, asked, wanted, now_ns)
 
-    def _subscribe(
-        self, there: dict[Topic, object], asked: Asked, wanted: Subscribing, now_ns: int
-    ) -> list[Order]:
+    def _subscribe(self, there: dict[Topic, object], asked: Asked, wanted: Subscribing, now_ns: int) -> list[Order]:
         answers: list[Order] = []
         begins: list[Order] = []
         rule, variant = wanted.rule, wanted.variant
@@ -120,9 +118,7 @@ class Desk:
             begins.append(Begin(topic, _REQUESTS[rule.name](topic[1], variant), wanted.snapshot))
         return answers + begins
 
-    def _objection(
-        self, there: dict[Topic, object], wanted: Subscribing, symbol: object
-    ) -> tuple[str | None, bool]:
+    def _objection(self, there: dict[Topic, object], wanted: Subscribing, symbol: object) -> tuple[str | None, bool]:
         """Why this is refused, and whether the answer names the symbol."""
         rule = wanted.rule
         topic = (rule.name, symbol if isinstance(symbol, str) else None)
@@ -135,9 +131,7 @@ class Desk:
             return ("Already subscribed" if there[topic] == wanted.variant else rule.second), True
         return None, False
 
-    def _unsubscribe(
-        self, there: dict[Topic, object], asked: Asked, wanted: Subscribing, now_ns: int
-    ) -> list[Order]:
+    def _unsubscribe(self, there: dict[Topic, object], asked: Asked, wanted: Subscribing, now_ns: int) -> list[Order]:
         orders: list[Order] = []
         for symbol in wanted.symbols:
             topic = (wanted.rule.name, symbol if isinstance(symbol, str) else None)

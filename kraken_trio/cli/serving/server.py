@@ -4,13 +4,12 @@ A subscription is a sink in the replay, which puts its events, as frames, into t
 subscriptions of a connection are in the order of the recording. With no speed the replay waits for the connections; at
 a speed it does not, as the exchange, and drops one for which too much waits.
 
-Where the recording has a gap, the connections that it concerns are closed (code 1012): a client connects again, and gets
-a snapshot. Nothing is silently missing.
+Where the recording has a gap, the connections that it concerns are closed (code 1012): a client connects again, and
+gets a snapshot. Nothing is silently missing.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import asynccontextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +28,7 @@ from kraken_trio.testing.faults import DropHow
 from kraken_trio.wire import codec_for
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import AsyncIterator, Sequence
 
     from kraken_trio import Event, ReplayClient
@@ -293,9 +293,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(
-    client: ReplayClient, host: str, port: int
-) -> AsyncIterator[tuple[str, Server]]:
+async def serving(client: ReplayClient, host: str, port: int) -> AsyncIterator[tuple[str, Server]]:
     """Serve this replay, which is paused, while a block runs. The value is the URL for clients, and the server."""
     listeners = await trio.open_tcp_listeners(port, host=host)
     port = listeners[0].socket.getsockname()[1]
