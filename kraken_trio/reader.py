@@ -35,7 +35,9 @@ else:  # defaults of type variables come with Python 3.13
 
 
 class EventReader(Iterator[E_co], Generic[E_co]):
-    """The events of a recording, in order. Created by :func:`read_events`; a context manager, which closes its files.
+    """The events of a recording, in order. Created by :func:`read_events`.
+
+    Its file is closed at the end, and by :meth:`close`; it is a context manager, for what is not read to the end.
 
     For one thread at a time.
     """
@@ -70,6 +72,7 @@ class EventReader(Iterator[E_co], Generic[E_co]):
                             view.follow(event)
                     yield event
             if is_over:
+                playback.close()
                 return
             if ahead() is None:
                 is_over = True

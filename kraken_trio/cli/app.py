@@ -10,8 +10,10 @@ import click
 from kraken_trio import __version__
 from kraken_trio.book.core import NAME as CORE
 from kraken_trio.cli.demo import demo
+from kraken_trio.cli.export import export_command
 from kraken_trio.cli.formatting import ASCII_FALLBACK
 from kraken_trio.cli.importing import import_command
+from kraken_trio.cli.record import record_command
 from kraken_trio.cli.replay import replay_command
 from kraken_trio.cli.running import STOPPED
 from kraken_trio.cli.verify import verify
@@ -47,11 +49,12 @@ def cli() -> None:
     Examples:
       kraken-trio demo
       kraken-trio watch BTC/USD ETH/USD
+      kraken-trio record BTC/USD --out data
       kraken-trio verify monday.cbcap
 
     "kraken-trio COMMAND --help" explains a command.
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
 
 
-for _command in (demo, watch_command, replay_command, verify, import_command):
+for _command in (demo, watch_command, record_command, replay_command, verify, import_command, export_command):
     cli.add_command(_command)

@@ -36,6 +36,7 @@ from kraken_trio.recording.records import (
     Hole,
     KeyFrame,
     Missed,
+    Other,
     Reported,
     Reset,
     Resynced,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.events import Event, StatusUpdate
     from kraken_trio.evidence import ChecksumEvidence
-    from kraken_trio.recording.records import Entry
+    from kraken_trio.recording.records import Entry, Named
     from kraken_trio.requests import Request
     from kraken_trio.session.deliveries import Effects
     from kraken_trio.session.subscription import Key
@@ -67,6 +68,7 @@ __all__ = ["Player"]
 
 MAX_DISAGREEMENTS: Final = 1000
 """How many are described; all are counted."""
+_DAMAGED: Final = "the recording is damaged here, or was changed"
 _NOBODY_WANTED_IT: Final = frozenset({"unwanted", "dropped", "lost for good"})
 _ANEW: Final = frozenset({Step.TO_SUBSCRIBE.value, Step.GONE.value})
 """Steps from which a subscription's data begin again."""
@@ -233,9 +235,16 @@ class Player:
         return message.is_pushed
 
     def malformed(self, _frame: str | bytes, _error: ProtocolError) -> None:
-        """(for the intake) What follows from it is in the log."""
+        """(for the intake) What follows from it is in the log. If nothing is, nobody knows what it was."""
         self.counters.malformed += 1
         self._was_malformed = True
+        if not any(isinstance(one, Other) and one.what == "FrameMalformed" for one in self._due):
+            detail = "a frame cannot be decoded, but the log does not say so"
+            self.disagreement_count += 1
+            self.disagreements.append(detail)
+            self.forget(
+                Cause.NOT_RECORDED, f"the recording is damaged here, or was changed: {detail}", keeps_state=True
+            )
 
     # What the routing asks
 
@@ -281,7 +290,7 @@ class Player:
             self._distrusted.add(key)
             sub.state.reset()
             sub.step = Step.PAUSED
-            text = f"the recording is damaged here, or was changed: {detail}"
+            text = f"{_DAMAGED}: {detail}"
             self.deliveries.announce(sub.audience, (key,), symbol, channel, cause, text, evidence)
 
     # Other records
@@ -313,7 +322,7 @@ class Player:
         elif isinstance(entry, Missed):
             self._miss(entry)
         elif isinstance(entry, Begun):
-            self._begin(decode_request(entry.request))
+            self._begin(_request_of(entry.request))
         elif isinstance(entry, Reset):
             sub = self.by_key.get(entry.key)
             if sub is not None:
@@ -327,11 +336,9 @@ class Player:
         elif isinstance(entry, Resynced):
             self.counters.resyncs += 1
 
-    def _begin(self, request: Request[Any], kept: Kept | None = None) -> Subscription | None:
+    def _begin(self, request: Request[Any], kept: Kept | None = None) -> Subscription:
         """A subscription is known from here on. Feeds that want it, and have begun, go on with it."""
         key = key_of(request)
-        if key[0] not in CHANNELS:
-            return None  # a channel that this version does not know
         state = CHANNELS[key[0]](request, self.counters, self._codec)
         if kept is not None:
             state.restore(kept)
@@ -401,7 +408,7 @@ class Player:
                 deliveries.deliver(deliveries.lifecycle_feeds, status)
 
     def _know(self, entry: KeyFrame) -> None:
-        request = decode_request(entry.request)
+        request = _request_of(entry.request)
         key = key_of(request)
         if key in self.by_key and key not in self._distrusted:
             return
@@ -411,29 +418,42 @@ class Player:
             raise ProtocolError(msg)
         marks = dict(entry.marks)
         sub = self._begin(request, Kept(events, marks))
-        if sub is not None:
-            step = _STEPS.get(entry.step, Step.PAUSED)
-            sub.newcomers = ()
-            sub.step = step
-            for feed in sub.audience:
-                self._join(feed, sub, goes_on=True)
-            if sub.is_confirmed:
-                self._confirm(sub)
+        sub.newcomers = ()
+        sub.step = _STEPS.get(entry.step, Step.PAUSED)
+        for feed in sub.audience:
+            self._join(feed, sub, goes_on=True)
+        if sub.is_confirmed:
+            self._confirm(sub)
 
     # Holes
 
     def forget(self, cause: Cause, detail: str, *, keeps_state: bool = False) -> None:
         """What follows is not known to continue from here."""
+        if not keeps_state and self.state is not ConnectionState.DISCONNECTED:
+            self._set_state(ConnectionState.DISCONNECTED, detail, cause)
         for sub in self.by_key.values():
-            self._announce(sub, cause, detail)
+            if sub.is_confirmed:  # or its feeds have got a gap already
+                self._announce(sub, cause, detail)
+        self._clear()
+
+    def part(self, cause: Cause, detail: str) -> None:
+        """The same, and every feed gets a gap for each of its subscriptions, whatever it has got before."""
+        if self.state is not ConnectionState.DISCONNECTED:
+            self._set_state(ConnectionState.DISCONNECTED, detail, cause)
+        for feed, audience in self._feeds.items():
+            for key in audience.wanted:
+                channel, symbol = key
+                self.deliveries.announce((feed,), (key,), symbol, channel, cause, detail)
+        self._clear()
+
+    def _clear(self) -> None:
+        """Nothing is known."""
         self.by_key.clear()
         for subs in self.by_channel.values():
             subs.clear()
         self._due.clear()
         self._distrusted.clear()
         self._is_known = False
-        if not keeps_state and self.state is not ConnectionState.DISCONNECTED:
-            self._set_state(ConnectionState.DISCONNECTED, detail, cause)
 
     def restate(self, cause: Cause, detail: str) -> None:
         """Tell the feeds of the client's state what it is, as a change from DISCONNECTED."""
@@ -468,3 +488,12 @@ class Player:
 
 
 _OF_DATA: Final = frozenset({Cause.CHECKSUM.value, Cause.CROSSED.value})
+
+
+def _request_of(named: Named) -> Request[Any]:
+    """The request of a subscription. Raises :class:`ProtocolError`."""
+    request = decode_request(named)
+    if request.channel not in CHANNELS:
+        msg = f"{request} is no subscription"
+        raise ProtocolError(msg)
+    return request

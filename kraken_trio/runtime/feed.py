@@ -124,6 +124,11 @@ class FeedSender:
         """The failure that ended it, if one did."""
         return self._state.error
 
+    @property
+    def buffered(self) -> int:
+        """How many events wait for the program."""
+        return self._state.buffered
+
     def call_when_closed(self, callback: Callable[[], None]) -> None:
         """Set ``callback`` to be called when the program closes its end."""
         self._state.on_close = callback
@@ -376,7 +381,7 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
             if state.is_buffering:
                 await trio.lowlevel.checkpoint()
             else:
-                if state.on_wait is not None:
+                if state.on_wait is not None and not state.buffered:
                     state.on_wait()
                 events.append(await self._channel.receive())
         except trio.EndOfChannel:

@@ -200,10 +200,18 @@ class Replayer:
         for feed in list(self._feeds):
             for event in self._full.pop(feed, ()):  # no more than the last change of state
                 feed.offer((event,))
-            feed.end(None)
-            self._detach(feed)
+            if feed.buffered:  # until it is empty, one can go back
+                feed.call_when_waiting(partial(self._finish, feed))
+            else:
+                self._finish(feed)
         for waiter in self._waiters:
             waiter.done.set()
+
+    def _finish(self, feed: FeedSender) -> None:
+        """Nothing more comes, unless one has gone back meanwhile."""
+        if self.has_ended:
+            feed.end(None)
+            self._detach(feed)
 
     def _report_damage(self) -> None:
         damage = self._playback.damage
@@ -243,7 +251,7 @@ class Replayer:
         for feed in self._feeds:
             feed.clear()
         self._full.clear()
-        player.forget(Cause.SOUGHT, _SOUGHT)
+        player.part(Cause.SOUGHT, _SOUGHT)
         self._deliver()
         for feed in self._feeds:
             player.remove(feed)

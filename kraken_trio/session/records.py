@@ -35,6 +35,7 @@ __all__ = [
     "RecordingResumed",
     "RequestRefused",
     "Resynced",
+    "SegmentHealed",
     "StateChanged",
     "StateReset",
     "StayedWithoutData",
@@ -174,6 +175,14 @@ class RecordingResumed:
 
 
 @attrs.frozen(kw_only=True)
+class SegmentHealed:
+    """(from the runtime) A file that a killed recorder has left was given its end, or could not be."""
+
+    name: str
+    detail: str
+
+
+@attrs.frozen(kw_only=True)
 class UploadFailed:
     """(from the runtime) What the program does with a finished segment of a recording has failed."""
 
@@ -237,6 +246,7 @@ Record: TypeAlias = (
     | RecordingDamaged
     | RecordingFailed
     | RecordingResumed
+    | SegmentHealed
     | UploadFailed
     | StepTaken
     | SubscriptionBegun

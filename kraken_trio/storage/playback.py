@@ -12,7 +12,7 @@ from kraken_trio._text import printable
 from kraken_trio.errors import ProtocolError, RecordingError
 from kraken_trio.events import Cause
 from kraken_trio.recording import format as fmt
-from kraken_trio.recording.format import FormatError
+from kraken_trio.recording.format import FormatError, monotonic_ns
 from kraken_trio.recording.index import Damage
 from kraken_trio.recording.player import Player
 from kraken_trio.recording.records import (
@@ -88,6 +88,7 @@ class Playback:
         """Read from there on."""
         self._segment = segment
         self._chunk = chunk  # the next one
+        self._entered = -1  # the segment that we are in
         self._sequence = 0  # of the next message; 0 if any may come
         self._messages: list[_Message] = []
         self._next = 0
@@ -163,7 +164,7 @@ class Playback:
         number, chunk = self._find(at_ns)
         self._go(*self._begin_before(number, chunk, at_ns))
         self._recorder = ""
-        self.player.forget(Cause.SOUGHT, "the reader moved to another time")
+        self.player.part(Cause.SOUGHT, "the reader moved to another time")
         while (item := self.ahead()) is not None:
             if item.wall_ns >= at_ns and not item.is_rest and not isinstance(item.what, _STATE):
                 break
@@ -263,13 +264,14 @@ class Playback:
             if at >= len(self._messages):
                 return None
         messages = self._messages
-        channel, sequence, wall_ns, mono_ns, data = messages[at]
+        channel, sequence, wall_ns, offset, data = messages[at]
         if sequence != self._sequence:
             expected, self._sequence = self._sequence, sequence
             if expected:
                 return self._damaged(self._here(f"message {expected} should follow, but it is {sequence}"))
         start = at
         at += 1
+        mono_ns = monotonic_ns(wall_ns, offset)
         if channel <= fmt.TEXT_MORE:
             frames = [data]
             if not self.player.has_decisions:
@@ -289,7 +291,8 @@ class Playback:
     def _damaged(self, damage: Damage) -> Item:
         """An item of the time of what follows."""
         if self._next < len(self._messages):
-            _, _, wall_ns, mono_ns, _ = self._messages[self._next]
+            _, _, wall_ns, offset, _ = self._messages[self._next]
+            mono_ns = monotonic_ns(wall_ns, offset)
         else:
             wall_ns = mono_ns = 0
         return Item(wall_ns, mono_ns, self._recorder, damage)
@@ -305,7 +308,8 @@ class Playback:
                 damage: Damage | None = Damage(segment.name, 0, str(error))
                 self._leave(segment)
                 return damage
-            if self._chunk == 0 or not self._recorder:
+            if self._entered != self._segment:
+                self._entered = self._segment
                 damage = self._enter(segment)
                 if damage is not None:
                     return damage

@@ -24,6 +24,7 @@ from kraken_trio.session.records import (
     RecordingResumed,
     RequestRefused,
     Resynced,
+    SegmentHealed,
     StateChanged,
     StateReset,
     StayedWithoutData,
@@ -85,6 +86,8 @@ def line_of(record: Record) -> tuple[int, str] | None:
         case RecordingResumed(batches=batches):
             missing = f"; {batches} batches of frames are missing" if batches else ""
             return logging.WARNING, f"recording: it goes on{missing}"
+        case SegmentHealed(name=name, detail=detail):
+            return logging.WARNING, f"recording: {printable(name)}: {printable(detail, 500)}"
         case UploadFailed(path=path, detail=detail):
             return logging.WARNING, f"recording: on_segment({printable(path, 500)}): {printable(detail, 500)}"
         case StepTaken() | SubscriptionBegun() | StateReset() | GapAnnounced():
