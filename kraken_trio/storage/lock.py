@@ -18,7 +18,7 @@ from kraken_trio.errors import RecordingError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FolderLock"]
+__all__ = ["FolderLock", "is_locked"]
 
 LOCK_NAME: Final = ".recorder.lock"
 PID_NAME: Final = ".recorder.pid"
@@ -45,6 +45,22 @@ class FolderLock:
     def release(self) -> None:
         """Let others write. May be called again."""
         self._lock.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a writer has a folder now. Nothing is created; where this cannot be found out, none has it."""
+    path = folder / LOCK_NAME
+    if not path.is_file():
+        return False
+    lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    except OSError:  # a medium that cannot be written
+        return False
+    lock.release()
+    return False
 
 
 def _holder(pid: Path) -> str:

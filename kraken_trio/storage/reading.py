@@ -150,6 +150,12 @@ class Segment:
         return self.index.damage
 
     @property
+    def size(self) -> int:
+        """Bytes of the file, when its index was read."""
+        assert self.index is not None  # which reads it
+        return self._size
+
+    @property
     def tail(self) -> int:
         """How many bytes follow the last whole record of an unfinished segment: one that is torn, or being written."""
         return 0 if self.index.finished else self._size - self.index.end
