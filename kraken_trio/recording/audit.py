@@ -243,9 +243,9 @@ class Auditor:
     def begin(self, source: Source) -> None:
         """A segment begins."""
         before, self._source = self._source, source
-        report, values = self.report, source.values
-        report.segments += 1
-        report.bytes += source.size
+        values = source.values
+        self.report.segments += 1
+        self.report.bytes += source.size
         recorder = self._recorder
         goes_on = recorder is not None and recorder.id == values.get("recording", "")
         follows = self._check_predecessor(before, source)
@@ -253,7 +253,8 @@ class Auditor:
             assert before is not None  # its recorder has a segment
             self._check_same_recorder(before, source)
         else:
-            self._end_recorder()
+            started = values.get("started_ns", "")
+            self._end_recorder(int(started) if started.isdecimal() else None)
             self._begin_recorder(before, source)
         assert self._recorder is not None
         self._recorder.segments += 1
@@ -393,24 +394,25 @@ class Auditor:
                 self._close_hole(line, None)
         return self.report
 
-    def _end_recorder(self, *, is_running: bool = False) -> None:
+    def _end_recorder(self, next_ns: int | None = None, *, is_running: bool = False) -> None:
+        """Its run is over. ``next_ns`` is when the next one begins."""
         recorder = self._recorder
         if recorder is None:
             return
-        if self._is_stopped:
-            recorder.ended = "stopped"
-        elif is_running:
-            recorder.ended = "running"
+        recorder.ended = "stopped" if self._is_stopped else "running" if is_running else "killed"
+        if recorder.ended == "killed":
+            why = "the recorder was killed, or lost its disk: what it had not yet written is missing"
         else:
-            recorder.ended = "killed"
+            why = "the recorder was stopped"
+        if next_ns is not None or recorder.ended == "killed":
             self.report.add_hole(
                 Hole(
                     cause=Cause.NOT_RECORDED.value,
-                    detail="the recorder was killed, or lost its disk: what it had not yet written is missing",
+                    detail=why,
                     channel=None,
                     symbol=None,
                     begin_ns=self._wall_ns,
-                    end_ns=None,
+                    end_ns=next_ns,
                 )
             )
 
@@ -471,7 +473,8 @@ class Auditor:
             self._defect(Kind.TIME, text, byte=entry.offset)
         if is_empty:
             self._defect(Kind.CHUNK, "there is no message in it", byte=entry.offset)
-        assert self._source is not None and self._recorder is not None  # a segment has begun
+        assert self._source is not None
+        assert self._recorder is not None
         if self._recorder.begin_ns is None:
             self._recorder.begin_ns = earliest
         if self._is_first_chunk and self._source.number:
@@ -657,9 +660,10 @@ class Auditor:
     def _drain(self) -> None:
         """Count what the frames have yielded."""
         effects, _ = self._player.take()
+        deliver: dict[Any, list[Any]] = effects.deliver  # the feeds are named by keys
         day, received_ns = self._wall_ns // NS_PER_DAY, self._wall_ns
-        for key, events in effects.deliver.items():
-            line = self._lines.get(key)  # type: ignore[call-overload]  # the feeds are named by keys
+        for key, events in deliver.items():
+            line = self._lines.get(key)
             if line is None:
                 continue
             row = line.row
@@ -720,7 +724,7 @@ class Auditor:
             self._unreadable(f"a {type(entry).__name__} does not belong into this channel")
             return
         if not isinstance(entry, records.Decision):
-            self._flush()
+            self._flush(is_sent=isinstance(entry, records.Told) and entry.what == "Sent")
             if self._due:
                 self._here(Kind.DECISION, "a frame should follow the decision before it")
                 self._due.clear()
@@ -802,8 +806,8 @@ class Auditor:
             self._epoch = entry.epoch
             self._is_dirty = True
 
-    def _flush(self) -> None:
-        """What belongs together is over."""
+    def _flush(self, *, is_sent: bool = False) -> None:
+        """What belongs together is over; ``is_sent``: but for requests that are sent."""
         if self._told:
             for line in self._told:
                 if line.told is not None and line.since_ns is not None:
@@ -814,7 +818,7 @@ class Auditor:
             if self._is_strict and self._is_synced:
                 self._here(Kind.DECISION, f"nothing followed from the input {self._awaited[0]} before it")
             self._awaited = None
-        if self._to_be_sent:
+        if self._to_be_sent and not is_sent:
             if self._is_strict and self._is_synced:
                 self._here(
                     Kind.DECISION, f"no request for {_name(self._to_be_sent[0])} was sent, as it should have been"
@@ -1019,10 +1023,7 @@ class Auditor:
             return  # of another version, or it has been reported
         kept = sub.state.keep()
         base = self._player.epoch_base
-        found = [
-            encode_event(msgspec.structs.replace(event, epoch=event.epoch - base))  # type: ignore[type-var]
-            for event in kept.events
-        ]
+        found = [encode_event(msgspec.structs.replace(event, epoch=event.epoch - base)) for event in kept.events]
         marks = {name: mark - base if name == "crossed_in" else mark for name, mark in kept.marks.items()}
         if found != [bytes(event) for event in entry.events] or marks != entry.marks:
             self._here(Kind.KEY_FRAME, f"it is not the state of {name} here")
@@ -1191,7 +1192,7 @@ def _event(named: records.Named, kind: type) -> Any:
     return event
 
 
-def _says(message: Message, entry: records.Other) -> bool:
+def _says(message: Message | None, entry: records.Other) -> bool:
     """Whether what the client noticed is what the message says."""
     fields = entry.fields
     if isinstance(message, Notice):
