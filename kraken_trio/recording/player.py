@@ -297,7 +297,8 @@ class Player:
             self._miss(entry)
         elif isinstance(entry, Begun):
             self._begin(decode_request(entry.request))
-        elif isinstance(entry, Reset):
+        elif isinstance(entry, Reset | Resynced):
+            self.counters.resyncs += isinstance(entry, Resynced)
             sub = self.by_key.get(entry.key)
             if sub is not None:
                 sub.state.reset()
@@ -307,8 +308,6 @@ class Player:
             status: StatusUpdate = event_of(entry.status, self.epoch_base)
             self.deliveries.status = status
             self.deliveries.deliver(self.deliveries.lifecycle_feeds, status)
-        elif isinstance(entry, Resynced):
-            self.counters.resyncs += 1
 
     def _begin(self, request: Request[Any], kept: Kept | None = None) -> Subscription | None:
         """A subscription is known from here on. Feeds that want it, and have begun, go on with it."""
