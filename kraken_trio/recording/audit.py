@@ -109,6 +109,8 @@ class Source:
     is_finished: bool
     counts: Mapping[int, int] | None
     """Messages by channel, as its end says."""
+    crc: str
+    """The CRC32 of all of its data, as its end says; empty if it has no end."""
 
 
 @attrs.define(eq=False)
@@ -292,6 +294,8 @@ class Auditor:
         if recording != before.values.get("recording", ""):
             text = "it says that it follows a segment of another recorder than the one of the file before it"
             self._defect(Kind.METADATA, text)
+        if before.crc != values.get("previous_crc", before.crc if not self._is_strict else ""):
+            self._defect(Kind.FILE, f"{before.name} was changed since this file was begun: its checksum is another")
         if last is not None and sequence != last:
             text = f"it says that the last message before it is {printable(sequence, 20)}, but that is {last}"
             self._defect(Kind.SEQUENCE, text)

@@ -22,6 +22,7 @@ from kraken_trio.recording.index import ChunkEntry, Damage, MetadataEntry, Segme
 __all__ = [
     "Read",
     "check",
+    "data_crc",
     "find_chunk",
     "has_end",
     "read_chunk",
@@ -202,12 +203,13 @@ def check(read: Read, size: int, name: str) -> list[Damage]:
         found.append(Damage(name, at, "the index at its end lists other chunks than there are"))
     elif walked.metadata != index.metadata and not found:
         found.append(Damage(name, index.end, "the index at its end lists other metadata than there are"))
-    if index.data_crc and index.data_crc != _crc(read, index.end):
+    if index.data_crc and index.data_crc != data_crc(read, index.end):
         found.append(Damage(name, 0, "the checksum of all of its data is wrong"))
     return found
 
 
-def _crc(read: Read, end: int) -> int:
+def data_crc(read: Read, end: int) -> int:
+    """The CRC32 of what stands before ``end``, read a piece at a time."""
     crc = 0
     for at in range(0, end, _PIECE_BYTES):
         crc = zlib.crc32(read(at, min(_PIECE_BYTES, end - at)), crc)

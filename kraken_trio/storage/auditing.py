@@ -65,6 +65,7 @@ def _audit(
             size=segment.size,
             is_finished=index.finished,
             counts=index.counts if index.finished else None,
+            crc=f"{index.data_crc:08x}" if index.finished else "",
         )
     )
     # A recorder goes on meanwhile: what it has added since is not looked at.
