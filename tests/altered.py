@@ -1,0 +1,194 @@
+"""Recordings that are made for tests, taken apart, changed, and written again: with every checksum and index right."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+import trio
+
+import kraken_trio as kt
+from kraken_trio.admission import ConnectBudget
+from kraken_trio.client import open_with
+from kraken_trio.recording import format as fmt, scan
+from kraken_trio.runtime.recorder import in_line
+from kraken_trio.settings import Settings
+from kraken_trio.storage.reading import open_folder
+from kraken_trio.testing import CorruptLevel, Drop, EndSubscription, Raw, SetStatus, SkipUpdate, run_virtual
+from tests.client.conftest import InMemoryExchange
+from tests.logs import Message, packed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping
+    from pathlib import Path
+
+EPOCH_NS = 1_785_628_790_000_000_000
+"""A few seconds before midnight (UTC)."""
+STORY = (
+    (6, SetStatus(system="post_only")),
+    (8, CorruptLevel(symbol="BTC/USD")),
+    (12, Raw(payload="{nonsense")),
+    (15, Drop(notice="CloudFlare WebSocket proxy restarting")),
+    (22, EndSubscription(channel="ticker", symbol="BTC/USD")),
+    (25, SkipUpdate(symbol="ETH/USD", top=True)),
+)
+"""What happens while it is recorded, and when."""
+
+
+@asynccontextmanager
+async def recorded(
+    exchange: InMemoryExchange, folder: Path, *, max_segment_bytes: int = 256 * 1024 * 1024
+) -> AsyncIterator[kt.Client]:
+    """A client on virtual time that is recorded."""
+    opening = open_with(
+        exchange.url,
+        settings=Settings(),
+        ssl_context=None,
+        connect=exchange.connect,
+        wall_ns=lambda: EPOCH_NS + round(trio.current_time() * 1e9),
+        jitter=lambda: 0.5,
+        admission=ConnectBudget(trio.current_time),
+    )
+    async with (
+        opening as client,
+        kt.record(
+            client,
+            folder,
+            kt.Book("BTC/USD", 10),
+            kt.Book("ETH/USD", 25),
+            kt.Trades("BTC/USD"),
+            kt.Ticker("BTC/USD"),
+            kt.Candles("ETH/USD"),
+            keyframe_every=5,
+            max_segment_bytes=max_segment_bytes,
+            work=in_line,
+        ),
+    ):
+        yield client
+
+
+def record_story(folder: Path) -> None:
+    """Two runs of a recorder, with many faults, over midnight: some six hundred messages in a few segments."""
+    run_virtual(_tell_story, folder, seed=3)
+
+
+async def _tell_story(folder: Path) -> None:
+    async with trio.open_nursery() as nursery:
+        exchange = InMemoryExchange()
+        nursery.start_soon(exchange.keep_time)
+        async with recorded(exchange, folder, max_segment_bytes=9000) as client:
+            for at, fault in STORY:
+                await trio.sleep_until(at)
+                exchange.inject(fault)
+            async with client.subscribe(kt.Trades("ETH/USD"), kt.Lifecycle()):
+                await trio.sleep(4)
+            await trio.sleep(2)
+        await trio.sleep(3)
+        async with recorded(exchange, folder):
+            await trio.sleep(9)
+        nursery.cancel_scope.cancel()
+
+
+Block: TypeAlias = "list[Message]"
+Said: TypeAlias = "tuple[str, dict[str, str]]"
+
+
+@attrs.define
+class File:
+    """A segment, taken apart."""
+
+    name: str
+    values: dict[str, str]
+    records: list[Block | Said]
+    """Chunks and metadata, in order."""
+    header: dict[int, tuple[int, int]] = attrs.Factory(dict)
+    """Times that the header of a chunk says, where they are not those of its messages, by its index in ``records``."""
+
+    def pack(self, moved: dict[str, str] | None = None) -> bytes:
+        """As a recorder would have written it."""
+        values = {key: value for key, value in self.values.items() if key != "format"}
+        data = fmt.begin(f"kraken_trio {values.get('version')}", values)
+        index = attrs.evolve(scan.read_head(lambda at, size: data[at : at + size]), end=len(data), counts={})
+        assert index.counts is not None
+        offsets: dict[str, str] = moved if moved is not None else {}
+        old = 0
+        for place, record in enumerate(self.records):
+            if isinstance(record, tuple):
+                name, said = record
+                if "offset" in said and said["offset"] in offsets:
+                    said = {**said, "offset": offsets[said["offset"]]}
+                packed_record = fmt.metadata(name, said)
+                index.metadata.append(fmt.read_metadata(packed_record, len(data)))
+            else:
+                times = [message[2] for message in record] or [0]
+                start, end = self.header.get(place, (min(times), max(times)))
+                packed_record, entry = fmt.chunk(packed(record), start, end)
+                index.chunks.append(attrs.evolve(entry, offset=len(data)))
+                for message in record:
+                    index.counts[message[0]] = index.counts.get(message[0], 0) + 1
+            data += packed_record
+            index.end = len(data)
+            old += 1
+        index.data_crc = scan.data_crc(lambda at, size: data[at : at + size], len(data))
+        return data + fmt.end(index)
+
+
+def take_apart(folder: Path) -> list[File]:
+    """The segments of a folder. What names the offset of a chunk names its number instead, with a ``#``."""
+    files = []
+    with open_folder(folder) as opened:
+        for segment in opened.segments:
+            index = segment.index
+            numbers = {str(entry.offset): f"#{number}" for number, entry in enumerate(index.chunks)}
+            records: list[tuple[int, Block | Said]] = [(entry.offset, segment.read(entry)) for entry in index.chunks]
+            for entry in index.metadata:
+                said = dict(entry.values)
+                if "offset" in said:
+                    said["offset"] = numbers[said["offset"]]
+                records.append((entry.offset, (entry.name, said)))
+            records.sort(key=lambda record: record[0])
+            files.append(File(segment.name, dict(segment.values), [record for _, record in records]))
+    return files
+
+
+def put_together(files: Iterable[File], folder: Path, *, relink: bool = True) -> None:
+    """Write segments, with offsets in the place of numbers; ``relink``: each with the checksum of the one before."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    crc = None
+    for file in files:
+        if relink and crc is not None and file.values.get("previous_crc"):
+            file = attrs.evolve(file, values={**file.values, "previous_crc": crc})
+        data = _with_offsets(file)
+        (folder / file.name).write_bytes(data)
+        size = len(data)
+        index = scan.read_index(lambda at, length, data=data: data[at : at + length], size, file.name)  # type: ignore[misc]
+        crc = f"{index.data_crc:08x}"
+
+
+def _with_offsets(file: File) -> bytes:
+    # Offsets have as many digits as they have: pack until nothing moves.
+    moved: dict[str, str] = {}
+    while True:
+        data = file.pack(moved)
+        index = scan.read_index(lambda at, length, data=data: data[at : at + length], len(data), file.name)  # type: ignore[misc]
+        found = {f"#{number}": str(entry.offset) for number, entry in enumerate(index.chunks)}
+        if found == moved:
+            return data
+        moved = found
+
+
+def blocks(file: File) -> list[tuple[int, Block]]:
+    """The chunks of a segment, with their places in its records."""
+    return [(place, record) for place, record in enumerate(file.records) if isinstance(record, list)]
+
+
+def with_record(file: File, place: int, record: Block | Said) -> File:
+    """The segment with another record in this place."""
+    return attrs.evolve(file, records=[*file.records[:place], record, *file.records[place + 1 :]])
+
+
+def said(values: Mapping[str, str]) -> dict[str, str]:
+    return dict(values)
