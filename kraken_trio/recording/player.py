@@ -336,6 +336,9 @@ class Player:
             self._distrusted.discard(entry.key)
         was_confirmed = sub.is_confirmed
         sub.step = _STEPS.get(entry.step, Step.PAUSED)
+        if _lacks_data(sub):
+            self._disagree(sub.key, "the log says that its first data came, but they are not there")
+            return
         if sub.is_confirmed and not was_confirmed:
             self._confirm(sub)
         if sub.step is Step.LIVE and sub.newcomers:  # live without data: an empty snapshot
@@ -391,6 +394,10 @@ class Player:
         if any(event.channel != key[0] for event in events):
             msg = f"a key frame of {request} has events of another channel"
             raise ProtocolError(msg)
+        state = CHANNELS.get(key[0])
+        if state is not None and state.must_verify and entry.step == Step.LIVE.value and not events:
+            msg = f"a key frame of {request} lacks its data"
+            raise ProtocolError(msg)
         marks = dict(entry.marks)
         sub = self._begin(request, Kept(events, marks))
         if sub is not None:
@@ -441,6 +448,11 @@ class Player:
     def requests(self) -> Iterable[Request[Any]]:
         """The requests of the subscriptions that are known here."""
         return [sub.request for sub in self.by_key.values()]
+
+
+def _lacks_data(sub: Subscription) -> bool:
+    """Whether a subscription is live, whose first data are damaged: nothing could be done with the next."""
+    return sub.step is Step.LIVE and sub.state.must_verify and sub.state.rebuild() is None
 
 
 _OF_DATA: Final = frozenset({Cause.CHECKSUM.value, Cause.CROSSED.value})
