@@ -113,7 +113,6 @@ class File:
         index = attrs.evolve(scan.read_head(lambda at, size: data[at : at + size]), end=len(data), counts={})
         assert index.counts is not None
         offsets: dict[str, str] = moved if moved is not None else {}
-        old = 0
         for place, record in enumerate(self.records):
             if isinstance(record, tuple):
                 name, said = record
@@ -130,7 +129,6 @@ class File:
                     index.counts[message[0]] = index.counts.get(message[0], 0) + 1
             data += packed_record
             index.end = len(data)
-            old += 1
         index.data_crc = scan.data_crc(lambda at, size: data[at : at + size], len(data))
         return data + fmt.end(index)
 
@@ -158,7 +156,8 @@ def put_together(files: Iterable[File], folder: Path, *, relink: bool = True) ->
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     crc = None
-    for file in files:
+    for original in files:
+        file = original
         if relink and crc is not None and file.values.get("previous_crc"):
             file = attrs.evolve(file, values={**file.values, "previous_crc": crc})
         data = _with_offsets(file)

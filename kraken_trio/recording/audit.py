@@ -25,7 +25,7 @@ import msgspec
 
 from kraken_trio._text import printable
 from kraken_trio.channels import CHANNELS
-from kraken_trio.encoding import decode_event, decode_request, encode_event
+from kraken_trio.encoding import decode_event, decode_request, encode_event, encode_request
 from kraken_trio.errors import ProtocolError
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, ConnectionState, Gap, StateChange, StatusUpdate
 from kraken_trio.recording import format as fmt, records
@@ -146,12 +146,13 @@ class _Cycle:
 
 @attrs.frozen
 class _Decided:
-    """A decision that waits for its frame."""
+    """A decision."""
 
     entry: records.Decision
     value: Any
     """What is encoded in it."""
-    sequence: int
+    moment: tuple[int, int]
+    """Both of its times."""
 
 
 class Auditor:
@@ -194,9 +195,11 @@ class Auditor:
         self._wall_ns = 0
         self._mono_ns = 0
         self._batch: tuple[int, int, int] | None = None  # number of frames so far, and both times
+        self._moment: tuple[int, int] | None = None  # both times of what decisions follow from
         self._due: list[_Decided] = []
         self._awaited: tuple[str, frozenset[Cause]] | None = None  # what an input must lead to
         self._input: str | None = None  # the last one, while its decisions come
+        self._added: tuple[Request[Any], ...] = ()  # what was wanted with it
         self._told: list[_Line] = []
         self._to_be_sent: list[Key] = []
         self._cycle: _Cycle | None = None
@@ -294,7 +297,9 @@ class Auditor:
         if recording != before.values.get("recording", ""):
             text = "it says that it follows a segment of another recorder than the one of the file before it"
             self._defect(Kind.METADATA, text)
-        if before.crc != values.get("previous_crc", before.crc if not self._is_strict else ""):
+        crc = values.get("previous_crc", "")
+        # One that could not be healed when this one was begun has no checksum here; nor do those of other versions.
+        if crc != before.crc and (crc or (self._is_strict and recording == values.get("recording"))):
             self._defect(Kind.FILE, f"{before.name} was changed since this file was begun: its checksum is another")
         if last is not None and sequence != last:
             text = f"it says that the last message before it is {printable(sequence, 20)}, but that is {last}"
@@ -547,6 +552,7 @@ class Auditor:
         else:
             self._batch = (self._batch[0] + 1, wall_ns, mono_ns)
         self._received_ns = wall_ns
+        self._moment = (wall_ns, mono_ns)
 
     def _frames(self, batch: list[bytes]) -> None:
         """Frames of one batch without decisions; the first of them has its place."""
@@ -569,7 +575,9 @@ class Auditor:
         """A frame that is not data (None: it cannot be decoded) led to nothing."""
         if not self._is_strict or not self._is_synced or self._state is ConnectionState.DISCONNECTED:
             return
-        if message is None:
+        if isinstance(message, Unknown):
+            self._here(Kind.RECORD, "a record of the log is in the place of a frame")
+        elif message is None:
             self._here(Kind.DATA, "a frame cannot be decoded, and the client did not find that")
         elif isinstance(message, Refusal | Notice):
             self._here(Kind.DECISION, f"nothing followed from what the exchange said: {message}")
@@ -611,6 +619,8 @@ class Auditor:
         self.report.frames += 1
         assert self._batch is not None  # it has a place
         index = self._batch[0]
+        if any(one.moment != self._moment for one in due):
+            self._here(Kind.TIME, "what it led to is of another time")
         if any(one.entry.frame != index for one in due):
             self._here(Kind.DECISION, f"it is frame {index} of its read, but what it led to says another number")
         message: Message | None
@@ -732,6 +742,8 @@ class Auditor:
             if self._due:
                 self._here(Kind.DECISION, "a frame should follow the decision before it")
                 self._due.clear()
+        if self._is_strict and (records.encode(entry) != data or not _is_exact(entry)):
+            self._here(Kind.RECORD, "it is not written as this version writes it")
         try:
             self._apply(entry)
         except (ProtocolError, ValueError, TypeError) as error:
@@ -744,8 +756,9 @@ class Auditor:
     def _apply(self, entry: records.Entry) -> None:
         player = self._player
         if isinstance(entry, records.Decision):
-            decided = _Decided(entry, _value_of(entry), self._sequence)
+            decided = _Decided(entry, _value_of(entry), (self._wall_ns, self._mono_ns))
             if entry.frame is None:
+                self._check_moment()
                 if self._due:
                     self._here(Kind.DECISION, "a frame should follow the decision before it")
                     self._due.clear()
@@ -756,6 +769,10 @@ class Auditor:
             if entry.frame is None and isinstance(entry, records.Begun):
                 self._attach(key_of(decided.value))
             return
+        if isinstance(entry, records.Told) and entry.what == "Sent":
+            self._check_moment()
+        else:
+            self._moment = (self._wall_ns, self._mono_ns) if isinstance(entry, records.Told) else None
         self._batch = None
         if self._is_stopped:
             self._here(Kind.SEQUENCE, "it follows the recorder's end")
@@ -787,6 +804,11 @@ class Auditor:
         else:
             player.take()
 
+    def _check_moment(self) -> None:
+        """What follows from something has the times of that."""
+        if self._is_strict and self._moment is not None and self._moment != (self._wall_ns, self._mono_ns):
+            self._here(Kind.TIME, "it is of another time than what it follows from")
+
     # Inputs
 
     def _given(self, entry: records.Told) -> None:
@@ -799,6 +821,7 @@ class Auditor:
                 self._here(Kind.RECORD, "it is an input that this version does not know")
             return
         self._input = entry.what
+        self._added = tuple(map(decode_request, entry.requests))
         causes = _LEADS_TO.get(entry.what)
         if causes is not None:
             if entry.what == "Lost":
@@ -836,6 +859,8 @@ class Auditor:
         match entry:
             case records.Begun():
                 self._begun(value)
+                if self._is_strict and self._is_synced and self._input == "Added" and value not in self._added:
+                    self._here(Kind.DECISION, f"{value} begins, but was not asked for")
             case records.Stepped():
                 self._stepped(entry)
             case records.Reset():
@@ -1067,7 +1092,7 @@ class Auditor:
         self._told.clear()
         self._due.clear()
         self._to_be_sent.clear()
-        self._awaited = self._input = self._batch = self._cycle = None
+        self._awaited = self._input = self._batch = self._moment = self._cycle = None
         self._epoch = self._received_ns = self._state = None
         self._is_synced = False
         self._knows_confirmed = False
@@ -1157,7 +1182,7 @@ class _Listener(Player):
 
     def handle(self, frame: str | bytes, message: Message) -> bool:
         """See the base class."""
-        if not isinstance(message, _WITHOUT_EFFECT):
+        if not isinstance(message, _WITHOUT_EFFECT) or (isinstance(message, Unknown) and _is_record(frame)):
             self.others.append(message)
         return super().handle(frame, message)
 
@@ -1165,6 +1190,44 @@ class _Listener(Player):
         """See the base class."""
         self.others.append(None)
         super().malformed(frame, error)
+
+
+def _is_exact(entry: records.Entry) -> bool:
+    """Whether what is encoded within a record is as this version encodes it. What is no event or request counts, too.
+
+    Those are reported when they are used.
+    """
+    match entry:
+        case records.Begun():
+            return _same_requests((entry.request,))
+        case records.Told():
+            return _same_requests(entry.requests)
+        case records.Missed():
+            return _same_events((entry.gap,))
+        case records.Changed():
+            return _same_events((entry.change,))
+        case records.Reported():
+            return _same_events((entry.status,))
+        case records.ClientFrame():
+            return _same_events(entry.status)
+        case records.KeyFrame():
+            return _same_requests((entry.request,)) and _same_events(entry.events)
+        case _:
+            return True
+
+
+def _same_requests(encoded: Sequence[records.Named]) -> bool:
+    try:
+        return all(encode_request(decode_request(one)) == bytes(one) for one in encoded)
+    except ProtocolError:
+        return True
+
+
+def _same_events(encoded: Sequence[records.Named]) -> bool:
+    try:
+        return all(encode_event(decode_event(one)) == bytes(one) for one in encoded)
+    except ProtocolError:
+        return True
 
 
 def _value_of(entry: records.Decision) -> Any:
@@ -1224,6 +1287,10 @@ def _names(text: str, key: Key) -> bool:
     """Whether a request that was sent may be about this subscription."""
     channel, symbol = key
     return f'"{channel}"' in text and (symbol is None or f'"{symbol}"' in text)
+
+
+def _is_record(frame: str | bytes) -> bool:
+    return frame[:9] in ('{"kind":"', b'{"kind":"')
 
 
 def _name(key: Key) -> str:
