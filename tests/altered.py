@@ -16,13 +16,18 @@ from kraken_trio.recording import format as fmt, scan
 from kraken_trio.runtime.recorder import in_line
 from kraken_trio.settings import Settings
 from kraken_trio.storage.reading import open_folder
-from kraken_trio.testing import CorruptLevel, Drop, EndSubscription, Raw, SetStatus, SkipUpdate, run_virtual
+from kraken_trio.testing import CorruptLevel, Drop, EndSubscription, Market, Raw, SetStatus, SkipUpdate, run_virtual
+from kraken_trio.testing.exchange.core import ExchangeCore
+from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS
+from kraken_trio.testing.exchange.shell import Shell
 from tests.client.conftest import InMemoryExchange
 from tests.logs import Message, packed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
+
+    from kraken_trio.testing import MarketSpec
 
 EPOCH_NS = 1_785_628_790_000_000_000
 """A few seconds before midnight (UTC)."""
@@ -35,6 +40,16 @@ STORY = (
     (25, SkipUpdate(symbol="ETH/USD", top=True)),
 )
 """What happens while it is recorded, and when."""
+
+
+class Exchange(InMemoryExchange):
+    """Whose clock is right."""
+
+    def trade(self, specs: Iterable[MarketSpec] = DEFAULT_MARKETS, *, rate: float = 20.0) -> Shell:
+        market = Market(tuple(specs), seed=7, rate=rate)
+        core = ExchangeCore(market, now=trio.current_time(), epoch_ns=EPOCH_NS, seed=7)
+        self.shell = Shell(core, None, None)
+        return self.shell
 
 
 @asynccontextmanager
@@ -76,7 +91,7 @@ def record_story(folder: Path) -> None:
 
 async def _tell_story(folder: Path) -> None:
     async with trio.open_nursery() as nursery:
-        exchange = InMemoryExchange()
+        exchange = Exchange()
         nursery.start_soon(exchange.keep_time)
         async with recorded(exchange, folder, max_segment_bytes=9000) as client:
             for at, fault in STORY:
@@ -187,7 +202,3 @@ def blocks(file: File) -> list[tuple[int, Block]]:
 def with_record(file: File, place: int, record: Block | Said) -> File:
     """The segment with another record in this place."""
     return attrs.evolve(file, records=[*file.records[:place], record, *file.records[place + 1 :]])
-
-
-def said(values: Mapping[str, str]) -> dict[str, str]:
-    return dict(values)

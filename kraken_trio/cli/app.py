@@ -9,8 +9,10 @@ import click
 
 from kraken_trio import __version__
 from kraken_trio.book.core import NAME as CORE
+from kraken_trio.cli.audit import audit
 from kraken_trio.cli.demo import demo
 from kraken_trio.cli.formatting import ASCII_FALLBACK
+from kraken_trio.cli.info import info
 from kraken_trio.cli.running import STOPPED
 from kraken_trio.cli.verify import verify
 from kraken_trio.cli.watch import watch_command
@@ -51,5 +53,5 @@ def cli() -> None:
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
 
 
-for _command in (demo, watch_command, verify):
+for _command in (demo, watch_command, info, audit, verify):
     cli.add_command(_command)

@@ -321,12 +321,7 @@ class Auditor:
         self._values = values
         base = values.get("epoch_base", "")
         self._is_strict = values.get("version") == self._version
-        self._recorder = Recorder(
-            id=printable(values.get("recording", ""), 60),
-            version=printable(values.get("version", ""), 40),
-            endpoint=printable(values.get("endpoint", ""), 200),
-            protocol=printable(values.get("protocol", ""), 40),
-        )
+        self._recorder = Recorder.of(values)
         self.report.recorders.append(self._recorder)
         protocol = values.get("protocol", "")
         if protocol != self._protocol:

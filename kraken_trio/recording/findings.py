@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
+from kraken_trio._text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -168,7 +170,17 @@ class Recorder:
     begin_ns: int | None = None
     end_ns: int | None = None
     ended: str = "unknown"
-    """``stopped``, ``killed``, ``running``; ``unknown`` where its end cannot be read."""
+    """``stopped``, ``killed`` or ``running``; ``unknown`` before it has been read."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, str]) -> Recorder:
+        """That of a segment, by its metadata."""
+        return cls(
+            id=printable(values.get("recording", ""), 60),
+            version=printable(values.get("version", ""), 40),
+            endpoint=printable(values.get("endpoint", ""), 200),
+            protocol=printable(values.get("protocol", ""), 40),
+        )
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""

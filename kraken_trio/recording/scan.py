@@ -29,6 +29,7 @@ __all__ = [
     "read_end",
     "read_head",
     "read_index",
+    "read_outline",
     "recover",
     "scan",
 ]
@@ -142,6 +143,18 @@ def read_end(read: Read, size: int, name: str) -> SegmentIndex:
     index.finished = True
     _read_metadata(read, summary.metadata, index, name)
     return index
+
+
+def read_outline(read: Read, size: int) -> tuple[fmt.Statistics | None, list[MetadataEntry]]:
+    """What the end of a finished segment says of its messages, and the metadata ``requests``: in about a millisecond.
+
+    It believes what it reads. Raises :class:`FormatError` if there is no end.
+    """
+    foot = max(size - fmt.FOOTER_BYTES, 0)
+    start, offsets, _ = fmt.read_footer(read(foot, fmt.FOOTER_BYTES))
+    if not offsets <= foot <= offsets + fmt.MAX_HEADER_BYTES or size - start > fmt.MAX_SUMMARY_BYTES:
+        raise _bad_end()
+    return fmt.read_outline(read, read(offsets, foot - offsets))
 
 
 def _read_end(read: Read, size: int) -> tuple[SegmentIndex, memoryview, memoryview]:

@@ -18,7 +18,7 @@ from kraken_trio.errors import RecordingError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FolderLock", "is_locked"]
+__all__ = ["FolderLock", "holder_of", "is_locked"]
 
 LOCK_NAME: Final = ".recorder.lock"
 PID_NAME: Final = ".recorder.pid"
@@ -35,9 +35,8 @@ class FolderLock:
         try:
             self._lock.acquire()
         except Timeout:
-            msg = (
-                f"{printable(folder)} is being recorded by {_holder(pid)}: record into another folder, or stop that one"
-            )
+            holder = holder_of(folder)
+            msg = f"{printable(folder)} is being recorded by {holder}: record into another folder, or stop that one"
             raise RecordingError(msg) from None
         with suppress(OSError):  # on a full disk, for example; it is for a message only
             pid.write_text(f"{os.getpid()}\n", encoding="ascii")
@@ -63,9 +62,10 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
-def _holder(pid: Path) -> str:
+def holder_of(folder: Path) -> str:
+    """Who has the lock of a folder that is locked, for a message."""
     try:
-        with pid.open("rb") as file:
+        with (folder / PID_NAME).open("rb") as file:
             text = file.read(_MAX_PID_BYTES).strip()
     except OSError:
         text = b""
