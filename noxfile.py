@@ -42,6 +42,7 @@ PURE = (
     "kraken_trio/errors.py",
     "kraken_trio/_digits.py",
     "kraken_trio/runtime/overflow.py",
+    "kraken_trio/runtime/pace.py",
     "kraken_trio/_address.py",
 )
 """Bytes and values in, values out: nothing there is hard to reach, so every branch is reached."""
@@ -60,6 +61,7 @@ OWN_TESTS = [
     "tests/telemetry",
     "tests/admission",
     "tests/runtime",
+    "tests/simulation/test_equality.py",
     *sorted(map(str, Path("tests").glob("test_*.py"))),
 ]
 """The tests of the pure layers."""
@@ -79,7 +81,7 @@ ASYNC_OFF_IN_TESTS = (
     "ASYNC401",  # a group may be just what a test expects, and looks into
     "ASYNC9",  # nobody awaits a test, and fixtures are generators
 )
-ASYNC_PUBLIC = ("client.py", "feed.py")
+ASYNC_PUBLIC = ("client.py", "feed.py", "recordings.py", "replay.py")
 
 
 def offer_all_of_pyenv() -> None:
@@ -249,6 +251,13 @@ def simulate(session: nox.Session) -> None:
     """Simulate seeds that CI does not: `-- --seeds 2000 --minutes 10 -j 2`; `-- --minutes 10 --seed N` replays one."""
     session.install("-e", ".[dev]")
     session.run("python", "-m", "tests.simulation", *session.posargs)
+
+
+@nox.session
+def equality(session: nox.Session) -> None:
+    """Replay what simulated clients recorded, and compare; `-- --seeds 2000` for more than CI's 300 seeds."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "tests.simulation.equality", *session.posargs)
 
 
 @nox.session(default=False)

@@ -96,7 +96,7 @@ def recorded_frames(folder: Path) -> list[Frames]:
     made = []
     for path in sorted(folder.glob("v2_book*.cbcap")) if folder.is_dir() else ():
         depth = int(path.name.removeprefix("v2_book").partition("_")[0])
-        books = [(at, text) for at, text in _timed(path) if text.startswith('{"channel":"book"')]
+        books = [(at, text) for at, text in timed(path) if text.startswith('{"channel":"book"')]
         target = _folder() / f"{path.stem}.jsonl"
         _write(target, [text for _, text in books])
         found = _described(path.stem, target, depth)
@@ -105,7 +105,7 @@ def recorded_frames(folder: Path) -> list[Frames]:
     return made
 
 
-def _timed(path: Path) -> Iterator[tuple[int, str]]:
+def timed(path: Path) -> Iterator[tuple[int, str]]:
     """The frames of a ``.cbcap``, each with the time when it came."""
     with path.open("rb") as file:
         file.readline()

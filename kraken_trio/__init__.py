@@ -5,6 +5,7 @@
 some are missing. :class:`OrderBook` can be used alone. :mod:`kraken_trio.testing` is an exchange to test with.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from kraken_trio._version import version
@@ -46,10 +47,23 @@ from kraken_trio.runtime.feed import Feed
 from kraken_trio.settings import Settings
 from kraken_trio.statistics import ClientStatistics, FeedStatistics, SubscriptionState
 
-_RECORDINGS = frozenset({"Recording", "RecordingStatistics", "record"})
+_LATER = {
+    "EventReader": "reader",
+    "Recording": "recordings",
+    "RecordingStatistics": "recordings",
+    "Replay": "replay",
+    "ReplayClient": "replay",
+    "open_replay": "replay",
+    "read_events": "reader",
+    "record": "recordings",
+    "recorded_requests": "reader",
+}
+"""Names that are imported when they are asked for, and the modules that have them."""
 
 if TYPE_CHECKING:
+    from kraken_trio.reader import EventReader, read_events, recorded_requests
     from kraken_trio.recordings import Recording, RecordingStatistics, record
+    from kraken_trio.replay import Replay, ReplayClient, open_replay
 
     __version__: str
     """The version of the installed package."""
@@ -73,6 +87,7 @@ __all__ = [
     "ConsumerTooSlow",
     "Endpoint",
     "Event",
+    "EventReader",
     "Feed",
     "FeedStatistics",
     "Gap",
@@ -89,6 +104,8 @@ __all__ = [
     "Recording",
     "RecordingError",
     "RecordingStatistics",
+    "Replay",
+    "ReplayClient",
     "Request",
     "Settings",
     "Side",
@@ -101,7 +118,10 @@ __all__ = [
     "Trade",
     "Trades",
     "open_client",
+    "open_replay",
+    "read_events",
     "record",
+    "recorded_requests",
 ]
 
 
@@ -111,9 +131,8 @@ if not TYPE_CHECKING:  # type checkers would take every misspelt name for an att
         """``__version__``, and the durable log, each imported when it is asked for: many programs do without."""
         if name == "__version__":
             return version()
-        if name in _RECORDINGS:
-            from kraken_trio import recordings  # noqa: PLC0415 (see above)
-
-            return getattr(recordings, name)
+        module = _LATER.get(name)
+        if module is not None:
+            return getattr(import_module(f"kraken_trio.{module}"), name)
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

@@ -10,7 +10,6 @@ reads what a later one has written; except in books, whose classes know no other
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, get_args
 
 import attrs
@@ -83,17 +82,30 @@ def _decode(data: bytes | msgspec.Raw, reader_of: Callable[[str], _Reader | None
 # Channels of a program's own have classes of their own; they are found by their names.
 
 
-@cache
+_event_readers: Final[dict[str, _Reader]] = {}
+_request_readers: Final[dict[str, _Reader]] = {}
+"""Of names that are known, so that others do not add up."""
+
+
 def _event_reader(name: str) -> _Reader | None:
-    cls = _EVENTS.get(name) or next((own for own in _all_below(msgspec.Struct) if _is_event(own, name)), None)
-    return None if cls is None else msgspec.json.Decoder(cls).decode
+    found = _event_readers.get(name)
+    if found is None:
+        cls = _EVENTS.get(name) or next((own for own in _all_below(msgspec.Struct) if _is_event(own, name)), None)
+        if cls is not None:
+            found = _event_readers[name] = msgspec.json.Decoder(cls).decode
+    return found
 
 
-@cache
 def _request_reader(name: str) -> _Reader | None:
-    cls = next((cls for cls in _all_below(Request) if cls.__name__ == name), None)
-    if cls is None:
-        return None
+    found = _request_readers.get(name)
+    if found is None:
+        cls = next((cls for cls in _all_below(Request) if _is_request(cls, name)), None)
+        if cls is not None:
+            found = _request_readers[name] = _reader_of(cls)
+    return found
+
+
+def _reader_of(cls: type[Request[Any]]) -> _Reader:
     names = [field.name for field in attrs.fields(cls) if field.init]
 
     def read(data: bytes | msgspec.Raw) -> Any:
@@ -105,6 +117,11 @@ def _request_reader(name: str) -> _Reader | None:
 
 def _is_event(cls: type, name: str) -> bool:
     return cls.__name__ == name and {"epoch", "received_ns"} <= set(getattr(cls, "__struct_fields__", ()))
+
+
+def _is_request(cls: type, name: str) -> bool:
+    # attrs makes a class anew, and that from which it was made may still be there.
+    return cls.__name__ == name and "__attrs_attrs__" in vars(cls)
 
 
 def _all_below(cls: type) -> Iterator[type]:

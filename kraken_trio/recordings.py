@@ -16,6 +16,7 @@ from kraken_trio.requests import Overflow, Request
 from kraken_trio.runtime.actor import Actor
 from kraken_trio.runtime.feed import open_wish
 from kraken_trio.runtime.recorder import Options, Recorder, RecordingStatistics, in_thread
+from kraken_trio.session.records import SegmentHealed
 from kraken_trio.storage.writer import LogWriter
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.client import Client
     from kraken_trio.runtime.recorder import Work
+    from kraken_trio.storage.segments import Healed
 
 __all__ = ["Recording", "RecordingStatistics", "record"]
 
@@ -87,18 +89,27 @@ async def record(
     process is killed. Every ``keyframe_every`` seconds, or 100,000 messages, all state is written, from which a replay
     can begin.
 
-    A file has ``max_segment_bytes`` at most, or a day (UTC). ``keep_days`` and ``keep_bytes`` delete the oldest ones,
-    each time when a new one begins. ``on_segment`` is called with the path of each finished file, one at a time; what
-    it raises is logged.
+    A new file begins each day (UTC), and when one has ``max_segment_bytes``. ``keep_days`` and ``keep_bytes`` then
+    delete the oldest finished ones. ``on_segment`` is called with the path of each finished file, one at a time, also
+    of one that a killed recorder has left; what it raises is logged.
 
-    Leaving writes what waits, and the end of the file, for ``close_timeout`` seconds at most. ``work`` is how blocking
-    calls are run; the default is a thread.
+    Leaving writes what waits, and the end of the file, and waits for ``on_segment``, for ``close_timeout`` seconds at
+    most. ``work`` is how blocking calls are run; the default is a thread.
     """
     shell = client._shell  # noqa: SLF001 (a part of the client, as subscribe is)
     if not isinstance(shell, Actor):
         msg = f"{client!r} cannot be recorded: only a client of open_client can"
         raise TypeError(msg)
-    _check(overflow, keyframe_every=keyframe_every, flush_every=flush_every, close_timeout=close_timeout)
+    _check(
+        overflow,
+        keyframe_every=keyframe_every,
+        flush_every=flush_every,
+        max_segment_bytes=max_segment_bytes,
+        max_pending_bytes=max_pending_bytes,
+        keep_days=keep_days,
+        keep_bytes=keep_bytes,
+        close_timeout=close_timeout,
+    )
     run = work or in_thread()
     writer = LogWriter(
         folder,
@@ -107,16 +118,23 @@ async def record(
         keep_ns=None if keep_days is None else int(keep_days * _NS_PER_DAY),
         keep_bytes=keep_bytes,
     )
-    last_epoch, _ = await run(writer.open)
-    values = {
-        "recording": f"{shell.now_ns()}-{os.getpid()}",
-        "epoch_base": str(last_epoch),
-        "version": version(),
-        "endpoint": shell.name,
-        "protocol": shell.endpoint.protocol,
-        "settings": encode(shell.settings).decode(),
-    }
-    writer.begin(values)
+    try:
+        last_epoch, healed = await run(writer.open)
+    except BaseException:  # a cancellation, too
+        writer.abandon()
+        raise
+    writer.begin(
+        {
+            "recording": f"{shell.now_ns()}-{os.getpid()}",
+            "epoch_base": str(last_epoch),
+            "version": version(),
+            "endpoint": shell.name,
+            "protocol": shell.endpoint.protocol,
+            "settings": encode(shell.settings).decode(),
+        }
+    )
+    for found in healed:
+        shell.report(SegmentHealed(name=found.name, detail=_about(found)))
     options = Options(
         overflow=overflow,
         keyframe_every=keyframe_every,
@@ -125,11 +143,12 @@ async def record(
         max_pending_bytes=max_pending_bytes,
         close_timeout=close_timeout,
     )
-    recorder = Recorder(shell, writer, options, run, on_segment)
+    finished = [writer.path / found.name for found in healed if found.end and not found.problem]
+    recorder = Recorder(shell, writer, options, run, on_segment, finished)
     async with open_hidden_nursery() as nursery:
-        await nursery.start(recorder.run)
         wish = open_wish(requests) if requests else None
         try:
+            await nursery.start(recorder.run)
             if wish is not None:
                 await shell.attach(wish)
             yield Recording(recorder, os.fspath(folder))
@@ -140,11 +159,21 @@ async def record(
             nursery.cancel_scope.cancel()
 
 
-def _check(overflow: Overflow, **seconds: float) -> None:
+def _about(healed: Healed) -> str:
+    if healed.problem:
+        return healed.problem
+    if not healed.end:
+        return f"its beginning is torn; it is {healed.aside} now"
+    cut = healed.size - healed.end
+    kept = f", and copied to {healed.aside}" if healed.aside else ""
+    return f"it was given its end; {cut:,} bytes behind the last whole block were cut off{kept}"
+
+
+def _check(overflow: Overflow, **numbers: float | None) -> None:
     if overflow not in (Overflow.DROP_OLDEST, Overflow.BACKPRESSURE):
         msg = f"a recording cannot use {overflow}: choose Overflow.DROP_OLDEST or Overflow.BACKPRESSURE"
         raise ValueError(msg)
-    for name, value in seconds.items():
-        if not 0 < value < float("inf"):
-            msg = f"{name}={value!r}: a positive number of seconds"
+    for name, value in numbers.items():
+        if value is not None and not 0 < value < float("inf"):
+            msg = f"{name}={value!r} must be a positive number"
             raise ValueError(msg)

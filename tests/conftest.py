@@ -31,3 +31,13 @@ def captures() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the recordings are not here: there is no folder {folder} (set KRAKEN_TRIO_CAPTURES)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def recorded_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small recording: see :mod:`tests.day`. To be read only."""
+    from tests import day
+
+    folder = tmp_path_factory.mktemp("day")
+    day.make(folder)
+    return folder

@@ -2,7 +2,7 @@
 
 * :mod:`~kraken_trio.cli.app`: the command group; one file per command beside it
 * :mod:`~kraken_trio.cli.running`: options and exit statuses; :mod:`~kraken_trio.cli.formatting`: numbers and names
-* ``watch`` and ``demo`` show a :mod:`~kraken_trio.cli.view`
+* ``record`` writes lines (:mod:`~kraken_trio.cli.record`); ``watch`` and ``demo`` show a :mod:`~kraken_trio.cli.view`
 * ``demo``: :mod:`~kraken_trio.cli.play` is what happens; :mod:`kraken_trio.testing.oracle` compares what the exchange
   sent with what the feed yielded
 * ``verify``: :mod:`~kraken_trio.recording.foreign` reads files, :mod:`~kraken_trio.cli.verification` checks their

@@ -13,6 +13,7 @@ from kraken_trio.cli.audit import audit
 from kraken_trio.cli.demo import demo
 from kraken_trio.cli.formatting import ASCII_FALLBACK
 from kraken_trio.cli.info import info
+from kraken_trio.cli.record import record_command
 from kraken_trio.cli.running import STOPPED
 from kraken_trio.cli.verify import verify
 from kraken_trio.cli.watch import watch_command
@@ -47,11 +48,12 @@ def cli() -> None:
     Examples:
       kraken-trio demo
       kraken-trio watch BTC/USD ETH/USD
+      kraken-trio record BTC/USD --out data
       kraken-trio verify monday.cbcap
 
     "kraken-trio COMMAND --help" explains a command.
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
 
 
-for _command in (demo, watch_command, info, audit, verify):
+for _command in (demo, watch_command, record_command, info, audit, verify):
     cli.add_command(_command)

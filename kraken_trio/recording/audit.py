@@ -84,6 +84,10 @@ _LEADS_TO: Final[Mapping[str, frozenset[Cause]]] = {
 }
 """Inputs, and the causes of the change of state that each of them leads to, always."""
 _OF_INPUTS: Final = frozenset({Cause.CLOSED}.union(*_LEADS_TO.values()))
+_ROUNDING_NS: Final = 1000
+"""The monotonic time of a message is known to the microsecond."""
+_CLOCK_STEP_NS: Final = 100_000_000
+"""A change of the wall clock that is worth a note: time servers slew less at once."""
 _WITHOUT_EFFECT: Final = (Heartbeat, Pong, Unknown)
 """Messages of which no decision follows."""
 _TOLD_OF: Final[Mapping[str, type]] = {
@@ -166,6 +170,7 @@ class Auditor:
         # The recorder
         self._values: Mapping[str, str] = {}
         self._recorder: Recorder | None = None
+        self._is_first = True  # is its first message to come?
         self._is_strict = False  # was it made by this version?
         self._is_stopped = False  # has it said that it ends?
         self._last_epoch: int | None = None  # as the metadata of the segments say
@@ -193,8 +198,8 @@ class Auditor:
         self._received_ns: int | None = None
         self._state: ConnectionState | None = None
         self._wall_ns = 0
-        self._mono_ns = 0
-        self._batch: tuple[int, int, int] | None = None  # number of frames so far, and both times
+        self._clock = 0  # by how much the wall clock is ahead of the monotonic one
+        self._batch: tuple[int, tuple[int, int]] | None = None  # the last frame's number, and both times
         self._moment: tuple[int, int] | None = None  # both times of what decisions follow from
         self._due: list[_Decided] = []
         self._awaited: tuple[str, frozenset[Cause]] | None = None  # what an input must lead to
@@ -339,7 +344,7 @@ class Auditor:
         self._player.epoch_base = int(base) if base.isdecimal() else 0
         self._is_stopped = False
         self._last_cycle = 0
-        self._mono_ns = 0
+        self._is_first = True
 
     def metadata(self, entry: MetadataEntry) -> None:
         """The next record of a segment is one of metadata."""
@@ -430,30 +435,30 @@ class Auditor:
         at, count = 0, len(messages)
         earliest = latest = messages[0][2] if messages else entry.start_ns
         while at < count:
-            channel, sequence, wall_ns, mono_ns, data = messages[at]
+            channel, sequence, wall_ns, offset, data = messages[at]
             self._sequence = sequence
             if sequence != self._expected:
                 self._break(sequence, wall_ns)
             if not earliest <= wall_ns <= latest:
                 earliest, latest = min(earliest, wall_ns), max(latest, wall_ns)
-            if mono_ns < self._mono_ns:
-                self._here(Kind.TIME, "it is earlier than the one before it, by the clock that never goes back")
-            self._wall_ns, self._mono_ns = wall_ns, mono_ns
+            if offset != self._clock or wall_ns < self._wall_ns:
+                self._check_clocks(wall_ns, offset)
+            self._wall_ns = wall_ns
             counts[channel] = counts.get(channel, 0) + 1
             at += 1
             if channel > fmt.TEXT_MORE:
                 self._record(channel, data)
             elif self._due:
-                self._place(channel, wall_ns, mono_ns)
+                self._place(channel, wall_ns)
                 self._decided_frame(data)
             else:
-                self._place(channel, wall_ns, mono_ns)
+                self._place(channel, wall_ns)
                 batch = [data]
                 while at < count:
-                    more, number, wall, mono, data = messages[at]
+                    more, number, wall, clock, data = messages[at]
                     if more in _FIRST or more > fmt.TEXT_MORE or number != sequence + len(batch):
                         break
-                    if wall != wall_ns or mono != mono_ns:
+                    if wall != wall_ns or clock != offset:
                         break
                     counts[more] = counts.get(more, 0) + 1
                     batch.append(data)
@@ -462,6 +467,19 @@ class Auditor:
                 sequence += len(batch) - 1
             self._expected = sequence + 1
         self._end_of_chunk(entry, earliest, latest, is_empty=not messages)
+
+    def _check_clocks(self, wall_ns: int, offset: int) -> None:
+        """The monotonic clock never goes back; the wall clock may be set."""
+        before, self._clock = self._clock, offset
+        if self._is_first:
+            self._is_first = False
+            return
+        passed = _signed(fmt.monotonic_ns(wall_ns, offset) - fmt.monotonic_ns(self._wall_ns, before))
+        if passed < -_ROUNDING_NS:
+            self._here(Kind.TIME, "it is earlier than the one before it, by the clock that never goes back")
+        step = _signed(offset - before)
+        if abs(step) >= _CLOCK_STEP_NS:
+            self.report.add_note(f"at {iso(wall_ns)} the clock was set by {step / 1e9:+.3f} s")
 
     def _end_of_chunk(self, entry: ChunkEntry, earliest: int, latest: int, *, is_empty: bool) -> None:
         self._flush()
@@ -535,19 +553,20 @@ class Auditor:
 
     # -------------------------------------------------------------------- frames
 
-    def _place(self, channel: int, wall_ns: int, mono_ns: int) -> None:
+    def _place(self, channel: int, wall_ns: int) -> None:
         """A frame's place in its batch."""
+        moment = (wall_ns, self._clock)
         self._flush()
         if channel in _FIRST:
-            self._batch = (0, wall_ns, mono_ns)
+            self._batch = (0, moment)
             self.report.batches += 1
-        elif self._batch is None or self._batch[1:] != (wall_ns, mono_ns):
+        elif self._batch is None or self._batch[1] != moment:
             self._here(Kind.TIME, "it says that it came in one read with the frame before it, but at another time")
-            self._batch = (0, wall_ns, mono_ns)
+            self._batch = (0, moment)
         else:
-            self._batch = (self._batch[0] + 1, wall_ns, mono_ns)
+            self._batch = (self._batch[0] + 1, moment)
         self._received_ns = wall_ns
-        self._moment = (wall_ns, mono_ns)
+        self._moment = moment
 
     def _frames(self, batch: list[bytes]) -> None:
         """Frames of one batch without decisions; the first of them has its place."""
@@ -555,25 +574,23 @@ class Auditor:
         self.report.frames += len(batch)
         if len(batch) > 1:
             assert self._batch is not None  # it has a place
-            self._batch = (self._batch[0] + len(batch) - 1, *self._batch[1:])
+            self._batch = (self._batch[0] + len(batch) - 1, self._batch[1])
         count = player.disagreement_count
         player.frames(batch, self._wall_ns)
+        if player.disagreement_count != count:
+            self._disagreed(count)
         if player.others:
             for message in player.others:
                 self._check_other(message)
             player.others.clear()
-        if player.disagreement_count != count:
-            self._disagreed(count)
         self._drain()
 
-    def _check_other(self, message: Message | None) -> None:
-        """A frame that is not data (None: it cannot be decoded) led to nothing."""
+    def _check_other(self, message: Message) -> None:
+        """A frame that is not data led to nothing."""
         if not self._is_strict or not self._is_synced or self._state is ConnectionState.DISCONNECTED:
             return
         if isinstance(message, Unknown):
             self._here(Kind.RECORD, "a record of the log is in the place of a frame")
-        elif message is None:
-            self._here(Kind.DATA, "a frame cannot be decoded, and the client did not find that")
         elif isinstance(message, Refusal | Notice):
             self._here(Kind.DECISION, f"nothing followed from what the exchange said: {message}")
         elif isinstance(message, Status) and not self._is_known_status(message):
@@ -601,6 +618,8 @@ class Auditor:
         new = player.disagreement_count - count
         for text in list(player.disagreements)[-new:]:
             self._here(Kind.DATA, text)
+        if not player.by_key:
+            self._forget("the recording is damaged here", plays=False)
         for key, line in self._lines.items():
             sub = player.by_key.get(key)
             if line.since_ns is not None and (sub is None or sub.step is Step.PAUSED):
@@ -751,7 +770,7 @@ class Auditor:
     def _apply(self, entry: records.Entry) -> None:
         player = self._player
         if isinstance(entry, records.Decision):
-            decided = _Decided(entry, _value_of(entry), (self._wall_ns, self._mono_ns))
+            decided = _Decided(entry, _value_of(entry), (self._wall_ns, self._clock))
             if entry.frame is None:
                 self._check_moment()
                 if self._due:
@@ -767,7 +786,7 @@ class Auditor:
         if isinstance(entry, records.Told) and entry.what == "Sent":
             self._check_moment()
         else:
-            self._moment = (self._wall_ns, self._mono_ns) if isinstance(entry, records.Told) else None
+            self._moment = (self._wall_ns, self._clock) if isinstance(entry, records.Told) else None
         self._batch = None
         if self._is_stopped:
             self._here(Kind.SEQUENCE, "it follows the recorder's end")
@@ -801,7 +820,7 @@ class Auditor:
 
     def _check_moment(self) -> None:
         """What follows from something has the times of that."""
-        if self._is_strict and self._moment is not None and self._moment != (self._wall_ns, self._mono_ns):
+        if self._is_strict and self._moment is not None and self._moment != (self._wall_ns, self._clock):
             self._here(Kind.TIME, "it is of another time than what it follows from")
 
     # Inputs
@@ -1171,8 +1190,8 @@ class _Listener(Player):
     """A player that keeps what is not data."""
 
     def __init__(self, codec: Codec) -> None:
-        self.others: list[Message | None] = []
-        """Messages of which something may follow; None for a frame that cannot be decoded."""
+        self.others: list[Message] = []
+        """Messages of which something may follow."""
         super().__init__(codec)
 
     def handle(self, frame: str | bytes, message: Message) -> bool:
@@ -1180,11 +1199,6 @@ class _Listener(Player):
         if not isinstance(message, _WITHOUT_EFFECT) or (isinstance(message, Unknown) and _is_record(frame)):
             self.others.append(message)
         return super().handle(frame, message)
-
-    def malformed(self, frame: str | bytes, error: ProtocolError) -> None:
-        """See the base class."""
-        self.others.append(None)
-        super().malformed(frame, error)
 
 
 def _is_exact(entry: records.Entry) -> bool:
@@ -1286,6 +1300,11 @@ def _names(text: str, key: Key) -> bool:
 
 def _is_record(frame: str | bytes) -> bool:
     return frame[:9] in ('{"kind":"', b'{"kind":"')
+
+
+def _signed(difference: int) -> int:
+    """A difference of unsigned numbers of 64 bits."""
+    return (difference + 2**63) % 2**64 - 2**63
 
 
 def _name(key: Key) -> str:

@@ -20,6 +20,7 @@ from kraken_trio.recording.format import (
     PACK,
     TEXT_FIRST,
     TEXT_MORE,
+    clock_offset,
 )
 from kraken_trio.recording.records import Told, decision_of, encode, told_of
 
@@ -35,7 +36,7 @@ __all__ = ["Block", "Packer", "redacted"]
 _HEADER: Final = 22
 """Bytes of a message before its data that count as its length; nine more stand before them."""
 _OVERHEAD: Final = _HEADER + 9
-_TOKEN: Final = re.compile(r'("token"\s*:\s*")[^"]*"')
+_TOKEN: Final = re.compile(r'("token"\s*:\s*")(?:[^"\\]|\\.)*"')
 
 
 def redacted(frame: str) -> str:
@@ -78,6 +79,11 @@ class Packer:
         self._first = self.sequence + 1
         self._batches = self._frames = 0
 
+    @property
+    def start_ns(self) -> int | None:
+        """The smallest wall clock time of what waits; None if nothing does."""
+        return self._start_ns if self._parts else None
+
     def __len__(self) -> int:
         return self.sequence - self._first + 1
 
@@ -106,10 +112,10 @@ class Packer:
 
     def received(self, frames: Sequence[str | bytes], wall_ns: int, now: float, effects: Effects) -> None:
         """A batch of frames, and what followed from it."""
-        mono_ns = int(now * 1e9)
+        offset = clock_offset(wall_ns, now)
         self._see(wall_ns)
         if effects.records:
-            self._with_decisions(frames, wall_ns, mono_ns, effects)
+            self._with_decisions(frames, wall_ns, offset, effects)
         else:
             sequence, append, size = self.sequence, self._parts.append, 0
             as_bytes, as_text = FRAME_FIRST, TEXT_FIRST
@@ -120,7 +126,7 @@ class Packer:
                 else:
                     data, kind = frame, as_bytes
                 length = len(data)
-                append(PACK(5, _HEADER + length, kind, sequence, wall_ns, mono_ns))
+                append(PACK(5, _HEADER + length, kind, sequence, wall_ns, offset))
                 append(data)
                 size += length
                 as_bytes, as_text = FRAME_MORE, TEXT_MORE
@@ -129,24 +135,25 @@ class Packer:
             self.size += size + _OVERHEAD * count
             self._frames += count
         self._batches += 1
-        for sent in effects.send:
-            self.told_of_sent(sent, wall_ns, now)
+        if effects.send:
+            for sent in effects.send:
+                self._sent(sent, wall_ns, offset)
 
-    def _with_decisions(self, frames: Sequence[str | bytes], wall_ns: int, mono_ns: int, effects: Effects) -> None:
+    def _with_decisions(self, frames: Sequence[str | bytes], wall_ns: int, offset: int, effects: Effects) -> None:
         """Each decision stands right before the frame that led to it; those of the whole batch behind it."""
         decisions = [decision_of(record, taken) for record, taken in zip(effects.records, effects.places, strict=True)]
         waiting = iter(decisions)
         decision = next(waiting, None)
         for index, frame in enumerate(frames):
             while decision is not None and decision.frame is not None and decision.frame <= index:
-                self._add(DECISIONS, encode(decision), wall_ns, mono_ns)
+                self._add(DECISIONS, encode(decision), wall_ns, offset)
                 decision = next(waiting, None)
             is_text = isinstance(frame, str)
             kind = (TEXT_MORE if is_text else FRAME_MORE) if index else (TEXT_FIRST if is_text else FRAME_FIRST)
-            self._add(kind, frame.encode() if isinstance(frame, str) else frame, wall_ns, mono_ns)
+            self._add(kind, frame.encode() if isinstance(frame, str) else frame, wall_ns, offset)
         self._frames += len(frames)
         while decision is not None:
-            self._add(DECISIONS, encode(decision), wall_ns, mono_ns)
+            self._add(DECISIONS, encode(decision), wall_ns, offset)
             decision = next(waiting, None)
 
     # Everything else
@@ -154,33 +161,33 @@ class Packer:
     def told(self, happening: Input, epoch: int, wall_ns: int, now: float, effects: Effects) -> None:
         """Another input, and what followed from it. ``epoch`` is that after it."""
         self._see(wall_ns)
-        mono_ns = int(now * 1e9)
+        offset = clock_offset(wall_ns, now)
         told = told_of(happening, self._number, epoch)
-        self._add(INPUTS, encode(told), wall_ns, mono_ns)
+        self._add(INPUTS, encode(told), wall_ns, offset)
         if told.what == "Removed":
             self._feeds.pop(happening.feed, None)  # type: ignore[union-attr]  # it has one
         for record, taken in zip(effects.records, effects.places, strict=True):
-            self._add(DECISIONS, encode(decision_of(record, taken)), wall_ns, mono_ns)
+            self._add(DECISIONS, encode(decision_of(record, taken)), wall_ns, offset)
         for sent in effects.send:
-            self.told_of_sent(sent, wall_ns, now)
+            self._sent(sent, wall_ns, offset)
 
-    def told_of_sent(self, frame: str, wall_ns: int, now: float) -> None:
+    def _sent(self, frame: str, wall_ns: int, offset: int) -> None:
         """A frame was sent, or is about to be."""
-        self._add(INPUTS, encode(Told(what="Sent", text=redacted(frame))), wall_ns, int(now * 1e9))
+        self._add(INPUTS, encode(Told(what="Sent", text=redacted(frame))), wall_ns, offset)
 
     def note(self, entry: Entry, wall_ns: int, now: float) -> None:
         """A note of the recorder."""
         self._see(wall_ns)
-        self._add(NOTES, encode(entry), wall_ns, int(now * 1e9))
+        self._add(NOTES, encode(entry), wall_ns, clock_offset(wall_ns, now))
 
     def key(self, entry: Entry, wall_ns: int, now: float) -> None:
         """A key frame, or the beginning or end of a cycle of them."""
         self._see(wall_ns)
-        self._add(KEYFRAMES, encode(entry), wall_ns, int(now * 1e9))
+        self._add(KEYFRAMES, encode(entry), wall_ns, clock_offset(wall_ns, now))
 
-    def _add(self, channel: int, data: bytes, wall_ns: int, mono_ns: int) -> None:
+    def _add(self, channel: int, data: bytes, wall_ns: int, offset: int) -> None:
         self.sequence += 1
-        self._parts += (PACK(5, _HEADER + len(data), channel, self.sequence, wall_ns, mono_ns), data)
+        self._parts += (PACK(5, _HEADER + len(data), channel, self.sequence, wall_ns, offset), data)
         self.size += _OVERHEAD + len(data)
 
     def _see(self, wall_ns: int) -> None:

@@ -17,11 +17,13 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from kraken_trio._text import printable
+from kraken_trio.book.core import NAME
 from kraken_trio.channels import CHANNELS, Kept
 from kraken_trio.encoding import decode_request
 from kraken_trio.errors import ProtocolError
@@ -34,6 +36,7 @@ from kraken_trio.recording.records import (
     Hole,
     KeyFrame,
     Missed,
+    Other,
     Reported,
     Reset,
     Resynced,
@@ -47,7 +50,7 @@ from kraken_trio.session.intake import Intake
 from kraken_trio.session.routing import Routing
 from kraken_trio.session.steps import Step
 from kraken_trio.session.subscription import Subscription, key_of
-from kraken_trio.statistics import Counters
+from kraken_trio.statistics import ClientStatistics, Counters
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -65,6 +68,7 @@ __all__ = ["Player"]
 
 MAX_DISAGREEMENTS: Final = 1000
 """How many are described; all are counted."""
+_DAMAGED: Final = "the recording is damaged here, or was changed"
 _NOBODY_WANTED_IT: Final = frozenset({"unwanted", "dropped", "lost for good"})
 _ANEW: Final = frozenset({Step.TO_SUBSCRIBE.value, Step.GONE.value})
 """Steps from which a subscription's data begin again."""
@@ -150,10 +154,25 @@ class Player:
         changes, self._changes = self._changes, []
         return self.deliveries.take(), changes
 
-    def count(self) -> None:
-        """Add to the counters what the channels' frame paths have counted."""
+    def statistics(self, *, log_lines_left_out: int = 0) -> ClientStatistics:
+        """All numbers, as of here. Only what a log tells is counted: no attempts, requests or pings."""
         for path in self._intake.paths:
             path.count()
+        status = self.deliveries.status
+        return ClientStatistics(
+            state=self.state,
+            epoch=self.deliveries.epoch,
+            system_status=None if status is None else status.system,
+            subscriptions=MappingProxyType({sub.request: sub.status for sub in self.by_key.values() if sub.wanted_by}),
+            feeds=len(self._feeds),
+            ping_seconds=None,
+            last_mismatch=self._routing.last_mismatch,
+            core=NAME,
+            warnings=(),
+            unknown=MappingProxyType(dict(self._codec.unknown)),
+            log_lines_left_out=log_lines_left_out,
+            **attrs.asdict(self.counters),
+        )
 
     def _sub_for(self, audience: _Audience, key: Key) -> Subscription | None:
         """The subscription, if it is of the variant that is wanted."""
@@ -216,9 +235,16 @@ class Player:
         return message.is_pushed
 
     def malformed(self, _frame: str | bytes, _error: ProtocolError) -> None:
-        """(for the intake) What follows from it is in the log."""
+        """(for the intake) What follows from it is in the log. If nothing is, nobody knows what it was."""
         self.counters.malformed += 1
         self._was_malformed = True
+        if not any(isinstance(one, Other) and one.what == "FrameMalformed" for one in self._due):
+            detail = "a frame cannot be decoded, but the log does not say so"
+            self.disagreement_count += 1
+            self.disagreements.append(detail)
+            self.forget(
+                Cause.NOT_RECORDED, f"the recording is damaged here, or was changed: {detail}", keeps_state=True
+            )
 
     # What the routing asks
 
@@ -264,7 +290,7 @@ class Player:
             self._distrusted.add(key)
             sub.state.reset()
             sub.step = Step.PAUSED
-            text = f"the recording is damaged here, or was changed: {detail}"
+            text = f"{_DAMAGED}: {detail}"
             self.deliveries.announce(sub.audience, (key,), symbol, channel, cause, text, evidence)
 
     # Other records
@@ -413,16 +439,37 @@ class Player:
 
     def forget(self, cause: Cause, detail: str, *, keeps_state: bool = False) -> None:
         """What follows is not known to continue from here."""
+        if not keeps_state and self.state is not ConnectionState.DISCONNECTED:
+            self._set_state(ConnectionState.DISCONNECTED, detail, cause)
         for sub in self.by_key.values():
-            self._announce(sub, cause, detail)
+            if sub.is_confirmed:  # or its feeds have got a gap already
+                self._announce(sub, cause, detail)
+        self._clear()
+
+    def part(self, cause: Cause, detail: str) -> None:
+        """The same, and every feed gets a gap for each of its subscriptions, whatever it has got before."""
+        if self.state is not ConnectionState.DISCONNECTED:
+            self._set_state(ConnectionState.DISCONNECTED, detail, cause)
+        for feed, audience in self._feeds.items():
+            for key in audience.wanted:
+                channel, symbol = key
+                self.deliveries.announce((feed,), (key,), symbol, channel, cause, detail)
+        self._clear()
+
+    def _clear(self) -> None:
+        """Nothing is known."""
         self.by_key.clear()
         for subs in self.by_channel.values():
             subs.clear()
         self._due.clear()
         self._distrusted.clear()
         self._is_known = False
-        if not keeps_state and self.state is not ConnectionState.DISCONNECTED:
-            self._set_state(ConnectionState.DISCONNECTED, detail, cause)
+
+    def restate(self, cause: Cause, detail: str) -> None:
+        """Tell the feeds of the client's state what it is, as a change from DISCONNECTED."""
+        state, self.state = self.state, ConnectionState.DISCONNECTED
+        if state is not ConnectionState.DISCONNECTED:
+            self._set_state(state, detail, cause)
 
     def end(self) -> None:
         """The recording ends: as a client whose block is left."""

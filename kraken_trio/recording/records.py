@@ -305,9 +305,16 @@ def decision_of(record: records.Record, taken: int) -> Decision:
 def _plain(value: Any) -> Any:
     if attrs.has(type(value)):
         return _request(value)
+    if isinstance(value, str):
+        return _unicode(value)
     if isinstance(value, tuple):
         return [_plain(part) for part in value]
     return value
+
+
+def _unicode(text: str) -> str:
+    """Without the halves of characters that a path of a damaged name, or an error about it, has in Python."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @singledispatch
@@ -317,7 +324,7 @@ def _told(happening: inputs.Input, _number: Callable[[Hashable], int], _epoch: i
 
 @_told.register
 def _(happening: inputs.BudgetSpent, _number: object, _epoch: int) -> Told:
-    return Told(what="BudgetSpent", text=happening.why)
+    return Told(what="BudgetSpent", text=_unicode(happening.why))
 
 
 @_told.register
@@ -330,7 +337,7 @@ def _(happening: inputs.ConnectFailed, _number: object, _epoch: int) -> Told:
     error = happening.error
     return Told(
         what="ConnectFailed",
-        text=str(error),
+        text=_unicode(str(error)),
         code=error.status,
         retry_after=error.retry_after,
         retryable=error.retryable,

@@ -19,10 +19,11 @@ events as they are *received*: ``feed.book(symbol)`` is the book as of the last 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from copy import copy
 from itertools import chain
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 import trio
@@ -35,6 +36,7 @@ from kraken_trio.runtime.overflow import Backlog, Policy, Rebuild, make_policy
 from kraken_trio.statistics import FeedStatistics
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from typing_extensions import TypeVar
@@ -43,7 +45,10 @@ if TYPE_CHECKING:
 else:
     from typing import TypeVar
 
-__all__ = ["Feed", "FeedSender", "Wish", "open_feed", "open_wish"]
+__all__ = ["Feed", "FeedSender", "Views", "Wish", "books_among", "find_book", "open_feed", "open_wish", "views_for"]
+
+Views: TypeAlias = "dict[str | None, dict[str | None, View]]"
+"""What follows the events of a feed, such as its books, by channel and symbol."""
 
 if TYPE_CHECKING:
     E_co = TypeVar("E_co", covariant=True, default=Event)
@@ -69,6 +74,8 @@ class _State:
     send: trio.MemorySendChannel[Any]
     receive: trio.MemoryReceiveChannel[Any]
     on_close: Callable[[], None] | None = None
+    on_wait: Callable[[], None] | None = None
+    """Called when the program begins to wait for an event."""
     is_buffering: bool = False
     """Whether all waiting events are in the policy's buffer, and the channel is empty."""
     is_ended: bool = False
@@ -117,6 +124,11 @@ class FeedSender:
         """The failure that ended it, if one did."""
         return self._state.error
 
+    @property
+    def buffered(self) -> int:
+        """How many events wait for the program."""
+        return self._state.buffered
+
     def call_when_closed(self, callback: Callable[[], None]) -> None:
         """Set ``callback`` to be called when the program closes its end."""
         self._state.on_close = callback
@@ -143,6 +155,63 @@ class FeedSender:
         if buffered > state.high_water:  # noqa: PLR1730 (max() costs as much as sending an event)
             state.high_water = buffered
         return True
+
+    def call_when_waiting(self, callback: Callable[[], None] | None) -> None:
+        """Set ``callback`` to be called whenever the program begins to wait for an event."""
+        self._state.on_wait = callback
+
+    def fill(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Accept as many of ``events`` as there is room for, and return the rest, which is for :meth:`feed`."""
+        state = self._state
+        if state.is_ended:
+            return ()
+        if state.is_buffering:  # an overflow of before
+            self.offer(events)
+            return ()
+        accepted = 0
+        send_nowait = self._send_nowait
+        try:
+            for event in events:
+                send_nowait(event)
+                accepted += 1
+        except trio.WouldBlock:
+            pass
+        state.count(state.buffered + accepted)
+        return events[accepted:]
+
+    @property
+    def holds_up(self) -> bool:
+        """Whether :meth:`drain` has to be called."""
+        return bool(self._queued)
+
+    async def feed(self, events: deque[Event]) -> None:
+        """Move ``events`` to the program as it makes room for them, whatever the policy is. Cancelling loses none."""
+        state = self._state
+        while events and not state.is_ended:
+            state.count(state.buffered + 1)
+            try:
+                await state.send.send(events[0])
+            except trio.Cancelled:
+                state.buffered -= 1
+                raise
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                break  # the program has closed its end
+            if events:
+                events.popleft()
+        events.clear()
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    def clear(self) -> None:
+        """Drop all waiting events."""
+        state = self._state
+        if state.is_ended:
+            return
+        state.policy.clear()
+        state.is_buffering = False
+        with suppress(trio.WouldBlock):
+            while True:
+                state.receive.receive_nowait()
+        state.buffered = 0
 
     def _overflow(self, rest: Iterable[Event], offered: int) -> bool:
         """The channel is full: pass ``rest`` of the ``offered`` events to the policy."""
@@ -279,13 +348,8 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         self._steps_left = 0  # of ``async for``, before one must be a full checkpoint
         self._steps_until = 0.0
         self._current_time: Callable[[], float] = trio.current_time
-        self._views = _views_for(self.requests)
-        self._books = {
-            str(symbol): view
-            for of_channel in self._views.values()
-            for symbol, view in of_channel.items()
-            if isinstance(view, OrderBook)
-        }
+        self._views = views_for(self.requests)
+        self._books = books_among(self._views)
 
     @trio.lowlevel.enable_ki_protection
     async def receive(self) -> E_co:
@@ -317,6 +381,8 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
             if state.is_buffering:
                 await trio.lowlevel.checkpoint()
             else:
+                if state.on_wait is not None and not state.buffered:
+                    state.on_wait()
                 events.append(await self._channel.receive())
         except trio.EndOfChannel:
             await trio.lowlevel.checkpoint()
@@ -440,14 +506,7 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         :class:`~kraken_trio.BookUnavailable` before its first snapshot, and from a :class:`~kraken_trio.Gap` to the
         next snapshot (reading a kept object does so, too), and :class:`ValueError` if this feed has no such book.
         """
-        book = self._books.get(symbol) or self._books.get(canonical_symbol(symbol))
-        if book is None:
-            books = ", ".join(str(known) for known in self._books) or "none"
-            msg = f"this feed was not opened with a Book({symbol!r}); its books: {books}"
-            raise ValueError(msg)
-        if not book.available:
-            book.best_bid  # noqa: B018 (it raises with the reason)
-        return book
+        return find_book(self._books, symbol, "feed")
 
     @property
     def books(self) -> Mapping[str, OrderBook]:
@@ -496,15 +555,37 @@ def _state_of(request: Request[Any]) -> type[ChannelState] | None:
     return None if request.channel is None else CHANNELS.get(request.channel)
 
 
-def _views_for(requests: Iterable[Request[Any]]) -> dict[str | None, dict[str | None, View]]:
-    """The views of a feed, by channel and symbol."""
-    views: dict[str | None, dict[str | None, View]] = {}
+def views_for(requests: Iterable[Request[Any]]) -> Views:
+    """The views of a feed."""
+    views: Views = {}
     for request in requests:
         state = _state_of(request)
         view = None if state is None else state.view(request)
         if view is not None:
             views.setdefault(request.channel, {})[request.symbol] = view
     return views
+
+
+def books_among(views: Views) -> dict[str, OrderBook]:
+    """Those of the views that are books, by symbol."""
+    return {
+        str(symbol): view
+        for of_channel in views.values()
+        for symbol, view in of_channel.items()
+        if isinstance(view, OrderBook)
+    }
+
+
+def find_book(books: Mapping[str, OrderBook], symbol: str, owner: str) -> OrderBook:
+    """The book of this symbol: see :meth:`Feed.book`. ``owner`` is what the books are those of."""
+    book = books.get(symbol) or books.get(canonical_symbol(symbol))
+    if book is None:
+        known = ", ".join(map(str, books)) or "none"
+        msg = f"this {owner} was not opened with a Book({symbol!r}); its books: {known}"
+        raise ValueError(msg)
+    if not book.available:
+        book.best_bid  # noqa: B018 (it raises with the reason)
+    return book
 
 
 def open_feed(

@@ -29,7 +29,7 @@ from kraken_trio.session.steps import Step
 from kraken_trio.storage.writer import Cycle, Job, SegmentGone
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from kraken_trio.requests import Request
@@ -114,9 +114,13 @@ class RecordingStatistics:
     """Batches of frames that were recorded."""
     frames: int
     written_bytes: int
-    """Of finished blocks, packed; their size on disk is about a seventh of it."""
+    """Of finished blocks, before they were compressed."""
+    disk_bytes: int
+    """The same, as they are in the files."""
     pending_bytes: int
     """Packed, and not yet written."""
+    lag: float
+    """How old the oldest of them is, in seconds."""
     dropped_batches: int
     """Left out, because the disk did not keep up; the log says where."""
     dropped_frames: int
@@ -136,6 +140,7 @@ class Recorder:
         options: Options,
         work: Work,
         on_segment: Callable[[Path], Awaitable[object]] | None,
+        healed: Iterable[Path] = (),
     ) -> None:
         self._actor = actor
         self._session = actor.session
@@ -148,9 +153,10 @@ class Recorder:
         self._queue: deque[tuple[Job, int]] = deque()  # each with the number of its segment
         self._pending_bytes = 0
         self._filled = trio.Event()
-        self._is_holding = False
-        self._is_closing = False
+        self._is_full = self._is_holding = False  # with backpressure: is there no room, and does the client wait?
+        self._closing = trio.Event()
         self._drained = trio.Event()
+        self._nursery: trio.Nursery | None = None
         self._writing = trio.CancelScope(shield=True)
         self._hole: _Hole | None = None
         self._failure: str | None = None
@@ -158,8 +164,11 @@ class Recorder:
         self._segment = 0  # its number, from 1, in this recording
         self._has_blocks = False
         self._disk_bytes = 0
+        self._earlier_bytes = 0  # of the segments before
         self._day = 0
         self._is_gone = False  # can it not be written any more?
+        self._is_whole = False  # has it a whole cycle of key frames?
+        self._is_last = False  # does it hold as much as readers accept?
         self._confirmed: dict[Request[Any], None] = {}
         self._requests: tuple[str, str, int] | None = None  # as they were written last
         self._is_dirty = True  # may they have changed?
@@ -171,6 +180,10 @@ class Recorder:
         # For others
         self._uploads: deque[Path] = deque()
         self._uploads_filled = trio.Event()
+        self._is_last_finished = False
+        self._uploaded = trio.Event()
+        self._uploading = trio.CancelScope(shield=True)
+        self._finished(healed)
         self._last_ns = 0
         self._batches = self._frames = self._written = self._dropped_batches = self._dropped_frames = 0
 
@@ -181,6 +194,7 @@ class Recorder:
         if self._hole is not None and not self._may_go_on(received_ns, now):
             self._hole.batches += 1
             self._hole.frames += len(frames)
+            self._note_steps(effects)
             self._dropped_batches += 1
             self._dropped_frames += len(frames)
             return
@@ -194,11 +208,11 @@ class Recorder:
 
     def told(self, happening: Input, wall_ns: int, now: float, effects: Effects) -> None:
         self._last_ns = wall_ns
+        self._is_dirty = True
+        self._note_steps(effects)
         if self._hole is not None and not self._may_go_on(wall_ns, now):
             return
         self._packer.told(happening, self._session.epoch, wall_ns, now, effects)
-        self._is_dirty = True
-        self._note_steps(effects)
         if self._packer.size >= BLOCK_BYTES:
             self._cut(wall_ns)
 
@@ -230,19 +244,20 @@ class Recorder:
         self._queue.append((job, self._segment))
         self._pending_bytes += block.size
         self._filled.set()
-        if (
-            wall_ns // _NS_PER_DAY > self._day
-            or self._disk_bytes >= self._options.max_segment_bytes
-            or self._packer.sequence >= _MAX_SEQUENCE
-        ):
+        is_over = wall_ns // _NS_PER_DAY > self._day or self._disk_bytes >= self._options.max_segment_bytes
+        # A segment whose key frames are not whole would be of little use, and so would be the next.
+        if (is_over and self._is_whole) or self._is_last or self._packer.sequence >= _MAX_SEQUENCE:
             self._begin_segment(wall_ns)
-        if self._pending_bytes > self._options.max_pending_bytes:
+        # One block that is on its way is not too much, however small the limit is.
+        is_behind = self._pending_bytes > self._options.max_pending_bytes and len(self._queue) > 1
+        if is_behind and not self._closing.is_set():
             self._fall_behind(wall_ns)
 
     def _begin_segment(self, wall_ns: int) -> None:
         self._packer.restart()
         self._segment += 1
-        self._has_blocks = self._is_gone = False
+        self._has_blocks = self._is_gone = self._is_whole = self._is_last = False
+        self._earlier_bytes += self._disk_bytes
         self._disk_bytes = 0
         self._day = wall_ns // _NS_PER_DAY
         self._confirmed = {sub.request: None for sub in self._session.subscriptions if sub.is_confirmed}
@@ -265,20 +280,37 @@ class Recorder:
 
     def _fall_behind(self, wall_ns: int) -> None:
         if self._options.overflow is Overflow.BACKPRESSURE:
-            if not self._is_holding:
-                self._is_holding = True
-                self._actor.hold(self)
+            if not self._is_full and self._nursery is not None:
+                self._is_full = True
+                self._nursery.start_soon(self._hold)  # not now: the actor is not done with what led here
         elif self._hole is None:
             size = self._pending_bytes
             self._hole = _Hole(wall_ns, self._failure or f"the disk did not keep up: {size:,} bytes were waiting")
             self._actor.report(RecordingFailed(detail=f"batches are left out: {self._hole.why}"))
 
+    async def _hold(self) -> None:
+        if self._is_full and not self._is_holding:
+            self._is_holding = True
+            self._actor.hold(self)
+
+    def _release(self) -> None:
+        self._is_full = False
+        if self._is_holding:
+            self._is_holding = False
+            self._actor.release(self)
+            self._cycle_wanted.set()  # none was begun meanwhile
+
     def _may_go_on(self, wall_ns: int, now: float) -> bool:
-        """Whether there is room again. If so, the log says what is missing, and goes on with key frames."""
-        hole = self._hole
-        assert hole is not None  # asked only then
+        """Whether there is room again. If so, the log goes on."""
         if self._failure is not None or self._pending_bytes > self._options.max_pending_bytes // 2:
             return False
+        self._go_on(wall_ns, now)
+        return True
+
+    def _go_on(self, wall_ns: int, now: float) -> None:
+        """Say in the log what is missing, and go on with key frames."""
+        hole = self._hole
+        assert hole is not None
         self._hole = None
         if self._is_gone:
             self._begin_segment(wall_ns)
@@ -286,7 +318,6 @@ class Recorder:
         self._packer.note(note, wall_ns, now)
         self._actor.report(RecordingResumed(batches=hole.batches))
         self._want_cycle()
-        return True
 
     def _want_cycle(self) -> None:
         """Key frames, anew: one that is under way would be of no use."""
@@ -304,7 +335,8 @@ class Recorder:
         self._begin_segment(wall_ns)
         self._packer.note(Started(), wall_ns, now)
         self._actor.tap(self)
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as self._nursery:
+            nursery = self._nursery
             nursery.start_soon(self._flush)
             nursery.start_soon(self._write)
             if self._on_segment is not None:
@@ -319,13 +351,19 @@ class Recorder:
 
     async def _key_frames(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Key frames of everything, in slices, again and again. The first slice is part of the start."""
-        tell_started: Callable[[], None] = task_status.started
+        is_started = False
+
+        def tell_started() -> None:
+            nonlocal is_started
+            if not is_started:
+                is_started = True
+                task_status.started()
+
         while True:
             self._cycle_wanted = trio.Event()
-            if self._hole is None:
+            if self._hole is None and not self._is_full:
                 await self._cycle(tell_started)
             tell_started()
-            tell_started = _nothing
             with trio.move_on_after(self._options.keyframe_every):
                 await self._cycle_wanted.wait()
 
@@ -341,7 +379,6 @@ class Recorder:
         for key in keys_of(session):
             if trio.current_time() >= until:
                 before_pause()
-                before_pause = _nothing
                 await trio.sleep(SLICE_PAUSE)
                 if number != self._cycle_number or self._hole is not None:
                     return
@@ -356,6 +393,7 @@ class Recorder:
         now_ns = self._actor.now_ns()
         packer.key(CycleEnded(number=number), now_ns, trio.current_time())
         self._cycles.append(Cycle(first, packer.sequence, begin_ns, now_ns))
+        self._is_whole = True
         self._last_cycle = packer.sequence
 
     async def _write(self) -> None:
@@ -366,10 +404,11 @@ class Recorder:
         with self._writing:
             while True:
                 while self._queue:
+                    is_last_attempt = self._closing.is_set()
                     await self._write_first(*self._queue[0])
-                    if self._is_closing and self._failure is not None:
+                    if is_last_attempt and self._failure is not None:
                         break
-                if self._is_closing:
+                if self._closing.is_set():
                     break
                 self._filled = trio.Event()
                 await self._filled.wait()
@@ -383,24 +422,34 @@ class Recorder:
             self._give_up_queue()
         except (OSError, RecordingError) as error:
             self._fail(error)
-            if not self._is_closing:
-                await trio.sleep(RETRY_SECONDS)
+            await self._pause()
+        except Exception as error:  # noqa: BLE001 (a fault of ours, or no memory: the client goes on)
+            self._fail(error)
+            self._give_up_queue()
+            await self._pause()
         else:
             self._queue.popleft()
             self._pending_bytes -= job.block.size
             self._written += job.block.size
             if segment == self._segment:
-                self._disk_bytes = written.size
+                self._disk_bytes, self._is_last = written.size, written.is_full
+            else:  # it grew after it was counted
+                self._earlier_bytes += written.added
             if self._failure is not None:
                 self._failure = None
-                self._actor.report(RecordingResumed(batches=0))
+                if self._hole is None:  # else it is told how much is missing, in a moment
+                    self._actor.report(RecordingResumed(batches=0))
             if self._pending_bytes <= self._options.max_pending_bytes // 2:
                 self._release()
-            self._uploads += written.finished
-            self._uploads_filled.set()
+            self._finished(written.finished)
+
+    async def _pause(self) -> None:
+        """Before the next attempt."""
+        with trio.move_on_after(RETRY_SECONDS):
+            await self._closing.wait()
 
     def _fail(self, error: Exception) -> None:
-        text = printable(getattr(error, "strerror", None) or error)
+        text = printable(getattr(error, "strerror", None) or str(error) or type(error).__name__)
         if self._failure is None:
             self._actor.report(RecordingFailed(detail=f"it cannot be written: {text}; it is tried again"))
         self._failure = text
@@ -414,8 +463,10 @@ class Recorder:
         self._pending_bytes = 0
         self._is_gone = True
         why, self._failure = self._failure or "", None
+        since_ns = min(block.start_ns for block in blocks)
         if self._hole is None:
-            self._hole = _Hole(self._last_ns, why)
+            self._hole = _Hole(since_ns, why)
+        self._hole.since_ns = min(self._hole.since_ns, since_ns)
         batches, frames = sum(block.batches for block in blocks), sum(block.frames for block in blocks)
         self._hole.batches += batches
         self._hole.frames += frames
@@ -423,17 +474,23 @@ class Recorder:
         self._dropped_frames += frames
         self._release()
 
-    def _release(self) -> None:
-        if self._is_holding:
-            self._is_holding = False
-            self._actor.release(self)
+    def _finished(self, paths: Iterable[Path]) -> None:
+        if self._on_segment is not None:
+            self._uploads += paths
+            self._uploads_filled.set()
 
     async def _upload(self, on_segment: Callable[[Path], Awaitable[object]]) -> None:
-        while True:
-            while self._uploads:
-                await self._upload_one(on_segment, self._uploads.popleft())
-            self._uploads_filled = trio.Event()
-            await self._uploads_filled.wait()
+        """Call it for each finished segment, until the last. As writing, it goes on until :meth:`finish` ends it."""
+        with self._uploading:
+            while True:
+                while self._uploads:
+                    await self._upload_one(on_segment, self._uploads[0])
+                    self._uploads.popleft()
+                if self._is_last_finished:
+                    break
+                self._uploads_filled = trio.Event()
+                await self._uploads_filled.wait()
+        self._uploaded.set()
 
     async def _upload_one(self, on_segment: Callable[[Path], Awaitable[object]], path: Path) -> None:
         try:
@@ -446,46 +503,65 @@ class Recorder:
     async def finish(self) -> None:
         """Write what waits, within the time limit, and end the last segment."""
         self._actor.untap(self)
+        self._closing.set()
+        self._cycle_number += 1  # no more key frames
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()  # all tasks but those that write, and call the program
         self._release()
         is_closed = False
         with trio.CancelScope(shield=True, deadline=trio.current_time() + self._options.close_timeout):
-            now, wall_ns = trio.current_time(), self._actor.now_ns()
-            if self._hole is None or self._may_go_on(wall_ns, now):
-                self._packer.note(Stopped(), wall_ns, now)
-                self._cut(wall_ns)
-            self._is_closing = True
+            is_said = self._say_stopped()
             self._filled.set()
             await self._drained.wait()
+            if not is_said:  # there was no room for it, but now there may be
+                self._say_stopped()
+            while self._queue and self._failure is None:
+                await self._write_first(*self._queue[0])
             try:
-                last = await self._work(self._writer.finish)
-                if last is not None and self._on_segment is not None:
-                    for path in (*self._uploads, last):
-                        await self._upload_one(self._on_segment, path)
+                self._finished(await self._work(self._writer.finish))
             except OSError as error:
                 self._fail(error)
             await self._work(self._writer.close)
             is_closed = True
+            if self._on_segment is not None:
+                self._is_last_finished = True
+                self._uploads_filled.set()
+                await self._uploaded.wait()
         self._writing.cancel()
+        self._uploading.cancel()
         if not is_closed:
             self._writer.abandon()
-        if self._queue or not is_closed:
-            blocks = len(self._queue)
+        if self._queue or self._hole is not None or not is_closed:
+            lost = sum(job.block.batches for job, _ in self._queue) + (self._hole.batches if self._hole else 0)
             why = self._failure or "the disk did not answer in time"
-            self._actor.report(RecordingFailed(detail=f"its last {blocks} blocks are lost: {why}"))
+            self._actor.report(RecordingFailed(detail=f"its end is missing, with {lost} batches of frames: {why}"))
+        if self._on_segment is not None:
+            for path in self._uploads:
+                self._actor.report(UploadFailed(path=str(path), detail="there was no time for it"))
+
+    def _say_stopped(self) -> bool:
+        """Whether the log could be given its last note."""
+        now, wall_ns = trio.current_time(), self._actor.now_ns()
+        if self._hole is not None:
+            if self._failure is not None:
+                return False
+            self._go_on(wall_ns, now)
+        self._packer.note(Stopped(), wall_ns, now)
+        self._cut(wall_ns)
+        return True
 
     def statistics(self) -> RecordingStatistics:
         """All numbers, as of now."""
+        oldest = self._queue[0][0].block.start_ns if self._queue else self._packer.start_ns
         return RecordingStatistics(
             batches=self._batches,
             frames=self._frames,
             written_bytes=self._written,
+            disk_bytes=self._earlier_bytes + self._disk_bytes,
             pending_bytes=self._pending_bytes + self._packer.size,
+            lag=0.0 if oldest is None else max(0.0, (self._actor.now_ns() - oldest) / 1e9),
             dropped_batches=self._dropped_batches,
             dropped_frames=self._dropped_frames,
             segments=self._segment,
             failure=self._failure,
         )
-
-
-def _nothing() -> None:
-    """In the place of a callback that has been called."""

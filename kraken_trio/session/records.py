@@ -30,10 +30,12 @@ __all__ = [
     "NoticeReceived",
     "Parked",
     "Record",
+    "RecordingDamaged",
     "RecordingFailed",
     "RecordingResumed",
     "RequestRefused",
     "Resynced",
+    "SegmentHealed",
     "StateChanged",
     "StateReset",
     "StayedWithoutData",
@@ -158,11 +160,26 @@ class RecordingFailed:
 
 
 @attrs.frozen(kw_only=True)
+class RecordingDamaged:
+    """A recording that is being replayed is damaged, or its data and its decisions disagree."""
+
+    detail: str
+
+
+@attrs.frozen(kw_only=True)
 class RecordingResumed:
     """(from the runtime) The client's recording goes on."""
 
     batches: int
     """How many batches of frames are missing in it."""
+
+
+@attrs.frozen(kw_only=True)
+class SegmentHealed:
+    """(from the runtime) A file that a killed recorder has left was given its end, or could not be."""
+
+    name: str
+    detail: str
 
 
 @attrs.frozen(kw_only=True)
@@ -226,8 +243,10 @@ Record: TypeAlias = (
     | StayedWithoutData
     | Parked
     | ConsumerFailed
+    | RecordingDamaged
     | RecordingFailed
     | RecordingResumed
+    | SegmentHealed
     | UploadFailed
     | StepTaken
     | SubscriptionBegun

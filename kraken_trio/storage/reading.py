@@ -161,7 +161,7 @@ class Segment:
         return 0 if self.index.finished else self._size - self.index.end
 
     def read(self, chunk: ChunkEntry) -> list[tuple[int, int, int, int, bytes]]:
-        """The messages of a chunk: channel, sequence, wall clock and monotonic clock in ns, and data.
+        """The messages of a chunk: channel, sequence, wall clock in ns, its offset to the monotonic clock, and data.
 
         Raises :class:`FormatError` if it is damaged, or cannot be read any more.
         """

@@ -6,11 +6,15 @@ what was written before as it was; then the same call may be made again.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+import errno
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
+from kraken_trio._text import printable
 from kraken_trio.errors import RecordingError
 from kraken_trio.recording import format as fmt
 from kraken_trio.recording.format import FormatError
@@ -18,16 +22,12 @@ from kraken_trio.storage.reading import Segment, number_of
 from kraken_trio.storage.segments import Folder, SegmentFile
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
     from kraken_trio.recording.packer import Block
     from kraken_trio.storage.segments import Healed
 
 __all__ = ["Cycle", "Job", "LogWriter", "SegmentGone", "Written"]
-
-_NS_PER_DAY: Final = 86_400 * 10**9
 
 
 @attrs.frozen
@@ -60,6 +60,10 @@ class Written:
 
     size: int
     """Bytes of the segment so far."""
+    added: int = 0
+    """Bytes of the segment that this has added."""
+    is_full: bool = False
+    """Whether the next segment should begin, because readers accept only so many blocks in one."""
     finished: tuple[Path, ...] = ()
     """Segments that have been finished."""
     deleted: tuple[str, ...] = ()
@@ -82,7 +86,7 @@ class LogWriter:
         keep_ns: int | None,
         keep_bytes: int | None,
     ) -> None:
-        self._path = path
+        self.path: Path = Path(path).absolute()  # the working directory may change later
         self._library = library
         self._level = level
         self._keep_ns = keep_ns
@@ -91,7 +95,10 @@ class LogWriter:
         self._folder: Folder | None = None
         self._file: SegmentFile | None = None
         self._has_requests = False  # of the job that has failed
-        self._is_abandoned = False
+        self._size = 0  # of the segment, as it was told last
+        self._is_busy = self._is_abandoned = False
+        self._finished: list[Path] = []  # and not yet told, as the deleted ones
+        self._deleted: list[str] = []
         self._where: list[tuple[int, int, int]] = []  # first and last sequence, and offset, of each chunk
 
     def open(self) -> tuple[int, list[Healed]]:
@@ -100,55 +107,73 @@ class LogWriter:
         Returns the last epoch in it, and what was healed. Raises :class:`RecordingError` if another writes it, or it
         cannot be used.
         """
-        self._folder = Folder(self._path)
-        try:
-            return _last_epoch(self._folder), self._folder.heal()
-        except OSError as error:
-            self._folder.close()
-            msg = f"{self._path} cannot be used for a recording: {error.strerror or error}"
-            raise RecordingError(msg) from error
-        except BaseException:
-            self._folder.close()
-            raise
+        with self._call():
+            self._folder = Folder(self.path)
+            try:
+                return _last_epoch(self._folder), self._folder.heal()
+            except OSError as error:
+                self.close()
+                msg = f"{printable(self.path)} cannot be used for a recording: {error.strerror or printable(error)}"
+                raise RecordingError(msg) from error
+            except BaseException:
+                self.close()
+                raise
 
     def begin(self, values: Mapping[str, str]) -> None:
         """Set the recorder's part of each segment's metadata. Called once, before anything is written."""
         self._values = values
 
     def abandon(self) -> None:
-        """Nobody waits for the call that is under way: the folder is let go when it returns."""
+        """Let others write, now or when the call that is under way returns. May be called by any thread."""
         self._is_abandoned = True
+        if not self._is_busy:
+            self.close()
 
-    def write(self, job: Job) -> Written:
-        """Write a block, after what stands before it."""
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        # Either this sees that it has been abandoned, or `abandon` sees that this is over; perhaps both.
+        self._is_busy = True
         try:
-            return self._write(job)
+            if self._is_abandoned:
+                raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
+            yield
         finally:
+            self._is_busy = False
             if self._is_abandoned:
                 self.close()
 
+    def write(self, job: Job) -> Written:
+        """Write a block, after what stands before it."""
+        with self._call():
+            return self._write(job)
+
     def _write(self, job: Job) -> Written:
-        finished: tuple[Path, ...] = ()
-        deleted: tuple[str, ...] = ()
-        if job.begins_segment and (self._file is None or self._file.sequence or self._file.index.finished):
-            finished, deleted = self._next_segment(job.block.start_ns, job.now_ns)
+        if job.begins_segment and (self._file is None or self._file.sequence):
+            self._next_segment(job.block.start_ns, job.now_ns)
         file = self._file
-        assert file is not None  # the first block begins a segment
+        if file is None:
+            raise SegmentGone(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
         block = job.block
+        size = self._size
         try:
             if job.requests is not None and not self._has_requests:
                 file.append(fmt.metadata(fmt.REQUESTS, job.requests))
                 self._has_requests = True  # if the block fails, they are not written again
             entry = file.append_chunk(block.parts, block.start_ns, block.end_ns, self._level)
         except FileNotFoundError as error:
-            file.close()
-            self._file = None
+            self.close()  # with its lock, which may be gone as well
             raise SegmentGone(error.errno, error.strerror, error.filename) from error
         self._has_requests = False
         self._where.append((block.first, block.last, entry.offset))
         for cycle in job.cycles:
             self._note(cycle, file)
-        return Written(file.size, finished, deleted)
+        deleted, self._deleted = tuple(self._deleted), []
+        self._size = file.size
+        return Written(file.size, file.size - size, file.is_full, self._told(), deleted)
+
+    def _told(self) -> tuple[Path, ...]:
+        finished, self._finished = tuple(self._finished), []
+        return finished
 
     def _note(self, cycle: Cycle, file: SegmentFile) -> None:
         """Say where a cycle of key frames begins; a reader begins earlier if this cannot be written."""
@@ -165,39 +190,44 @@ class LogWriter:
         with suppress(OSError):
             file.append(fmt.metadata(fmt.KEYFRAME_CYCLE, values))
 
-    def _next_segment(self, started_ns: int, now_ns: int) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-        finished: tuple[Path, ...] = ()
+    def _next_segment(self, started_ns: int, now_ns: int) -> None:
+        self._finish()
         if self._folder is None or not self._folder.path.is_dir():
             self.close()
-            self._folder = Folder(self._path)
-        if self._file is not None:
-            if not self._file.index.finished:
-                self._file.finish()
-            finished = (self._file.path,)
+            self._folder = Folder(self.path)
         self._file = self._folder.create(self._values, started_ns=started_ns, library=self._library)
         self._where = []
         self._has_requests = False
-        deleted: list[str] = []
+        self._size = 0
         if self._keep_ns is not None or self._keep_bytes is not None:
             with suppress(OSError):
-                deleted = self._folder.retain(self._keep_ns, self._keep_bytes, now_ns)
-        return finished, tuple(deleted)
+                self._deleted += self._folder.retain(self._keep_ns, self._keep_bytes, now_ns)
 
-    def finish(self) -> Path | None:
-        """Give the last segment its end. Returns its path, if there is one."""
-        if self._file is None or self._file.index.finished:
-            return None
-        self._file.finish()
-        return self._file.path
+    def finish(self) -> tuple[Path, ...]:
+        """Give the last segment its end. Returns the segments that have been finished since the last block."""
+        with self._call():
+            self._finish()
+            return self._told()
+
+    def _finish(self) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.finish()
+        except FileNotFoundError:  # somebody has deleted it, and perhaps the folder with its lock
+            self.close()
+        else:
+            self._finished.append(self._file.path)
+            self._file = None
 
     def close(self) -> None:
         """Let others write. May be called again."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        if self._folder is not None:
-            self._folder.close()
-            self._folder = None
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            folder.close()
 
 
 def _last_epoch(folder: Folder) -> int:

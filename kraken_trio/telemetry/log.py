@@ -19,10 +19,12 @@ from kraken_trio.session.records import (
     NoticeReceived,
     Parked,
     Record,
+    RecordingDamaged,
     RecordingFailed,
     RecordingResumed,
     RequestRefused,
     Resynced,
+    SegmentHealed,
     StateChanged,
     StateReset,
     StayedWithoutData,
@@ -79,9 +81,13 @@ def line_of(record: Record) -> tuple[int, str] | None:
             return logging.WARNING, f"the feed of {printable(', '.join(map(str, requests)))}: {printable(detail)}"
         case RecordingFailed(detail=detail):
             return logging.WARNING, f"recording: {printable(detail, 500)}"
+        case RecordingDamaged(detail=detail):
+            return logging.WARNING, f"the recording is damaged: {printable(detail, 500)}"
         case RecordingResumed(batches=batches):
             missing = f"; {batches} batches of frames are missing" if batches else ""
             return logging.WARNING, f"recording: it goes on{missing}"
+        case SegmentHealed(name=name, detail=detail):
+            return logging.WARNING, f"recording: {printable(name)}: {printable(detail, 500)}"
         case UploadFailed(path=path, detail=detail):
             return logging.WARNING, f"recording: on_segment({printable(path, 500)}): {printable(detail, 500)}"
         case StepTaken() | SubscriptionBegun() | StateReset() | GapAnnounced():

@@ -77,7 +77,7 @@ def run(plan: Plan, *, show: bool = False) -> Outcome:
     began = perf_counter()
     broken = None
     try:
-        with _silence():
+        with silence():
             run_virtual(world.run, seed=plan.seed)
     except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 (it is reported, with the seed)
         broken = _words(error)
@@ -85,7 +85,7 @@ def run(plan: Plan, *, show: bool = False) -> Outcome:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """What the libraries have to say about all these failures is of no use here, and formatting it takes time."""
     loggers = [logging.getLogger(name) for name in ("kraken_trio", "trio-websocket")]
     before = [logger.level for logger in loggers]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kraken_trio import Trade
     from kraken_trio.cli.view.board import Board, Entry, Ladder, Quote
 
-__all__ = ["display"]
+__all__ = ["Writer", "display"]
 
 REDRAW_INTERVAL: Final = 0.125
 """Seconds between two pictures."""
@@ -50,7 +50,7 @@ async def display(
     ``tell_trades``: without a screen, a line for each trade.
     """
     show = _Screen(board, stream) if screen else _Lines(board, tell_trades=tell_trades)
-    writer = _Writer(stream)
+    writer = Writer(stream)
     stop, stopped = trio.Event(), trio.Event()
 
     async def keep_showing() -> None:
@@ -76,7 +76,7 @@ async def display(
                 await writer.write(show.last(), limit=LAST_WRITE_LIMIT)
 
 
-class _Writer:
+class Writer:
     """Writes in a thread, so that a slow terminal holds up only the drawing."""
 
     def __init__(self, stream: TextIO) -> None:
