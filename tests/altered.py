@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -21,12 +22,13 @@ from kraken_trio.testing.exchange.core import ExchangeCore
 from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS
 from kraken_trio.testing.exchange.shell import Shell
 from tests.client.conftest import InMemoryExchange
-from tests.logs import Message, packed
+from tests.logs import Message, packed, reader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Mapping
     from pathlib import Path
 
+    from kraken_trio.recording.index import SegmentIndex
     from kraken_trio.testing import MarketSpec
 
 EPOCH_NS = 1_785_628_790_000_000_000
@@ -121,31 +123,37 @@ class File:
     header: dict[int, tuple[int, int]] = attrs.Factory(dict)
     """Times that the header of a chunk says, where they are not those of its messages, by its index in ``records``."""
 
-    def pack(self, moved: dict[str, str] | None = None) -> bytes:
-        """As a recorder would have written it."""
+    def pack(self) -> bytes:
+        """As a recorder would have written it: with every checksum and index right."""
+        offsets: dict[str, str] = {}
+        while True:  # offsets have as many digits as they have: until nothing moves
+            data, index = self._pack(offsets)
+            found = {f"#{number}": str(entry.offset) for number, entry in enumerate(index.chunks)}
+            if found == offsets:
+                return data + fmt.end(index)
+            offsets = found
+
+    def _pack(self, offsets: Mapping[str, str]) -> tuple[bytes, SegmentIndex]:
         values = {key: value for key, value in self.values.items() if key != "format"}
         data = fmt.begin(f"kraken_trio {values.get('version')}", values)
-        index = attrs.evolve(scan.read_head(lambda at, size: data[at : at + size]), end=len(data), counts={})
+        index = attrs.evolve(scan.read_head(reader(data)), end=len(data), counts={})
         assert index.counts is not None
-        offsets: dict[str, str] = moved if moved is not None else {}
         for place, record in enumerate(self.records):
             if isinstance(record, tuple):
                 name, said = record
-                if "offset" in said and said["offset"] in offsets:
-                    said = {**said, "offset": offsets[said["offset"]]}
-                packed_record = fmt.metadata(name, said)
-                index.metadata.append(fmt.read_metadata(packed_record, len(data)))
+                new = fmt.metadata(name, {key: offsets.get(value, value) for key, value in said.items()})
+                index.metadata.append(fmt.read_metadata(new, len(data)))
             else:
                 times = [message[2] for message in record] or [0]
                 start, end = self.header.get(place, (min(times), max(times)))
-                packed_record, entry = fmt.chunk(packed(record), start, end)
+                new, entry = fmt.chunk(packed(record), start, end)
                 index.chunks.append(attrs.evolve(entry, offset=len(data)))
                 for message in record:
                     index.counts[message[0]] = index.counts.get(message[0], 0) + 1
-            data += packed_record
+            data += new
             index.end = len(data)
-        index.data_crc = scan.data_crc(lambda at, size: data[at : at + size], len(data))
-        return data + fmt.end(index)
+        index.data_crc = zlib.crc32(data)
+        return data, index
 
 
 def take_apart(folder: Path) -> list[File]:
@@ -175,28 +183,26 @@ def put_together(files: Iterable[File], folder: Path, *, relink: bool = True) ->
         file = original
         if relink and crc is not None and file.values.get("previous_crc"):
             file = attrs.evolve(file, values={**file.values, "previous_crc": crc})
-        data = _with_offsets(file)
+        data = file.pack()
         (folder / file.name).write_bytes(data)
-        size = len(data)
-        index = scan.read_index(lambda at, length, data=data: data[at : at + length], size, file.name)  # type: ignore[misc]
-        crc = f"{index.data_crc:08x}"
-
-
-def _with_offsets(file: File) -> bytes:
-    # Offsets have as many digits as they have: pack until nothing moves.
-    moved: dict[str, str] = {}
-    while True:
-        data = file.pack(moved)
-        index = scan.read_index(lambda at, length, data=data: data[at : at + length], len(data), file.name)  # type: ignore[misc]
-        found = {f"#{number}": str(entry.offset) for number, entry in enumerate(index.chunks)}
-        if found == moved:
-            return data
-        moved = found
+        crc = f"{scan.read_index(reader(data), len(data), file.name).data_crc:08x}"
 
 
 def blocks(file: File) -> list[tuple[int, Block]]:
     """The chunks of a segment, with their places in its records."""
     return [(place, record) for place, record in enumerate(file.records) if isinstance(record, list)]
+
+
+def block_of(file: File, place: int) -> Block:
+    """The chunk in this place, as a new list."""
+    record = file.records[place]
+    assert isinstance(record, list)
+    return list(record)
+
+
+def with_data(message: Message, data: bytes) -> Message:
+    """The message with other data."""
+    return (*message[:4], data)
 
 
 def with_record(file: File, place: int, record: Block | Said) -> File:
