@@ -25,7 +25,9 @@ def invoke(*args: str) -> Result:
     return CliRunner().invoke(cli, list(args))
 
 
-@pytest.mark.parametrize("args", [["--help"], ["-h"], ["demo", "--help"], ["watch", "-h"], ["verify", "--help"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], ["-h"], ["demo", "--help"], ["watch", "-h"], ["audit", "-h"], ["verify", "-h"]]
+)
 def test_help_has_examples(args: list[str]) -> None:
     result = invoke(*args)
     assert result.exit_code == 0
