@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -17,9 +18,10 @@ from kraken_trio.recording import findings
 from tests.altered import put_together, record_story, take_apart
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from click.testing import Result
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/howto/audit.md"
 
 
 def run(*args: object) -> Result:
@@ -69,7 +71,7 @@ def test_holes_are_told_with_their_causes(folder: Path) -> None:
         "ticker BTC/USD, ohlc ETH/USD: disconnected: the peer ended it: EOF\n"
     ) in result.output
     assert "everything: not recorded: the recorder was stopped\n" in result.output
-    assert "checksums verified, 1 failed, 1 resync, 1 hole of 0.0 s (checksum), clock +" in result.output
+    assert "checksums verified, 1 failed, 1 resync, 1 hole of 0.0 s (checksum), clock " in result.output
     assert result.output.endswith("undamaged; 14 holes, which the recording itself admits\n")
 
 
@@ -87,9 +89,8 @@ def test_the_place_of_a_message_is_its_number(folder: Path, tmp_path: Path) -> N
     files = take_apart(folder)
     records = [record[1:] if isinstance(record, list) else record for record in files[8].records]
     put_together([*files[:8], attrs.evolve(files[8], records=records)], tmp_path / "x")
-    assert (
-        "\nDAMAGED 00000009-20260802T000024Z.mcap, message 2 (2026-08-02 00:00:24.000): " in run(tmp_path / "x").output
-    )
+    place = "00000009-20260802T000024Z.mcap, message 2 (2026-08-02 00:00:24.000)"
+    assert f"\nDAMAGED {place}: message 1 is missing before it\n" in run(tmp_path / "x").output
 
 
 def test_long_lists_are_cut(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,21 +104,10 @@ def test_json_is_one_object_whose_keys_are_documented(folder: Path, damaged: Pat
         assert result.exit_code == status
         found = json.loads(result.output)
         assert (found["folder"], found["verdict"]) == (str(path), verdict)
-        page = (damaged.parents[0] / "x").parent  # only to name the object below
-        del page
-        assert list(found) == [
-            "format", "folder", "verdict", "begin", "end", "segments", "bytes", "messages", "frames", "batches",
-            "recorders", "days", "defect_count", "defects", "hole_count", "holes", "note_count", "notes",
-        ]  # fmt: skip
-        assert list(found["days"][0]) == [
-            "day", "channel", "symbol", "request", "seconds", "events", "checksums", "missing_trades", "resyncs", "holes",
-            "hole_seconds", "clock_offset_ms",
-        ]  # fmt: skip
-        assert list(found["recorders"][0]) == [
-            "id", "version", "endpoint", "protocol", "segments", "begin", "end", "ended",
-        ]  # fmt: skip
-        assert list(found["holes"][0]) == ["cause", "detail", "channel", "symbol", "begin", "end"]
-    assert list(found["defects"][0]) == ["kind", "file", "message", "byte", "time", "text"]
+        objects = [found, *found["recorders"][:1], *found["days"][:1], *found["holes"][:1], *found["defects"][:1]]
+        page = PAGE.read_text("utf-8")
+        for key in {key for one in objects for key in one} | set(found["days"][0]["checksums"]):
+            assert f"`{key}`" in page, key
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
