@@ -52,6 +52,7 @@ def cli() -> None:
       kraken-trio demo
       kraken-trio watch BTC/USD ETH/USD
       kraken-trio record BTC/USD --out data
+      kraken-trio audit data/
       kraken-trio verify monday.cbcap
 
     "kraken-trio COMMAND --help" explains a command.

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted
-from kraken_trio.cli.running import STOPPED, leave
+from kraken_trio.cli.running import STOPPED, NoRecording, leave
 from kraken_trio.cli.verification import Verification
 from kraken_trio.errors import RecordingError
 from kraken_trio.recording.foreign import read_frames
@@ -44,12 +44,12 @@ _DESCRIBED_BRIEFLY: Final = 10
     help="Depth of books whose subscription is not in the recording.  [default: the smallest that fits the snapshot]",
 )
 def verify(files: tuple[str, ...], depth: str | None) -> None:
-    """Check every checksum in recordings of Kraken's v2 protocol.
+    """Check every checksum in other programs' recordings of Kraken's v2 protocol.
 
     Each frame of each FILE is decoded and checked as in a live client. A FILE is a .cbcap, or holds one frame per
     line: alone, after its time ("1785644622.17: {...}", "2026-11-29T02:54:37.123Z {...}"), or in a wrapper
     ({"rx_ns":...,"frame":...} or {"ts":...,"data":...}). Either may be compressed by gzip or zstd. - is the standard
-    input.
+    input. Recordings of kraken-trio itself are checked by "kraken-trio audit FOLDER", which finds more.
 
     Exit status: 0 if every checksum was verified; 1 if one was not, if a frame is malformed, if a file is truncated,
     or if it holds no checksum; 130 after Ctrl-C.
@@ -70,18 +70,16 @@ def verify(files: tuple[str, ...], depth: str | None) -> None:
     leave(0 if good else 1)
 
 
-class _Folder(click.ClickException):
-    """A usage error, in one line."""
-
-    exit_code = click.UsageError.exit_code
-
-
 def _check_is_file(path: str) -> None:
     """Raise :class:`click.ClickException` for a folder."""
     if path != STDIN and Path(path).is_dir():
         folder = printable(path, 400)
-        msg = f"{folder} is a folder: name the files in it, such as {shlex.quote(folder)}/*.jsonl"
-        raise _Folder(msg)
+        quoted = shlex.quote(folder)
+        msg = (
+            f"{folder} is a folder: kraken-trio audit {quoted} checks one that kraken-trio has recorded; of others, "
+            f"name the files in it, such as {quoted}/*.jsonl"
+        )
+        raise NoRecording(msg)
 
 
 def verify_files(paths: Sequence[str], *, depth: int | None, out: Console, err: Console) -> bool:

@@ -86,6 +86,7 @@ _LEADS_TO: Final[Mapping[str, frozenset[Cause]]] = {
 _OF_INPUTS: Final = frozenset({Cause.CLOSED}.union(*_LEADS_TO.values()))
 _ROUNDING_NS: Final = 1000
 """The monotonic time of a message is known to the microsecond."""
+_UNKNOWN_CLOCK: Final = -1
 _CLOCK_STEP_NS: Final = 100_000_000
 """A change of the wall clock that is worth a note: time servers slew less at once."""
 _WITHOUT_EFFECT: Final = (Heartbeat, Pong, Unknown)
@@ -170,7 +171,6 @@ class Auditor:
         # The recorder
         self._values: Mapping[str, str] = {}
         self._recorder: Recorder | None = None
-        self._is_first = True  # is its first message to come?
         self._is_strict = False  # was it made by this version?
         self._is_stopped = False  # has it said that it ends?
         self._last_epoch: int | None = None  # as the metadata of the segments say
@@ -198,7 +198,7 @@ class Auditor:
         self._received_ns: int | None = None
         self._state: ConnectionState | None = None
         self._wall_ns = 0
-        self._clock = 0  # by how much the wall clock is ahead of the monotonic one
+        self._clock = _UNKNOWN_CLOCK  # by how much the wall clock is ahead of the monotonic one
         self._batch: tuple[int, tuple[int, int]] | None = None  # the last frame's number, and both times
         self._moment: tuple[int, int] | None = None  # both times of what decisions follow from
         self._due: list[_Decided] = []
@@ -270,7 +270,7 @@ class Auditor:
         self._recorder.segments += 1
         if not goes_on or not follows or self._expected is None:
             self._forget("the recording was interrupted here", keeps_state=goes_on)
-        self._is_fresh = not goes_on
+        self._is_fresh = values.get("previous_recording") != values.get("recording")
         self._expected = 1
         self._counts = {}
         self._is_first_chunk = True
@@ -344,7 +344,7 @@ class Auditor:
         self._player.epoch_base = int(base) if base.isdecimal() else 0
         self._is_stopped = False
         self._last_cycle = 0
-        self._is_first = True
+        self._clock = _UNKNOWN_CLOCK
 
     def metadata(self, entry: MetadataEntry) -> None:
         """The next record of a segment is one of metadata."""
@@ -471,8 +471,7 @@ class Auditor:
     def _check_clocks(self, wall_ns: int, offset: int) -> None:
         """The monotonic clock never goes back; the wall clock may be set."""
         before, self._clock = self._clock, offset
-        if self._is_first:
-            self._is_first = False
+        if before == _UNKNOWN_CLOCK:
             return
         passed = _signed(fmt.monotonic_ns(wall_ns, offset) - fmt.monotonic_ns(self._wall_ns, before))
         if passed < -_ROUNDING_NS:

@@ -46,7 +46,8 @@ _REFUSED: Final = {
     b"BZh": "it is compressed (bzip2): decompress it first",
     b"\xfd7zXZ": "it is compressed (xz): decompress it first",
     b"PK\x03\x04": "it is compressed (zip): decompress it first",
-    b"\x89MCAP": "it is an MCAP file, which cannot be verified: export its frames to one file, a frame per line",
+    b"\x89MCAP": "it is an MCAP file: kraken-trio audit FOLDER checks those of kraken-trio; of others, export the "
+    "frames to one file, a frame per line",
     b"\xff\xfe": "it is a text in UTF-16: convert it to UTF-8 first",
     b"\xfe\xff": "it is a text in UTF-16: convert it to UTF-8 first",
 }

@@ -85,7 +85,7 @@ class Replayer:
         self._is_over = False  # has the last item been played?
         self._ended: Exception | None = None
         self._told = self._told_disagreements = 0  # how many have been reported
-        self._is_at_once = False  # do new feeds begin as if they had been there before?
+        self._is_at_once = True  # do new feeds begin as if they had been there before?
 
     # The task
 

@@ -26,7 +26,12 @@ def invoke(*args: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    "args", [["--help"], ["-h"], ["demo", "--help"], ["watch", "-h"], ["verify", "--help"], ["export", "-h"]]
+    "args",
+    [
+        ["--help"],
+        ["-h"],
+        *([name, "-h"] for name in ("demo", "watch", "record", "replay", "audit", "export", "verify")),
+    ],
 )
 def test_help_has_examples(args: list[str]) -> None:
     result = invoke(*args)

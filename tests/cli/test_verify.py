@@ -157,7 +157,7 @@ def test_a_level_that_is_no_number_fails(tmp_path: Path) -> None:
         (cbcap(["x"] * 3_000), "it is no recording of Kraken's v2 protocol: no frame in its first 1,000 frames"),
         (gzip.compress(lines(good_frames()), mtime=0)[:-9], "its gzip data are cut off"),
         (zstd.compress(lines(good_frames()))[:-9], "its zstd data are cut off"),
-        (b"\x89MCAP0\r\n", "it is an MCAP file, which cannot be verified"),
+        (b"\x89MCAP0\r\n", "it is an MCAP file: kraken-trio audit FOLDER checks those of kraken-trio"),
         (b"{" * (9 * 1024 * 1024), "longer than any frame"),
         (b'{"event":"heartbeat"}\n', "older protocol, v1"),
         (b'[336,{"a":[]},"book-10","XBT/USD"]\n', "older protocol, v1"),
@@ -278,16 +278,19 @@ def test_of_several_files_each_has_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "files"),
-    [("data", "data/*.jsonl"), ("a b", "'a b'/*.jsonl")],
+    ("name", "quoted"),
+    [("data", "data"), ("a b", "'a b'")],
 )
-def test_a_folder_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, files: str) -> None:
+def test_a_folder_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, quoted: str) -> None:
     monkeypatch.chdir(tmp_path)
     Path("data").mkdir()
     Path("a b").mkdir()
     result = run("-", name)
     assert result.exit_code == 2
-    assert result.output == f"Error: {name} is a folder: name the files in it, such as {files}\n"
+    assert result.output == (
+        f"Error: {name} is a folder: kraken-trio audit {quoted} checks one that kraken-trio has recorded; of others, "
+        f"name the files in it, such as {quoted}/*.jsonl\n"
+    )
 
 
 def test_what_came_before_the_damage_is_reported(tmp_path: Path) -> None:

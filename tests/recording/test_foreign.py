@@ -209,7 +209,7 @@ def test_a_place_is_told_as_people_look_for_it() -> None:
         (gzip.compress(HEADER + b"1 5 5\n", mtime=0), "frame 1 (byte 42) should begin with"),
         (b"PK\x03\x04", "it is compressed (zip)"),
         (b"\xfd7zXZ\x00", "it is compressed (xz)"),
-        (b"\x89MCAP0\r\n", "it is an MCAP file, which cannot be verified"),
+        (b"\x89MCAP0\r\n", "it is an MCAP file: kraken-trio audit FOLDER checks those of kraken-trio"),
         (b"\xff\xfe{\x00}\x00", "UTF-16"),
         (
             b'{}\n  {"rx_ns":1.5,"frame":{}}',
