@@ -75,6 +75,10 @@ ALLOWED: dict[str, dict[str, str]] = {
         "select.*": "may the terminal be written to?",
         "trio.to_thread.run_sync": "writing to a terminal that may block",
     },
+    "cli/serving/server.py": {
+        "trio.open_tcp_listeners": "its purpose is a real socket",
+        "trio.serve_listeners": "its purpose is a real socket",
+    },
     "testing/exchange/shell.py": {TRIO_TIME: "it tells the core what time it is"},
     "testing/exchange/server.py": {
         "time.time_ns": "when open_exchange is given no epoch_ns",
