@@ -58,7 +58,7 @@ class EventReader(Iterator[E_co], Generic[E_co]):
         if start_ns is not None:
             playback.seek(start_ns)
             player.take()
-        player.add(self, self.requests, at_once=start_ns is not None)
+        player.add(self, self.requests, at_once=True)
         deliveries = player.deliveries
         is_over = False
         while True:

@@ -102,7 +102,8 @@ def _engine(engine: str | None) -> str:
     for name in _ENGINES if engine is None else (engine,):
         if find_spec(name) is not None:
             return name
-    msg = f"{engine or 'neither polars nor pandas'} is {'not ' if engine else ''}installed: pip install polars"
+    what = f"{engine} is not" if engine else "neither polars nor pandas is"
+    msg = f"{what} installed: pip install {engine or 'polars'}"
     raise ExportError(msg)
 
 

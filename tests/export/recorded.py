@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -14,6 +14,7 @@ from kraken_trio.runtime.recorder import in_line
 from kraken_trio.testing import DEFAULT_MARKETS, Network, open_exchange, run_virtual
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = ["MIDNIGHT", "REQUESTS", "record"]
@@ -26,8 +27,10 @@ REQUESTS = (
 MARKETS = DEFAULT_MARKETS[:2]
 
 
-def record(folder: Path, start_ns: int, seconds: float) -> None:
-    """Record the fake exchange."""
+def record(
+    folder: Path, start_ns: int, seconds: float, *requests: kt.Request[Any], later: Sequence[kt.Request[Any]] = ()
+) -> None:
+    """Record the fake exchange: these requests, or all; and after a third of the time, for a third of it, some more."""
 
     async def run() -> None:
         async with (
@@ -41,8 +44,14 @@ def record(folder: Path, start_ns: int, seconds: float) -> None:
                 jitter=lambda: 0.5,
                 admission=default_admission(exchange.url, None),
             ) as client,
-            kt.record(client, folder, *REQUESTS, keyframe_every=20, work=in_line),
+            kt.record(client, folder, *(requests or REQUESTS), keyframe_every=20, work=in_line),
         ):
-            await trio.sleep(seconds)
+            await trio.sleep(seconds / 3)
+            if later:
+                async with client.subscribe(*later, overflow=kt.Overflow.DROP_OLDEST):
+                    await trio.sleep(seconds / 3)
+            else:
+                await trio.sleep(seconds / 3)
+            await trio.sleep(seconds / 3)
 
     run_virtual(run)

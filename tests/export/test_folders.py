@@ -97,6 +97,20 @@ def test_a_part_is_that_part_of_the_whole(recording: Path, tmp_path: Path, secon
         assert part.drop("seq").equals(whole.drop("seq"))
 
 
+def test_requests_that_were_added_and_removed(tmp_path: Path) -> None:
+    """Nothing is left out of what came before a later request, or after it."""
+    early, late = kt.Book("BTC/USD"), kt.Book("ETH/USD")
+    record(tmp_path / "data", MIDNIGHT, 30, early, later=[late])
+    alone = []
+    for request in (early, late):
+        with kt.read_events(tmp_path / "data", request) as reader:
+            alone += list(reader)
+    with kt.read_events(tmp_path / "data", early, late) as reader:
+        together = list(reader)
+    assert Counter(map(repr, together)) == Counter(map(repr, alone))
+    assert export(tmp_path / "data", tmp_path / "out").events == len(alone)
+
+
 def test_going_on_where_the_last_export_was(tmp_path: Path) -> None:
     data, out = tmp_path / "data", tmp_path / "out"
     record(data, MIDNIGHT - 30 * 10**9, 60)

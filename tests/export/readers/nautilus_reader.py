@@ -18,6 +18,7 @@ from nautilus_trader.model.enums import BookType, RecordFlag
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
 
+from kraken_trio.export import nautilus
 from tests.export.readers.make import make
 
 INSTRUMENT = InstrumentId.from_str("BTC/USD.KRAKEN")
@@ -29,7 +30,9 @@ def main() -> None:
 
 
 def read_catalog(folder: Path) -> None:
+    vars(nautilus)["CHUNK_ROWS"] = 1000  # several files a day
     expected = make("nautilus", folder)
+    assert sum("order_book_deltas" in name for name in expected["files"]) > 5
     catalog = ParquetDataCatalog(str(folder))
     (pair,) = catalog.instruments()
     assert (pair.id, pair.price_precision, pair.size_precision) == (INSTRUMENT, 1, 8), pair
