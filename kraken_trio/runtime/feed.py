@@ -168,16 +168,16 @@ class FeedSender:
         if state.is_buffering:  # an overflow of before
             self.offer(events)
             return ()
-        accepted = 0
+        rest = iter(events)
         send_nowait = self._send_nowait
+        left: list[Event] = []
         try:
-            for event in events:
+            for event in rest:
                 send_nowait(event)
-                accepted += 1
         except trio.WouldBlock:
-            pass
-        state.count(state.buffered + accepted)
-        return events[accepted:]
+            left = [event, *rest]
+        state.count(state.buffered + len(events) - len(left))
+        return left
 
     @property
     def holds_up(self) -> bool:

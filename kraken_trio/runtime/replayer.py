@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Replayer"]
 
-_ITEMS_PER_CHECKPOINT: Final = 64
-"""Other tasks run at least each time after so many items."""
+_ITEMS_PER_CHECKPOINT: Final = 16
+"""Other tasks run at least each time after so many items: what a feed has got is then still in the caches."""
 _SOUGHT: Final = "the replay went to another time"
 
 

@@ -269,17 +269,20 @@ class Playback:
             expected, self._sequence = self._sequence, sequence
             if expected:
                 return self._damaged(self._here(f"message {expected} should follow, but it is {sequence}"))
-        start = at
         at += 1
         mono_ns = monotonic_ns(wall_ns, offset)
         if channel <= fmt.TEXT_MORE:
             frames = [data]
             if not self.player.has_decisions:
-                count = len(messages)
-                while at < count and messages[at][0] in _MORE and messages[at][1] == sequence + at - start:
-                    frames.append(messages[at][4])
+                count, number, add = len(messages), sequence, frames.append
+                while at < count:
+                    follower = messages[at]
+                    number += 1
+                    if follower[1] != number or follower[0] not in _MORE:
+                        break
+                    add(follower[4])
                     at += 1
-            self._next, self._sequence = at, sequence + at - start
+            self._next, self._sequence = at, sequence + len(frames)
             return Item(wall_ns, mono_ns, self._recorder, frames, channel in _MORE)
         self._next, self._sequence = at, sequence + 1
         try:
