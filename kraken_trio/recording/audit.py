@@ -690,9 +690,7 @@ class Auditor:
         deliver: dict[Any, list[Any]] = effects.deliver  # the feeds are named by keys
         day, received_ns = self._wall_ns // NS_PER_DAY, self._wall_ns
         for key, events in deliver.items():
-            line = self._lines.get(key)
-            if line is None:
-                continue
+            line = self._lines[key]
             row = line.row
             if row is None or row.day != day:
                 row = self._row(line, day)
@@ -1161,8 +1159,7 @@ class Auditor:
                 self._row(line, day).covered_ns += duration
 
     def _open_hole(self, line: _Line, cause: str, detail: str) -> None:
-        if line.hole is None:
-            line.hole = (self._wall_ns, cause, detail)
+        line.hole = (self._wall_ns, cause, detail)
         line.has_trades = False
         line.told = None
 
