@@ -160,10 +160,11 @@ def test_trades_that_the_exchange_left_out_are_a_hole() -> None:
 
 
 def test_trade_numbers_do_not_go_back_on_one_connection() -> None:
-    assert live_trades().add(TRADE % (b"update", 5), TRADE % (b"update", 3)).found() == [
-        "data: trade BTC/USD: trade numbers go back on one connection: "
-        "after trade 5 the exchange restarted its numbering with 3"
-    ]
+    text = (
+        "trade BTC/USD: trade numbers go back on one connection: after trade 5 the exchange restarted its numbering "
+        "with 3"
+    )
+    assert live_trades().add(TRADE % (b"update", 5), TRADE % (b"update", 3)).found() == [f"data: {text}"]
 
 
 def test_trade_numbers_may_begin_anew_after_a_hole() -> None:
@@ -199,6 +200,34 @@ def test_books_without_checksums_are_counted() -> None:
 
 
 # Order and kinds of records
+
+
+@pytest.mark.parametrize(
+    ("order", "text"),
+    [
+        pytest.param([0, 2, 3], "message 7 is missing before it", id="one missing"),
+        pytest.param([0, 3], "message 7 to 8 is missing before it", id="two missing"),
+        pytest.param([0, 1, 1, 2], "it is out of order, or doubled: 8 should be here", id="doubled"),
+    ],
+)
+def test_messages_are_numbered(order: list[int], text: str) -> None:
+    log = live_trades().add(*[HEARTBEAT] * 4)
+    log.messages[5:] = [log.messages[5 + number] for number in order]
+    report = log.report()
+    assert next(one.text for one in report.defects if one.kind is Kind.SEQUENCE) == text
+    hole = report.holes[-1]
+    last = START_NS + (7 if 1 in order else 6) * 1_000_000  # the last message before it
+    assert (hole.channel, hole.begin_ns, hole.end_ns) == ("trade", last, None)
+
+
+def test_frames_of_one_read_have_one_time() -> None:
+    log = live_trades().add(HEARTBEAT)
+    log.add(HEARTBEAT, HEARTBEAT, channel=fmt.FRAME_MORE, later=False)
+    assert log.found() == []
+    log.add(HEARTBEAT, channel=fmt.FRAME_MORE)
+    log = live_trades().add(HEARTBEAT)
+    log.add(HEARTBEAT, channel=fmt.FRAME_MORE)
+    assert log.found() == ["time: it says that it came in one read with the frame before it, but at another time"]
 
 
 def test_a_record_belongs_into_its_channel() -> None:
@@ -346,7 +375,7 @@ def test_a_request_is_sent_where_a_step_says_so() -> None:
 
 def test_before_all_is_known_nothing_is_missed() -> None:
     log = Log().add(records.Started(), records.Told(what="Lost", cause="disconnected"))
-    log.add(stepped("subscribing", "sent"), records.Reset(key=("trade", "BTC/USD")), later=False)
+    log.add(stepped("subscribing", "sent"), records.Reset(key=("trade", "BTC/USD")), missed(gap()), later=False)
     assert log.add(HEARTBEAT).found() == []
     log = Log().add(records.Started(), records.Told(what="Added", feed=1, requests=(request(TRADES),)))
     log.add(records.Begun(request=request(TRADES)), stepped("subscribing", "sent"), later=False)
@@ -354,7 +383,7 @@ def test_before_all_is_known_nothing_is_missed() -> None:
 
 
 def test_what_another_version_told_is_not_judged() -> None:
-    log = Log(version="2").synced(key_frame(TRADES, "resting"))
+    log = Log(version="2").synced(key_frame(TRADES, "resting")).add(PROXY)
     log.metadata.append(("weather", {}))
     log.add(records.Told(what="Rained"), stepped("live", "woken"), missed(gap(epoch=7)))
     log.add(records.Hole(from_ns=9, until_ns=8, batches=1, frames=1, why="it rained"))
