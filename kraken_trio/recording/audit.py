@@ -523,14 +523,14 @@ class Auditor:
         if self._expected is None:  # something could not be read before it
             return
         expected = self._expected
-        self._wall_ns = wall_ns
         if sequence > expected:
             last = f" to {sequence - 1}" if sequence > expected + 1 else ""
             text = f"message {expected}{last} is missing before it"
         else:
             text = f"it is out of order, or doubled: {expected} should be here"
-        self._here(Kind.SEQUENCE, text)
         self._forget(f"the recording is damaged here: {text}", keeps_state=True)
+        self._wall_ns = wall_ns
+        self._here(Kind.SEQUENCE, text)
 
     def _check_requests(self) -> None:
         """What the metadata say is subscribed to."""
@@ -690,9 +690,7 @@ class Auditor:
         deliver: dict[Any, list[Any]] = effects.deliver  # the feeds are named by keys
         day, received_ns = self._wall_ns // NS_PER_DAY, self._wall_ns
         for key, events in deliver.items():
-            line = self._lines.get(key)
-            if line is None:
-                continue
+            line = self._lines[key]
             row = line.row
             if row is None or row.day != day:
                 row = self._row(line, day)
@@ -804,7 +802,6 @@ class Auditor:
                 if not (self._is_fresh and self._sequence == 1):
                     self._here(Kind.SEQUENCE, "a recorder does not begin in the middle")
                 self._forget("the recording was interrupted here")
-                self._knows_confirmed = False
             case records.Hole():
                 self._hole(entry)
             case _:
@@ -1086,8 +1083,9 @@ class Auditor:
         )
         if not entry.from_ns <= entry.until_ns == self._wall_ns and self._is_strict:
             self._here(Kind.TIME, "the hole that it tells of does not end here")
+        now_ns, self._wall_ns = self._wall_ns, min(entry.from_ns, self._wall_ns)
         self._forget(text, keeps_state=True, plays=False)
-        self._knows_confirmed = False
+        self._wall_ns = now_ns
 
     # -------------------------------------------------------- what is known so far
 
@@ -1161,8 +1159,7 @@ class Auditor:
                 self._row(line, day).covered_ns += duration
 
     def _open_hole(self, line: _Line, cause: str, detail: str) -> None:
-        if line.hole is None:
-            line.hole = (self._wall_ns, cause, detail)
+        line.hole = (self._wall_ns, cause, detail)
         line.has_trades = False
         line.told = None
 

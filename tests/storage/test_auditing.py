@@ -7,6 +7,7 @@ every checksum and index is right: what is found then is found by what the recor
 from __future__ import annotations
 
 import os
+import struct
 import zlib
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -762,6 +763,18 @@ def test_a_lock_that_nobody_holds_is_no_recorder(tmp_path: Path, story: Story) -
 
 
 # What is there
+
+
+def test_an_outline_that_lies_is_not_believed() -> None:
+    data = b"x" * 100
+    for start, offsets in ((0, 101), (0, 2**40), (2**40, 2**41)):
+        footer = fmt.FOOTER.pack(fmt.OP_FOOTER, 20, start, offsets, 0) + fmt.MAGIC
+        with pytest.raises(fmt.FormatError):
+            scan.read_outline(reader(data + footer), 100 + len(footer))
+    table = struct.pack("<BQBQQ", 14, 17, fmt.OP_STATISTICS, 0, 50)
+    footer = fmt.FOOTER.pack(fmt.OP_FOOTER, 20, 0, 100, 0) + fmt.MAGIC
+    with pytest.raises(fmt.FormatError):
+        scan.read_outline(reader(data + table[:-1] + footer), 100 + len(table) - 1 + len(footer))
 
 
 def test_a_description_needs_no_data(story: Story) -> None:
