@@ -382,6 +382,16 @@ def test_another_connection_of_one_file_is_one_of_the_client(tmp_path: Path) -> 
     assert states[-4:] == ["connecting", "resyncing", "subscribed", "disconnected"]
 
 
+def test_another_connection_of_one_of_two_files_leaves_the_other_alone(tmp_path: Path) -> None:
+    one = written(tmp_path / "a", [status(1), trade(1), trade(2), trade(3)])
+    two = written(tmp_path / "b", [status(8), trade(1, "A/B"), status(9), trade(2, "A/B")])
+    assert kt.import_recording([one, two], tmp_path / "log").runs == 1
+    events = events_of(tmp_path / "log", kt.Trades("BTC/USD"))
+    assert [(event.trade_id, event.epoch) for event in events] == [(1, 1), (2, 1), (3, 1)]
+    first, gap, last = events_of(tmp_path / "log", kt.Trades("A/B"))
+    assert (first.trade_id, gap.cause, last.trade_id) == (1, kt.Cause.NOT_RECORDED, 2)
+
+
 def test_the_same_at_the_same_time_is_refused(tmp_path: Path) -> None:
     one, two = written(tmp_path / "a", [trade(1), trade(2)]), written(tmp_path / "b", [trade(1)])
     with pytest.raises(kt.RecordingError, match=r"a and .*b both have Trades.* at the same time: import them into"):

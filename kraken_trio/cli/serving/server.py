@@ -29,7 +29,7 @@ from kraken_trio.wire import codec_for
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from kraken_trio import Event, ReplayClient
     from kraken_trio.cli.serving.desk import Topic
@@ -46,6 +46,8 @@ QUIET_SECONDS: Final = 0.25
 several clients, begin together."""
 GOODBYE_SECONDS: Final = 30.0
 """At the end, how long connections are waited for that have not taken all frames."""
+CLOSE_SECONDS: Final = 1.0
+"""And then, for the close handshakes."""
 
 
 class _Sink(FeedSender):
@@ -279,15 +281,16 @@ class Server:
 
     async def say_goodbye(self) -> None:
         """Close all connections, when they have taken everything."""
-        with trio.move_on_after(GOODBYE_SECONDS):
-            while any(connection.end.queued for connection in self.connections.values()):
-                self._written = trio.Event()
-                await self._written.wait()
+        await self._wait(GOODBYE_SECONDS, lambda: not any(one.end.queued for one in self.connections.values()))
         for connection in list(self.connections.values()):
             connection.leave()
             connection.end.end(DropHow.CLOSE_1001, "the recording has ended")
-        with trio.move_on_after(1.0):
-            while self.connections:
+        await self._wait(CLOSE_SECONDS, lambda: not self.connections)
+
+    async def _wait(self, limit: float, is_done: Callable[[], bool]) -> None:
+        with trio.move_on_after(limit):
+            await trio.lowlevel.checkpoint()
+            while not is_done():
                 self._written = trio.Event()
                 await self._written.wait()
 
