@@ -272,7 +272,8 @@ class _Run:
                 {
                     "recording": f"{first_ns}-{os.getpid()}",
                     "epoch_base": str(last_epoch),
-                    "version": version(),
+                    # What it decided is not what a client of this version would have: an audit must not expect it.
+                    "version": f"{version()} (import)",
                     "endpoint": printable(f"imported from {names}", 400),
                     "protocol": PROTOCOL,
                     "settings": encode(SETTINGS).decode(),
