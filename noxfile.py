@@ -21,6 +21,8 @@ FUZZABLE = "3.11"
 BENCHMARKS = ("matplotlib>=3.9",)
 """What the benchmarks need on top; each peer is installed in an environment of its own."""
 PEERS_SIDES = "benchmarks/sides/(cryptofeed|kraken_sdk|ccxt|nautilus)"
+READERS = {"hftbacktest": "hftbacktest==2.4.4", "nautilus": "nautilus_trader==1.231.0"}
+"""Who opens what was exported, each in an environment of its own."""
 CODE = ("kraken_trio", "tests", "benchmarks", "docs", "conftest.py", "hatch_build.py", "noxfile.py")
 PURE = (
     "kraken_trio/session/*",
@@ -174,7 +176,7 @@ def contracts(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build/html; every warning is an error."""
-    session.install(".[cli,testing]", *tools("docs"))
+    session.install(".[cli,export,testing]", *tools("docs"))
     session.run("sphinx-build", "-W", "-n", "--keep-going", "-q", "-E", "-b", "html", "docs", "docs/_build/html")
 
 
@@ -244,6 +246,14 @@ def wheels(session: nox.Session, core: str) -> None:
     session.install("--no-build-isolation", str(sdist), env=environment)
     with session.chdir(folder):
         session.run("python", "-c", ASK_CORE.format(core))
+
+
+@nox.session(name="export-readers", python="3.12")
+@nox.parametrize("reader", list(READERS))
+def export_readers(session: nox.Session, reader: str) -> None:
+    """Open exports with the real hftbacktest and NautilusTrader, and compare what they read with the events."""
+    session.install(".[export,testing]", READERS[reader], env={"KRAKEN_TRIO_BUILD": "skip"})
+    session.run("python", "-m", f"tests.export.readers.{reader}_reader", session.create_tmp())
 
 
 @nox.session(default=False)

@@ -37,6 +37,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "command_docs",
+    "export_docs",
     "fields_docs",
     "lifecycle_docs",
 ]
@@ -90,7 +91,7 @@ def is_alias(name: str) -> bool:
     short = name.rpartition(".")[2]
     for module in [module for path, module in sys.modules.items() if path.startswith("kraken_trio")]:
         thing = vars(module).get(short)
-        if isinstance(thing, TypeVar) or (thing is not None and not isinstance(thing, type) and get_args(thing)):
+        if isinstance(thing, TypeVar | str) or (thing is not None and not isinstance(thing, type) and get_args(thing)):
             return True
     return False
 
@@ -99,7 +100,7 @@ def documented_as(target: str, domain: PythonDomain) -> Iterator[str]:
     """The full names that the reference may mean, out of those that are documented."""
     name = re.fullmatch(r"(?:kraken_trio\.(?:[a-z_0-9]+\.)*)?([A-Za-z]\w*(?:\.\w+)*)", target)
     if name:
-        for module in ("kraken_trio", "kraken_trio.testing", "kraken_trio.transport", "kraken_trio.admission"):
+        for module in MODULES:
             if f"{module}.{name[1]}" in domain.objects:
                 yield f"{module}.{name[1]}"
 
@@ -115,6 +116,8 @@ def find(name: str) -> object | None:
     return None
 
 
+MODULES = ("kraken_trio", "kraken_trio.export", "kraken_trio.testing", "kraken_trio.transport", "kraken_trio.admission")
+
 UNQUALIFIED = (
     "builtins",
     "typing",
@@ -123,12 +126,23 @@ UNQUALIFIED = (
     "datetime",
     "decimal",
     "enum",
+    "os",
     "pathlib",
     "attrs",
     "hypothesis.strategies",
 )
 
-MADE_BY_US = ("Client", "Feed", "Exchange", "Link", "MemoryStream")
+MADE_BY_US = (
+    "Client",
+    "EventReader",
+    "Exchange",
+    "Feed",
+    "Link",
+    "MemoryStream",
+    "Recording",
+    "Replay",
+    "ReplayClient",
+)
 """Classes that programs get, and do not make."""
 
 
@@ -143,6 +157,8 @@ def write_signature(
             return "", ""
         if (attrs.has(thing) or issubclass(thing, msgspec.Struct)) and arguments:
             return fields_signature(thing), ""
+    home = "kraken_trio.testing" if name.startswith("kraken_trio.testing") else "kraken_trio"
+    arguments, result = (spelt_out(text, home) if text else text for text in (arguments, result))
     if result:
         result = re.sub(EVENTS, "kraken_trio.Event", result)
         result = re.sub(r"\bf\.(\w)", r"\1", result)  # how the strategies call the faults
@@ -151,6 +167,17 @@ def write_signature(
         result = result.replace("AsyncIterator[", "AbstractAsyncContextManager[")
         arguments = arguments.replace("_DEFAULTS", "Settings()")
     return arguments, result
+
+
+def spelt_out(signature: str, home: str) -> str:
+    """Write types out that are not public, or of which there are two: that of the module ``home`` is meant."""
+    for short, long in (
+        ("Recording", f"{home}.Recording"),
+        ("Time", "datetime | int | str"),
+        ("Work", "Callable[..., Awaitable[Any]]"),
+    ):
+        signature = re.sub(rf"(?<![\w.]){short}\b", long, signature)
+    return signature
 
 
 EVENTS = r" \| ".join(rf"~?(?:[\w.]+\.)?{event.__name__}" for event in get_args(kraken_trio.Event))

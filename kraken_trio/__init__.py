@@ -49,10 +49,12 @@ from kraken_trio.statistics import ClientStatistics, FeedStatistics, Subscriptio
 
 _LATER = {
     "EventReader": "reader",
+    "ImportReport": "importing",
     "Recording": "recordings",
     "RecordingStatistics": "recordings",
     "Replay": "replay",
     "ReplayClient": "replay",
+    "import_recording": "importing",
     "open_replay": "replay",
     "read_events": "reader",
     "record": "recordings",
@@ -61,6 +63,7 @@ _LATER = {
 """Names that are imported when they are asked for, and the modules that have them."""
 
 if TYPE_CHECKING:
+    from kraken_trio.importing import ImportReport, import_recording
     from kraken_trio.reader import EventReader, read_events, recorded_requests
     from kraken_trio.recordings import Recording, RecordingStatistics, record
     from kraken_trio.replay import Replay, ReplayClient, open_replay
@@ -91,6 +94,7 @@ __all__ = [
     "Feed",
     "FeedStatistics",
     "Gap",
+    "ImportReport",
     "InstrumentUpdate",
     "Instruments",
     "KrakenTrioError",
@@ -117,6 +121,7 @@ __all__ = [
     "TickerUpdate",
     "Trade",
     "Trades",
+    "import_recording",
     "open_client",
     "open_replay",
     "read_events",

@@ -57,7 +57,7 @@ def pieces(snapshots: list[bytes], depth: int) -> Callable[[list[bytes]], object
 def frame_path(snapshots: list[bytes], depth: Depth, batch: int) -> tuple[Callable[[list[bytes]], object], Session]:
     """The same in the compiled core: the session's way for usual frames, without the session."""
     _, ours = session(snapshots, depth)
-    (take,) = ours._takes
+    (take,) = ours._intake._takes
 
     deliver: dict[Any, list[Any]] = defaultdict(list)
 

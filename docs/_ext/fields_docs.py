@@ -30,6 +30,7 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 import kraken_trio
+import kraken_trio.export
 import kraken_trio.testing
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class AttrsFields(SphinxDirective):
 
 def home_of(word: str) -> str | None:
     """Where a name of ours is documented."""
-    for module in (kraken_trio, kraken_trio.testing):
+    for module in (kraken_trio, kraken_trio.export, kraken_trio.testing):
         if word in module.__all__:
             return module.__name__
     return None

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.events import Event, StatusUpdate
     from kraken_trio.evidence import ChecksumEvidence
-    from kraken_trio.recording.records import Entry
+    from kraken_trio.recording.records import Entry, Named
     from kraken_trio.requests import Request
     from kraken_trio.session.deliveries import Effects
     from kraken_trio.session.subscription import Key
@@ -322,7 +322,7 @@ class Player:
         elif isinstance(entry, Missed):
             self._miss(entry)
         elif isinstance(entry, Begun):
-            self._begin(decode_request(entry.request))
+            self._begin(_request_of(entry.request))
         elif isinstance(entry, Reset | Resynced):
             self.counters.resyncs += isinstance(entry, Resynced)
             sub = self.by_key.get(entry.key)
@@ -335,11 +335,9 @@ class Player:
             self.deliveries.status = status
             self.deliveries.deliver(self.deliveries.lifecycle_feeds, status)
 
-    def _begin(self, request: Request[Any], kept: Kept | None = None) -> Subscription | None:
+    def _begin(self, request: Request[Any], kept: Kept | None = None) -> Subscription:
         """A subscription is known from here on. Feeds that want it, and have begun, go on with it."""
         key = key_of(request)
-        if key[0] not in CHANNELS:
-            return None  # a channel that this version does not know
         state = CHANNELS[key[0]](request, self.counters, self._codec)
         if kept is not None:
             state.restore(kept)
@@ -412,7 +410,7 @@ class Player:
                 deliveries.deliver(deliveries.lifecycle_feeds, status)
 
     def _know(self, entry: KeyFrame) -> None:
-        request = decode_request(entry.request)
+        request = _request_of(entry.request)
         key = key_of(request)
         if key in self.by_key and key not in self._distrusted:
             return
@@ -420,20 +418,17 @@ class Player:
         if any(event.channel != key[0] for event in events):
             msg = f"a key frame of {request} has events of another channel"
             raise ProtocolError(msg)
-        state = CHANNELS.get(key[0])
-        if state is not None and state.must_verify and entry.step == Step.LIVE.value and not events:
+        if CHANNELS[key[0]].must_verify and entry.step == Step.LIVE.value and not events:
             msg = f"a key frame of {request} lacks its data"
             raise ProtocolError(msg)
         marks = dict(entry.marks)
         sub = self._begin(request, Kept(events, marks))
-        if sub is not None:
-            step = _STEPS.get(entry.step, Step.PAUSED)
-            sub.newcomers = ()
-            sub.step = step
-            for feed in sub.audience:
-                self._join(feed, sub, goes_on=True)
-            if sub.is_confirmed:
-                self._confirm(sub)
+        sub.newcomers = ()
+        sub.step = _STEPS.get(entry.step, Step.PAUSED)
+        for feed in sub.audience:
+            self._join(feed, sub, goes_on=True)
+        if sub.is_confirmed:
+            self._confirm(sub)
 
     # Holes
 
@@ -503,3 +498,12 @@ def _lacks_data(sub: Subscription) -> bool:
 
 
 _OF_DATA: Final = frozenset({Cause.CHECKSUM.value, Cause.CROSSED.value})
+
+
+def _request_of(named: Named) -> Request[Any]:
+    """The request of a subscription. Raises :class:`ProtocolError`."""
+    request = decode_request(named)
+    if request.channel not in CHANNELS:
+        msg = f"{request} is no subscription"
+        raise ProtocolError(msg)
+    return request

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from kraken_trio.requests import Request
-    from kraken_trio.wire.messages import Message, Method
+    from kraken_trio.wire.messages import DataEvent, Message, Method
 
 __all__ = ["Codec", "codec_for"]
 
@@ -55,6 +55,17 @@ class Codec(Protocol):
 
     def ping(self, req_id: int) -> str:
         """A frame that asks for a :class:`~kraken_trio.wire.messages.Pong`."""
+        ...
+
+    def confirmation(self, method: Method, asked: Request, req_id: int) -> str:
+        """A frame that confirms the request of one symbol: for who plays the exchange to a session."""
+        ...
+
+    def data(self, events: Sequence[DataEvent]) -> str:
+        """A frame with these events, of one channel, and all of them from before the subscription, or none: likewise.
+
+        Decoded again, they are the same, digit for digit.
+        """
         ...
 
     def guess_topic(self, frame: str | bytes) -> tuple[str | None, str | None]:

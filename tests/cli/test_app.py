@@ -26,7 +26,8 @@ def invoke(*args: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    "args", [["--help"], ["-h"], ["demo", "--help"], ["watch", "-h"], ["audit", "-h"], ["verify", "-h"]]
+    "args",
+    [["--help"], ["-h"], ["demo", "--help"], ["watch", "-h"], ["audit", "-h"], ["verify", "-h"], ["export", "-h"]],
 )
 def test_help_has_examples(args: list[str]) -> None:
     result = invoke(*args)

@@ -313,3 +313,24 @@ def test_removing_twice_is_no_harm() -> None:
     played.player.remove("feed")
     played.player.remove("feed")
     assert played.player.statistics().feeds == 0
+
+
+def test_data_before_the_answer_count_as_the_log_says() -> None:
+    client, market = Taped(), Market()
+    client.add("feed", BOOK)
+    client.receive(market.snapshot())
+    client.accept()
+    client.receive(market.tick("2.0"))
+    log = client.taped()
+    played = Played(BOOK).play(log)
+    assert played.player.disagreement_count == 0
+    assert played.events == client.events("feed")
+    assert played.kinds == ["BookSnapshot", "BookUpdate"]
+
+
+@pytest.mark.parametrize("kind", [KeyFrame, Begun])
+def test_a_subscription_to_what_is_none_is_damage(kind: Any) -> None:
+    """Once this was an AssertionError."""
+    request = {"request": msgspec.Raw(encode_request(STATE))}
+    with pytest.raises(ProtocolError, match="is no subscription"):
+        Player(codec_for("v2")).record(kind(**request, **({"step": "live"} if kind is KeyFrame else {})))

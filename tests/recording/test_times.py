@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given, strategies as st
 
-from kraken_trio.recording.times import MAX_NS, time_ns, whole_ns
+from kraken_trio.recording.times import MAX_NS, moment_ns, time_ns, whole_ns
 
+SECOND = 10**9
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SIGNIFICANT = st.integers(10**17, MAX_NS)
 """Nanoseconds since 1970 of times whose unit can be told, from 1973 on."""
@@ -108,3 +109,33 @@ def test_whole_nanoseconds(text: str, time: int | None) -> None:
 def test_anything_else_is_no_time(text: bytes) -> None:
     for time in (time_ns(text), whole_ns(text)):
         assert time is None or 0 <= time <= MAX_NS
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        (0, 0),
+        (MAX_NS, MAX_NS),
+        ("2026-11-29", 1795910400 * SECOND),
+        (" 2026-11-29T01:00:00.000000001+01:00 ", 1795910400 * SECOND + 1),
+        ("1795910400.5", 1795910400 * SECOND + SECOND // 2),
+        (datetime(2026, 11, 29, 0, 0, 0, 7, tzinfo=UTC), 1795910400 * SECOND + 7000),
+        (datetime(2026, 11, 29, 1, tzinfo=timezone(timedelta(hours=1))), 1795910400 * SECOND),
+    ],
+)
+def test_a_moment_that_a_program_names(moment: datetime | int | str, expected: int) -> None:
+    assert moment_ns(moment, "start") == expected
+
+
+@pytest.mark.parametrize("moment", [-1, MAX_NS + 1, "", "noon", "2026-02-30", datetime(1969, 12, 31, tzinfo=UTC)])
+def test_what_is_no_moment_is_told(moment: datetime | int | str) -> None:
+    with pytest.raises(ValueError, match=r"^start=.*: no time from 1970 to 2262"):
+        moment_ns(moment, "start")
+
+
+def test_a_moment_without_a_time_zone_or_of_another_type_is_told() -> None:
+    with pytest.raises(ValueError, match=r"^end=.* has no time zone: use datetime"):
+        moment_ns(datetime(2026, 11, 29), "end")  # noqa: DTZ001 (that is the point)
+    for moment in (1.5, True, None):
+        with pytest.raises(TypeError, match=r"^end=.*: a datetime with a time zone, text such as"):
+            moment_ns(moment, "end")  # type: ignore[arg-type]

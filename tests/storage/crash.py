@@ -184,9 +184,10 @@ async def fill(disk: Path) -> Filled:
             client.subscribe(Book("BTC/USD"), capacity=16_384) as feed,
             record(client, folder, flush_every=0.02, max_pending_bytes=100_000) as recording,
         ):
+            while (failure := recording.statistics().failure) is None:
+                await feed.receive_many()
             while not recording.statistics().dropped_frames:
                 await feed.receive_many()
-            failure = recording.statistics().failure
             meanwhile = 0
             while meanwhile < 1000:
                 meanwhile += len(await feed.receive_many())
@@ -200,7 +201,6 @@ async def fill(disk: Path) -> Filled:
     whole: dict[str, bytes] = {}
     segments, _ = check(folder, whole)
     holes = sum(channel == NOTES and b'"Hole"' in data for channel, data in messages_of(segments))
-    assert failure is not None
     return Filled(failure, meanwhile, statistics.dropped_frames, holes, frames_of(segments), statistics.frames)
 
 

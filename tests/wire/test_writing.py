@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kraken_trio import Book, Candles, Instruments, Ticker, Trades
-from kraken_trio.wire.messages import Method
+from kraken_trio.wire.codec import codec_for
+from kraken_trio.wire.messages import Ack, Data, Method
 from kraken_trio.wire.v2.requests import ping, request
+from tests.wire.frames import BOOK_SNAPSHOT, BOOK_UPDATE, INSTRUMENTS, LISTS, TICKER, TRADE
 
 if TYPE_CHECKING:
     from kraken_trio import Request
@@ -58,3 +60,51 @@ def test_ping() -> None:
 
 def test_a_req_id_of_64_bits() -> None:
     assert json.loads(ping(2**64 - 1))["req_id"] == 2**64 - 1
+
+
+# What an exchange writes
+
+
+@pytest.mark.parametrize(
+    "frame", [*LISTS, INSTRUMENTS, TICKER.replace('"last":0.99981,', "").replace("0.01,", "1E-8,")]
+)
+def test_data_written_again_are_the_same(frame: str) -> None:
+    codec = codec_for("v2")
+    message = codec.decode(frame)
+    assert isinstance(message, Data)
+    again = codec.decode(codec.data(message.events))
+    assert (again, repr(again)) == (message, repr(message))
+    assert not codec.unknown
+
+
+@pytest.mark.parametrize("frame", [BOOK_SNAPSHOT, BOOK_UPDATE, TRADE])
+def test_they_are_written_as_kraken_writes_them(frame: str) -> None:
+    codec = codec_for("v2")
+    message = codec.decode(frame)
+    assert isinstance(message, Data)
+    assert codec.data(message.events) == frame
+
+
+def test_a_book_without_a_checksum() -> None:
+    codec = codec_for("v2")
+    message = codec.decode('{"channel":"book","type":"update","data":[{"symbol":"A/B","bids":[],"asks":[]}]}')
+    assert isinstance(message, Data)
+    assert codec.decode(codec.data(message.events * 2)) == Data("book", message.events * 2)
+
+
+@pytest.mark.parametrize("method", list(Method))
+@pytest.mark.parametrize(
+    "asked",
+    [Book("BTC/USD", 25), Trades("BTC/USD"), Ticker("BTC/USD"), Candles("BTC/USD", 15), Instruments()],
+    ids=lambda asked: str(asked.channel),
+)
+def test_confirmations(asked: Request, method: Method) -> None:
+    codec = codec_for("v2")
+    assert codec.decode(codec.confirmation(method, asked, 17)) == Ack(
+        method=method,
+        channel=asked.channel or "",
+        symbol=asked.symbol,
+        req_id=17,
+        depth=25 if isinstance(asked, Book) else None,
+        interval=15 if isinstance(asked, Candles) else None,
+    )

@@ -47,6 +47,8 @@ class DropHow(enum.Enum):
     """Code 1008 (policy violation)."""
     CLOSE_1011 = "close 1011"
     """Code 1011 (internal error)."""
+    CLOSE_1012 = "close 1012"
+    """Code 1012 (service restart): connect again."""
     CLOSE_1013 = "close 1013"
     """Code 1013 (try again later)."""
     EOF = "eof"

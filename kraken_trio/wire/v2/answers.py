@@ -1,4 +1,4 @@
-"""Answers to requests, and the exchange's status: confirmations, refusals, pongs, status.
+"""Answers to requests, and the exchange's status: confirmations, refusals, pongs, status; and how to write the first.
 
 Rules (docs/reference/protocol.md, errors): an answer that is not clearly a success is a refusal; the text of a refusal
 is always kept, because the exchange does not repeat it; any field may be missing, or of another type.
@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import re
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kraken_trio._text import printable
 from kraken_trio.wire.messages import Ack, Method, Pong, Refusal, RefusalKind, Status
 from kraken_trio.wire.tree import encode, items, text, texts, whole
+from kraken_trio.wire.v2.channels import CHANNELS
 
-__all__ = ["answer", "error_words", "refusal", "status"]
+if TYPE_CHECKING:
+    from kraken_trio.requests import Request
+
+__all__ = ["answer", "confirmation", "error_words", "refusal", "status"]
 
 _MAX_TEXT: Final = 500
 _MAX_NAME: Final = 40
@@ -41,6 +45,15 @@ def answer(tree: dict[str, Any]) -> Ack | Refusal | Pong | None:
             warnings=texts(result.get("warnings")),
         )
     return refusal(tree)
+
+
+def confirmation(method: Method, asked: Request, req_id: int) -> str:
+    """The frame by which the exchange confirms a request, as far as :func:`answer` reads it."""
+    assert asked.channel is not None  # the client answers the others itself
+    result: dict[str, object] = {"channel": asked.channel, **CHANNELS[asked.channel].identity(asked)}
+    if asked.symbol is not None:
+        result["symbol"] = asked.symbol
+    return encode({"method": method.value, "result": result, "success": True, "req_id": req_id})
 
 
 def status(tree: dict[str, Any]) -> Status | None:

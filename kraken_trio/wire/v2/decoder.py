@@ -28,8 +28,9 @@ from kraken_trio.settings import MAX_FRAME_BYTES
 from kraken_trio.wire.foreign import notice, protocol_of
 from kraken_trio.wire.messages import Data, Empty, Foreign, Heartbeat, Message, Notice, Unknown
 from kraken_trio.wire.tree import REFUSED, decode_tree, excerpt
-from kraken_trio.wire.v2.answers import answer, error_words, refusal, status
+from kraken_trio.wire.v2.answers import answer, confirmation, error_words, refusal, status
 from kraken_trio.wire.v2.channels import CHANNELS
+from kraken_trio.wire.v2.data import data_frame
 from kraken_trio.wire.v2.requests import ping, request
 
 if TYPE_CHECKING:
@@ -77,6 +78,12 @@ class V2Codec:
 
     def ping(self, req_id: int) -> str:
         return ping(req_id)
+
+    def confirmation(self, method: Method, asked: Request, req_id: int) -> str:
+        return confirmation(method, asked, req_id)
+
+    def data(self, events: Sequence[DataEvent]) -> str:
+        return data_frame(events)
 
     # Reading
 

@@ -1,0 +1,65 @@
+"""Events as frames: for who plays the exchange. Decoded again, they are the same events, digit for digit."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from kraken_trio.events import BookSnapshot, BookUpdate, InstrumentUpdate
+from kraken_trio.wire.tree import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from kraken_trio.events import Level
+    from kraken_trio.wire.messages import DataEvent
+
+__all__ = ["data_frame"]
+
+_OURS: Final = ("epoch", "received_ns", "snapshot")
+
+
+def data_frame(events: Sequence[DataEvent]) -> str:
+    """One frame with ``events``: of one channel, and all of them from before the subscription, or none."""
+    first = events[0]
+    if isinstance(first, BookSnapshot | BookUpdate):
+        kind = "snapshot" if isinstance(first, BookSnapshot) else "update"
+        books = ",".join([_book(event) for event in events])  # type: ignore[arg-type]  # they are of one channel
+        return f'{{"channel":"book","type":"{kind}","data":[{books}]}}'
+    data = [_entry(event) for event in events]
+    return encode(
+        {
+            "channel": first.channel,
+            "type": "snapshot" if first.snapshot else "update",
+            "data": data[0] if isinstance(first, InstrumentUpdate) else data,
+        }
+    )
+
+
+def _book(event: BookSnapshot | BookUpdate) -> str:
+    rest = "" if event.checksum is None else f',"checksum":{event.checksum}'
+    if event.timestamp is not None:
+        rest += f',"timestamp":{encode(event.timestamp)}'
+    return f'{{"symbol":{encode(event.symbol)},"bids":[{_levels(event.bids)}],"asks":[{_levels(event.asks)}]{rest}}}'
+
+
+def _levels(levels: Iterable[Level]) -> str:
+    return ",".join([f'{{"price":{level.price_text},"qty":{level.qty_text}}}' for level in levels])
+
+
+def _entry(event: msgspec.Struct) -> dict[str, Any]:
+    return {
+        name: _plain(value)
+        for name in event.__struct_fields__
+        if name not in _OURS and (value := getattr(event, name)) is not None
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return msgspec.Raw(f"{value:f}".encode())
+    if isinstance(value, tuple):
+        return [_entry(part) for part in value]
+    return value
