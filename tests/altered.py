@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kraken_trio.recording.index import SegmentIndex
+    from kraken_trio.runtime.recorder import Work
     from kraken_trio.testing import MarketSpec
 
 EPOCH_NS = 1_785_628_790_000_000_000
@@ -56,7 +57,12 @@ class Exchange(InMemoryExchange):
 
 @asynccontextmanager
 async def recorded(
-    exchange: InMemoryExchange, folder: Path, *, max_segment_bytes: int = 256 * 1024 * 1024
+    exchange: InMemoryExchange,
+    folder: Path,
+    *,
+    max_segment_bytes: int = 256 * 1024 * 1024,
+    max_pending_bytes: int = 64 * 1024 * 1024,
+    work: Work = in_line,
 ) -> AsyncIterator[kt.Client]:
     """A client on virtual time that is recorded."""
     opening = open_with(
@@ -80,7 +86,8 @@ async def recorded(
             kt.Candles("ETH/USD"),
             keyframe_every=5,
             max_segment_bytes=max_segment_bytes,
-            work=in_line,
+            max_pending_bytes=max_pending_bytes,
+            work=work,
         ),
     ):
         yield client

@@ -6,23 +6,27 @@ every checksum and index is right: what is found then is found by what the recor
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 import pytest
 import trio
 from hypothesis import given, settings, strategies as st
 
+import kraken_trio as kt
 from kraken_trio import RecordingError
 from kraken_trio._zstd import zstd
 from kraken_trio.recording import findings, format as fmt, scan
 from kraken_trio.recording.findings import Kind, Verdict
+from kraken_trio.runtime.recorder import in_line
 from kraken_trio.storage.auditing import audit_folder, describe_folder
 from kraken_trio.storage.lock import FolderLock
-from kraken_trio.testing import run_virtual
+from kraken_trio.storage.writer import Job
+from kraken_trio.testing import Drop, run_virtual
 from tests.altered import (
     Exchange,
     File,
@@ -653,6 +657,38 @@ def test_a_recording_that_goes_on_is_complete_so_far(tmp_path: Path) -> None:
     assert [report.verdict for report in reports] == [Verdict.COMPLETE] * 2
     assert [report.recorders[0].ended for report in reports] == ["running", "stopped"]
     assert not describe_folder(tmp_path).is_running
+
+
+def test_what_a_full_disk_cost_is_a_hole(tmp_path: Path) -> None:
+    """The exchange goes on meanwhile, and disturbs the client, too."""
+
+    async def full_for_a_while(do: Callable[..., Any], /, *args: object) -> Any:
+        if 5 < trio.current_time() < 12 and any(isinstance(arg, Job) for arg in args):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return await in_line(do, *args)
+
+    async def record() -> None:
+        async with trio.open_nursery() as nursery:
+            exchange = Exchange()
+            nursery.start_soon(exchange.keep_time)
+            async with recorded(exchange, tmp_path, max_pending_bytes=20_000, work=full_for_a_while) as client:
+                await trio.sleep(9)
+                exchange.inject(Drop())
+                async with client.subscribe(kt.Trades("ETH/USD")):
+                    await trio.sleep(12)
+            nursery.cancel_scope.cancel()
+
+    run_virtual(record)
+    report = audit_folder(tmp_path)
+    assert report.defects == []
+    (hole,) = [hole for hole in report.holes if hole.channel is None]
+    assert "were not recorded: " in hole.detail
+    assert "No space left on device" in hole.detail
+    assert hole.end_ns is not None
+    assert 1 < (hole.end_ns - hole.begin_ns) / 1e9 < 8
+    rows = {(row.channel, row.symbol): row for row in report.rows.values() if row.day == 20667}
+    assert rows["book", "BTC/USD"].holes["not recorded"] == 1
+    assert rows["book", "BTC/USD"].hole_ns >= hole.end_ns - hole.begin_ns
 
 
 # Other versions
