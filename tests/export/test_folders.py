@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 import kraken_trio as kt
+from kraken_trio.cli.app import cli
 from kraken_trio.export import ExportError, export, to_df
 from kraken_trio.export.times import DAY_NS
 from tests.export.recorded import MIDNIGHT, REQUESTS, record
@@ -130,6 +132,15 @@ def test_going_on_where_the_last_export_was(tmp_path: Path) -> None:
     oldest.unlink()
     (out / "gaps" / "2026-11-30.parquet").touch()
     assert export(data, out).files == ()
+
+
+def test_real_recordings_that_were_imported(captures: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    files = [str(captures / f"v2_book25_{name}.cbcap") for name in ("ethusd", "xrpusd")]
+    assert CliRunner().invoke(cli, ["import", *files, "--out", str(data)]).exit_code == 0
+    report = export(data, tmp_path / "out", tables=["book_updates"])
+    assert report.events == 1129 + 1147
+    assert sum(file.rows - file.derived for file in report.files) == 4306
 
 
 def test_what_is_no_recording(tmp_path: Path) -> None:

@@ -205,19 +205,23 @@ def test_one_file_per_table_symbol_and_day(tmp_path: Path) -> None:
 def test_more_symbols_than_files_at_once_are_read_several_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    markets, requests = [], []
+    markets: list[list[kt.Event]] = []
+    requests: list[kt.Request[Any]] = []
     for number in range(5):
         market = stories.Market(symbol=f"C{number}/USD", seed=number, step_ns=60 * 10**9 + number)
         market.play(200)
         markets.append(market.events)
         requests += [kt.Book(market.symbol), kt.Trades(market.symbol)]
-    events = stories.merged(*markets)
+    pair = kt.Pair(symbol="C0/USD", base="C0", quote="USD", status="online", price_precision=1, qty_precision=8)
+    reference = kt.InstrumentUpdate(assets=(), pairs=(pair,), snapshot=True, received_ns=stories.START)
+    events = [reference, *stories.merged(*markets)]
+    requests.append(kt.Instruments())
     at_once = export(stories.source(events, *requests), tmp_path / "once")
     monkeypatch.setattr(run, "FILES_AT_ONCE", 16)
     in_parts = export(stories.source(events, *requests), tmp_path / "parts")
     assert at_once.rows == in_parts.rows
     assert at_once.events == in_parts.events
-    for table in ("trades", "book_updates", "quotes", "gaps"):
+    for table in ("trades", "book_updates", "quotes", "gaps", "instruments"):
         one, other = (
             rows_of(tmp_path / name, report, table) for name, report in (("once", at_once), ("parts", in_parts))
         )
