@@ -13,6 +13,7 @@ import kraken_trio as kt
 from kraken_trio.export import ExportError, export, to_df
 from kraken_trio.export.times import DAY_NS
 from tests.export.recorded import MIDNIGHT, REQUESTS, record
+from tests.recording.test_importer import trade, written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +70,13 @@ def test_rows_are_what_was_recorded(recording: Path, tmp_path: Path) -> None:
     assert min(expected.values()) > 1
     ids = tables(tmp_path, report)["trades"]["id"].to_pylist()
     assert ids == [event.trade_id for event in events if isinstance(event, kt.Trade)]
+
+
+def test_what_was_subscribed_to_later_hides_nothing_before_it(tmp_path: Path) -> None:
+    early = [trade(number) for number in range(1, 6)]
+    kt.import_recording(written(tmp_path / "file", [*early, trade(1, "A/B"), trade(6)]), tmp_path / "recording")
+    report = export(tmp_path / "recording", tmp_path / "out", tables=["trades"])
+    assert report.events == 7
 
 
 def test_each_day_begins_with_whole_books(recording: Path, tmp_path: Path) -> None:
