@@ -91,7 +91,7 @@ def is_alias(name: str) -> bool:
     short = name.rpartition(".")[2]
     for module in [module for path, module in sys.modules.items() if path.startswith("kraken_trio")]:
         thing = vars(module).get(short)
-        if isinstance(thing, TypeVar) or (thing is not None and not isinstance(thing, type) and get_args(thing)):
+        if isinstance(thing, TypeVar | str) or (thing is not None and not isinstance(thing, type) and get_args(thing)):
             return True
     return False
 
@@ -126,6 +126,7 @@ UNQUALIFIED = (
     "datetime",
     "decimal",
     "enum",
+    "os",
     "pathlib",
     "attrs",
     "hypothesis.strategies",

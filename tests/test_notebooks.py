@@ -7,7 +7,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
-from matplotlib import pyplot
+from matplotlib import pyplot as plt
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
@@ -23,6 +23,6 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     for number, cell in enumerate(cells, 1):
         code = compile("".join(cell["source"]), f"{path.name}, code cell {number}", "exec")
         exec(code, namespace)
-    plots = pyplot.get_fignums()
-    pyplot.close("all")
+    plots = plt.get_fignums()
+    plt.close("all")
     assert len(plots) == 2

@@ -7,6 +7,8 @@
   sent with what the feed yielded
 * ``verify``: :mod:`~kraken_trio.recording.foreign` reads files, :mod:`~kraken_trio.cli.verification` checks their
   frames (both pure)
+* ``audit`` and ``info``: :mod:`kraken_trio.storage.auditing` reads files, :mod:`kraken_trio.recording.audit` checks
+  them, :mod:`kraken_trio.recording.findings` is the result (both pure)
 
 A peer's text is printed only through :func:`kraken_trio._text.printable`, and is never read as rich's markup.
 """

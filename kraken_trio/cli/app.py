@@ -9,10 +9,12 @@ import click
 
 from kraken_trio import __version__
 from kraken_trio.book.core import NAME as CORE
+from kraken_trio.cli.audit import audit
 from kraken_trio.cli.demo import demo
 from kraken_trio.cli.export import export_command
 from kraken_trio.cli.formatting import ASCII_FALLBACK
 from kraken_trio.cli.importing import import_command
+from kraken_trio.cli.info import info
 from kraken_trio.cli.record import record_command
 from kraken_trio.cli.replay import replay_command
 from kraken_trio.cli.running import STOPPED
@@ -56,5 +58,15 @@ def cli() -> None:
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
 
 
-for _command in (demo, watch_command, record_command, replay_command, verify, import_command, export_command):
+for _command in (
+    demo,
+    watch_command,
+    record_command,
+    replay_command,
+    info,
+    audit,
+    export_command,
+    verify,
+    import_command,
+):
     cli.add_command(_command)

@@ -6,13 +6,14 @@ A number is shown whole, shortened with a unit, or left out. It is never truncat
 from __future__ import annotations
 
 import codecs
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ASCII_FALLBACK", "ascii_text", "clock", "counted", "listed", "shortened"]
+__all__ = ["ASCII_FALLBACK", "ascii_text", "clock", "counted", "listed", "shortened", "shortened_bytes", "utc"]
 
 _UNITS: Final = ((Decimal(10**3), "k"), (Decimal(10**6), "M"), (Decimal(10**9), "B"), (Decimal(10**12), "T"))
 _MOST_DECIMALS: Final = 3
@@ -44,6 +45,26 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def utc(at_ns: int | None) -> str:
+    """``2027-01-31 23:59:59.123``, in UTC; ``?`` if the time is unknown."""
+    if at_ns is None:
+        return "?"
+    time = datetime.fromtimestamp(at_ns // 1_000_000_000, UTC)
+    return f"{time:%Y-%m-%d %H:%M:%S}.{at_ns // 1_000_000 % 1000:03}"
+
+
+def shortened_bytes(size: int) -> str:
+    """``512 bytes``, ``11.6 MB``."""
+    if size < 1000:
+        return counted(size, "byte")
+    amount = Decimal(size)
+    for unit in ("kB", "MB", "GB"):
+        amount /= 1000
+        if amount < 1000:
+            return f"{amount:.1f} {unit}"
+    return f"{amount / 1000:.1f} TB"
 
 
 def shortened(value: Decimal | int, width: int) -> str:

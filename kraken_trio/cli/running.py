@@ -29,6 +29,7 @@ _Command = TypeVar("_Command", bound="Callable[..., object]")
 
 __all__ = [
     "STOPPED",
+    "NoRecording",
     "leave",
     "output",
     "plain_option",
@@ -40,6 +41,12 @@ __all__ = [
 
 STOPPED = 128 + signal.SIGINT
 """The exit status after Ctrl-C."""
+
+
+class NoRecording(click.ClickException):
+    """There is no recording: a usage error, in one line."""
+
+    exit_code = click.UsageError.exit_code
 
 
 def plain_option(command: _Command) -> _Command:

@@ -21,18 +21,21 @@ from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
 from kraken_trio._text import printable
 from kraken_trio._zstd import zstd
 from kraken_trio.recording.index import ChunkEntry, MetadataEntry, SegmentIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Buffer = bytes | bytearray | memoryview
 
 __all__ = [
     "CHANNELS",
     "DECISIONS",
+    "FRAMES",
     "FRAME_FIRST",
     "FRAME_MORE",
     "INPUTS",
@@ -77,6 +80,8 @@ CHANNELS: Final[Mapping[int, tuple[str, Mapping[str, str]]]] = {
     NOTES: ("notes", {}),
 }
 """The topic and the metadata of each channel."""
+FRAMES: Final = (FRAME_FIRST, FRAME_MORE, TEXT_FIRST, TEXT_MORE)
+"""The channels of frames."""
 
 MAX_CHUNK_BYTES: Final = 64 * 1024 * 1024
 """The most that a chunk may hold, decompressed: several times the longest frame."""
@@ -498,6 +503,38 @@ def read_summary(groups: Buffer, offsets: Buffer, start: int) -> Summary:
     if expected != start + len(groups):
         raise _bad_summary()
     return summary
+
+
+@attrs.frozen
+class Statistics:
+    """What the end of a segment says of its messages."""
+
+    counts: Mapping[int, int]
+    """By channel."""
+    start_ns: int
+    end_ns: int
+
+
+def read_outline(read: Callable[[int, int], Buffer], offsets: Buffer) -> tuple[Statistics | None, list[MetadataEntry]]:
+    """What a summary says of the messages, and the metadata ``requests``; the chunks are not listed.
+
+    ``offsets`` are the summary's own index. Nothing but the limits is checked. Raises :class:`FormatError`.
+    """
+    statistics: Statistics | None = None
+    requests: list[MetadataEntry] = []
+    try:
+        for _, _, group, at, length in _SUMMARY_OFFSET.iter_unpack(offsets):
+            if group == OP_STATISTICS and length <= MAX_HEADER_BYTES:
+                record = read(at, length)
+                *_, start_ns, end_ns, _ = _STATISTICS.unpack_from(record, RECORD.size)
+                statistics = Statistics(_read_statistics(record), start_ns, end_ns)
+            elif group == OP_METADATA_INDEX and length <= MAX_SUMMARY_BYTES:
+                for offset, size, name in _read_metadata_index(read(at, length)):
+                    if name == REQUESTS and size <= MAX_METADATA_BYTES:
+                        requests.append(read_metadata(read(offset, size), offset))
+    except struct.error:
+        raise _bad_summary() from None
+    return statistics, requests
 
 
 def too_many() -> LimitError:

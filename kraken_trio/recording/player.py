@@ -323,7 +323,8 @@ class Player:
             self._miss(entry)
         elif isinstance(entry, Begun):
             self._begin(_request_of(entry.request))
-        elif isinstance(entry, Reset):
+        elif isinstance(entry, Reset | Resynced):
+            self.counters.resyncs += isinstance(entry, Resynced)
             sub = self.by_key.get(entry.key)
             if sub is not None:
                 sub.state.reset()
@@ -333,8 +334,6 @@ class Player:
             status: StatusUpdate = event_of(entry.status, self.epoch_base)
             self.deliveries.status = status
             self.deliveries.deliver(self.deliveries.lifecycle_feeds, status)
-        elif isinstance(entry, Resynced):
-            self.counters.resyncs += 1
 
     def _begin(self, request: Request[Any], kept: Kept | None = None) -> Subscription:
         """A subscription is known from here on. Feeds that want it, and have begun, go on with it."""
@@ -361,6 +360,9 @@ class Player:
             self._distrusted.discard(entry.key)
         was_confirmed = sub.is_confirmed
         sub.step = _STEPS.get(entry.step, Step.PAUSED)
+        if _lacks_data(sub):
+            self._disagree(sub.key, "the log says that its first data came, but they are not there")
+            return
         if sub.is_confirmed and not was_confirmed:
             self._confirm(sub)
         if sub.step is Step.LIVE and sub.newcomers:  # live without data: an empty snapshot
@@ -415,6 +417,9 @@ class Player:
         events = tuple(event_of(event, self.epoch_base) for event in entry.events)
         if any(event.channel != key[0] for event in events):
             msg = f"a key frame of {request} has events of another channel"
+            raise ProtocolError(msg)
+        if CHANNELS[key[0]].must_verify and entry.step == Step.LIVE.value and not events:
+            msg = f"a key frame of {request} lacks its data"
             raise ProtocolError(msg)
         marks = dict(entry.marks)
         sub = self._begin(request, Kept(events, marks))
@@ -485,6 +490,11 @@ class Player:
     def requests(self) -> Iterable[Request[Any]]:
         """The requests of the subscriptions that are known here."""
         return [sub.request for sub in self.by_key.values()]
+
+
+def _lacks_data(sub: Subscription) -> bool:
+    """Whether a subscription is live, whose first data are damaged: nothing could be done with the next."""
+    return sub.step is Step.LIVE and sub.state.must_verify and sub.state.rebuild() is None
 
 
 _OF_DATA: Final = frozenset({Cause.CHECKSUM.value, Cause.CROSSED.value})

@@ -22,12 +22,14 @@ from kraken_trio.recording.index import ChunkEntry, Damage, MetadataEntry, Segme
 __all__ = [
     "Read",
     "check",
+    "data_crc",
     "find_chunk",
     "has_end",
     "read_chunk",
     "read_end",
     "read_head",
     "read_index",
+    "read_outline",
     "recover",
     "scan",
 ]
@@ -143,6 +145,18 @@ def read_end(read: Read, size: int, name: str) -> SegmentIndex:
     return index
 
 
+def read_outline(read: Read, size: int) -> tuple[fmt.Statistics | None, list[MetadataEntry]]:
+    """What the end of a finished segment says of its messages, and the metadata ``requests``: in about a millisecond.
+
+    It believes what it reads. Raises :class:`FormatError` if there is no end.
+    """
+    foot = max(size - fmt.FOOTER_BYTES, 0)
+    start, offsets, _ = fmt.read_footer(read(foot, fmt.FOOTER_BYTES))
+    if not offsets <= foot <= offsets + fmt.MAX_HEADER_BYTES or size - start > fmt.MAX_SUMMARY_BYTES:
+        raise _bad_end()
+    return fmt.read_outline(read, read(offsets, foot - offsets))
+
+
 def _read_end(read: Read, size: int) -> tuple[SegmentIndex, memoryview, memoryview]:
     """The beginning of a finished segment, and from its end the groups of the summary, and their offsets."""
     index = read_head(read)
@@ -202,12 +216,13 @@ def check(read: Read, size: int, name: str) -> list[Damage]:
         found.append(Damage(name, at, "the index at its end lists other chunks than there are"))
     elif walked.metadata != index.metadata and not found:
         found.append(Damage(name, index.end, "the index at its end lists other metadata than there are"))
-    if index.data_crc and index.data_crc != _crc(read, index.end):
+    if index.data_crc and index.data_crc != data_crc(read, index.end):
         found.append(Damage(name, 0, "the checksum of all of its data is wrong"))
     return found
 
 
-def _crc(read: Read, end: int) -> int:
+def data_crc(read: Read, end: int) -> int:
+    """The CRC32 of what stands before ``end``, read a piece at a time."""
     crc = 0
     for at in range(0, end, _PIECE_BYTES):
         crc = zlib.crc32(read(at, min(_PIECE_BYTES, end - at)), crc)

@@ -18,7 +18,7 @@ from kraken_trio.errors import RecordingError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FolderLock"]
+__all__ = ["FolderLock", "holder_of", "is_locked"]
 
 LOCK_NAME: Final = ".recorder.lock"
 PID_NAME: Final = ".recorder.pid"
@@ -35,9 +35,8 @@ class FolderLock:
         try:
             self._lock.acquire()
         except Timeout:
-            msg = (
-                f"{printable(folder)} is being recorded by {_holder(pid)}: record into another folder, or stop that one"
-            )
+            holder = holder_of(folder)
+            msg = f"{printable(folder)} is being recorded by {holder}: record into another folder, or stop that one"
             raise RecordingError(msg) from None
         with suppress(OSError):  # on a full disk, for example; it is for a message only
             pid.write_text(f"{os.getpid()}\n", encoding="ascii")
@@ -47,9 +46,26 @@ class FolderLock:
         self._lock.release()
 
 
-def _holder(pid: Path) -> str:
+def is_locked(folder: Path) -> bool:
+    """Whether a writer has a folder now. Nothing is created; where this cannot be found out, none has it."""
+    path = folder / LOCK_NAME
+    if not path.is_file():
+        return False
+    lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
     try:
-        with pid.open("rb") as file:
+        lock.acquire()
+    except Timeout:
+        return True
+    except OSError:  # a medium that cannot be written
+        return False
+    lock.release()
+    return False
+
+
+def holder_of(folder: Path) -> str:
+    """Who has the lock of a folder that is locked, for a message."""
+    try:
+        with (folder / PID_NAME).open("rb") as file:
             text = file.read(_MAX_PID_BYTES).strip()
     except OSError:
         text = b""

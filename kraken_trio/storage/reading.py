@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from kraken_trio.recording.index import ChunkEntry, SegmentIndex
+    from kraken_trio.recording.format import Statistics
+    from kraken_trio.recording.index import ChunkEntry, MetadataEntry, SegmentIndex
 
 __all__ = ["RecordedFolder", "Segment", "open_folder"]
 
@@ -150,6 +151,11 @@ class Segment:
         return self.index.damage
 
     @property
+    def size(self) -> int:
+        """Bytes of the file, now."""
+        return self._file.size(self.path)
+
+    @property
     def tail(self) -> int:
         """How many bytes follow the last whole record of an unfinished segment: one that is torn, or being written."""
         return 0 if self.index.finished else self._size - self.index.end
@@ -160,6 +166,13 @@ class Segment:
         Raises :class:`FormatError` if it is damaged, or cannot be read any more.
         """
         return messages(scan.read_chunk(self._read_at, chunk))
+
+    def outline(self) -> tuple[Statistics | None, list[MetadataEntry]]:
+        """What its end says of its messages, and the metadata ``requests``, without the rest of the index.
+
+        Raises :class:`FormatError` if it has no end.
+        """
+        return scan.read_outline(self._read_at, self._file.size(self.path))
 
     def check(self) -> list[Damage]:
         """Everything that is wrong with it, but inside of its chunks: :meth:`read` checks those. It reads all of it."""

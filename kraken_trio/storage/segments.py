@@ -292,6 +292,7 @@ class Folder:
             "previous": last.name if last else "",
             "previous_recording": last.values.get("recording", "") if last else "",
             "previous_sequence": str(last.sequence if last else 0),
+            "previous_crc": last.crc if last else "",
         }
         segment = {"number": str(number), "started_ns": str(started_ns), **previous, **values}
         path = self.path / f"{number:08d}-{time:%Y%m%dT%H%M%SZ}.mcap"
@@ -302,14 +303,16 @@ class Folder:
     def last(self) -> Last | None:
         """The last segment that can be read; None if there is none."""
         if self._current is not None:
-            return Last(self._current.name, self._current.index.segment, self._current.sequence)
+            index = self._current.index
+            return Last(self._current.name, index.segment, self._current.sequence, f"{index.data_crc:08x}")
         for name in reversed(self.names()):
             try:
                 segment = Segment(self.path / name, number_of(name))
             except FormatError:
                 continue
             try:
-                return Last(name, segment.values, _last_sequence(segment))
+                crc = f"{segment.index.data_crc:08x}" if segment.index.finished else ""
+                return Last(name, segment.values, _last_sequence(segment), crc)
             finally:
                 segment.release()
         return None
@@ -372,6 +375,8 @@ class Last:
     """Of its metadata record ``segment``."""
     sequence: int
     """Of its last message that can be read; 0 if there is none."""
+    crc: str
+    """The CRC32 of all of its data, as its end says it; empty if it has no end."""
 
 
 def _last_sequence(segment: Segment) -> int:
@@ -407,6 +412,7 @@ def _heal(path: Path) -> Healed | None:
             if scan.has_end(read, size):
                 return None
             index = scan.recover(read, size, path.name)
+            index.data_crc = scan.data_crc(read, index.end)
             kept = _keep_tail(file, path, index.end) if scan.find_chunk(read, index.end, size) is not None else ""
         with path.open("r+b", buffering=0) as file:
             segment = SegmentFile(file, path, index)

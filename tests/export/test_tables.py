@@ -317,6 +317,19 @@ def test_book_snapshots_are_of_whole_seconds() -> None:
     assert len(times) > (times[-1] - times[0]) / 10**9 * 0.9
 
 
+def test_book_snapshots_go_on_over_midnight() -> None:
+    """Also between the last event of a day and the first one of the next; but not while nobody was watching."""
+    events = stories.story(300, step_ns=37 * 10**9, outages=False)
+    assert events[-1].received_ns // DAY_NS > events[0].received_ns // DAY_NS
+    frame = to_df(stories.source(events), "book_snapshots", engine="polars", levels=1)
+    times = frame["local_timestamp"].dt.epoch("s").to_list()
+    assert times == list(range(times[0], events[-1].received_ns // 10**9 + 1))
+    first = next(at for at, event in enumerate(events) if event.received_ns // DAY_NS > events[0].received_ns // DAY_NS)
+    hole = kt.Gap(symbol="BTC/USD", cause=kt.Cause.NOT_RECORDED, received_ns=events[first].received_ns)
+    frame = to_df(stories.source([*events[:first], hole]), "book_snapshots", engine="polars", levels=1)
+    assert frame["local_timestamp"].dt.epoch("s").to_list()[-1] == events[first - 1].received_ns // 10**9
+
+
 def test_book_snapshots_on_every_change() -> None:
     events = stories.story(500)
     frame = to_df(stories.source(events), "book_snapshots", engine="polars", levels=1, interval=0)
