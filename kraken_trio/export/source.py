@@ -115,7 +115,8 @@ class FolderSource:
         return self._requests
 
     def events(self, *requests: Request[Any], start: int | None, end: int | None) -> Iterator[Event]:
-        with read_events(self._folder, *requests, start=start, end=end) as reader:
+        # From a time on, however early: without one, a reader begins only where all of its requests are in force.
+        with read_events(self._folder, *requests, start=start or 0, end=end) as reader:
             yield from reader
 
     def days(self) -> Mapping[int, Content]:

@@ -14,7 +14,9 @@ import kraken_trio as kt
 from kraken_trio.cli.app import cli
 from kraken_trio.export import ExportError, export, to_df
 from kraken_trio.export.times import DAY_NS
+from tests.cli.recorder import Recorder
 from tests.export.recorded import MIDNIGHT, REQUESTS, record
+from tests.recording.test_importer import written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +73,14 @@ def test_rows_are_what_was_recorded(recording: Path, tmp_path: Path) -> None:
     assert min(expected.values()) > 1
     ids = tables(tmp_path, report)["trades"]["id"].to_pylist()
     assert ids == [event.trade_id for event in events if isinstance(event, kt.Trade)]
+
+
+def test_what_was_subscribed_to_later_hides_nothing_before_it(tmp_path: Path) -> None:
+    book = Recorder()
+    early = [book.snapshot(), *(book.update(bids=[("100.5", f"{n}.00")]) for n in range(1, 6))]
+    kt.import_recording(written(tmp_path / "file", [*early, Recorder("A/B").snapshot()]), tmp_path / "recording")
+    report = export(tmp_path / "recording", tmp_path / "out", tables=["book_updates"])
+    assert report.events == 7
 
 
 def test_each_day_begins_with_whole_books(recording: Path, tmp_path: Path) -> None:
