@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 import pytest
 import trio
+from click.testing import CliRunner
 from hypothesis import given, settings, strategies as st
 
 import kraken_trio as kt
 from kraken_trio import RecordingError
 from kraken_trio._zstd import zstd
+from kraken_trio.cli.app import cli
 from kraken_trio.recording import findings, format as fmt, scan
 from kraken_trio.recording.findings import Kind, Verdict
 from kraken_trio.runtime.recorder import in_line
@@ -716,6 +718,14 @@ def test_another_format_is_a_defect_of_its_file(story: Story) -> None:
     report = story.audit_bytes({**files, name: data})
     assert [defect.file for defect in report.defects] == [name]
     assert "another version" in report.defects[0].text
+
+
+def test_an_imported_recording_is_complete(captures: Path, tmp_path: Path) -> None:
+    files = [str(captures / f"v2_book25_{name}.cbcap") for name in ("ethusd", "xrpusd")]
+    assert CliRunner().invoke(cli, ["import", *files, "--out", str(tmp_path / "data")]).exit_code == 0
+    report = audit_folder(tmp_path / "data")
+    assert (report.verdict, report.defects) == (Verdict.COMPLETE, [])
+    assert [row.verified for row in report.rows.values()] == [1129, 1147]
 
 
 # Bad input
