@@ -661,6 +661,32 @@ def test_a_recording_that_goes_on_is_complete_so_far(tmp_path: Path) -> None:
     assert not describe_folder(tmp_path).is_running
 
 
+def test_a_file_that_is_finished_during_an_audit_is_followed_by_another(tmp_path: Path) -> None:
+    """Its recorder goes on, though no file that was there at the beginning has no end."""
+    reports: list[Report] = []
+
+    async def record() -> None:
+        async with trio.open_nursery() as nursery:
+            exchange = Exchange()
+            nursery.start_soon(exchange.keep_time)
+            async with recorded(exchange, tmp_path, max_segment_bytes=9000):
+                await trio.sleep(7)
+                first, *_, last = sorted(tmp_path.glob("*.mcap"))
+                hidden = last.rename(tmp_path / "hidden")
+
+                def advance(_size: int, _report: Report) -> None:
+                    if hidden.exists():
+                        hidden.rename(last)
+
+                reports.append(audit_folder(tmp_path, advance))
+                assert first != last
+            nursery.cancel_scope.cancel()
+
+    run_virtual(record)
+    assert [report.recorders[0].ended for report in reports] == ["running"]
+    assert reports[0].verdict is Verdict.COMPLETE
+
+
 def test_what_a_full_disk_cost_is_a_hole(tmp_path: Path) -> None:
     """The exchange goes on meanwhile, and disturbs the client, too."""
 
