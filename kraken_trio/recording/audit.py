@@ -207,6 +207,7 @@ class Auditor:
         self._added: tuple[Request[Any], ...] = ()  # what was wanted with it
         self._told: list[_Line] = []
         self._to_be_sent: list[Key] = []
+        self._has_sent = False  # has this recorder's client sent anything? That of an import sends nothing
         self._cycle: _Cycle | None = None
         self._framed: set[Key] = set()
         self._last_cycle = 0
@@ -342,7 +343,7 @@ class Auditor:
             text = f"its connections begin with number {base}, but before it there were {self._last_epoch}"
             self._defect(Kind.METADATA, text)
         self._player.epoch_base = int(base) if base.isdecimal() else 0
-        self._is_stopped = False
+        self._is_stopped = self._has_sent = False
         self._last_cycle = 0
         self._clock = _UNKNOWN_CLOCK
 
@@ -824,6 +825,7 @@ class Auditor:
     def _given(self, entry: records.Told) -> None:
         known = records.input_of(entry, decode_request)
         if entry.what == "Sent":
+            self._has_sent = True
             self._to_be_sent = [key for key in self._to_be_sent if not _names(entry.text, key)]
             return
         if known is None:
@@ -856,7 +858,7 @@ class Auditor:
                 self._here(Kind.DECISION, f"nothing followed from the input {self._awaited[0]} before it")
             self._awaited = None
         if self._to_be_sent and not is_sent:
-            if self._is_strict and self._is_synced:
+            if self._is_strict and self._is_synced and self._has_sent:
                 self._here(
                     Kind.DECISION, f"no request for {_name(self._to_be_sent[0])} was sent, as it should have been"
                 )

@@ -22,6 +22,7 @@ from kraken_trio.storage.reading import number_of, open_folder
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
+    from pathlib import Path
 
     from kraken_trio.recording.findings import Report
     from kraken_trio.recording.index import MetadataEntry
@@ -134,8 +135,15 @@ def audit_folder(
             except FormatError as error:
                 auditor.damaged(Damage(segment.name, 0, str(error)))
             segment.release()
-        last_is_open = not _is_finished(folder.segments[-1])
-        return auditor.end(is_running=is_running and last_is_open)
+        last = folder.segments[-1]
+        return auditor.end(is_running=is_running and (not _is_finished(last) or _goes_on(last, folder.path)))
+
+
+def _goes_on(last: Segment, path: Path) -> bool:
+    """Whether the recorder of this segment, which was the last one, has begun another since."""
+    with open_folder(path) as folder:
+        newest = folder.segments[-1]
+        return newest.number > last.number and newest.values.get("recording") == last.values.get("recording")
 
 
 def _is_finished(segment: Segment) -> bool:

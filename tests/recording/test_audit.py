@@ -369,8 +369,14 @@ def test_leaving_the_client_is_an_input() -> None:
 
 def test_a_request_is_sent_where_a_step_says_so() -> None:
     log = Log().synced(key_frame(TRADES, "to subscribe")).add(records.Told(what="Ticked"))
+    log.add(records.Told(what="Sent", text='{"method":"ping"}'), later=False)
     log.add(stepped("subscribing", "sent"), later=False).add(HEARTBEAT)
     assert log.found() == ["decision: no request for trade BTC/USD was sent, as it should have been"]
+
+
+def test_an_import_has_sent_nothing() -> None:
+    log = Log().synced(key_frame(TRADES, "to subscribe")).add(records.Told(what="Ticked"))
+    assert log.add(stepped("subscribing", "sent"), later=False).add(HEARTBEAT).found() == []
 
 
 def test_before_all_is_known_nothing_is_missed() -> None:

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 import pytest
 import trio
+from click.testing import CliRunner
 from hypothesis import given, settings, strategies as st
 
 import kraken_trio as kt
 from kraken_trio import RecordingError
 from kraken_trio._zstd import zstd
+from kraken_trio.cli.app import cli
 from kraken_trio.recording import findings, format as fmt, scan
 from kraken_trio.recording.findings import Kind, Verdict
 from kraken_trio.runtime.recorder import in_line
@@ -659,6 +661,32 @@ def test_a_recording_that_goes_on_is_complete_so_far(tmp_path: Path) -> None:
     assert not describe_folder(tmp_path).is_running
 
 
+def test_a_file_that_is_finished_during_an_audit_is_followed_by_another(tmp_path: Path) -> None:
+    """Its recorder goes on, though no file that was there at the beginning has no end."""
+    reports: list[Report] = []
+
+    async def record() -> None:
+        async with trio.open_nursery() as nursery:
+            exchange = Exchange()
+            nursery.start_soon(exchange.keep_time)
+            async with recorded(exchange, tmp_path, max_segment_bytes=9000):
+                await trio.sleep(7)
+                first, *_, last = sorted(tmp_path.glob("*.mcap"))
+                hidden = last.rename(tmp_path / "hidden")
+
+                def advance(_size: int, _report: Report) -> None:
+                    if hidden.exists():
+                        hidden.rename(last)
+
+                reports.append(audit_folder(tmp_path, advance))
+                assert first != last
+            nursery.cancel_scope.cancel()
+
+    run_virtual(record)
+    assert [report.recorders[0].ended for report in reports] == ["running"]
+    assert reports[0].verdict is Verdict.COMPLETE
+
+
 def test_what_a_full_disk_cost_is_a_hole(tmp_path: Path) -> None:
     """The exchange goes on meanwhile, and disturbs the client, too."""
 
@@ -716,6 +744,14 @@ def test_another_format_is_a_defect_of_its_file(story: Story) -> None:
     report = story.audit_bytes({**files, name: data})
     assert [defect.file for defect in report.defects] == [name]
     assert "another version" in report.defects[0].text
+
+
+def test_an_imported_recording_is_complete(captures: Path, tmp_path: Path) -> None:
+    files = [str(captures / f"v2_book25_{name}.cbcap") for name in ("ethusd", "xrpusd")]
+    assert CliRunner().invoke(cli, ["import", *files, "--out", str(tmp_path / "data")]).exit_code == 0
+    report = audit_folder(tmp_path / "data")
+    assert (report.verdict, report.defects) == (Verdict.COMPLETE, [])
+    assert [row.verified for row in report.rows.values()] == [1129, 1147]
 
 
 # Bad input
