@@ -272,8 +272,8 @@ class _Run:
                 {
                     "recording": f"{first_ns}-{os.getpid()}",
                     "epoch_base": str(last_epoch),
-                    # What it decided is not what a client of this version would have: an audit must not expect it.
-                    "version": f"{version()} (import)",
+                    # No client of this version has decided what is in it: it had other answers than an exchange's.
+                    "version": f"{version()}+import",
                     "endpoint": printable(f"imported from {names}", 400),
                     "protocol": PROTOCOL,
                     "settings": encode(SETTINGS).decode(),

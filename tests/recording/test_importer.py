@@ -16,8 +16,10 @@ import kraken_trio as kt
 from kraken_trio import importing
 from kraken_trio.cli.verification import Verification
 from kraken_trio.recording import importer as pure
+from kraken_trio.recording.findings import Verdict
 from kraken_trio.recording.foreign import RecordedFrame, read_frames
 from kraken_trio.recording.packer import Packer
+from kraken_trio.storage.auditing import audit_folder
 from kraken_trio.storage.reading import open_folder
 from tests.cli.recorder import ASKS, BIDS, HEARTBEAT, Recorder, ack
 
@@ -171,6 +173,9 @@ def test_every_frame_arrives_and_what_was_delivered_is_played(chosen: list[tuple
         assert sorted(out) == sorted(map(str.encode, frames + other))
         assert report.frames == len(out)
         assert report.runs == 1
+        audit = audit_folder(folder)
+        assert audit.defects == []
+        assert audit.frames == len(out)
         if not two:
             assert out == list(map(str.encode, frames))
         for request in report.requests:
@@ -201,6 +206,7 @@ def test_the_real_recordings(captures: Path, tmp_path: Path) -> None:
     assert report.frames == sum(map(len, frames)) == len(recorded_frames(tmp_path / "log"))
     assert (report.checksums_verified, report.checksum_failures, report.gaps) == (1129 + 1147, 0, 0)
     assert report.requests == (kt.Book("ETH/USD", 25), kt.Book("XRP/USD", 25))
+    assert audit_folder(tmp_path / "log").verdict is Verdict.COMPLETE
     for request, of_file in zip(report.requests, frames, strict=True):
         ours = {frame.data for frame in of_file}
         assert [f for f in recorded_frames(tmp_path / "log") if f in ours and request.symbol.encode() in f] == [
@@ -369,6 +375,7 @@ def test_files_are_runs_in_the_order_of_time(tmp_path: Path) -> None:
     events = events_of(tmp_path / "log", kt.Trades("BTC/USD"))
     assert [getattr(event, "trade_id", event) for event in events if not isinstance(event, kt.Gap)] == [1, 2, 5, 6]
     assert [event.cause for event in events if isinstance(event, kt.Gap)] == [kt.Cause.NOT_RECORDED]
+    assert audit_folder(tmp_path / "log").verdict is Verdict.HOLES
     assert [event.epoch for event in events if not isinstance(event, kt.Gap)] == [1, 1, 2, 2]
 
 
