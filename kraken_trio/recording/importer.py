@@ -21,7 +21,6 @@ from kraken_trio.events import BookSnapshot, Candle, Cause
 from kraken_trio.recording.records import Started, Stopped
 from kraken_trio.requests import DEPTHS, INTERVALS, Book, Candles, Instruments, Ticker, Trades, canonical_symbol
 from kraken_trio.session import Session
-from kraken_trio.session.deliveries import Effects
 from kraken_trio.session.inputs import Added, Closed, Connected, Lost, Opened, Removed, Retried
 from kraken_trio.session.steps import Step
 from kraken_trio.settings import Settings
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from kraken_trio.recording.foreign import RecordedFrame
     from kraken_trio.recording.packer import Packer
     from kraken_trio.requests import Request
+    from kraken_trio.session.deliveries import Effects
     from kraken_trio.session.inputs import Input
     from kraken_trio.session.subscription import Key
     from kraken_trio.wire.messages import Message
@@ -250,17 +250,14 @@ class Importer:
             message: Message | None = self._codec.decode(frame)
         except ProtocolError:
             message = None
-        told = frame
+        told: tuple[bytes, ...] = (frame,)
         if isinstance(message, Data):
             self._want(self._sources[source], message.events)
         elif isinstance(message, Status):
             self._follow(self._sources[source], message)
         elif isinstance(message, Ack | Refusal):
-            answer = self._answered(self._sources[source], message) if isinstance(message, Ack) else None
-            if answer is None:
-                self._packer.received((frame,), wall_ns, self.now, Effects())
-                return
-            told = answer
+            # If it is none to a request of the session, it learns no more than that something came.
+            told = self._answered(self._sources[source], message) if isinstance(message, Ack) else ()
         self._packer.received((frame,), wall_ns, self.now, self._received(told))
 
     def end(self) -> None:
@@ -287,25 +284,25 @@ class Importer:
                 else:
                     self._add(source, request)
 
-    def _answered(self, source: _Source, ack: Ack) -> bytes | None:
-        """The exchange has confirmed a request of the other program. Returns the answer to the session's own."""
+    def _answered(self, source: _Source, ack: Ack) -> tuple[bytes, ...]:
+        """The exchange has confirmed a request of the other program. Returns what answers the session's own."""
         key = (ack.channel, ack.symbol)
         known = source.wanted.get(key)
         if ack.method is Method.UNSUBSCRIBE:
             if known is not None:
                 self._remove(source, known)
-            return None
+            return ()
         request = _of_answer(ack) or source.begins.get(key)
         if request is None:
-            return None
+            return ()
         if known is not None and known.variant != request.variant:
             self._remove(source, known)
         if key not in source.wanted:
             self._add(source, request)
         sub = self.session.subscription(key)
         if sub is None or sub.step is not Step.SUBSCRIBING:
-            return None
-        return self._codec.confirmation(Method.SUBSCRIBE, sub.request, sub.req_id).encode()
+            return ()
+        return (self._codec.confirmation(Method.SUBSCRIBE, sub.request, sub.req_id).encode(),)
 
     def _add(self, source: _Source, request: Request[Any]) -> None:
         key = (request.channel or "", request.symbol)
@@ -339,8 +336,8 @@ class Importer:
         effects = self._settled(happening.tell(self.session, self.now))
         self._packer.told(happening, self.session.epoch, self._wall_ns, self.now, effects)
 
-    def _received(self, frame: bytes) -> Effects:
-        effects = self.session.receive((frame,), self._wall_ns, self.now)
+    def _received(self, frames: tuple[bytes, ...]) -> Effects:
+        effects = self.session.receive(frames, self._wall_ns, self.now)
         return self._settled(effects) if effects.records else effects
 
     def _settled(self, effects: Effects) -> Effects:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 import kraken_trio as kt
 from kraken_trio import importing
@@ -158,6 +158,7 @@ def made(chosen: Sequence[tuple[str, str]]) -> list[str]:
 
 
 @given(steps, st.booleans())
+@example([("ack", "BTC/USD")] * 9, False)  # answers that the session does not see, then key frames
 def test_every_frame_arrives_and_what_was_delivered_is_played(chosen: list[tuple[str, str]], two: bool) -> None:
     frames = made(chosen)
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
