@@ -133,7 +133,7 @@ def coverage(session: nox.Session) -> None:
     session.install("-e", ".[dev]")
     session.run("coverage", "erase")
     try:
-        session.run("coverage", "run", "-m", "pytest", *(session.posargs or OWN_TESTS), env=PURE_CORE)
+        session.run("coverage", "run", "-m", "pytest", "-n", "2", *(session.posargs or OWN_TESTS), env=PURE_CORE)
     finally:
         session.run("coverage", "combine", "-q")
     if session.posargs:
