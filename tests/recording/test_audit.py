@@ -459,6 +459,20 @@ def test_what_is_not_wanted_any_more_has_no_hole() -> None:
     assert [hole.channel for hole in report.holes] == [None, None]
 
 
+@pytest.mark.parametrize("at_ns", [-(10**30), 0, 10**30])
+def test_times_that_are_none(at_ns: int) -> None:
+    """They come from damaged records: a report of them takes no longer, and has no more rows."""
+    entry = records.Hole(from_ns=at_ns, until_ns=at_ns, batches=1, frames=1, why="x")
+    change = StateChange(
+        previous=ConnectionState.SUBSCRIBED, current=ConnectionState.RESYNCING, cause=Cause.CHECKSUM, received_ns=at_ns
+    )
+    log = live_trades().add(HEARTBEAT, records.Changed(change=event(change)), entry)
+    log.add(records.CycleBegun(number=2), records.ClientFrame(state="subscribed", epoch=1), key_frame(TRADES))
+    report = log.add(records.CycleEnded(number=2)).report()
+    assert {Kind.TIME} <= {one.kind for one in report.defects}
+    assert len(report.plain("x")["days"]) <= 2
+
+
 # Segments
 
 
