@@ -417,6 +417,12 @@ def test_a_key_frame_of_no_step() -> None:
     assert log.found() == ["record: it is a step that this version does not know"]
 
 
+def test_a_live_book_has_levels_in_its_key_frame() -> None:
+    assert Log().synced(key_frame(BOOK)).found() == [
+        f"record: a record cannot be understood: a key frame of {BOOK} lacks its data"
+    ]
+
+
 def test_an_unknown_channel_is_survived() -> None:
     weather = msgspec.Raw(b'["Weather",{}]')
     log = Log().synced(records.KeyFrame(request=weather, step="live"))
