@@ -48,8 +48,8 @@ def clock(seconds: float) -> str:
 
 
 def utc(at_ns: int | None) -> str:
-    """``2027-01-31 23:59:59.123``, in UTC; ``?`` if the time is unknown."""
-    if at_ns is None:
+    """``2027-01-31 23:59:59.123``, in UTC; ``?`` if the time is unknown, or none."""
+    if at_ns is None or not 0 <= at_ns < 1 << 64:
         return "?"
     time = datetime.fromtimestamp(at_ns // 1_000_000_000, UTC)
     return f"{time:%Y-%m-%d %H:%M:%S}.{at_ns // 1_000_000 % 1000:03}"

@@ -29,7 +29,7 @@ from kraken_trio.encoding import decode_event, decode_request, encode_event, enc
 from kraken_trio.errors import ProtocolError
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, ConnectionState, Gap, StateChange, StatusUpdate
 from kraken_trio.recording import format as fmt, records
-from kraken_trio.recording.findings import NS_PER_DAY, Defect, Hole, Kind, Recorder, Report, Row, iso
+from kraken_trio.recording.findings import NS_PER_DAY, Defect, Hole, Kind, Recorder, Report, Row, by_day, iso
 from kraken_trio.recording.player import Player
 from kraken_trio.session.lifecycle import TRANSITIONS
 from kraken_trio.session.steps import MOVES, Happening, Move, Step
@@ -1085,7 +1085,7 @@ class Auditor:
         )
         if not entry.from_ns <= entry.until_ns == self._wall_ns and self._is_strict:
             self._here(Kind.TIME, "the hole that it tells of does not end here")
-        now_ns, self._wall_ns = self._wall_ns, min(entry.from_ns, self._wall_ns)
+        now_ns, self._wall_ns = self._wall_ns, max(0, min(entry.from_ns, self._wall_ns))
         self._forget(text, keeps_state=True, plays=False)
         self._wall_ns = now_ns
 
@@ -1157,7 +1157,7 @@ class Auditor:
     def _uncover(self, line: _Line) -> None:
         begin, line.since_ns = line.since_ns, None
         if begin is not None:
-            for day, duration in _by_day(begin, self._wall_ns):
+            for day, duration in by_day(begin, self._wall_ns):
                 self._row(line, day).covered_ns += duration
 
     def _open_hole(self, line: _Line, cause: str, detail: str) -> None:
@@ -1169,7 +1169,7 @@ class Auditor:
         assert line.hole is not None  # asked only then
         (begin, cause, detail), line.hole = line.hole, None
         self._add_hole(line, cause, detail, begin, end_ns)
-        for day, duration in _by_day(begin, self._wall_ns):
+        for day, duration in by_day(begin, self._wall_ns):
             self._row(line, day).hole_ns += duration
 
     def _point_hole(self, line: _Line, cause: str, detail: str) -> None:
@@ -1308,14 +1308,3 @@ def _signed(difference: int) -> int:
 def _name(key: Key) -> str:
     channel, symbol = key
     return printable(channel, 40) if symbol is None else f"{printable(channel, 40)} {printable(symbol, 40)}"
-
-
-def _by_day(begin_ns: int, end_ns: int) -> list[tuple[int, int]]:
-    """The days of an interval, each with its part of it in ns."""
-    parts: list[tuple[int, int]] = []
-    while begin_ns < end_ns:
-        day = begin_ns // NS_PER_DAY
-        stop = min(end_ns, (day + 1) * NS_PER_DAY)
-        parts.append((day, stop - begin_ns))
-        begin_ns = stop
-    return parts

@@ -19,6 +19,7 @@ MAX_LINES: Final = 2000
 """How many defects, holes and notes are described; all are counted."""
 _NS: Final = 10**9
 NS_PER_DAY: Final = 86_400 * _NS
+_MAX_SPLIT_NS: Final = 1000 * NS_PER_DAY
 Key: TypeAlias = tuple[str, str | None]
 
 
@@ -269,11 +270,24 @@ class Report:
 
 
 def iso(at_ns: int | None) -> str | None:
-    """A time as ISO 8601 in UTC, with microseconds."""
+    """A time as ISO 8601 in UTC, with microseconds. What damaged records say may be no time."""
     if at_ns is None:
         return None
+    if not 0 <= at_ns < 1 << 64:
+        return "no time"
     time = datetime.fromtimestamp(at_ns // _NS, UTC)
     return f"{time:%Y-%m-%dT%H:%M:%S}.{at_ns % _NS // 1000:06d}Z"
+
+
+def by_day(begin_ns: int, end_ns: int) -> list[tuple[int, int]]:
+    """The days of an interval, each with its part of it in ns. One of years, which is damage, is not split."""
+    parts: list[tuple[int, int]] = []
+    while begin_ns < end_ns:
+        day = begin_ns // NS_PER_DAY
+        stop = min(end_ns, (day + 1) * NS_PER_DAY) if end_ns - begin_ns < _MAX_SPLIT_NS else end_ns
+        parts.append((day, stop - begin_ns))
+        begin_ns = stop
+    return parts
 
 
 def day_text(day: int) -> str:

@@ -417,6 +417,12 @@ def test_a_key_frame_of_no_step() -> None:
     assert log.found() == ["record: it is a step that this version does not know"]
 
 
+def test_a_live_book_has_levels_in_its_key_frame() -> None:
+    assert Log().synced(key_frame(BOOK)).found() == [
+        f"record: a record cannot be understood: a key frame of {BOOK} lacks its data"
+    ]
+
+
 def test_an_unknown_channel_is_survived() -> None:
     weather = msgspec.Raw(b'["Weather",{}]')
     log = Log().synced(records.KeyFrame(request=weather, step="live"))
@@ -457,6 +463,20 @@ def test_what_is_not_wanted_any_more_has_no_hole() -> None:
     log.values["recording"] = "s"
     report = log.synced().report()
     assert [hole.channel for hole in report.holes] == [None, None]
+
+
+@pytest.mark.parametrize("at_ns", [-(10**30), 0, 10**30])
+def test_times_that_are_none(at_ns: int) -> None:
+    """They come from damaged records: a report of them takes no longer, and has no more rows."""
+    entry = records.Hole(from_ns=at_ns, until_ns=at_ns, batches=1, frames=1, why="x")
+    change = StateChange(
+        previous=ConnectionState.SUBSCRIBED, current=ConnectionState.RESYNCING, cause=Cause.CHECKSUM, received_ns=at_ns
+    )
+    log = live_trades().add(HEARTBEAT, records.Changed(change=event(change)), entry)
+    log.add(records.CycleBegun(number=2), records.ClientFrame(state="subscribed", epoch=1), key_frame(TRADES))
+    report = log.add(records.CycleEnded(number=2)).report()
+    assert {Kind.TIME} <= {one.kind for one in report.defects}
+    assert len(report.plain("x")["days"]) <= 2
 
 
 # Segments
