@@ -156,8 +156,7 @@ class Player:
 
     def statistics(self, *, log_lines_left_out: int = 0) -> ClientStatistics:
         """All numbers, as of here. Only what a log tells is counted: no attempts, requests or pings."""
-        for path in self._intake.paths:
-            path.count()
+        self._intake.count()
         status = self.deliveries.status
         return ClientStatistics(
             state=self.state,

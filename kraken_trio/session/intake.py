@@ -69,6 +69,11 @@ class Intake:
         self.malformed_in_row: int = 0
         """Frames that could not be decoded since the last one that could; the handler counts."""
 
+    def count(self) -> None:
+        """Add to the counters what the shorter ways have counted."""
+        for path in self.paths:
+            path.count()
+
     def take(self, frames: Sequence[str | bytes], received_ns: int) -> bool:
         """Take a batch, in order. Returns whether the exchange pushed any of them."""
         deliveries, takes = self._deliveries, self._takes

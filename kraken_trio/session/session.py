@@ -171,8 +171,7 @@ class Session:
 
     def statistics(self, *, log_lines_left_out: int = 0) -> ClientStatistics:
         """All numbers, as of now. ``log_lines_left_out`` is counted elsewhere."""
-        for path in self._intake.paths:
-            path.count()
+        self._intake.count()
         return ClientStatistics(
             state=self.state,
             epoch=self.epoch,

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kraken_trio.book import OrderBook
-from kraken_trio.channels import CHANNELS, ChannelState, instruments
+from kraken_trio.channels import CHANNELS, ChannelState, Kept, instruments
+from kraken_trio.errors import ProtocolError
 from kraken_trio.events import (
     Asset,
     BookSnapshot,
@@ -510,3 +511,38 @@ def test_a_peer_cannot_fill_the_memory_with_reference_data(monkeypatch: pytest.M
     assert state.start(Instruments()) == (
         reference(asset("A"), asset("B", "disabled"), pair("A/B"), pair("B/C", "maintenance"), snapshot=True),
     )
+
+
+def kept_by(state: ChannelState, request: Request) -> ChannelState:
+    """Another state, restored from what the first one keeps."""
+    other = state_of(request)
+    other.restore(state.keep())
+    return other
+
+
+def test_a_restored_book_goes_on_as_the_book_would_have() -> None:
+    """It remembers that it was verified, and what it was doubted for on which connection."""
+    state = state_of(Book(BTC))
+    take(state, snapshot([("1.0", "1.0")], [("2.0", "1.0")], epoch=1))
+    _, failure = state.take((update([("9.0", "1.0")], epoch=1),))
+    assert failure is not None
+    state.reset()
+    assert kept_by(state, Book(BTC)).start(Book(BTC)) == ()
+    take(state, snapshot(*CROSSED, epoch=1))
+    other = kept_by(state, Book(BTC))
+    assert other.start(Book(BTC)) == state.start(Book(BTC))
+    for one in (state, other):
+        assert take(one, update([("6.0", "1.0")], epoch=1)) != []  # doubted once on this connection
+
+
+def test_restored_trades_go_on_without_a_gap() -> None:
+    state = trade_state(1, 2, 3)
+    other = kept_by(state, Trades(BTC))
+    assert list(other.start(HISTORY)) == list(state.start(HISTORY))
+    assert take(other, trade(4)) == [trade(4)]
+
+
+@pytest.mark.parametrize(("request_", "event"), [(Book(BTC), trade(1)), (Trades(BTC), update([("1.0", "1.0")]))])
+def test_a_state_is_not_restored_from_the_data_of_another_channel(request_: Request, event: Event) -> None:
+    with pytest.raises(ProtocolError, match="kept as"):
+        state_of(request_).restore(Kept((event,)))

@@ -249,6 +249,11 @@ def test_a_key_frame_with_the_data_of_another_channel_is_damage() -> None:
         Player(codec_for("v2")).record(wrong)
 
 
+def test_a_key_frame_of_a_live_book_without_its_data_is_damage() -> None:
+    with pytest.raises(ProtocolError, match="lacks its data"):
+        Player(codec_for("v2")).record(KeyFrame(request=msgspec.Raw(encode_request(BOOK)), step="live"))
+
+
 def test_a_late_feed_begins_when_everything_it_wants_is_in_force() -> None:
     client, market = of_book()
     played = Played(BOOK, TRADES).play(client.taped())
