@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn, TextIO, TypeVar
+from typing import TYPE_CHECKING, ClassVar, NoReturn, TextIO, TypeVar
 
 import click
 import trio
@@ -46,7 +46,7 @@ STOPPED = 128 + signal.SIGINT
 class NoRecording(click.ClickException):
     """There is no recording: a usage error, in one line."""
 
-    exit_code = click.UsageError.exit_code
+    exit_code: ClassVar[int] = click.UsageError.exit_code
 
 
 def plain_option(command: _Command) -> _Command:

@@ -59,12 +59,12 @@ class Sheet:
     __slots__ = ("_file", "derived", "path", "rows", "sent", "symbol", "table")
 
     def __init__(self, path: Path, table: Table, symbol: str | None, file: RowFile) -> None:
-        self.path = path
-        self.table = table
-        self.symbol = symbol
-        self.rows = Rows(table)
-        self.sent = 0
-        self.derived = 0
+        self.path: Path = path
+        self.table: Table = table
+        self.symbol: str | None = symbol
+        self.rows: Rows = Rows(table)
+        self.sent: int = 0
+        self.derived: int = 0
         self._file = file
 
     @property

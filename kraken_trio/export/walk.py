@@ -44,7 +44,7 @@ class DayCount:
     __slots__ = ("events", "expected")
 
     def __init__(self) -> None:
-        self.events = 0
+        self.events: int = 0
         self.expected: Counter[str] = Counter()
         """Rows that the events must give, by table."""
 

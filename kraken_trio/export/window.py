@@ -104,15 +104,15 @@ class Window:
     __slots__ = ("asks", "available", "bids", "depth", "epoch", "symbol", "timestamp")
 
     def __init__(self, symbol: str, depth: int) -> None:
-        self.symbol = symbol
-        self.depth = depth
-        self.bids = Ladder(best_is_last=True)
-        self.asks = Ladder(best_is_last=False)
-        self.available = False
+        self.symbol: str = symbol
+        self.depth: int = depth
+        self.bids: Ladder = Ladder(best_is_last=True)
+        self.asks: Ladder = Ladder(best_is_last=False)
+        self.available: bool = False
         """From a snapshot to the next gap."""
         self.timestamp: datetime | None = None
         """The exchange's, of the last message."""
-        self.epoch = 0
+        self.epoch: int = 0
         """Of the last message."""
 
     def load(self, snapshot: BookSnapshot) -> None:

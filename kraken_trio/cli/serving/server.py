@@ -25,7 +25,7 @@ from kraken_trio.testing.exchange import frames
 from kraken_trio.testing.exchange.core import HEARTBEAT_INTERVAL
 from kraken_trio.testing.exchange.peer import Peer
 from kraken_trio.testing.faults import DropHow
-from kraken_trio.wire import codec_for
+from kraken_trio.wire import Codec, codec_for
 
 if TYPE_CHECKING:
     from collections import deque
@@ -59,7 +59,7 @@ class _Sink(FeedSender):
         self._connection = connection
         self._with_snapshot = order.snapshot
         self._is_begun = False
-        self.is_left = False
+        self.is_left: bool = False
 
     def offer(self, events: Sequence[Event]) -> bool:
         """At a speed: there is always room."""
@@ -118,13 +118,15 @@ def _kind(event: Event) -> bool | None:
 
 class _Connection:
     def __init__(self, server: Server, end: ConnectionEnd, number: int, *, v1: bool) -> None:
-        self.server = server
-        self.end = end
-        self.number = number
-        self.speaks_v1 = v1
+        self.server: Server = server
+        self.end: ConnectionEnd = end
+        self.number: int = number
+        self.speaks_v1: bool = v1
         self.sinks: dict[Topic, _Sink] = {}
-        self.requests, self.waiting = trio.open_memory_channel[str | bytes](1000)
-        self.is_closed = False
+        requests, waiting = trio.open_memory_channel[str | bytes](1000)
+        self.requests: trio.MemorySendChannel[str | bytes] = requests
+        self.waiting: trio.MemoryReceiveChannel[str | bytes] = waiting
+        self.is_closed: bool = False
         self._room = trio.Event()
 
     @property
@@ -198,7 +200,7 @@ class Server:
 
     def __init__(self, client: ReplayClient, nursery: trio.Nursery) -> None:
         self.desk: Desk = Desk(client.replay.requests)
-        self.codec = codec_for("v2")
+        self.codec: Codec = codec_for("v2")
         self.connections: dict[int, _Connection] = {}
         self.ended: trio.Event = trio.Event()
         """Set when all of the recording has been played."""
