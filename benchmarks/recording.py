@@ -72,7 +72,7 @@ def main() -> None:
         )
     frames = list(islice(cycle(frame for frames in found.values() for frame in frames), options.messages))
     print(f"\n{'µs of a core a message':44}{'median':>8}{'best':>8}")
-    for what, measure in {
+    measures: dict[str, Callable[[], float]] = {
         "packing, in Trio, a frame a batch": lambda: packing(frames, 1),
         "packing, in Trio, eight frames a batch": lambda: packing(frames, 8),
         "compressing and checksums, in the thread": lambda: compressing(frames),
@@ -80,7 +80,8 @@ def main() -> None:
         "the floor: joining and zstd -3": lambda: floor(frames),
         "reading: decompress, CRC, walk": lambda: reading(frames),
         "decompress, CRC only": lambda: decompressing(frames),
-    }.items():
+    }
+    for what, measure in measures.items():
         times = [measure() / len(frames) * 1e6 for _ in range(options.rounds)]
         print(f"{what:44}{statistics.median(times):8.2f}{min(times):8.2f}")
 

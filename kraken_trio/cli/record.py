@@ -242,7 +242,7 @@ async def run(
         show.say(f"connecting to {Endpoint(url).name} (Ctrl-C stops)")
         async with open_client(url) as client:
             with trio.move_on_after(float("inf") if seconds is None else seconds):
-                while True:
+                while True:  # noqa: ASYNC913 (it records, or fails)
                     try:
                         await _record(client, folder, wanted, options, show)
                     except SubscriptionRejected as error:  # when it begins; what is refused later is in the log

@@ -92,7 +92,7 @@ class Replayer:
     async def run(self) -> None:
         """Play, until cancelled."""
         items = 0
-        while True:
+        while True:  # noqa: ASYNC913 (it waits wherever there is nothing to do)
             if self._orders:
                 self._obey(self._orders.popleft())
             elif self._full:

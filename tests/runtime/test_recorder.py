@@ -440,8 +440,11 @@ async def test_finished_segments_are_given_to_the_program(
 async def test_an_upload_that_takes_too_long_is_logged(
     exchange: InMemoryExchange, data: Path, autojump_clock: MockClock, lines: Callable[[], list[str]]
 ) -> None:
+    async def upload(_path: Path) -> None:
+        await trio.sleep_forever()
+
     async with open_client(exchange) as client:
-        async with in_memory(client, data, BTC, on_segment=lambda _: trio.sleep(1e6), close_timeout=5):
+        async with in_memory(client, data, BTC, on_segment=upload, close_timeout=5):
             await trio.sleep(3)
             began = trio.current_time()
         assert trio.current_time() - began == pytest.approx(5)
