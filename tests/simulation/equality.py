@@ -4,7 +4,8 @@ A simulated program is recorded into a folder, client after client, while the ex
 beside the recorder notes what the session delivers to each feed. Then the folder is played:
 
 1. from its beginning, with each feed opened where it was opened then: all its events are equal, by ``==`` and ``repr``;
-2. from some moments in the middle: each feed that was open then gets the same from there on, after a snapshot.
+2. from some moments in the middle: each feed that was open then gets the same from there on, after a snapshot. A feed
+   that still waited for a subscription's first data then gets the history of its trades at the beginning instead.
 
 ``python -m tests.simulation.equality --seeds 2000 -j 2`` runs as many as one likes.
 """
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.events import Event
     from kraken_trio.requests import Request
-    from kraken_trio.session import Effects
+    from kraken_trio.session import Effects, Session
 
 MOMENTS = 3
 """In the middle of each client's life, from which is played."""
@@ -54,16 +55,20 @@ class Moment:
 
     at_ns: int
     feeds: dict[int, tuple[tuple[Request[Any], ...], int]]
+    waiting: dict[int, set[str | None]]
+    """The feeds that waited for first data, and the symbols of the trades among these."""
 
 
 class Notes:
     """What one client was given, and delivered."""
 
-    def __init__(self, moments: Sequence[float]) -> None:
+    def __init__(self, session: Session, moments: Sequence[float]) -> None:
+        self._session = session
         self.delivered: defaultdict[int, list[Event]] = defaultdict(list)
         """By the number of the feed."""
         self.moments: list[Moment] = []
         self._due = list(moments)
+        self._waiting: defaultdict[int, set[str | None]] = defaultdict(set)
         self._last_ns = 0
         self._feeds: dict[Hashable, int] = {}
         self._open: dict[int, tuple[Request[Any], ...]] = {}
@@ -73,7 +78,8 @@ class Notes:
         if self._due and now >= self._due[0] and at_ns > self._last_ns:  # or more has the same time, and comes before
             del self._due[0]
             feeds = {feed: (wanted, len(self.delivered[feed])) for feed, wanted in self._open.items()}
-            self.moments.append(Moment(at_ns, {feed: feeds[feed] for feed in feeds.keys() & self._answered}))
+            answered = {feed: feeds[feed] for feed in feeds.keys() & self._answered}
+            self.moments.append(Moment(at_ns, answered, self._waiting))
         if isinstance(what, inputs.Added):
             self._open[self._number(what.feed)] = what.requests
         elif isinstance(what, inputs.Removed):
@@ -81,6 +87,10 @@ class Notes:
         for feed, events in effects.deliver.items():
             self.delivered[self._number(feed)] += events
         self._last_ns = at_ns
+        self._waiting = defaultdict(set)
+        for sub in self._session.subscriptions:
+            for feed in sub.newcomers if sub.request.channel == "trade" else ():
+                self._waiting[self._number(feed)].add(sub.request.symbol)
         self._answered.update(self._number(feed) for feed, refused in effects.answers if not refused)
 
     def _number(self, feed: Hashable) -> int:
@@ -107,7 +117,7 @@ class RecordedWorld(World):
         actor = client._shell
         assert isinstance(actor, Actor)
         now = trio.current_time()
-        notes = Notes(sorted(now + self.draw.uniform(0, self.plan.seconds) for _ in range(MOMENTS)))
+        notes = Notes(actor.session, sorted(now + self.draw.uniform(0, self.plan.seconds) for _ in range(MOMENTS)))
         async with record(
             client,
             self.folder,
@@ -215,14 +225,23 @@ def _compare_from(folder: str, notes: Notes, base: int, moment: Moment, problems
         problems += [f"disagreement from {moment.at_ns}: {words}" for words in player.disagreements]
     for feed, (_, before) in moment.feeds.items():
         expected = _shifted(notes.delivered[feed][before:], base)
-        beginning = got[feed][: len(got[feed]) - len(expected)]
-        rest = got[feed][len(beginning) :]
+        events = got[feed]
+        if feed in moment.waiting:
+            expected, events = (_without_history(one, moment.waiting[feed]) for one in (expected, events))
+        beginning = events[: len(events) - len(expected)]
+        rest = events[len(beginning) :]
         _compare(f"feed {feed} from {moment.at_ns}", rest, expected, problems)
         problems += [
             f"feed {feed} from {moment.at_ns} begins with {event!r}"
             for event in beginning
             if not getattr(event, "is_snapshot", True) or isinstance(event, kt.Gap | kt.BookUpdate | kt.StateChange)
         ]
+
+
+def _without_history(events: Sequence[Event], symbols: set[str | None]) -> list[Event]:
+    return [
+        event for event in events if not (isinstance(event, kt.Trade) and event.snapshot and event.symbol in symbols)
+    ]
 
 
 def _shifted(events: Sequence[Event], base: int) -> list[Event]:
