@@ -52,7 +52,7 @@ class EventReader(Iterator[E_co], Generic[E_co]):
         self._events = self._read(start_ns)
         self._next = self._events.__next__
 
-    def _read(self, start_ns: int | None) -> Generator[Any, None, None]:
+    def _read(self, start_ns: int | None) -> Generator[E_co, None, None]:
         playback, views = self._playback, self._views
         player, ahead, play = playback.player, playback.ahead, playback.play
         if start_ns is not None:
@@ -64,7 +64,8 @@ class EventReader(Iterator[E_co], Generic[E_co]):
         while True:
             if deliveries.effects.deliver:
                 effects, _ = player.take()
-                for event in effects.deliver[self]:
+                events: list[Any] = effects.deliver[self]
+                for event in events:
                     of_channel = views.get(event.channel)
                     if of_channel is not None:
                         view = of_channel.get(event.symbol)
@@ -82,7 +83,7 @@ class EventReader(Iterator[E_co], Generic[E_co]):
 
     def __next__(self) -> E_co:
         """The next event. Raises :class:`StopIteration` at the end."""
-        return self._next()  # type: ignore[no-any-return]
+        return self._next()
 
     def __iter__(self) -> Self:
         return self

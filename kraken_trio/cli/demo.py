@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kraken_trio.cli.formatting import counted
-from kraken_trio.cli.running import output, plain_option, positive_seconds, run_and_exit
+from kraken_trio.cli.running import output, plain_option, positive_duration, run_and_exit
 
 if TYPE_CHECKING:
     from kraken_trio.cli.play import Outcome
@@ -27,7 +27,7 @@ SECONDS = (3.0, 600.0)
     type=click.FloatRange(*SECONDS),
     default=20.0,
     metavar="SECONDS",
-    callback=positive_seconds,
+    callback=positive_duration,
     help=f"Duration: {SECONDS[0]:g} to {SECONDS[1]:g} seconds.  [default: 20]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the market: same seed, same prices.")

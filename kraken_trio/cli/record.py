@@ -14,7 +14,6 @@ import click
 import trio
 
 from kraken_trio import (
-    PUBLIC_V2,
     Endpoint,
     Instruments,
     KrakenTrioError,
@@ -27,10 +26,9 @@ from kraken_trio import (
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import clock, counted
-from kraken_trio.cli.running import output, plain_option, positive_seconds, refusals, run_and_exit
+from kraken_trio.cli.running import live_options, output, positive_duration, refusals, run_and_exit, variant_options
 from kraken_trio.cli.view.live import Writer
 from kraken_trio.cli.watch import ANSWER_LIMIT, CHANNELS, requests_for
-from kraken_trio.requests import DEPTHS, INTERVALS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -104,20 +102,7 @@ class Options:
     default=("book", "trades"),
     help="What to record; may be repeated.  [default: book, trades]",
 )
-@click.option(
-    "--depth",
-    type=click.Choice([str(depth) for depth in DEPTHS]),
-    default="10",
-    show_default=True,
-    help="Levels per side of the books.",
-)
-@click.option(
-    "--interval",
-    type=click.Choice([str(minutes) for minutes in INTERVALS]),
-    default="1",
-    show_default=True,
-    help="Minutes per candle.",
-)
+@variant_options
 @click.option(
     "--out", "folder", metavar="FOLDER", required=True, help="Where to; a recording that is there is continued."
 )
@@ -127,7 +112,7 @@ class Options:
     metavar="SECONDS",
     default=1.0,
     show_default=True,
-    callback=positive_seconds,
+    callback=positive_duration,
     help="The most that a crash costs.",
 )
 @click.option(
@@ -136,7 +121,7 @@ class Options:
     metavar="SECONDS",
     default=60.0,
     show_default=True,
-    callback=positive_seconds,
+    callback=positive_duration,
     help="How often all state is written; a replay begins there.",
 )
 @click.option(
@@ -147,18 +132,14 @@ class Options:
     show_default=True,
     help="When a new file begins; one begins each day (UTC), too.",
 )
-@click.option("--keep-days", type=float, metavar="DAYS", callback=positive_seconds, help="Delete files that are older.")
+@click.option(
+    "--keep-days", type=float, metavar="DAYS", callback=positive_duration, help="Delete files that are older."
+)
 @click.option("--keep-bytes", type=Size(), metavar="SIZE", help="Delete the oldest files beyond this, such as 500GB.")
 @click.option(
     "--backpressure", is_flag=True, help="If the disk is too slow, read no more, instead of leaving messages out."
 )
-@click.option(
-    "--url", metavar="URL", default=PUBLIC_V2.url, show_default=True, help="A server that speaks Kraken's v2 protocol."
-)
-@click.option(
-    "--seconds", type=float, metavar="SECONDS", callback=positive_seconds, help="Duration.  [default: until Ctrl-C]"
-)
-@plain_option
+@live_options
 def record_command(
     symbols: tuple[str, ...],
     channels: tuple[str, ...],

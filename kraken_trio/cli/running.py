@@ -15,10 +15,11 @@ import click
 import trio
 from rich.console import Console
 
-from kraken_trio import KrakenTrioError, SubscriptionRejected
+from kraken_trio import PUBLIC_V2, KrakenTrioError, SubscriptionRejected
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import listed
+from kraken_trio.requests import DEPTHS, INTERVALS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -31,12 +32,14 @@ __all__ = [
     "STOPPED",
     "NoRecording",
     "leave",
+    "live_options",
     "output",
     "plain_option",
-    "positive_seconds",
+    "positive_duration",
     "refusals",
     "run_and_exit",
     "run_until_signal",
+    "variant_options",
 ]
 
 STOPPED = 128 + signal.SIGINT
@@ -49,15 +52,45 @@ class NoRecording(click.ClickException):
     exit_code: ClassVar[int] = click.UsageError.exit_code
 
 
+def variant_options(command: _Command) -> _Command:
+    """Give a command the options ``--depth`` and ``--interval``: which books, and which candles."""
+    for name, values, default, words in (
+        ("--interval", INTERVALS, "1", "Minutes per candle."),
+        ("--depth", DEPTHS, "10", "Levels per side of the books."),
+    ):
+        kind = click.Choice([str(value) for value in values])
+        command = click.option(name, type=kind, default=default, show_default=True, help=words)(command)
+    return command
+
+
+def live_options(command: _Command) -> _Command:
+    """Give a command that connects the options ``--url``, ``--seconds`` and ``--plain``."""
+    command = plain_option(command)
+    command = click.option(
+        "--seconds",
+        type=float,
+        metavar="SECONDS",
+        callback=positive_duration,
+        help="Duration.  [default: until Ctrl-C]",
+    )(command)
+    return click.option(
+        "--url",
+        metavar="URL",
+        default=PUBLIC_V2.url,
+        show_default=True,
+        help="A server that speaks Kraken's v2 protocol.",
+    )(command)
+
+
 def plain_option(command: _Command) -> _Command:
     """Give a command the option ``--plain``."""
     return click.option("--plain", is_flag=True, help="Print lines instead of drawing a screen.")(command)
 
 
-def positive_seconds(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
-    """Reject NaN, infinity, zero and negative durations."""
+def positive_duration(_context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Reject NaN, infinity, zero and negative durations. Their unit is the option's metavar."""
     if value is not None and not (math.isfinite(value) and value > 0):
-        msg = f"{value} is not a duration in seconds"
+        msg = f"{value} is not a duration in {(parameter.metavar or 'seconds').lower()}"
         raise click.BadParameter(msg)
     return value
 

@@ -9,7 +9,6 @@ import click
 import trio
 
 from kraken_trio import (
-    PUBLIC_V2,
     Book,
     Candles,
     Cause,
@@ -26,10 +25,10 @@ from kraken_trio import (
 )
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted
-from kraken_trio.cli.running import output, plain_option, positive_seconds, refusals, run_and_exit
+from kraken_trio.cli.running import live_options, output, refusals, run_and_exit, variant_options
 from kraken_trio.cli.view.board import Board, Kind
 from kraken_trio.cli.view.live import display
-from kraken_trio.requests import DEPTHS, INTERVALS, canonical_symbol
+from kraken_trio.requests import canonical_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,27 +55,8 @@ _BATCH: Final = 1024
     default=("book", "trades"),
     help="What to watch; may be repeated.  [default: book, trades]",
 )
-@click.option(
-    "--depth",
-    type=click.Choice([str(depth) for depth in DEPTHS]),
-    default="10",
-    show_default=True,
-    help="Levels per side of the books.",
-)
-@click.option(
-    "--interval",
-    type=click.Choice([str(minutes) for minutes in INTERVALS]),
-    default="1",
-    show_default=True,
-    help="Minutes per candle.",
-)
-@click.option(
-    "--url", metavar="URL", default=PUBLIC_V2.url, show_default=True, help="A server that speaks Kraken's v2 protocol."
-)
-@click.option(
-    "--seconds", type=float, metavar="SECONDS", callback=positive_seconds, help="Duration.  [default: until Ctrl-C]"
-)
-@plain_option
+@variant_options
+@live_options
 def watch_command(
     symbols: tuple[str, ...],
     channels: tuple[str, ...],

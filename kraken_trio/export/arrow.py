@@ -7,7 +7,7 @@ from typing import Any
 try:
     import pyarrow  # noqa: ICN001 (`pa` is the name with a type)
     import pyarrow.parquet
-except ImportError as _error:  # pragma: no cover
+except ImportError as _error:  # pragma: no cover (the tests take it away from a process of its own)
     _msg = "kraken_trio.export needs pyarrow: pip install 'kraken-trio[export]'"
     raise ImportError(_msg) from _error
 

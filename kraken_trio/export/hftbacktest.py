@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 try:
     import numpy as np
     import numpy.lib.format as npy
-except ImportError as _error:  # pragma: no cover
+except ImportError as _error:  # pragma: no cover (pandas and polars, with which it is tested, need it)
     _msg = "the format hftbacktest needs NumPy: pip install numpy"
     raise ExportError(_msg) from _error
 

@@ -299,12 +299,12 @@ class BookUpdates:
         self._columns = tuple(rows.lists.values())
 
     def opening(self, local_ns: int, book: Window) -> Added:
-        first = _Message(OPENING, time_or_none(book.timestamp), local_ns, book.epoch, True, True)  # noqa: FBT003
+        first = _Message(OPENING, time_or_none(book.timestamp), local_ns, book.epoch, is_snapshot=True, derived=True)
         return 0, self._add(first, book.bids.all(), book.asks.all())
 
     def snapshot(self, seq: int, event: BookSnapshot, before: Window) -> Added:
         del before
-        message = _Message(seq, time_or_none(event.timestamp), event.received_ns, event.epoch, True)  # noqa: FBT003
+        message = _Message(seq, time_or_none(event.timestamp), event.received_ns, event.epoch, is_snapshot=True)
         return self._add(message, event.bids, event.asks), 0
 
     def update(self, seq: int, event: BookUpdate, cut_bids: Sequence[Level], cut_asks: Sequence[Level]) -> Added:

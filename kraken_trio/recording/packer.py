@@ -23,6 +23,7 @@ from kraken_trio.recording.format import (
     clock_offset,
 )
 from kraken_trio.recording.records import Told, decision_of, encode, told_of
+from kraken_trio.session.inputs import Removed
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -164,8 +165,8 @@ class Packer:
         offset = clock_offset(wall_ns, now)
         told = told_of(happening, self._number, epoch)
         self._add(INPUTS, encode(told), wall_ns, offset)
-        if told.what == "Removed":
-            self._feeds.pop(happening.feed, None)  # type: ignore[union-attr]  # it has one
+        if isinstance(happening, Removed):
+            self._feeds.pop(happening.feed, None)
         for record, taken in zip(effects.records, effects.places, strict=True):
             self._add(DECISIONS, encode(decision_of(record, taken)), wall_ns, offset)
         for sent in effects.send:

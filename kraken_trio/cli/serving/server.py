@@ -306,7 +306,7 @@ async def serving(client: ReplayClient, host: str, port: int) -> AsyncIterator[t
         server = Server(client, nursery)
         nursery.start_soon(server.start_clock)
         # The sockets listen already, so there is no need to wait for this.
-        nursery.start_soon(trio.serve_listeners, server.serve, listeners)  # noqa: ASYNC113
+        nursery.start_soon(trio.serve_listeners, server.serve, listeners)  # noqa: ASYNC113 (they listen already)
         try:
             yield f"ws://{f'[{host}]' if ':' in host else host}:{port}/v2", server
         finally:

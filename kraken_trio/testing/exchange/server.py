@@ -324,7 +324,7 @@ async def _listening(
     async with open_hidden_nursery() as nursery:
         if network is None:
             # The sockets listen already, so there is no need to wait for this.
-            nursery.start_soon(trio.serve_listeners, shell.serve, listeners)  # noqa: ASYNC113
+            nursery.start_soon(trio.serve_listeners, shell.serve, listeners)  # noqa: ASYNC113 (they listen already)
         else:
             await nursery.start(network.listen, host, port or _USUAL_PORTS[scheme], shell.serve, nursery)
             nursery.start_soon(network.play, script)
