@@ -24,11 +24,21 @@ CHANNELS: Final = ("book", "trade", "ticker", "ohlc", "instrument")
 _UNITS: Final = ("B", "kB", "MB", "GB")
 
 
+_OTHER_NAMES: Final = {"trades": "trade", "candles": "ohlc", "instruments": "instrument"}
+"""What the other commands call channels, and Kraken's names."""
+
+
 @click.command("export", short_help="Write a recording as files for research.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False))
 @click.option("--out", required=True, type=click.Path(file_okay=False), help="Folder for the files.")
 @click.option("--to", type=click.Choice(FORMATS), default="parquet", show_default=True, help="Format.")
-@click.option("--channel", "channels", type=click.Choice(CHANNELS), multiple=True, help="Only this; repeatable.")
+@click.option(
+    "--channel",
+    "channels",
+    type=click.Choice([*CHANNELS, *_OTHER_NAMES]),
+    multiple=True,
+    help="Only this, by Kraken's name or as record calls it; repeatable.",
+)
 @click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only this table; repeatable.")
 @click.option("--symbol", "symbols", multiple=True, metavar="SYMBOL", help="Only this symbol; repeatable.")
 @click.option("--from", "start", metavar="TIME", help="Receive time: 2026-11-29, or 2026-11-29T12:30Z (UTC).")
@@ -90,7 +100,7 @@ def export_command(
     options = {
         "to": to,
         "tables": tables or None,
-        "channels": channels or None,
+        "channels": [_OTHER_NAMES.get(channel, channel) for channel in channels] or None,
         "symbols": symbols or None,
         "start": start,
         "end": end,

@@ -76,6 +76,11 @@ def test_options(recording: Path, tmp_path: Path) -> None:
     }
 
 
+def test_channels_may_be_called_as_by_record(recording: Path, tmp_path: Path) -> None:
+    assert run(recording, "--out", tmp_path, "--channel", "trades").exit_code == 0
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"gaps", "trades"}
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
