@@ -13,16 +13,22 @@ import tempfile
 import time
 from itertools import cycle, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import attrs
+import trio
+from kraken_trio import Book, Trades, open_client
 from kraken_trio._zstd import zstd
 from kraken_trio.recording import format as fmt
+from kraken_trio.recording.keyframes import frame_of
 from kraken_trio.recording.packer import Packer
+from kraken_trio.recording.records import encode
 from kraken_trio.recordings import LEVEL
+from kraken_trio.requests import DEPTHS
 from kraken_trio.runtime.recorder import BLOCK_BYTES
 from kraken_trio.session import Effects
 from kraken_trio.storage.writer import Job, LogWriter
+from kraken_trio.testing import open_exchange
 
 from benchmarks.environments import ROOT
 from benchmarks.inputs import timed
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from kraken_trio.recording.packer import Block
+    from kraken_trio.runtime.actor import Actor
 
 Frame = tuple[int, bytes]
 """When it came, and what it was."""
@@ -70,6 +77,9 @@ def main() -> None:
             f"{size.name:24}{size.frames:8}{size.per_second:10.1f}{size.raw:8.0f}{size.floor:9.1f}"
             f"{size.full:19.1f}{size.own_rate:8.1f}"
         )
+    print(f"\n{'bytes of a key frame, compressed alone':44}")
+    for request in (*(Book("BTC/USD", depth=depth) for depth in DEPTHS), Trades("BTC/USD", snapshot=True)):
+        print(f"{request!s:56}{trio.run(key_frame_bytes, request):8}")
     frames = list(islice(cycle(frame for frames in found.values() for frame in frames), options.messages))
     print(f"\n{'µs of a core a message':44}{'median':>8}{'best':>8}")
     measures: dict[str, Callable[[], float]] = {
@@ -84,6 +94,18 @@ def main() -> None:
     for what, measure in measures.items():
         times = [measure() / len(frames) * 1e6 for _ in range(options.rounds)]
         print(f"{what:44}{statistics.median(times):8.2f}{min(times):8.2f}")
+
+
+async def key_frame_bytes(request: Book | Trades) -> int:
+    """Of a symbol of the fake exchange, after a second of trading."""
+    async with open_exchange(seed=1, rate=200) as exchange, open_client(exchange.url) as client:
+        async with client.subscribe(request) as feed:
+            with trio.move_on_after(1):
+                async for _ in feed:
+                    pass
+            session = cast("Actor", client._shell).session
+            frame = frame_of(session, (request.channel, request.symbol))
+            return len(zstd.compress(encode(frame), LEVEL))
 
 
 def load(path: Path) -> list[Frame]:
