@@ -13,14 +13,14 @@ import tempfile
 import time
 from itertools import cycle, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import trio
-from kraken_trio import Book, Trades, open_client
+from kraken_trio import Book, Request, Trades, open_client
 from kraken_trio._zstd import zstd
 from kraken_trio.recording import format as fmt
-from kraken_trio.recording.keyframes import frame_of
+from kraken_trio.recording.keyframes import frame_of, keys_of
 from kraken_trio.recording.packer import Packer
 from kraken_trio.recording.records import encode
 from kraken_trio.recordings import LEVEL
@@ -78,7 +78,8 @@ def main() -> None:
             f"{size.full:19.1f}{size.own_rate:8.1f}"
         )
     print(f"\n{'bytes of a key frame, compressed alone':44}")
-    for request in (*(Book("BTC/USD", depth=depth) for depth in DEPTHS), Trades("BTC/USD", snapshot=True)):
+    wanted: list[Request[Any]] = [*(Book("BTC/USD", depth=depth) for depth in DEPTHS), Trades("BTC/USD", snapshot=True)]
+    for request in wanted:
         print(f"{request!s:56}{trio.run(key_frame_bytes, request):8}")
     frames = list(islice(cycle(frame for frames in found.values() for frame in frames), options.messages))
     print(f"\n{'µs of a core a message':44}{'median':>8}{'best':>8}")
@@ -96,16 +97,19 @@ def main() -> None:
         print(f"{what:44}{statistics.median(times):8.2f}{min(times):8.2f}")
 
 
-async def key_frame_bytes(request: Book | Trades) -> int:
+async def key_frame_bytes(request: Request[Any]) -> int:
     """Of a symbol of the fake exchange, after a second of trading."""
-    async with open_exchange(seed=1, rate=200) as exchange, open_client(exchange.url) as client:
-        async with client.subscribe(request) as feed:
-            with trio.move_on_after(1):
-                async for _ in feed:
-                    pass
-            session = cast("Actor", client._shell).session
-            frame = frame_of(session, (request.channel, request.symbol))
-            return len(zstd.compress(encode(frame), LEVEL))
+    async with (
+        open_exchange(seed=1, rate=200) as exchange,
+        open_client(exchange.url) as client,
+        client.subscribe(request) as feed,
+    ):
+        with trio.move_on_after(1):
+            async for _ in feed:
+                pass
+        session = cast("Actor", client._shell).session
+        (key,) = keys_of(session)
+        return len(zstd.compress(encode(frame_of(session, key)), LEVEL))
 
 
 def load(path: Path) -> list[Frame]:
