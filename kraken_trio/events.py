@@ -35,22 +35,32 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Asset",
+    "Balance",
+    "BalanceUpdate",
+    "BalancesSnapshot",
     "BookSnapshot",
     "BookUpdate",
     "Candle",
     "Cause",
     "ConnectionState",
+    "Contingent",
     "Event",
+    "Execution",
+    "Fee",
     "Gap",
     "InstrumentUpdate",
     "Level",
+    "Order",
     "OrderType",
+    "OrdersSnapshot",
     "Pair",
     "Side",
     "StateChange",
     "StatusUpdate",
     "TickerUpdate",
     "Trade",
+    "Triggers",
+    "Wallet",
 ]
 
 
@@ -107,7 +117,7 @@ class Cause(enum.Enum):
     OVERFLOW = "overflow"
     """The consumer was too slow, and its feed's policy dropped events."""
     MISSED = "missed"
-    """The exchange's trade numbers show that trades are missing."""
+    """The exchange's numbers (of trades, or of the messages of a private channel) show that some are missing."""
     NOT_RECORDED = "not recorded"
     """A recording does not cover this time."""
     SOUGHT = "sought"
@@ -420,6 +430,213 @@ class InstrumentUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     received_ns: int = 0
 
 
+class Fee(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A fee that was charged for one fill."""
+
+    asset: str
+    qty: Decimal
+    """In that asset."""
+
+
+class Triggers(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What makes an order of a triggered type active."""
+
+    reference: str | None = None
+    """``last`` or ``index``."""
+    price: Decimal | None = None
+    price_type: str | None = None
+    """``static``, ``pct`` or ``quote``."""
+    actual_price: Decimal | None = None
+    """The price of the reference when it was triggered."""
+    peak_price: Decimal | None = None
+    """(trailing) The best price of the reference so far."""
+    last_price: Decimal | None = None
+    """The last price of the reference."""
+    status: str | None = None
+    """``triggered`` or ``untriggered``."""
+    timestamp: Timestamp | None = None
+
+
+class Contingent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """The order that is placed when this one is filled."""
+
+    order_type: str | None = None
+    limit_price: Decimal | None = None
+    limit_price_type: str | None = None
+    trigger_price: Decimal | None = None
+    trigger_price_type: str | None = None
+
+
+class Order(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """An order of the account, as its reports so far have told it. What none has told is None.
+
+    Kraken adds values of the texts without notice.
+    """
+
+    order_id: str
+    symbol: str | None = None
+    side: Side | None = None
+    """The order's own."""
+    order_type: str | None = None
+    """``limit``, ``market``, ``iceberg``, ``stop-loss``, ``stop-loss-limit``, ``take-profit``, …"""
+    order_status: str | None = None
+    """``pending_new``, ``new``, ``partially_filled``, ``filled``, ``canceled``, ``expired``; ``unknown`` for one that
+    ended while the client was not connected, where nothing says how."""
+    order_qty: Decimal | None = None
+    """In the base currency."""
+    cash_order_qty: Decimal | None = None
+    """In the quote currency, for orders of an amount of money."""
+    limit_price: Decimal | None = None
+    limit_price_type: str | None = None
+    stop_price: Decimal | None = None
+    """Deprecated by Kraken: see :attr:`triggers`."""
+    time_in_force: str | None = None
+    """``GTC``, ``GTD``, ``IOC``, …"""
+    cl_ord_id: str | None = None
+    """The id that the program which placed the order gave it."""
+    order_userref: int | None = None
+    """Likewise a number."""
+    cum_qty: Decimal | None = None
+    """Filled so far."""
+    cum_cost: Decimal | None = None
+    """Paid or received so far, in the quote currency."""
+    avg_price: Decimal | None = None
+    """Of all fills so far."""
+    fee_usd_equiv: Decimal | None = None
+    fee_ccy_pref: str | None = None
+    """``fciq`` for the quote currency, ``fcib`` for the base currency."""
+    display_qty: Decimal | None = None
+    """(iceberg) The visible quantity."""
+    display_qty_remain: Decimal | None = None
+    effective_time: Timestamp | None = None
+    expire_time: Timestamp | None = None
+    post_only: bool | None = None
+    reduce_only: bool | None = None
+    margin: bool | None = None
+    margin_borrow: bool | None = None
+    no_mpp: bool | None = None
+    amended: bool | None = None
+    liquidated: bool | None = None
+    position_status: str | None = None
+    triggers: Triggers | None = None
+    contingent: Contingent | None = None
+    ord_ref_id: str | None = None
+    ext_ord_id: str | None = None
+    sender_sub_id: str | None = None
+    user: str | None = None
+
+
+class Execution(Order, frozen=True, gc=False, kw_only=True):
+    """A report about one order: what happened, and the order as it is after that.
+
+    The exchange sends most fields only once. So what a report lacks comes from the reports before it, and
+    :attr:`changed` says which fields came with this one. A fill (``exec_type == "trade"``) has an :attr:`exec_id`; each
+    is delivered once. The fill that completes an order says ``partially_filled``; a second report, ``filled``, without
+    a fill of its own, says that it is complete.
+    """
+
+    channel: ClassVar[str] = "executions"
+    exec_type: str
+    """``pending_new``, ``new``, ``trade``, ``filled``, ``canceled``, ``expired``, ``amended``, ``restated``,
+    ``status``, ``iceberg_refill``, ``rejected``, or something new. ``unknown``: see :attr:`order_status`."""
+    exec_id: str | None = None
+    """(fill) Identifies it."""
+    ext_exec_id: str | None = None
+    trade_id: int | None = None
+    """(fill) The exchange's number of the trade, per symbol."""
+    last_qty: Decimal | None = None
+    """(fill) In the base currency."""
+    last_price: Decimal | None = None
+    """(fill) In the quote currency."""
+    cost: Decimal | None = None
+    """(fill) In the quote currency."""
+    liquidity_ind: str | None = None
+    """(fill) ``m`` for maker, ``t`` for taker."""
+    fees: tuple[Fee, ...] = ()
+    """(fill)"""
+    reason: str | None = None
+    """Why it was cancelled, amended or rejected."""
+    timestamp: Timestamp | None = None
+    changed: tuple[str, ...] = ()
+    """The names of the fields that came with this report, sorted."""
+    snapshot: bool = False
+    """True for a fill from before the subscription (``Executions(history=True)``)."""
+    recovered: bool = False
+    """True for what happened while the client was not connected, or while messages were missing."""
+    epoch: int = 0
+    received_ns: int = 0
+
+
+class OrdersSnapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """All open orders of the account: it replaces what was known of them."""
+
+    channel: ClassVar[str] = "executions"
+    symbol: ClassVar[None] = None
+    orders: tuple[Order, ...]
+    epoch: int = 0
+    received_ns: int = 0
+
+
+class Wallet(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What an account has of one asset in one place."""
+
+    type: str
+    """``spot``, ``earn``, …"""
+    id: str
+    """``main``, ``flexible``, ``bonded``, …"""
+    balance: Decimal
+
+
+class Balance(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What an account has of one asset. What open orders hold is included: the exchange does not push that."""
+
+    asset: str
+    balance: Decimal
+    """As the exchange reported it last: in a snapshot over all wallets, after an entry as :class:`BalanceUpdate`
+    says."""
+    wallets: tuple[Wallet, ...] = ()
+    """They need not add up to :attr:`balance`."""
+    asset_class: str | None = None
+
+
+class BalancesSnapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """All balances of the account: it replaces what was known of them."""
+
+    channel: ClassVar[str] = "balances"
+    symbol: ClassVar[None] = None
+    balances: tuple[Balance, ...]
+    epoch: int = 0
+    received_ns: int = 0
+
+
+class BalanceUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One entry of the account's ledger, and the balance after it. Each is delivered once."""
+
+    channel: ClassVar[str] = "balances"
+    symbol: ClassVar[None] = None
+    asset: str
+    balance: Decimal
+    """After the entry. Whether of the wallet or of the asset as a whole, Kraken does not say."""
+    amount: Decimal | None = None
+    """Negative for what left."""
+    fee: Decimal | None = None
+    ledger_id: str | None = None
+    """Identifies the entry."""
+    ref_id: str | None = None
+    """What caused it; a trade has two entries with the same."""
+    type: str | None = None
+    """``trade``, ``deposit``, ``withdrawal``, ``transfer``, ``reward``, …"""
+    subtype: str | None = None
+    category: str | None = None
+    wallet_type: str | None = None
+    wallet_id: str | None = None
+    asset_class: str | None = None
+    user: str | None = None
+    timestamp: Timestamp | None = None
+    epoch: int = 0
+    received_ns: int = 0
+
+
 class StateChange(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A change of the client's state. Yielded to :class:`~kraken_trio.Lifecycle` subscriptions.
 
@@ -516,6 +733,18 @@ class Gap(msgspec.Struct, frozen=True, gc=False, kw_only=True, eq=False):
 
 
 Event: TypeAlias = (
-    BookSnapshot | BookUpdate | Trade | TickerUpdate | Candle | InstrumentUpdate | StateChange | StatusUpdate | Gap
+    BookSnapshot
+    | BookUpdate
+    | Trade
+    | TickerUpdate
+    | Candle
+    | InstrumentUpdate
+    | OrdersSnapshot
+    | Execution
+    | BalancesSnapshot
+    | BalanceUpdate
+    | StateChange
+    | StatusUpdate
+    | Gap
 )
 """Any event that a feed may yield."""

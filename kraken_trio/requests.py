@@ -19,10 +19,14 @@ import attrs
 
 from kraken_trio._request import Request
 from kraken_trio.events import (
+    BalancesSnapshot,
+    BalanceUpdate,
     BookSnapshot,
     BookUpdate,
     Candle,
+    Execution,
     InstrumentUpdate,
+    OrdersSnapshot,
     StateChange,
     StatusUpdate,
     TickerUpdate,
@@ -33,9 +37,11 @@ __all__ = [
     "DEPTHS",
     "INTERVALS",
     "TRIGGERS",
+    "Balances",
     "Book",
     "Candles",
     "Depth",
+    "Executions",
     "Instruments",
     "Interval",
     "Lifecycle",
@@ -191,6 +197,35 @@ class Instruments(Request[InstrumentUpdate]):
     @property
     def variant(self) -> tuple[str, object]:
         return ("include_tokenized_assets", self.include_tokenized_assets)
+
+
+@attrs.frozen
+class Executions(Request[OrdersSnapshot | Execution]):
+    """The account's open orders, an :class:`~kraken_trio.OrdersSnapshot`; then an :class:`~kraken_trio.Execution` each.
+
+    With ``history=True`` the last fills before the subscription come first, up to 50. Each fill is delivered once.
+    After a lost connection, those that were missed come with ``recovered=True``, in order, before the next snapshot;
+    what cannot be recovered is a :class:`~kraken_trio.Gap` that says from when to when.
+    """
+
+    channel: ClassVar[str | None] = "executions"
+    history: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+
+    def joined(self, other: Request[Any]) -> Request[Any]:
+        if isinstance(other, Executions) and self.history:
+            return attrs.evolve(other, history=True)
+        return other
+
+
+@attrs.frozen
+class Balances(Request[BalancesSnapshot | BalanceUpdate]):
+    """The account's balances, a :class:`~kraken_trio.BalancesSnapshot`; then each entry of its ledger.
+
+    An entry is a :class:`~kraken_trio.BalanceUpdate`.
+    After a lost connection there is a new snapshot; the entries in between are not delivered.
+    """
+
+    channel: ClassVar[str | None] = "balances"
 
 
 @attrs.frozen

@@ -61,6 +61,7 @@ class Counters:
     parked: int = 0
     gaps: int = 0
     trades_missed: int = 0
+    fills_recovered: int = 0
     pings_sent: int = 0
     keepalives_sent: int = 0
 
@@ -132,6 +133,8 @@ class ClientStatistics:
     """Gaps delivered; one that goes to three feeds counts three times."""
     trades_missed: int
     """Missing trades, by the exchange's numbers."""
+    fills_recovered: int
+    """Fills of the account that happened while there was no connection, and were delivered afterwards."""
     pings_sent: int
     """Application pings."""
     keepalives_sent: int

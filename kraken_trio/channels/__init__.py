@@ -5,8 +5,10 @@
 
 from typing import Final
 
+from kraken_trio.channels.balances import BalanceState
 from kraken_trio.channels.book import BookState
 from kraken_trio.channels.candles import CandleState
+from kraken_trio.channels.executions import ExecutionState
 from kraken_trio.channels.instruments import InstrumentState
 from kraken_trio.channels.state import ChannelState, Failure, Kept, View
 from kraken_trio.channels.ticker import TickerState
@@ -20,5 +22,7 @@ CHANNELS: Final[dict[str, type[ChannelState]]] = {
     "ticker": TickerState,
     "ohlc": CandleState,
     "instrument": InstrumentState,
+    "executions": ExecutionState,
+    "balances": BalanceState,
 }
 """Every channel of the exchange, by its name."""

@@ -19,7 +19,18 @@ from kraken_trio.endpoint import PUBLIC_V2, Endpoint
 from kraken_trio.errors import ProtocolError, RecordingError
 from kraken_trio.events import BookSnapshot, Candle, Cause
 from kraken_trio.recording.records import Started, Stopped
-from kraken_trio.requests import DEPTHS, INTERVALS, Book, Candles, Instruments, Ticker, Trades, canonical_symbol
+from kraken_trio.requests import (
+    DEPTHS,
+    INTERVALS,
+    Balances,
+    Book,
+    Candles,
+    Executions,
+    Instruments,
+    Ticker,
+    Trades,
+    canonical_symbol,
+)
 from kraken_trio.session import Session
 from kraken_trio.session.inputs import Added, Closed, Connected, Lost, Opened, Removed, Retried
 from kraken_trio.session.steps import Step
@@ -30,14 +41,13 @@ from kraken_trio.wire.messages import Ack, Data, Foreign, Method, Notice, Refusa
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kraken_trio.events import Event
     from kraken_trio.recording.foreign import RecordedFrame
     from kraken_trio.recording.packer import Packer
     from kraken_trio.requests import Request
     from kraken_trio.session.deliveries import Effects
     from kraken_trio.session.inputs import Input
     from kraken_trio.session.subscription import Key
-    from kraken_trio.wire.messages import Message
+    from kraken_trio.wire.messages import DataEvent, Message
 
 __all__ = ["PROTOCOL", "SETTINGS", "Importer", "Survey"]
 
@@ -75,11 +85,16 @@ _FOREIGN: Final = {
 }
 
 
+_WITHOUT_SYMBOLS: Final[Mapping[str | None, Request[Any]]] = {
+    request.channel: request for request in (Instruments(), Executions(), Balances())
+}
+
+
 def _request(channel: str, symbol: str | None, variant: object = None) -> Request[Any] | None:
     """The request for this channel and symbol; None if there is none, or the variant must be known and is not."""
     try:
-        if channel == Instruments.channel:
-            return Instruments()
+        if channel in _WITHOUT_SYMBOLS:
+            return _WITHOUT_SYMBOLS[channel]
         if symbol is None or canonical_symbol(symbol) != symbol:
             return None
     except ValueError:
@@ -99,7 +114,7 @@ def _of_answer(ack: Ack) -> Request[Any] | None:
     return _request(ack.channel, ack.symbol, ack.interval if ack.depth is None else ack.depth)
 
 
-def _of_data(event: Event) -> Request[Any] | None:
+def _of_data(event: DataEvent) -> Request[Any] | None:
     """What the data look like: a book has the smallest depth in which its snapshot fits."""
     variant: int | None = None
     if isinstance(event, BookSnapshot):
@@ -107,7 +122,7 @@ def _of_data(event: Event) -> Request[Any] | None:
         variant = next((depth for depth in DEPTHS if depth >= levels), None)
     elif isinstance(event, Candle):
         variant = event.interval
-    return _request(event.channel or "", event.symbol, variant)
+    return _request(event.channel, event.symbol, variant)
 
 
 class Survey:
@@ -159,8 +174,8 @@ class Survey:
     def _senseless(self) -> RecordingError:
         return RecordingError(f"it is no recording of Kraken's v2 protocol: no frame in its first {self.frames} lines")
 
-    def _guess(self, event: Event) -> None:
-        key = (event.channel or "", event.symbol)
+    def _guess(self, event: DataEvent) -> None:
+        key = (event.channel, event.symbol)
         if key not in self.begins:
             request = _of_data(event)
             if request is not None:

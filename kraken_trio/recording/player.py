@@ -43,10 +43,12 @@ from kraken_trio.recording.records import (
     Started,
     Stepped,
     Told,
+    answered,
     event_of,
 )
 from kraken_trio.session.deliveries import Deliveries
 from kraken_trio.session.intake import Intake
+from kraken_trio.session.queries import answers
 from kraken_trio.session.routing import Routing
 from kraken_trio.session.steps import Step
 from kraken_trio.session.subscription import Subscription, key_of
@@ -57,7 +59,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.events import Event, StatusUpdate
     from kraken_trio.evidence import ChecksumEvidence
-    from kraken_trio.recording.records import Entry, Named
+    from kraken_trio.recording.records import Entry, Named, Question
     from kraken_trio.requests import Request
     from kraken_trio.session.deliveries import Effects
     from kraken_trio.session.subscription import Key
@@ -305,6 +307,8 @@ class Player:
             if entry.what == "Connected":
                 self.deliveries.epoch = self.epoch_base + entry.epoch
                 self.counters.connects += 1
+            elif entry.query is not None:
+                self._answer(entry.query)
         elif isinstance(entry, ClientFrame):
             self._know_client(entry)
         elif isinstance(entry, KeyFrame):
@@ -314,6 +318,11 @@ class Player:
         elif isinstance(entry, Hole):
             text = f"{entry.batches} batches ({entry.frames} frames) were not recorded: {printable(entry.why)}"
             self.forget(Cause.NOT_RECORDED, text, keeps_state=True)
+
+    def _answer(self, question: Question) -> None:
+        happening = answered(question)
+        for sub, passed, _ in answers(self.by_channel, happening.query, happening.answer):
+            self.deliveries.deliver_all(sub.audience, passed)  # a failure is among the decisions that follow
 
     def _decide(self, entry: Decision) -> None:
         if isinstance(entry, Stepped):

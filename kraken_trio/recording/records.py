@@ -19,6 +19,8 @@ from kraken_trio.encoding import decode_event, decode_request, encode_event, enc
 from kraken_trio.errors import ConnectError, ProtocolError
 from kraken_trio.events import Cause
 from kraken_trio.session import inputs, records
+from kraken_trio.wire.rest import Answer, Query
+from kraken_trio.wire.tree import REFUSED, decode_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -39,6 +41,7 @@ __all__ = [
     "KeyFrame",
     "Missed",
     "Other",
+    "Question",
     "Reported",
     "Reset",
     "Resynced",
@@ -46,6 +49,7 @@ __all__ = [
     "Stepped",
     "Stopped",
     "Told",
+    "answered",
     "decision_of",
     "encode",
     "event_of",
@@ -136,6 +140,20 @@ class Other(Decision, frozen=True, kw_only=True):
 # What the client was given
 
 
+class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A question to the exchange's REST interface, and its answer."""
+
+    name: str
+    params: tuple[tuple[str, str], ...] = ()
+    private: bool = True
+    after: float = 0.0
+    number: int = 0
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    pairs: dict[str, str] = {}
+    error: str | None = None
+    received_ns: int = 0
+
+
 class Told(_Record, frozen=True, kw_only=True):
     """An input other than frames."""
 
@@ -153,6 +171,8 @@ class Told(_Record, frozen=True, kw_only=True):
     """The close code of a lost connection; the HTTP status of a refused one."""
     retry_after: float | None = None
     retryable: bool = True
+    query: Question | None = None
+    """(answered) What was asked, and what the answer was."""
 
 
 # The client's state, from which a reader can begin
@@ -356,6 +376,23 @@ def _(happening: inputs.Added, number: Any, _epoch: int) -> Told:
 
 
 @_told.register
+def _(happening: inputs.Answered, _number: object, _epoch: int) -> Told:
+    query, answer = happening.query, happening.answer
+    question = Question(
+        name=query.name,
+        params=query.params,
+        private=query.private,
+        after=query.after,
+        number=query.number,
+        result=msgspec.Raw(encode(answer.result)),
+        pairs=dict(answer.pairs),
+        error=None if answer.error is None else _unicode(answer.error),
+        received_ns=answer.received_ns,
+    )
+    return Told(what="Answered", query=question)
+
+
+@_told.register
 def _(happening: inputs.Removed, number: Any, _epoch: int) -> Told:
     return Told(what="Removed", feed=number(happening.feed))
 
@@ -374,6 +411,7 @@ _PLAIN: Final[Mapping[str, inputs.Input]] = {
         inputs.Ticked,
         inputs.Held,
         inputs.Resumed,
+        inputs.Authorised,
         inputs.Ponged,
         inputs.Closed,
     )
@@ -394,8 +432,24 @@ def input_of(told: Told, request_of: Callable[[Named], Request[Any]]) -> inputs.
             return inputs.Added(told.feed, tuple(map(request_of, told.requests)))
         case "Removed":
             return inputs.Removed(told.feed)
+        case "Answered" if told.query is not None:
+            return answered(told.query)
         case what:
             return _PLAIN.get(what)
+
+
+def answered(question: Question) -> inputs.Answered:
+    """The input that a question was made from. Raises :class:`~kraken_trio.ProtocolError`."""
+    try:
+        result = decode_tree(bytes(question.result))
+    except REFUSED as error:
+        msg = f"an answer of REST that is no JSON: {printable(error)}"
+        raise ProtocolError(msg) from None
+    query = Query(
+        question.name, question.params, private=question.private, after=question.after, number=question.number
+    )
+    answer = Answer(result, pairs=question.pairs, error=question.error, received_ns=question.received_ns)
+    return inputs.Answered(query, answer)
 
 
 def key_frame(request: Request[Any], step: str, kept: Kept) -> KeyFrame:

@@ -30,6 +30,8 @@ import trio
 
 from kraken_trio.book import OrderBook
 from kraken_trio.channels import CHANNELS, ChannelState, View
+from kraken_trio.channels.balances import Balances
+from kraken_trio.channels.executions import OpenOrders
 from kraken_trio.errors import ConsumerTooSlow
 from kraken_trio.requests import Overflow, Request, canonical_symbol
 from kraken_trio.runtime.overflow import Backlog, Policy, Rebuild, make_policy
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    from kraken_trio.events import Event
+    from kraken_trio.events import Balance, Event, Order
 else:
     from typing import TypeVar
 
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 else:  # defaults of type variables come with Python 3.13
     E_co = TypeVar("E_co", covariant=True)
 E = TypeVar("E")
+V = TypeVar("V")
 
 _EVENTS_PER_CHECKPOINT: Final = 64
 """``async for`` yields so many events without a full checkpoint, at most: other tasks wait for no more than these."""
@@ -513,6 +516,31 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         """All books of this feed by symbol, including those that are unavailable: see ``OrderBook.available``."""
         return MappingProxyType(self._books)
 
+    @property
+    def orders(self) -> Mapping[str, Order]:
+        """The open orders of the account by their ids, as of the last event that was received from this feed.
+
+        After a :class:`~kraken_trio.Gap` they are as before it, up to the next :class:`~kraken_trio.OrdersSnapshot`.
+        Raises :class:`ValueError` if this feed was not opened with :class:`~kraken_trio.Executions`.
+        """
+        return MappingProxyType(self._view_of("executions", OpenOrders).orders)
+
+    @property
+    def balances(self) -> Mapping[str, Balance]:
+        """The balances of the account by asset, as of the last event that was received from this feed.
+
+        After a :class:`~kraken_trio.Gap` they are as before it, up to the next :class:`~kraken_trio.BalancesSnapshot`.
+        Raises :class:`ValueError` if this feed was not opened with :class:`~kraken_trio.Balances`.
+        """
+        return MappingProxyType(self._view_of("balances", Balances).balances)
+
+    def _view_of(self, channel: str, kind: type[V]) -> V:
+        view = next(iter(self._views.get(channel, {}).values()), None)
+        if not isinstance(view, kind):
+            msg = f"this feed was not opened with {channel.capitalize()}()"
+            raise ValueError(msg)  # noqa: TRY004 (it is about the feed, not about an argument)
+        return view
+
     def statistics(self) -> FeedStatistics:
         """All numbers, as of now."""
         state = self._state
@@ -561,9 +589,18 @@ def views_for(requests: Iterable[Request[Any]]) -> Views:
     for request in requests:
         state = _state_of(request)
         view = None if state is None else state.view(request)
-        if view is not None:
-            views.setdefault(request.channel, {})[request.symbol] = view
+        if view is not None and state is not None:
+            make = dict if state.has_symbols else _OfAny
+            views.setdefault(request.channel, make())[request.symbol] = view
     return views
+
+
+class _OfAny(dict[str | None, View]):
+    """The view of a channel that has no symbols, for its events, which may have."""
+
+    def get(self, _symbol: object, default: Any = None) -> Any:
+        """The view."""
+        return next(iter(self.values()), default)
 
 
 def books_among(views: Views) -> dict[str, OrderBook]:

@@ -47,6 +47,8 @@ def key_of(event: Event) -> Key:
     channel = event.channel
     if channel is None and not isinstance(event, Gap):
         return f"({type(event).__name__})", None
+    if channel is not None and event.symbol is not None and not CHANNELS[channel].has_symbols:
+        return channel, None
     return channel, event.symbol
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kraken_trio.evidence import ChecksumEvidence
     from kraken_trio.requests import Request
     from kraken_trio.statistics import Counters
+    from kraken_trio.wire.rest import Query
 
 __all__ = ["Deliveries", "Effects"]
 
@@ -46,6 +47,10 @@ class Effects(msgspec.Struct):
     """Close the connection, and report :meth:`Session.disconnected` with this cause and ``drop_detail``."""
     drop_detail: str = ""
     """Human-readable detail."""
+    queries: list[Query] = []
+    """Ask the exchange's REST interface, and tell :meth:`Session.answered`."""
+    renew_token: bool = False
+    """Get another token for this connection, and tell :meth:`Session.authorised`."""
     ping: bool = False
     """Send a WebSocket PING; call :meth:`Session.ponged` when its PONG comes (at once if PINGs are not supported)."""
     end: ConnectError | None = None

@@ -201,6 +201,10 @@ class Dialogue:
         if method is Method.UNSUBSCRIBE:
             if kind is RefusalKind.RATE_LIMITED:
                 subscriptions.still_there(sub)
+            elif kind is RefusalKind.STALE_TOKEN:
+                self._deliveries.effects.renew_token = True
+                self._bucket.pause(now + _RATE_LIMIT_PAUSE)
+                subscriptions.leave_again(sub)
             elif kind is RefusalKind.LATER:
                 self._bucket.pause(now + _RATE_LIMIT_PAUSE)
                 subscriptions.leave_again(sub)
@@ -210,6 +214,8 @@ class Dialogue:
             self._recovery.throttle(sub)
         elif kind is RefusalKind.LATER:
             self._recovery.retry(sub, text)
+        elif kind is RefusalKind.STALE_TOKEN:
+            self._recovery.unauthorised(sub, text)
         elif kind is RefusalKind.ALREADY:
             self._recovery.again(sub, text)  # no snapshot follows, so it has to be unsubscribed first
         else:

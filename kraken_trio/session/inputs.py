@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from kraken_trio.events import Cause
     from kraken_trio.requests import Request
     from kraken_trio.session.session import Session
+    from kraken_trio.wire.rest import Answer, Query
 
 __all__ = [
     "Added",
+    "Answered",
+    "Authorised",
     "BudgetSpent",
     "Closed",
     "ConnectFailed",
@@ -106,6 +109,25 @@ class Added:
 
 
 @attrs.frozen
+class Answered:
+    """A question to the exchange's REST interface has been answered."""
+
+    query: Query
+    answer: Answer
+
+    def tell(self, session: Session, now: float) -> Effects:
+        return session.answered(self.query, self.answer, now)
+
+
+@attrs.frozen
+class Authorised:
+    """There is another token for this connection."""
+
+    def tell(self, session: Session, now: float) -> Effects:
+        return session.authorised(now)
+
+
+@attrs.frozen
 class Removed:
     """A feed is gone."""
 
@@ -166,6 +188,8 @@ Input: TypeAlias = (
     | ConnectFailed
     | Lost
     | Added
+    | Answered
+    | Authorised
     | Removed
     | Ticked
     | Held

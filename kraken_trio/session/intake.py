@@ -132,7 +132,7 @@ class Intake:
                     if passed is events and failure is None:
                         audience = sub.audience
                         for feed in audience:
-                            deliver[feed].append(event)  # mutant: delivery
+                            deliver[feed].append(event)  # type: ignore[arg-type]  # passed as it is  # mutant: delivery
                         counters.events += len(audience)
                         continue
                     deliveries.at(index)

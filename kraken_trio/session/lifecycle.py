@@ -41,6 +41,7 @@ class Trigger(enum.Enum):
     CROSSED = enum.auto()
     MALFORMED = enum.auto()
     RESUBSCRIBED = enum.auto()
+    MISSED = enum.auto()
     SETTLED = enum.auto()
 
     @property
@@ -84,6 +85,7 @@ _ROWS: Final[Mapping[Trigger, tuple[ConnectionState | Verdict, ...]]] = {
     Trigger.CROSSED: (_x, _x, _R, _o),
     Trigger.MALFORMED: (_x, _x, _R, _o),
     Trigger.RESUBSCRIBED: (_x, _x, _R, _o),
+    Trigger.MISSED: (_x, _x, _R, _o),
     # everything wanted is in force
     Trigger.SETTLED: (_x, _x, _o, _S),
 }

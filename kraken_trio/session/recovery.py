@@ -105,6 +105,23 @@ class Recovery:
         )
         self._subscriptions.happen(sub, Happening.NOT_NOW)
 
+    def unauthorised(self, sub: Subscription, text: str) -> None:
+        """The token was not accepted: request it again with another one, once."""
+        if sub.is_token_renewed:
+            self._subscriptions.refused(sub, text)
+            return
+        sub.is_token_renewed = True
+        self._deliveries.effects.renew_token = True
+        sub.resume_at = self._subscriptions.now + self._settings.connect_timeout  # if none comes before
+        self._subscriptions.happen(sub, Happening.NOT_NOW)
+
+    def authorised(self) -> None:
+        """There is another token: those that wait for it are requested at once."""
+        for sub in list(self._subscriptions.by_key.values()):
+            if sub.is_token_renewed and sub.step is Step.PAUSED:
+                sub.resume_at = None
+                self._subscriptions.happen(sub, Happening.DUE)
+
     def retry(self, sub: Subscription, text: str) -> None:
         """Request it again after a pause; after the last attempt unsubscribe it and park it."""
         sub.attempts += 1

@@ -77,10 +77,10 @@ class Routing:
             if sub is not None:
                 self.pass_on(sub, *self._take(sub, run))
 
-    def _interleaved(self, subs: Mapping[str | None, Subscription], events: Sequence[Event]) -> None:
+    def _interleaved(self, subs: Mapping[str | None, Subscription], events: Sequence[Any]) -> None:
         """A frame with trades of several symbols: taken per symbol, delivered in the order of the frame."""
         position = {id(event): index for index, event in enumerate(events)}
-        by_symbol: dict[str | None, list[Event]] = {}
+        by_symbol: dict[str | None, list[Any]] = {}
         for event in events:
             by_symbol.setdefault(event.symbol, []).append(event)
         taken: list[tuple[int, Sequence[Hashable], Event]] = []
@@ -98,7 +98,7 @@ class Routing:
         for _, audience, event in sorted(taken, key=lambda entry: entry[0]):
             self._deliveries.deliver_all(audience, (event,))
 
-    def _taker(self, sub: Subscription | None, events: Sequence[Event]) -> Subscription | None:
+    def _taker(self, sub: Subscription | None, events: Sequence[Any]) -> Subscription | None:
         """``sub``, if ``events`` are for it. Data that comes before the exchange's answer counts as the answer."""
         if sub is not None and sub.step is Step.LIVE:
             return sub
@@ -132,6 +132,8 @@ class Routing:
     ) -> None:
         """Deliver the data that passed; a failure makes the subscription resubscribe."""
         self._deliveries.deliver_all(audience, passed)
+        if sub.state.asks:
+            self.is_stirred = True  # there may be something to ask
         if failure is not None:
             self.is_stirred = True
             self.last_mismatch = failure.evidence or self.last_mismatch
@@ -140,7 +142,7 @@ class Routing:
             self._subscriptions.live(sub)
 
 
-def _runs(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
+def _runs(events: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """``events`` split into runs of one symbol each."""
     begin = 0
     for index in range(1, len(events) + 1):

@@ -33,6 +33,7 @@ from kraken_trio.session.dialogue import Dialogue
 from kraken_trio.session.intake import Intake
 from kraken_trio.session.lifecycle import Trigger
 from kraken_trio.session.liveness import Liveness
+from kraken_trio.session.queries import Queries, answers
 from kraken_trio.session.reconnect import Backoff
 from kraken_trio.session.records import (
     AttemptDelayed,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from kraken_trio.session.subscription import Key, Subscription
     from kraken_trio.settings import Settings
     from kraken_trio.wire.codec import Codec
+    from kraken_trio.wire.rest import Answer, Query
 
 __all__ = ["Effects", "Session"]
 
@@ -101,6 +103,7 @@ class Session:
         self._intake = Intake(
             codec, self._counters, self._deliveries, self._subscriptions.by_channel, self._routing, self
         )
+        self._queries = Queries(self._subscriptions.by_channel)
         self._staleness = StalenessMonitor(settings)
         self._duties: tuple[Callable[[float], None], ...] = (
             self._give_up_silent,
@@ -209,6 +212,22 @@ class Session:
         """Remove ``feed`` and its requests; it gets no more events."""
         self._begin(now)
         self._subscriptions.remove(feed)
+        return self._done(now)
+
+    # REST
+
+    def answered(self, query: Query, answer: Answer, now: float) -> Effects:
+        """A question of ``Effects.queries`` has been answered."""
+        self._begin(now)
+        self._queries.answered(query)
+        for sub, passed, failure in answers(self._subscriptions.by_channel, query, answer):
+            self._routing.pass_on(sub, sub.audience, passed, failure)
+        return self._done(now)
+
+    def authorised(self, now: float) -> Effects:
+        """There is another token for this connection (``Effects.renew_token``)."""
+        self._begin(now)
+        self._recovery.authorised()
         return self._done(now)
 
     # The connection
@@ -497,6 +516,7 @@ class Session:
             self._liveness.expose(now, exposed=bool(derived.confirmed))
             if effects.drop is None:
                 effects.send.extend(self._dialogue.flush(now))
+                effects.queries.extend(self._queries.new())
                 # mutant: all settled
                 self._deliveries.advance(Trigger.SUBSCRIBING if derived.unsettled else Trigger.SETTLED)
         return self._deliveries.take()

@@ -64,6 +64,7 @@ class Subscription:
         "gapped",
         "has_good_company",
         "is_parked",
+        "is_token_renewed",
         "kept",
         "key",
         "live_since",
@@ -121,6 +122,8 @@ class Subscription:
         """Unsubscribes in a row that had no effect."""
         self.throttled: int = 0
         """Rate-limit refusals in a row."""
+        self.is_token_renewed: bool = False
+        """Whether it is requested with another token, because the last one was not accepted."""
         self.renewed: bool = False
         """Whether it was resubscribed on this connection because its first data did not come."""
         self.resume_at: float | None = None

@@ -219,7 +219,7 @@ class Subscriptions:
         sub.req_id = sub.apart = 0
         sub.revocable = None
         sub.doubt = None
-        sub.has_good_company = sub.renewed = False
+        sub.has_good_company = sub.renewed = sub.is_token_renewed = False
         sub.data_due = None
         self.reset(sub)
 
@@ -244,7 +244,7 @@ class Subscriptions:
     def _confirm(self, sub: Subscription, _text: str) -> None:
         sub.confirmed_once = True
         sub.throttled = sub.apart = 0
-        sub.has_good_company = False
+        sub.has_good_company = sub.is_token_renewed = False
         sub.on_wire = sub.on_wire or sub.request  # a confirmation after a refusal
         if sub.state.owes_data:
             sub.data_due = self._listening.at(self.now) + self._settings.snapshot_timeout  # mutant: first data

@@ -8,14 +8,25 @@ requests, such as a pong, shows only that somebody reads them.
 from __future__ import annotations
 
 import enum
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 import attrs
 import msgspec
 
-from kraken_trio.events import BookSnapshot, BookUpdate, Candle, InstrumentUpdate, TickerUpdate, Trade
+from kraken_trio.events import (
+    Balance,
+    BalanceUpdate,
+    BookSnapshot,
+    BookUpdate,
+    Candle,
+    Execution,
+    InstrumentUpdate,
+    TickerUpdate,
+    Trade,
+)
 
 __all__ = [
+    "TOKEN",
     "Ack",
     "Data",
     "DataEvent",
@@ -25,6 +36,7 @@ __all__ = [
     "Message",
     "Method",
     "Notice",
+    "Numbered",
     "Pong",
     "Refusal",
     "RefusalKind",
@@ -32,8 +44,26 @@ __all__ = [
     "Unknown",
 ]
 
-DataEvent: TypeAlias = BookSnapshot | BookUpdate | Trade | TickerUpdate | Candle | InstrumentUpdate
-"""An event that comes from the exchange, rather than from the client."""
+TOKEN: Final = "<token>"  # noqa: S105 (what stands for one)
+"""What stands for the token in the frames of a codec. Only the owner of the socket knows the token: it puts it in when
+a frame is sent, and takes it out of what is received. So no frame that is shown, kept or tested has it."""
+
+
+class Numbered(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One message of a private channel, which numbers its messages."""
+
+    symbol: ClassVar[None] = None
+    channel: str
+    snapshot: bool
+    sequence: int | None
+    """One more than that of the channel's last message; None if the message had none."""
+    rows: tuple[Execution | Balance | BalanceUpdate, ...]
+    epoch: int = 0
+    received_ns: int = 0
+
+
+DataEvent: TypeAlias = BookSnapshot | BookUpdate | Trade | TickerUpdate | Candle | InstrumentUpdate | Numbered
+"""What comes from the exchange, rather than from the client: events, or what a channel's state makes events of."""
 
 
 class Method(enum.Enum):
@@ -54,6 +84,8 @@ class RefusalKind(enum.Enum):
     """The exchange already has this subscription; no snapshot follows."""
     ABSENT = "not subscribed"
     """The exchange does not have this subscription."""
+    STALE_TOKEN = "stale token"  # noqa: S105
+    """The token of an authenticated connection is no longer accepted: retry with another one."""
     FINAL = "final"
     """Retrying cannot help."""
 

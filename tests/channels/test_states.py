@@ -135,13 +135,18 @@ def test_every_state_starts_a_late_feed_with_what_it_took_until_it_is_reset(requ
 
 def test_what_is_true_of_each_channel() -> None:
     """The seam that overflow policies, the session and the staleness monitor ask."""
-    names = ("must_verify", "is_cumulative", "has_history", "can_conflate", "moves_with_trades", "tells_of_trades")
+    names = (
+        "must_verify", "is_cumulative", "has_history", "can_conflate", "moves_with_trades", "tells_of_trades",
+        "has_symbols", "asks",
+    )  # fmt: skip
     assert {channel: [name for name in names if getattr(kind, name)] for channel, kind in CHANNELS.items()} == {
-        "book": ["must_verify", "is_cumulative", "can_conflate", "moves_with_trades"],
-        "trade": ["has_history", "moves_with_trades", "tells_of_trades"],
-        "ticker": ["can_conflate", "moves_with_trades", "tells_of_trades"],
-        "ohlc": ["can_conflate", "moves_with_trades", "tells_of_trades"],
-        "instrument": ["is_cumulative", "can_conflate"],
+        "book": ["must_verify", "is_cumulative", "can_conflate", "moves_with_trades", "has_symbols"],
+        "trade": ["has_history", "moves_with_trades", "tells_of_trades", "has_symbols"],
+        "ticker": ["can_conflate", "moves_with_trades", "tells_of_trades", "has_symbols"],
+        "ohlc": ["can_conflate", "moves_with_trades", "tells_of_trades", "has_symbols"],
+        "instrument": ["is_cumulative", "can_conflate", "has_symbols"],
+        "executions": ["is_cumulative", "has_history", "asks"],
+        "balances": ["is_cumulative"],
     }
     assert [state_of(request).moves_with_prices for request in (*ALL, Ticker(BTC, trigger="bbo"))] == [
         True, False, False, False, False, True,

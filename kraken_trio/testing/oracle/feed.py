@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING
 import attrs
 
 from kraken_trio.events import (
+    BalancesSnapshot,
+    BalanceUpdate,
     BookSnapshot,
     BookUpdate,
     Candle,
     ConnectionState,
     Event,
+    Execution,
     Gap,
     InstrumentUpdate,
+    OrdersSnapshot,
     StateChange,
     StatusUpdate,
     TickerUpdate,
@@ -128,6 +132,8 @@ class FeedOracle:
                 self._explain_status(event)
             case Gap():
                 self._saw_gap(event)
+            case OrdersSnapshot() | Execution() | BalancesSnapshot() | BalanceUpdate():
+                pass
             case _:
                 self._saw_data(event)
 

@@ -9,11 +9,8 @@ from kraken_trio.events import (
     BookUpdate,
     Candle,
     Event,
-    Gap,
     InstrumentUpdate,
     Level,
-    StateChange,
-    StatusUpdate,
     TickerUpdate,
     Trade,
 )
@@ -41,7 +38,7 @@ def key_of(event: Event) -> Key:
             return ("ohlc", event.symbol)
         case InstrumentUpdate():
             return ("instrument", None)
-        case StateChange() | StatusUpdate() | Gap():
+        case _:
             msg = f"{event} is no data"
             raise TypeError(msg)
 
@@ -73,7 +70,7 @@ def content_of(event: Event) -> Any:
             return (begin, *map(_text, figures), str(event.trades))
         case InstrumentUpdate():
             return (tuple(asset.id for asset in event.assets), tuple(pair.symbol for pair in event.pairs))
-        case StateChange() | StatusUpdate() | Gap():
+        case _:
             msg = f"{event} is no data"
             raise TypeError(msg)
 

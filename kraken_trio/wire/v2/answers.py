@@ -108,6 +108,8 @@ _KINDS: Final = (
     ("EService:", RefusalKind.LATER),
     ("EGeneral:Internal error", RefusalKind.LATER),
     ("EGeneral:Temporary lockout", RefusalKind.LATER),
+    ("EAPI:Invalid token", RefusalKind.STALE_TOKEN),
+    ("ESession:Invalid session", RefusalKind.STALE_TOKEN),
     ("Already subscribed to one", RefusalKind.FINAL),
     ("Already subscribed", RefusalKind.ALREADY),
     ("Subscription Not Found", RefusalKind.ABSENT),

@@ -21,9 +21,12 @@ from kraken_trio._text import printable
 from kraken_trio.errors import ProtocolError
 from kraken_trio.events import (
     Asset,
+    Balance,
+    BalanceUpdate,
     BookSnapshot,
     BookUpdate,
     Candle,
+    Execution,
     InstrumentUpdate,
     Level,
     OrderType,
@@ -120,7 +123,7 @@ class Channel:
     """The parameters besides the symbol that identify a subscription: sent when subscribing and unsubscribing."""
     extras: Callable[[Any], dict[str, object]] = _snapshot
     """The further parameters of a subscribe."""
-    read: Callable[[Any, Ours], tuple[DataEvent, ...]]
+    read: Callable[[Any, Ours], tuple[Any, ...]]
     """The frame's ``data`` to events. Raises ``ProtocolError``, or what :mod:`msgspec` raises."""
     envelope: frozenset[str] = frozenset({"channel", "type", "data"})
     """The known keys of a frame."""
@@ -132,6 +135,10 @@ class Channel:
     """The fields of an event whose values are unknown to this version."""
     fast: tuple[FastPath, ...] = ()
     """Fast paths, the most frequent first."""
+    needs_token: bool = False
+    """Whether requests have the token of the connection."""
+    is_numbered: bool = False
+    """Whether its messages have a ``sequence``: they are decoded into one :class:`~.messages.Numbered` each."""
 
 
 _E = TypeVar("_E")
@@ -268,8 +275,65 @@ def fields_of(kind: type[msgspec.Struct], *, also: Iterable[str] = ()) -> frozen
     return frozenset(set(kind.__struct_encode_fields__) - _OURS | set(also))
 
 
+_NUMBERED: Final = frozenset({"channel", "type", "data", "sequence"})
 _BOOK_FIELDS: Final = fields_of(BookSnapshot)
 _LEVEL_FIELDS: Final = fields_of(Level)
+
+
+_EXECUTION_FIELDS: Final = fields_of(Execution) - {"changed", "recovered"}
+_DEPRECATED: Final = ("cancel_reason", "trigger", "triggered_price")  # they are in reason and triggers, too
+
+
+def _read_executions(data: Any, ours: Ours) -> tuple[Execution, ...]:
+    reports = []
+    for entry in _objects(data):
+        known = {key: value for key, value in entry.items() if key in _EXECUTION_FIELDS and value is not None}
+        report = msgspec.convert({**known, **ours, "snapshot": False, "changed": sorted(known)}, Execution)
+        reports.append(_printable_names(_parts_checked(_values_checked(report))))
+    return tuple(reports)
+
+
+def _parts_checked(report: Execution) -> Execution:
+    for part in (*report.fees, report.triggers, report.contingent):
+        if part is not None:
+            _values_checked(part)
+    return report
+
+
+_BALANCE_FIELDS: Final = fields_of(BalanceUpdate)
+
+
+def _read_balances(data: Any, ours: Ours) -> tuple[Balance | BalanceUpdate, ...]:
+    rows: list[Balance | BalanceUpdate] = []
+    for entry in _objects(data):
+        if ours["snapshot"]:
+            balance = _values_checked(msgspec.convert(entry, Balance))
+            for wallet in balance.wallets:
+                _values_checked(wallet)
+            rows.append(_printable_names(balance))
+        else:
+            known = {key: value for key, value in entry.items() if key in _BALANCE_FIELDS}
+            ours_of_it = {"epoch": ours["epoch"], "received_ns": ours["received_ns"]}
+            rows.append(_printable_names(_values_checked(msgspec.convert({**known, **ours_of_it}, BalanceUpdate))))
+    return tuple(rows)
+
+
+def _objects(data: Any) -> list[dict[str, Any]]:
+    if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
+        msg = "the data of a private channel are a list of objects"
+        raise ProtocolError(msg)
+    _check_count(data)
+    return data
+
+
+def _executions(_request: object) -> dict[str, object]:
+    # Always the orders and the fills: what happened while there was no connection is found by them.
+    return {"snap_orders": True, "snap_trades": True, "order_status": True}
+
+
+def _unknown_side(report: Execution) -> Iterable[str]:
+    if report.side is Side.UNKNOWN:
+        yield "side"
 
 
 def _unknown_values(trade: Trade) -> Iterable[str]:
@@ -321,6 +385,26 @@ CHANNELS: Final[dict[str, Channel]] = {
             extras=_instruments,
             read=_read_instruments,
             fields=frozenset({"assets", "pairs"}),
+        ),
+        Channel(
+            name="executions",
+            request=requests.Executions,
+            extras=_executions,
+            read=_read_executions,
+            envelope=_NUMBERED,
+            fields=_EXECUTION_FIELDS.union(_DEPRECATED),
+            unknown_values=_unknown_side,
+            needs_token=True,
+            is_numbered=True,
+        ),
+        Channel(
+            name="balances",
+            request=requests.Balances,
+            read=_read_balances,
+            envelope=_NUMBERED,
+            fields=fields_of(BalanceUpdate, also=fields_of(Balance)),
+            needs_token=True,
+            is_numbered=True,
         ),
     )
 }

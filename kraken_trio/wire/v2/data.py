@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from kraken_trio.events import BookSnapshot, BookUpdate, InstrumentUpdate
+from kraken_trio.events import BookSnapshot, BookUpdate, Execution, InstrumentUpdate
+from kraken_trio.wire.messages import Numbered
 from kraken_trio.wire.tree import encode
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def data_frame(events: Sequence[DataEvent]) -> str:
         kind = "snapshot" if isinstance(first, BookSnapshot) else "update"
         books = ",".join([_book(event) for event in events])  # type: ignore[arg-type]  # they are of one channel
         return f'{{"channel":"book","type":"{kind}","data":[{books}]}}'
+    if isinstance(first, Numbered):
+        return _numbered(first)
     data = [_entry(event) for event in events]
     return encode(
         {
@@ -36,6 +39,22 @@ def data_frame(events: Sequence[DataEvent]) -> str:
             "data": data[0] if isinstance(first, InstrumentUpdate) else data,
         }
     )
+
+
+def _numbered(message: Numbered) -> str:
+    frame = {
+        "channel": message.channel,
+        "type": "snapshot" if message.snapshot else "update",
+        "data": [_row(row) for row in message.rows],
+    }
+    return encode(frame if message.sequence is None else {**frame, "sequence": message.sequence})
+
+
+def _row(row: msgspec.Struct) -> dict[str, Any]:
+    entry = _entry(row)
+    if not isinstance(row, Execution):
+        return entry
+    return {name: entry[name] for name in row.changed}
 
 
 def _book(event: BookSnapshot | BookUpdate) -> str:
@@ -61,5 +80,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return msgspec.Raw(f"{value:f}".encode())
     if isinstance(value, tuple):
-        return [_entry(part) for part in value]
-    return value
+        return [_entry(part) if isinstance(part, msgspec.Struct) else part for part in value]
+    return _entry(value) if isinstance(value, msgspec.Struct) else value

@@ -26,8 +26,8 @@ from kraken_trio._text import printable
 from kraken_trio.errors import ProtocolError
 from kraken_trio.settings import MAX_FRAME_BYTES
 from kraken_trio.wire.foreign import notice, protocol_of
-from kraken_trio.wire.messages import Data, Empty, Foreign, Heartbeat, Message, Notice, Unknown
-from kraken_trio.wire.tree import REFUSED, decode_tree, excerpt
+from kraken_trio.wire.messages import Data, Empty, Foreign, Heartbeat, Message, Notice, Numbered, Unknown
+from kraken_trio.wire.tree import REFUSED, decode_tree, excerpt, whole
 from kraken_trio.wire.v2.answers import answer, confirmation, error_words, refusal, status
 from kraken_trio.wire.v2.channels import CHANNELS
 from kraken_trio.wire.v2.data import data_frame
@@ -175,6 +175,16 @@ class V2Codec:
             tree.get("data"), {"snapshot": kind == "snapshot", "epoch": epoch, "received_ns": received_ns}
         )
         self._count_what_is_new(row, tree, events)
+        if row.is_numbered:
+            one = Numbered(
+                channel=channel,
+                snapshot=kind == "snapshot",
+                sequence=whole(tree, "sequence"),
+                rows=events,
+                epoch=epoch,
+                received_ns=received_ns,
+            )
+            return Data(channel, (one,))
         if kind == "snapshot" and not events:
             return Empty(channel)
         return Data(channel, events)
