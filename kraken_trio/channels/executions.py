@@ -6,8 +6,8 @@ fills. What happened in between is found by comparing. Rules:
 1. Messages are numbered. A number that is not the next one means that messages are missing: resubscribe.
 2. A fill is identified by its ``exec_id``. The last :data:`REMEMBERED` are remembered; older ones have been delivered.
 3. If a snapshot has no fill that is remembered, and is full, there may be more than it shows: REST's history is read,
-   page by page, until it meets a remembered fill, and has all fills of the snapshot. Only then nothing can be missing
-   in between. REST may lag behind the stream, so it is asked again if it does not know the snapshot's fills.
+   page by page, from before the last fill that was delivered. If it has all fills of the snapshot, too, nothing can be
+   missing in between. REST may lag behind the stream, so it is asked again if it does not know them yet.
 4. Until then nothing is delivered, so that fills come in order; but not for longer than :data:`ATTEMPTS` answers. What
    is missing after that is a gap which says from when to when.
 5. Orders that are not open any more, and those of missed fills, are asked for: how they ended is told when it is known.
@@ -345,23 +345,19 @@ class ExecutionState(ChannelState):
         return self._give_up(failure, answer.received_ns), None
 
     def _read_page(self, recovery: _Recovery, page: Sequence[Execution]) -> None:
-        is_last = len(page) < PAGE
-        meets_ours = False
         for fill in page:
             exec_id = str(fill.exec_id)
             if exec_id in recovery.shown:
                 recovery.has_met = True
                 recovery.seen.add(exec_id)
-            elif self._is_old(fill):
-                meets_ours = True
-            elif recovery.has_met:
+            elif recovery.has_met and not self._is_old(fill):  # mutant: newer than the snapshot
                 recovery.found.setdefault(exec_id, fill)
-        if not (is_last or meets_ours):
+        if len(page) == PAGE:
             recovery.page += 1
             if recovery.page >= MAX_PAGES:
                 recovery.failure = f"there are more than {MAX_PAGES * PAGE:,} of them"
-        elif recovery.seen == recovery.shown.keys():
-            # From one that has been delivered to those of the snapshot: nothing is missing.
+        elif recovery.seen == recovery.shown.keys():  # mutant: REST is late
+            # All from before the last one that was delivered to those of the snapshot: nothing is missing.
             recovery.is_complete = True
             is_open = {order.order_id for order in recovery.snapshot.orders}
             for fill in recovery.found.values():

@@ -1,0 +1,433 @@
+"""Own orders and fills: each fill once and in order, wherever the connection is cut."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from kraken_trio.channels.executions import ATTEMPTS, RETRY_SECONDS, OpenOrders
+from kraken_trio.endpoint import Endpoint
+from kraken_trio.events import Cause, Event, Execution, Gap, OrdersSnapshot
+from kraken_trio.requests import Executions
+from kraken_trio.session import Effects, Session
+from kraken_trio.settings import Settings
+from kraken_trio.wire.codec import codec_for
+from kraken_trio.wire.messages import TOKEN
+from kraken_trio.wire.rest import Answer, Query
+from tests.session.account import Account, message, stamp
+
+FEED = "feed"
+STATUS = '{"channel":"status","type":"update","data":[{"system":"online"}]}'
+
+
+class Private:
+    """A session on an authenticated connection to an account; REST is ``lag`` seconds behind."""
+
+    def __init__(self, account: Account, lag: float = 0.0, history: bool = False) -> None:
+        self.account = account
+        self.lag = lag
+        self.latency = 0.0
+        self.is_rest_down = False
+        self.session = Session(Settings(), lambda: 0.5, codec_for("v2"), Endpoint("wss://x/v2", serves=("executions",)))
+        self.now = 0.0
+        self.events: list[Event] = []
+        self.asked: list[tuple[float, Query]] = []
+        self.queries: list[Query] = []
+        self.sent: list[dict[str, Any]] = []
+        self.sequence = 0
+        self.next_report = 0
+        self.renewals = 0
+        self.answers: list[tuple[object, dict[Any, str]]] = []
+        self.do(self.session.add(FEED, [Executions(history=history)], 0.0))
+        self.do(self.session.open(0.0))
+
+    def fork(self) -> Private:
+        """A copy that goes its own way. What is frozen is shared."""
+        frozen: list[object] = [self.account, *self.events, *self.sent, *self.queries]
+        return copy.deepcopy(self, {id(value): value for value in frozen})
+
+    def do(self, effects: Effects) -> None:
+        self.events += effects.deliver.get(FEED, [])
+        self.sent += [json.loads(frame) for frame in effects.send]
+        self.renewals += effects.renew_token
+        self.answers += [answer for answer in effects.answers if answer[1]]
+        for query in effects.queries:
+            self.queries.append(query)
+            self.asked.append((self.now + query.after + self.latency, query))
+
+    def receive(self, *frames: str) -> None:
+        self.do(self.session.receive(frames, 1, self.now))
+
+    def connect(self) -> None:
+        self.do(self.session.connected(self.now))
+        self.receive(STATUS)
+        self.subscribe()
+
+    def subscribe(self) -> None:
+        """The exchange answers a subscribe, and sends its snapshot."""
+        asked = self.sent[-1]
+        assert asked["method"] == "subscribe"
+        result = {"channel": "executions", "maxratecount": 125, "snapshot": True}
+        ack = {"method": "subscribe", "success": True, "result": result, "req_id": asked["req_id"]}
+        self.receive(json.dumps(ack), self.account.snapshot(self.now))
+        self.sequence = 1
+        self.next_report = sum(report.at <= self.now for report in self.account.reports)
+
+    def cut(self) -> None:
+        self.do(self.session.disconnected(Cause.DISCONNECTED, "cut", self.now))
+
+    def retry(self) -> None:
+        self.do(self.session.retry(self.now))
+        self.connect()
+
+    def step(self) -> None:
+        """Receive the next message of the stream."""
+        report = self.account.reports[self.next_report]
+        self.next_report += 1
+        self.now = max(self.now, report.at)
+        self.sequence += 1
+        self.receive(message(list(report.rows), self.sequence))
+
+    def run(self, until: float) -> None:
+        """Receive the stream, and REST's answers, in the order of time."""
+        while True:
+            reports = self.account.reports
+            report_at = reports[self.next_report].at if self.next_report < len(reports) else float("inf")
+            answer_at = min((at for at, _ in self.asked), default=float("inf"))
+            if min(report_at, answer_at) > until:
+                break
+            if answer_at < report_at:
+                at, query = min(self.asked, key=lambda one: one[0])
+                self.asked.remove((at, query))
+                self.now = max(self.now, at)
+                if self.is_rest_down:
+                    answer = Answer(error="REST is down")
+                else:
+                    answer = self.account.answer(query, self.now - self.lag)
+                self.do(self.session.answered(query, answer, self.now))
+            else:
+                self.step()
+        self.now = until
+
+    @property
+    def fills(self) -> list[str]:
+        return [event.exec_id for event in self.events if isinstance(event, Execution) and event.exec_id is not None]
+
+    @property
+    def gaps(self) -> list[Gap]:
+        return [event for event in self.events if isinstance(event, Gap) and event.cause is Cause.MISSED]
+
+    def check_each_fill_once_and_in_order(self, since: float = 0.0) -> None:
+        wanted = [fill.exec_id for fill in self.account.fills if since < fill.at <= self.now]
+        assert self.fills == wanted
+
+    def check_open_orders(self) -> None:
+        """The feed's own view, which follows nothing but the events."""
+        view = OpenOrders()
+        for event in self.events:
+            view.follow(event)
+        seen = {order_id: order.cum_qty or Decimal(0) for order_id, order in view.orders.items()}
+        assert seen == self.account.open_orders(self.now)
+
+
+HOUR = Account(fills=500, seconds=3600)
+
+
+def cut_at(every: int, first: int = 0) -> int:
+    """Cut the connection at so many messages of an hour with 500 fills. Returns how many there were."""
+    live = Private(HOUR)
+    live.connect()
+    cuts = 0
+    while live.next_report < len(HOUR.reports):
+        index = live.next_report
+        if index % every == first:
+            cuts += 1
+            cut = live.fork()
+            cut.lag, cut.latency = (0.0, 60.0)[index // 3 % 2], (0.0, 2.0)[index // 6 % 2]
+            cut.cut()
+            cut.now += (1.0, 30.0, 600.0)[index % 3]
+            cut.retry()
+            cut.run(cut.now + 120.0)
+            cut.check_each_fill_once_and_in_order()
+            cut.check_open_orders()
+            assert cut.gaps == []
+        live.step()
+    live.check_each_fill_once_and_in_order()
+    live.check_open_orders()
+    return cuts
+
+
+def test_the_connection_is_cut_anywhere_in_an_hour_with_500_fills() -> None:
+    """Each fill once, and in order: for outages of up to ten minutes, and however late REST is.
+
+    (Every 13th message; ``python -m tests.session.test_executions`` cuts at each.)
+    """
+    assert cut_at(every=13) > 50
+
+
+@pytest.mark.parametrize("lag", [0.0, 60.0], ids=str)
+@pytest.mark.parametrize("missed", [0, 1, 50, 51, 500], ids=str)
+@pytest.mark.parametrize("known", [0, 1, 60], ids=str)
+def test_however_many_fills_an_outage_has(missed: int, known: int, lag: float) -> None:
+    account = Account(fills=known + missed + 10, seconds=600)
+    model = Private(account)
+    model.lag, model.latency = lag, 1.0
+    model.connect()
+    model.run(account.fills[known].at - 0.001)
+    model.cut()
+    model.now = account.fills[known + missed].at - 0.001
+    model.retry()
+    model.run(model.now + 120)
+    model.check_each_fill_once_and_in_order()
+    assert model.gaps == []
+    recovered = [event for event in model.events if isinstance(event, Execution) and event.recovered and event.exec_id]
+    assert len(recovered) == missed == model.session.statistics().fills_recovered
+    assert {event.symbol for event in recovered} <= {"BTC/USD"}
+
+
+@given(
+    cuts=st.lists(st.tuples(st.floats(0, 200), st.floats(0.1, 300)), max_size=4), lag=st.floats(0, 80), data=st.data()
+)
+def test_any_outages(cuts: list[tuple[float, float]], lag: float, data: st.DataObject) -> None:
+    """Also while what was missed before is still being found out."""
+    model = Private(BUSY)
+    model.lag, model.latency = lag, data.draw(st.floats(0, 5), label="latency")
+    model.connect()
+    for online, offline in cuts:
+        model.run(model.now + online)
+        model.cut()
+        model.now += offline
+        model.retry()
+    model.run(model.now + 120)
+    model.check_each_fill_once_and_in_order()
+    model.check_open_orders()
+    assert model.gaps == []
+
+
+BUSY = Account(fills=400, seconds=900, seed=1)
+
+
+def after_an_outage(fills: int = 80, **changes: Any) -> Private:
+    """Connected again, after an outage of more fills than a snapshot shows."""
+    account = Account(fills=fills + 10, seconds=600)
+    model = Private(account)
+    for name, value in changes.items():
+        setattr(model, name, value)
+    model.connect()
+    model.run(account.fills[4].at)
+    model.cut()
+    model.now = account.fills[4 + fills - 1].at
+    model.retry()
+    return model
+
+
+def test_what_cannot_be_recovered_is_a_gap_that_says_from_when_to_when() -> None:
+    model = after_an_outage(is_rest_down=True)
+    model.run(model.now + 1000)
+    (gap,) = model.gaps
+    account = model.account
+    since, until = (f"{datetime.fromisoformat(stamp(account.fills[index].at))}".replace(" ", "T") for index in (4, 34))
+    assert gap.detail == (
+        f"fills between {since} and {until} could not be recovered: REST is down; REST's TradesHistory may have them"
+    )
+    at = model.events.index(gap)
+    ids = [fill.exec_id for fill in account.fills]
+    assert fills_of(model.events[:at]) == ids[:5]
+    assert fills_of(model.events[at:]) == ids[34:]
+
+
+def test_rest_that_never_knows_the_fills_is_asked_for_a_minute_and_a_half() -> None:
+    model = after_an_outage(lag=10_000.0)
+    asked_at = model.now
+    model.run(asked_at + 1000)
+    (gap,) = model.gaps
+    assert f"REST did not know the latest fills, {ATTEMPTS} times" in gap.detail
+    history = [query for query in model.queries if query.name == "TradesHistory"]
+    assert len(history) == ATTEMPTS
+    assert sum(query.after for query in history) == (ATTEMPTS - 1) * RETRY_SECONDS
+
+
+def test_while_fills_are_being_recovered_nothing_else_is_delivered() -> None:
+    model = after_an_outage(lag=30.0)
+    before = len(model.events)
+    model.step()
+    assert len(model.events) == before
+
+
+def fills_of(events: list[Event]) -> list[str]:
+    return [event.exec_id for event in events if isinstance(event, Execution) and event.exec_id is not None]
+
+
+# Orders that ended during an outage
+
+
+def ends(model: Private) -> dict[str, str | None]:
+    return {
+        event.order_id: event.order_status
+        for event in model.events
+        if isinstance(event, Execution) and event.recovered and event.exec_id is None
+    }
+
+
+def test_how_orders_ended_during_an_outage_is_told() -> None:
+    model = after_an_outage(30)
+    at = model.now
+    model.run(at + 10)
+    known = {order_id for fill in model.account.fills if fill.at <= at for order_id in [fill.order_id]}
+    expected = {
+        order_id: status
+        for when, order_id, status in model.account.ended
+        if model.account.fills[4].at < when <= at and order_id in known
+    }
+    assert expected
+    assert expected.items() <= ends(model).items()
+
+
+def test_an_order_of_which_nobody_knows_how_it_ended_is_told_as_unknown() -> None:
+    model = after_an_outage(30, is_rest_down=True)
+    model.run(model.now + 1000)
+    assert set(ends(model).values()) == {"unknown"}
+    reasons = {event.reason for event in model.events if isinstance(event, Execution) and event.order_id in ends(model)}
+    assert "it is not open any more; how it ended is unknown: REST is down" in reasons
+    assert model.gaps == []
+    model.check_open_orders()
+
+
+# Single messages
+
+
+def connected() -> Private:
+    model = Private(Account(fills=0, seconds=1))
+    model.connect()
+    model.events.clear()
+    return model
+
+
+def report(order_id: str = "O1", **fields: Any) -> dict[str, Any]:
+    return {"order_id": order_id, "exec_type": "new", **fields}
+
+
+def test_a_report_has_what_earlier_ones_told_of_its_order() -> None:
+    model = connected()
+    full = report(symbol="BTC/USD", side="sell", order_qty=2, limit_price=100.5, exec_type="pending_new")
+    delta = report(exec_type="amended", order_qty=1)
+    model.receive(message([full], 2), message([delta], 3))
+    first, second = model.events
+    assert isinstance(first, Execution)
+    assert isinstance(second, Execution)
+    assert (second.symbol, second.side, second.limit_price) == (first.symbol, first.side, Decimal("100.5"))
+    assert (first.order_qty, second.order_qty) == (2, 1)
+    assert second.changed == ("exec_type", "order_id", "order_qty")
+
+
+def test_a_report_of_an_unknown_order_is_delivered_without_its_symbol() -> None:
+    model = connected()
+    model.receive(message([report(exec_type="canceled", order_status="canceled")], 2))
+    (event,) = model.events
+    assert (event.symbol, event.channel) == (None, "executions")
+
+
+def test_a_fill_that_comes_twice_is_delivered_once() -> None:
+    model = connected()
+    fill = report(exec_type="trade", exec_id="T1", last_qty=1)
+    model.receive(message([fill], 2), message([fill, report(exec_type="trade", exec_id="T2")], 3))
+    assert model.fills == ["T1", "T2"]
+
+
+def test_a_late_fill_does_not_open_its_order_again() -> None:
+    model = connected()
+    fill = report(exec_type="trade", exec_id="T1", order_status="partially_filled")
+    model.receive(message([report(), report(exec_type="filled", order_status="filled"), fill], 2))
+    view = OpenOrders()
+    for event in model.events:
+        view.follow(event)
+    assert view.orders == {}
+    assert model.session.rebuild(("executions", None)) == OrdersSnapshot(orders=(), epoch=1, received_ns=1)
+
+
+@pytest.mark.parametrize("number", [1, 2, 4], ids=["back", "repeated", "ahead"])
+def test_a_message_that_is_not_the_next_one_means_a_new_snapshot(number: int) -> None:
+    model = connected()
+    model.receive(message([report()], 2))
+    model.receive(message([report("O2")], number))
+    assert [gap.detail for gap in model.gaps] == [f"message {number} of the orders came after message 2"]
+    assert model.sent[-1]["method"] == "unsubscribe"
+    assert model.sent[-1]["params"] == {"channel": "executions", "token": TOKEN}
+
+
+def test_messages_without_numbers_are_taken() -> None:
+    model = connected()
+    model.receive(message([report()], None), message([report("O2")], None))
+    assert len(model.events) == 2
+    assert model.gaps == []
+
+
+def test_an_account_may_have_no_snapshot() -> None:
+    model = Private(Account(fills=0, seconds=1))
+    model.do(model.session.connected(0.0))
+    model.receive(message([report()], 1))
+    assert [type(event) for event in model.events] == [OrdersSnapshot, Execution]
+
+
+def test_a_message_before_the_snapshot_is_not_taken() -> None:
+    model = Private(Account(fills=0, seconds=1))
+    model.do(model.session.connected(0.0))
+    model.receive(message([report()], 7))
+    assert not any(isinstance(event, Execution) for event in model.events)
+    assert model.sent[-1]["method"] == "unsubscribe"
+
+
+def test_history_has_the_last_fills_before_the_subscription() -> None:
+    account = Account(fills=70, seconds=100)
+    model = Private(account, history=True)
+    model.now = account.fills[59].at
+    model.connect()
+    past = [event for event in model.events if isinstance(event, Execution)]
+    assert [fill.exec_id for fill in past] == [fill.exec_id for fill in account.fills[10:60]]
+    assert all(fill.snapshot for fill in past)
+    assert isinstance(model.events[-1], OrdersSnapshot)
+
+
+# Tokens
+
+
+def refuse(model: Private, text: str) -> None:
+    asked = model.sent[-1]
+    model.receive(json.dumps({"error": text, "method": "subscribe", "success": False, "req_id": asked["req_id"]}))
+
+
+@pytest.mark.parametrize("text", ["EAPI:Invalid token", "ESession:Invalid session"])
+def test_a_token_that_is_not_accepted_is_renewed_once(text: str) -> None:
+    model = Private(Account(fills=0, seconds=1))
+    model.do(model.session.connected(0.0))
+    refuse(model, text)
+    assert (model.renewals, len(model.sent)) == (1, 1)
+    model.do(model.session.authorised(0.0))
+    assert [asked["params"]["token"] for asked in model.sent] == [TOKEN] * 2
+    refuse(model, text)
+    assert model.renewals == 1
+    assert [reasons for _, reasons in model.answers] == [{Executions(): text}]
+
+
+def test_another_token_may_be_refused_again_later() -> None:
+    model = Private(Account(fills=0, seconds=1))
+    model.do(model.session.connected(0.0))
+    for _ in range(2):
+        refuse(model, "EAPI:Invalid token")
+        model.do(model.session.authorised(0.0))
+        model.subscribe()
+        model.cut()
+        model.do(model.session.retry(model.now))
+        model.do(model.session.connected(model.now))
+    assert model.renewals == 2
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{cut_at(every=1)} cuts: each fill once, and in order\n")
