@@ -14,6 +14,9 @@ import pytest
 
 from kraken_trio import (
     Asset,
+    Balance,
+    BalancesSnapshot,
+    BalanceUpdate,
     BookSnapshot,
     BookUpdate,
     Candle,
@@ -21,10 +24,14 @@ from kraken_trio import (
     ChecksumEvidence,
     ConnectionState,
     Event,
+    Execution,
+    Fee,
     Gap,
     InstrumentUpdate,
     Level,
+    Order,
     OrderBook,
+    OrdersSnapshot,
     OrderType,
     Pair,
     ProtocolError,
@@ -43,6 +50,10 @@ NOW = datetime(2026, 7, 19, 17, 54, 39, tzinfo=UTC)
 LEVEL = Level(Decimal("1.50"), Decimal("0.10"))
 ASSET = Asset(id="USD", status="enabled", precision=4, precision_display=2)
 PAIR = Pair(symbol="A/B", base="A", quote="B", status="online", price_precision=1, qty_precision=8)
+
+
+ORDER = Order(order_id="O1")
+BALANCE = Balance(asset="A", balance=Decimal("1.50"))
 
 
 def make() -> list[Any]:
@@ -74,6 +85,10 @@ def make() -> list[Any]:
             trades=1,
         ),
         InstrumentUpdate(assets=(ASSET,), pairs=(PAIR,)),
+        OrdersSnapshot(orders=(ORDER,)),
+        Execution(order_id="O1", exec_type="trade", symbol="A/B", fees=(Fee(asset="B", qty=one),)),
+        BalancesSnapshot(balances=(BALANCE,)),
+        BalanceUpdate(asset="A", balance=one),
         StateChange(previous=ConnectionState.CONNECTING, current=ConnectionState.RESYNCING, cause=Cause.CONNECTED),
         StatusUpdate(system="online"),
         Gap(symbol="A/B", cause=Cause.SILENCE),
@@ -93,7 +108,7 @@ def test_events_are_compared_by_content() -> None:
         assert msgspec.structs.replace(event, received_ns=2) != event
 
 
-@pytest.mark.parametrize("event", [*make(), LEVEL, ASSET, PAIR], ids=lambda event: type(event).__name__)
+@pytest.mark.parametrize("event", [*make(), LEVEL, ASSET, PAIR, ORDER, BALANCE], ids=lambda event: type(event).__name__)
 def test_events_are_frozen(event: Any) -> None:
     for name in (*event.__struct_fields__, "price", "channel"):
         with pytest.raises(AttributeError):
@@ -124,6 +139,10 @@ CHANNELS = {
     TickerUpdate: ("ticker", "A/B"),
     Candle: ("ohlc", "A/B"),
     InstrumentUpdate: ("instrument", None),
+    OrdersSnapshot: ("executions", None),
+    Execution: ("executions", "A/B"),
+    BalancesSnapshot: ("balances", None),
+    BalanceUpdate: ("balances", None),
     StateChange: (None, None),
     StatusUpdate: (None, None),
     Gap: (None, "A/B"),

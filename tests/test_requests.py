@@ -10,7 +10,18 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from kraken_trio import Book, Candles, Instruments, Lifecycle, Request, SubscriptionRejected, Ticker, Trades
+from kraken_trio import (
+    Balances,
+    Book,
+    Candles,
+    Executions,
+    Instruments,
+    Lifecycle,
+    Request,
+    SubscriptionRejected,
+    Ticker,
+    Trades,
+)
 from kraken_trio.requests import DEPTHS, INTERVALS, TRIGGERS, canonical_symbol
 from kraken_trio.wire.v2.channels import CHANNELS
 
@@ -131,6 +142,9 @@ DIFFERENT: list[Request] = [
     Candles("BTC/USD", interval=5),
     Instruments(),
     Instruments(include_tokenized_assets=True),
+    Executions(),
+    Executions(history=True),
+    Balances(),
     Lifecycle(),
 ]
 
@@ -158,6 +172,8 @@ def test_every_request_says_its_channel_symbol_and_variant() -> None:
         Ticker: ("ticker", "BTC/USD", ("trigger", "trades")),
         Candles: ("ohlc", "BTC/USD", ("interval", 1)),
         Instruments: ("instrument", None, ("include_tokenized_assets", False)),
+        Executions: ("executions", None, None),
+        Balances: ("balances", None, None),
         Lifecycle: (None, None, None),
     }
 
@@ -208,6 +224,7 @@ def test_a_request_that_says_nothing_is_for_no_channel() -> None:
 def test_two_wishes_for_trades_are_one_for_their_history(*, first: bool, second: bool) -> None:
     joined = Trades("BTC/USD", snapshot=first).joined(Trades("BTC/USD", snapshot=second))
     assert joined == Trades("BTC/USD", snapshot=first or second)
+    assert Executions(history=first).joined(Executions(history=second)) == Executions(history=first or second)
 
 
 @pytest.mark.parametrize("request_", DIFFERENT, ids=repr)

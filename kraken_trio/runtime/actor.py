@@ -25,6 +25,8 @@ from kraken_trio.events import Cause, ConnectionState, Event, StateChange
 from kraken_trio.runtime.feed import FeedSender
 from kraken_trio.session.inputs import (
     Added,
+    Answered,
+    Authorised,
     BudgetSpent,
     Closed,
     Connected,
@@ -41,23 +43,29 @@ from kraken_trio.session.inputs import (
 )
 from kraken_trio.session.records import ConsumerFailed
 from kraken_trio.transport import ConnectionLost, Limits, Pings
+from kraken_trio.wire.messages import TOKEN
+from kraken_trio.wire.rest import Answer
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from kraken_trio.admission import Admission
     from kraken_trio.endpoint import Endpoint
     from kraken_trio.requests import Request
     from kraken_trio.runtime.overflow import Key
-    from kraken_trio.runtime.shell import Tap, Telemetry
+    from kraken_trio.runtime.shell import Account, Tap, Telemetry
     from kraken_trio.session import Effects, Session
     from kraken_trio.session.records import Record
     from kraken_trio.settings import Settings
     from kraken_trio.statistics import ClientStatistics
     from kraken_trio.transport import Connect, Transport
+    from kraken_trio.wire.rest import Query
 
 __all__ = ["Actor"]
+
+_AT_LEAST = 0.1
+"""Seconds for a connection, when most of the time was needed for its token."""
 
 
 @attrs.define(eq=False)
@@ -85,6 +93,7 @@ class Actor:
         wall_ns: Callable[[], int],
         admission: Admission,
         telemetry: Telemetry,
+        account: Account | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.name: str = endpoint.name
@@ -100,6 +109,10 @@ class Actor:
         self.now_ns = wall_ns
         """The wall clock."""
         self._admission = admission
+        self._account = account
+        self._token: str | None = None
+        """Of this connection. It is put into what is sent, and taken out of what is received: nobody else has it."""
+        self._is_renewing = False
         self._nursery: trio.Nursery | None = None
         self._taps: tuple[Tap, ...] = ()
         self._feeds: dict[FeedSender, _Waiter] = {}
@@ -133,8 +146,13 @@ class Actor:
             await self._be_admitted(inf if is_started else trio.current_time() + settings.connect_timeout)
             self._tell(begin)
             begin = Retried()
+            deadline = trio.current_time() + settings.connect_timeout
             try:
-                async with self._connect(self.endpoint.url, ssl_context=self._ssl_context, limits=limits) as transport:
+                await self._be_authorised(deadline)
+                left = limits if self._account is None else _what_is_left(limits, deadline)
+                async with self._connect(self.endpoint.url, ssl_context=self._ssl_context, limits=left) as transport:
+                    if self._account is not None:
+                        self._account.connected()
                     self._outbox.clear()  # mutant: requests of the last connection
                     self._tell(Connected())
                     if not is_started:
@@ -168,6 +186,42 @@ class Actor:
         msg = f"no attempt was made to connect to {self.name}: {wait.why}; try again in {wait.seconds:.0f} s"
         raise ConnectError(msg, retry_after=wait.seconds)
 
+    async def _be_authorised(self, deadline: float) -> None:
+        """Get a token for the attempt that is due, if the endpoint needs one."""
+        if self._account is None or not self.endpoint.needs_token:
+            return
+        with trio.move_on_at(deadline):
+            self._token = await self._account.token()
+            return
+        limit = self.settings.connect_timeout
+        msg = f"no token for {self.name} within {limit:g} s (Settings.connect_timeout)"
+        raise ConnectError(msg)
+
+    async def _renew_token(self, account: Account) -> None:
+        """Get another token for this connection; without one it is given up."""
+        try:
+            with trio.move_on_after(self.settings.connect_timeout) as scope:
+                self._token = await account.another_token()
+        except ConnectError as error:
+            self._lose(Cause.DISCONNECTED, f"there is no other token: {error}")
+            return
+        finally:
+            self._is_renewing = False
+        if scope.cancelled_caught:
+            self._lose(Cause.DISCONNECTED, f"no other token within {self.settings.connect_timeout:g} s")
+        elif self._serving is not None:
+            self._tell(Authorised())
+
+    async def _ask(self, query: Query) -> None:
+        """Ask the exchange's REST interface, and tell the session what came of it."""
+        if self._account is None:
+            answer = Answer(error="this client has no credentials")
+        else:
+            await trio.sleep(query.after)
+            answer = attrs.evolve(await self._account.ask(query), received_ns=self.now_ns())
+        if self.ended is None:
+            self._tell(Answered(query, answer))
+
     async def _serve(self, transport: Transport) -> None:
         """Serve a connection until it is lost, and report that to the session."""
         self._loss = None
@@ -193,7 +247,9 @@ class Actor:
             while True:
                 while self._stalled:  # mutant: full feed holds up reading
                     await self._unstalled.wait()
-                frames = await transport.receive()
+                frames: Sequence[str | bytes] = await transport.receive()
+                if self._token is not None:
+                    frames = _without(self._token, frames)
                 if self.ended is not None:
                     return  # they were received while the program left
                 received_ns, now = self.now_ns(), current_time()
@@ -209,7 +265,8 @@ class Actor:
             while True:
                 while self._outbox:
                     with trio.move_on_after(self.settings.send_timeout) as scope:
-                        await transport.send(self._outbox.popleft())
+                        frame = self._outbox.popleft()
+                        await transport.send(frame if self._token is None else frame.replace(TOKEN, self._token))
                     if scope.cancelled_caught:
                         limit = self.settings.send_timeout
                         self._lose(Cause.DISCONNECTED, f"the peer accepted no data for {limit:g} s")
@@ -276,6 +333,13 @@ class Actor:
             self._telemetry.consume(effects.records, trio.current_time())
         if effects.ping:
             self._ping_wanted.set()
+        for query in effects.queries:
+            assert self._nursery is not None  # only the running actor asks
+            self._nursery.start_soon(self._ask, query)
+        if effects.renew_token and self._account is not None and not self._is_renewing:
+            assert self._nursery is not None
+            self._is_renewing = True
+            self._nursery.start_soon(self._renew_token, self._account)
         if effects.drop is not None:  # mutant: connection given up
             self._lose(effects.drop, effects.drop_detail)
         if effects.end is not None:
@@ -400,3 +464,19 @@ class Actor:
         for waiter in self._waiters:
             waiter.error = self.ended
             waiter.done.set()
+
+
+def _without(token: str, frames: Sequence[str | bytes]) -> Sequence[str | bytes]:
+    """The frames, with what stands for the token in its place: Kraken's older protocol repeats it in its answers."""
+    said = token.encode()
+    if not any(token in frame if isinstance(frame, str) else said in frame for frame in frames):
+        return frames
+    return [
+        frame.replace(token, TOKEN) if isinstance(frame, str) else frame.replace(said, TOKEN.encode())
+        for frame in frames
+    ]
+
+
+def _what_is_left(limits: Limits, deadline: float) -> Limits:
+    """The limits of an attempt, for which a token had to be got first."""
+    return attrs.evolve(limits, connect_timeout=max(deadline - trio.current_time(), _AT_LEAST))

@@ -1,4 +1,4 @@
-"""The two seams around what runs a client.
+"""The seams around what runs a client.
 
 A :class:`Shell` is what a :class:`~kraken_trio.Client` is a facade over: it gets events from somewhere and puts them
 into feeds. :mod:`kraken_trio.runtime.actor` gets them from a socket; nothing here depends on that, so replaying a
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from kraken_trio.session.inputs import Input
     from kraken_trio.session.records import Record
     from kraken_trio.statistics import ClientStatistics
+    from kraken_trio.wire.rest import Answer, Query
 
-__all__ = ["Shell", "Tap", "Telemetry"]
+__all__ = ["Account", "Shell", "Tap", "Telemetry"]
 
 
 class Shell(Protocol):
@@ -73,6 +74,29 @@ class Shell(Protocol):
 
         None while the state is unknown: its feeds have then received a gap.
         """
+        ...
+
+
+class Account(Protocol):
+    """Who may have what an endpoint gives only to a known account: tokens, and REST. Nobody else knows a secret."""
+
+    async def token(self) -> str:
+        """A token for one attempt to connect; one that no connection was made with may come again.
+
+        Raises :class:`~kraken_trio.ConnectError`, which says what to do, without secrets.
+        """
+        ...
+
+    async def another_token(self) -> str:
+        """A token that has not been given before: the last one was not accepted. Raises likewise."""
+        ...
+
+    def connected(self) -> None:
+        """A connection was made with the last token: it is not for another one."""
+        ...
+
+    async def ask(self, query: Query) -> Answer:
+        """Ask the REST interface. What may help is tried; never raises."""
         ...
 
 

@@ -204,7 +204,7 @@ class Interrupted(Exception):  # noqa: N818 (named by what happened)
 def of_capture(path: Path) -> list[kt.Event]:
     """The events of a .cbcap: a line with time and length before each frame."""
     codec = codec_for("v2")
-    events: list[kt.Event] = []
+    events: list[Any] = []
     with path.open("rb") as file:
         file.readline()
         while header := file.readline():

@@ -12,12 +12,16 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from kraken_trio.channels.executions import ATTEMPTS, RETRY_SECONDS, OpenOrders
+from kraken_trio.channels import Kept
+from kraken_trio.channels.executions import ATTEMPTS, RETRY_SECONDS, ExecutionState, OpenOrders
+from kraken_trio.encoding import decode_event, encode_event
 from kraken_trio.endpoint import Endpoint
+from kraken_trio.errors import ProtocolError
 from kraken_trio.events import Cause, Event, Execution, Gap, OrdersSnapshot
 from kraken_trio.requests import Executions
 from kraken_trio.session import Effects, Session
 from kraken_trio.settings import Settings
+from kraken_trio.statistics import Counters
 from kraken_trio.wire.codec import codec_for
 from kraken_trio.wire.messages import TOKEN
 from kraken_trio.wire.rest import Answer, Query
@@ -211,6 +215,32 @@ def test_any_outages(cuts: list[tuple[float, float]], lag: float, data: st.DataO
     assert model.gaps == []
 
 
+@given(moments=st.lists(st.floats(0, 400), min_size=1, max_size=4), lag=st.floats(0, 80))
+def test_a_state_that_is_kept_and_restored_goes_on_as_if_nothing_had_been(moments: list[float], lag: float) -> None:
+    """As from a recording's key frame, at any moment of an outage's recovery."""
+    model, other = Private(BUSY), Private(BUSY)
+    for one in (model, other):
+        one.lag, one.latency = lag, 1.0
+        one.connect()
+        one.run(200)
+        one.cut()
+        one.now = 400
+        one.retry()
+    for moment in sorted(moments):
+        for one in (model, other):
+            one.run(max(one.now, 400 + moment))
+        (sub,) = other.session.subscriptions
+        kept = sub.state.keep()
+        events = [decode_event(encode_event(event)) for event in kept.events]
+        restored = ExecutionState(sub.request, Counters(), None)
+        restored.restore(Kept(tuple(events), kept.marks))
+        assert restored.keep() == kept
+        sub.state = restored
+    for one in (model, other):
+        one.run(one.now + 120)
+    assert other.events == model.events
+
+
 BUSY = Account(fills=400, seconds=900, seed=1)
 
 
@@ -323,7 +353,7 @@ def test_a_report_has_what_earlier_ones_told_of_its_order() -> None:
     assert isinstance(first, Execution)
     assert isinstance(second, Execution)
     assert (second.symbol, second.side, second.limit_price) == (first.symbol, first.side, Decimal("100.5"))
-    assert (first.order_qty, second.order_qty) == (2, 1)
+    assert (first.order_qty, second.order_qty) == (Decimal(2), Decimal(1))
     assert second.changed == ("exec_type", "order_id", "order_qty")
 
 
@@ -393,6 +423,20 @@ def test_history_has_the_last_fills_before_the_subscription() -> None:
     assert [fill.exec_id for fill in past] == [fill.exec_id for fill in account.fills[10:60]]
     assert all(fill.snapshot for fill in past)
     assert isinstance(model.events[-1], OrdersSnapshot)
+
+
+def test_states_of_other_events_are_refused() -> None:
+    state = ExecutionState(None, Counters(), None)
+    orders = OrdersSnapshot(orders=())
+    gap = Gap(symbol=None, cause=Cause.MISSED)
+    cases: list[tuple[list[Event], dict[str, int]]] = [
+        ([gap], {}), ([orders, gap], {}), ([orders, orders, gap], {"fills": 1}),
+    ]  # fmt: skip
+    for events, marks in cases:
+        with pytest.raises(ProtocolError, match="not as a Gap"):
+            state.restore(Kept(tuple(events), marks))
+    with pytest.raises(ProtocolError, match="not as a NoneType"):
+        state.restore(Kept((orders,)))
 
 
 # Tokens

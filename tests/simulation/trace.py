@@ -41,6 +41,14 @@ class Trace:
                 text = f"Candle {event.symbol} {event.interval_begin} {event.close} {event.volume}"
             case kt.InstrumentUpdate():
                 text = f"Instruments {len(event.pairs)}"
+            case kt.OrdersSnapshot():
+                text = f"Orders {[order.order_id for order in event.orders]}"
+            case kt.Execution():
+                text = f"Execution {event.exec_type} {event.order_id} {event.exec_id} {event.cum_qty} {event.recovered}"
+            case kt.BalancesSnapshot():
+                text = f"Balances {[(one.asset, one.balance) for one in event.balances]}"
+            case kt.BalanceUpdate():
+                text = f"Entry {event.ledger_id} {event.asset} {event.amount} {event.balance}"
             case kt.StateChange():
                 text = f"State {event.previous.value} -> {event.current.value}: {event.cause.value} ({event.detail})"
             case kt.StatusUpdate():

@@ -90,7 +90,9 @@ async def what_comes_from_many_of_several_kinds(client: kt.Client, requests: lis
     async with client.subscribe(*requests) as any_feed:
         assert_type(any_feed, kt.Feed[kt.Event])
         assert_type(any_feed, kt.Feed)  # which is the same
-    every = client.subscribe(BOOK, TRADES, TICKER, CANDLES, kt.Instruments(), kt.Lifecycle(), BOOK)
+    every = client.subscribe(
+        BOOK, TRADES, TICKER, CANDLES, kt.Instruments(), kt.Executions(), kt.Balances(), kt.Lifecycle()
+    )
     async with every as feed:
         assert_type(await feed.receive(), kt.Event)
         takes_any_feed(feed)
@@ -133,6 +135,14 @@ def an_event(event: kt.Event) -> None:
             assert_type(side, kt.Side)
         case kt.TickerUpdate(last=last):
             assert_type(last, Decimal | None)
+        case kt.Execution(changed=changed):
+            assert_type(changed, tuple[str, ...])
+        case kt.OrdersSnapshot(orders=orders):
+            assert_type(orders, tuple[kt.Order, ...])
+        case kt.BalancesSnapshot(balances=balances):
+            assert_type(balances, tuple[kt.Balance, ...])
+        case kt.BalanceUpdate(amount=amount):
+            assert_type(amount, Decimal | None)
         case kt.Candle() | kt.InstrumentUpdate() | kt.StateChange() | kt.StatusUpdate():
             assert_type(event.epoch, int)
         case kt.Gap(cause=cause, evidence=evidence):

@@ -169,7 +169,9 @@ def test_recorded_answers_and_states(captures: Path) -> None:
     assert len(refusals) == len(messages) - 4
     limited = refusals.pop(next(error for error in refusals if error.startswith("Rate limit for snapshot")))
     assert (limited.kind, limited.mentioned, limited.channel) == (RefusalKind.LATER, ("YFI/USD",), "level3")
-    assert {refusal.kind for refusal in refusals.values()} == {RefusalKind.FINAL}
+    stale = [error for error, refusal in refusals.items() if refusal.kind is RefusalKind.STALE_TOKEN]
+    assert stale == ["ESession:Invalid session"]
+    assert {refusals[error].kind for error in refusals.keys() - stale} == {RefusalKind.FINAL}
     assert {refusal.symbol for refusal in refusals.values()} == {None, "WWW/USD"}
 
 

@@ -268,7 +268,7 @@ def test_a_snapshot_of_a_book_has_a_checksum_of_32_bits_too() -> None:
     ("frame", "what"),
     [
         ('{"channel":"level3","type":"update","data":[]}', "channel level3"),
-        ('{"channel":"executions"}', "channel executions"),
+        ('{"channel":"futures"}', "channel futures"),
         ('{"channel":"book","type":"delta","data":[]}', "type book.delta"),
         ('{"channel":"trade","data":[]}', "type trade.None"),
         ('{"channel":"ticker","type":["update"]}', "type ticker.['update']"),

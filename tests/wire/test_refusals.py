@@ -15,6 +15,7 @@ from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Message, Refusal, RefusalKind
 
 FINAL, LATER, RATE_LIMITED = RefusalKind.FINAL, RefusalKind.LATER, RefusalKind.RATE_LIMITED
+STALE_TOKEN = RefusalKind.STALE_TOKEN
 NO_REASON = "the exchange gave no reason"
 
 
@@ -48,7 +49,7 @@ def refused(**tree: Any) -> Refusal:
         ),
         (
             '{"error":"ESession:Invalid session","method":"subscribe","req_id":42,"status":"error","success":false}',
-            Refusal(error="ESession:Invalid session", kind=FINAL, req_id=42, method="subscribe"),
+            Refusal(error="ESession:Invalid session", kind=STALE_TOKEN, req_id=42, method="subscribe"),
         ),
         (  # both a method and a channel: an answer, not data
             (
@@ -153,10 +154,10 @@ KINDS = {
     "EAuth:Rate limit exceeded": RATE_LIMITED,
     "EGeneral:Too many requests": RATE_LIMITED,
     "Rate limit for snapshot requests exceeded, when trying to subscribe to YFI/USD level3 snapshot": LATER,
-    "EAPI:Invalid token": FINAL,
+    "EAPI:Invalid token": STALE_TOKEN,
     "EAPI:Invalid key": FINAL,
     "EAPI:Permission denied": FINAL,
-    "ESession:Invalid session": FINAL,
+    "ESession:Invalid session": STALE_TOKEN,
     "EGeneral:Permission denied": FINAL,
     "EGeneral:Temporary lockout": LATER,
     "EGeneral:Invalid arguments": FINAL,
