@@ -83,8 +83,9 @@ class Credentials(Concealed):
         if problem is None and isinstance(begun, str):
             problem = f"the secret is not usable: {begun}; copy it again, or make a new key"
         if problem is not None or usable is None:
-            key = secret = ""  # a traceback shows local variables
+            key = secret = ""  # a traceback shows local variables, and this object as well
             otp = None
+            self._set(_key="", _otp=None)
             raise ValueError(problem)
         self._set(_key=key, _begun=usable, _otp=otp, require_read_only=bool(require_read_only))
 

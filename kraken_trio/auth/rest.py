@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from urllib.parse import urlencode, urlsplit
 
 import attrs
@@ -265,7 +265,7 @@ async def _read(response: httpx.Response) -> Reply | Failure:
     body, chunk = bytearray(), b""
     try:
         with trio.CancelScope() as scope:  # noqa: ASYNC912 (all of it may be there)
-            async for chunk in response.aiter_raw():
+            async for chunk in cast("httpx.AsyncByteStream", response.stream):  # as it is on the wire
                 body += chunk
                 if len(body) > MAX_ANSWER_BYTES:  # mutant: endless answer
                     scope.cancel()  # takes effect where it waits for more, so that all generators end in order
@@ -303,7 +303,7 @@ def _check_base(url: str) -> str:
     """The host of the URL, for messages. Raises :class:`ConnectError` for a URL that cannot be used."""
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host = parts.hostname if parts.port != 0 else None
     except ValueError:
         host = None
     if not url.isascii() or not url.isprintable() or " " in url:
@@ -314,7 +314,7 @@ def _check_base(url: str) -> str:
         _refuse("it has nothing but a host and a port")
     if parts.scheme == "http" and not is_loopback(f"ws{url.removeprefix('http')}"):
         _refuse("only https:// keeps the answers and the key safe, except on this machine")
-    return printable(host if port is None else f"{host}:{port}")
+    return parts.netloc
 
 
 def _refuse(why: str) -> NoReturn:
