@@ -1,41 +1,33 @@
-"""Calls to the exchange's REST interface, over httpx.
-
-What httpx raises stops here, and no error holds a request: it has the key and the signature in its headers. Each call
-has a connection of its own, because calls are rare; so nothing is open between them.
-"""
+"""Calls to the exchange's REST interface: retries, waits and deadlines."""
 
 from __future__ import annotations
 
-import socket
 import ssl
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import urlencode, urlsplit
 
 import attrs
 import trio
 
-from kraken_trio._text import printable
-from kraken_trio._version import version
 from kraken_trio.admission.default import is_loopback
-from kraken_trio.auth.answers import Answered, ErrorKind, Failure, Reply, RestError, is_denied, read_reply
+from kraken_trio.auth.answers import Answered, ErrorKind, Failure, RestError, is_denied, read_reply
+from kraken_trio.auth.asked import Asked
 from kraken_trio.auth.nonce import LOCKOUT_SECONDS, PROCESS, KeyRing, KeyState
 from kraken_trio.auth.permissions import lacks
 from kraken_trio.errors import ConnectError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import ModuleType
 
     import httpx
 
+    from kraken_trio.auth.asked import Exchange
     from kraken_trio.auth.credentials import Credentials, Signed
 
-__all__ = ["KRAKEN_REST", "MAX_ANSWER_BYTES", "REQUEST_TIMEOUT", "Rest"]
+__all__ = ["KRAKEN_REST", "REQUEST_TIMEOUT", "Rest"]
 
 KRAKEN_REST: Final = "https://api.kraken.com"
-MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
-"""The longest answer that is read. All pairs of the exchange take less than 2 MB."""
 REQUEST_TIMEOUT: Final = 10.0
 """Seconds for one request: name lookup, TCP, TLS, and the answer."""
 RATE_PAUSE: Final = 3.0
@@ -79,7 +71,7 @@ class Rest:
         self.name: str = _check_base(base_url)
         """The host, for messages."""
         self.credentials: Credentials | None = credentials
-        self._httpx: ModuleType = _import_httpx()
+        self._exchange: Exchange = _import_exchange()
         self._base = base_url.rstrip("/")
         self._wall_ns = wall_ns
         self._ssl_context = ssl_context
@@ -143,7 +135,7 @@ class Rest:
             if not private:
                 query = f"?{urlencode(params)}" if params else ""
                 url = f"{self._base}/0/public/{name}{query}"
-                return await self._timed(self._request("GET", url))
+                return await self._timed(Asked("GET", url))
             if self.credentials is None or self._key is None:
                 msg = f"{name} needs credentials"
                 raise RuntimeError(msg)
@@ -153,8 +145,8 @@ class Rest:
                 signed = self._sign(path, self._key.next_nonce(self._wall_ns()), params)
                 if isinstance(signed, Failure):
                     return signed
-                request = self._request("POST", self._base + path, signed.headers, signed.body)
-                outcome = await self._timed(request)
+                asked = Asked("POST", self._base + path, signed.headers, signed.body)
+                outcome = await self._timed(asked)
             if isinstance(outcome, Failure):
                 errors = tuple(map(signed.scrub, outcome.errors))
                 return attrs.evolve(outcome, text=signed.scrub(outcome.text), errors=errors)
@@ -169,48 +161,17 @@ class Rest:
             kind = type(error).__name__
         return Failure(kind=ErrorKind.FINAL, text=f"the function for the second factor raised {kind}")
 
-    def _request(
-        self, method: str, url: str, headers: dict[str, str] | None = None, body: bytes = b""
-    ) -> httpx.Request:
-        common = {
-            "User-Agent": f"kraken-trio/{version()}",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # so that the size on the wire is the size in memory
-            "Connection": "close",
-        }
-        request: httpx.Request = self._httpx.Request(
-            method, url, headers={**common, **(headers or {})}, content=body or None
-        )
-        return request
-
-    async def _timed(self, request: httpx.Request) -> Answered | Failure:
+    async def _timed(self, asked: Asked) -> Answered | Failure:
         with trio.move_on_after(self._timeout):
-            outcome = await self._exchange(request)
+            outcome = await self._exchange(asked, self._transport, self._tls)
             return outcome if isinstance(outcome, Failure) else read_reply(outcome, self._wall_ns())
         return Failure(kind=ErrorKind.TRANSIENT, text=f"no answer within {self._timeout:g} s")
 
-    async def _exchange(self, request: httpx.Request) -> Reply | Failure:
-        """Send a request and read the response. Raises nothing of httpx."""
-        try:
-            async with self._open() as transport:
-                response = await transport.handle_async_request(request)
-                try:
-                    return await _read(response)
-                finally:
-                    await response.aclose()
-        except (self._httpx.HTTPError, self._httpx.StreamError, OSError, trio.BrokenResourceError) as error:
-            return _describe(error)
-
-    def _open(self) -> httpx.AsyncBaseTransport:
-        if self._transport is not None:
-            return self._transport
+    def _tls(self) -> ssl.SSLContext:
+        """Made once, and only if it is used: that reads files."""
         if self._ssl_context is None:
             self._ssl_context = ssl.create_default_context()
-        # Without what the environment says: no proxies, no .netrc. It follows no redirects.
-        transport: httpx.AsyncBaseTransport = self._httpx.AsyncHTTPTransport(
-            verify=self._ssl_context, trust_env=False, limits=self._httpx.Limits(max_keepalive_connections=0)
-        )
-        return transport
+        return self._ssl_context
 
     def _explain(self, name: str, failure: Failure) -> str:
         """What happened, and what to do."""
@@ -260,45 +221,6 @@ def _pause(failure: Failure, tries: _Tries) -> float | None:
     return None
 
 
-async def _read(response: httpx.Response) -> Reply | Failure:
-    """Read a response, up to the limit."""
-    body, chunk = bytearray(), b""
-    try:
-        with trio.CancelScope() as scope:  # noqa: ASYNC912 (all of it may be there)
-            async for chunk in cast("httpx.AsyncByteStream", response.stream):  # as it is on the wire
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:  # mutant: endless answer
-                    scope.cancel()  # takes effect where it waits for more, so that all generators end in order
-    except BaseException:
-        body.clear()  # a traceback shows local variables, and this may be a token
-        chunk = b""
-        raise
-    if len(body) > MAX_ANSWER_BYTES:
-        return Failure(kind=ErrorKind.TRANSIENT, text=f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
-    return Reply(status=response.status_code, body=bytes(body), retry_after=response.headers.get("Retry-After", ""))
-
-
-def _describe(error: BaseException) -> Failure:
-    """Why there was no response."""
-    chain: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and len(chain) < 10:
-        chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    for link in chain:
-        if isinstance(link, ssl.SSLCertVerificationError):
-            text = (
-                f"the certificate was refused: {printable(link.verify_message)}; check this machine's clock, its root "
-                "certificates, and any proxy on the way"
-            )
-            return Failure(kind=ErrorKind.ADDRESS, text=text)
-        if isinstance(link, socket.gaierror):
-            text = f"the name could not be looked up ({printable(link.strerror)}); is this machine online?"
-            return Failure(kind=ErrorKind.TRANSIENT, text=text)
-    said = next((text for link in chain if (text := str(link))), type(error).__name__)
-    return Failure(kind=ErrorKind.TRANSIENT, text=f"no answer: {printable(said)}")
-
-
 def _check_base(url: str) -> str:
     """The host of the URL, for messages. Raises :class:`ConnectError` for a URL that cannot be used."""
     try:
@@ -322,13 +244,13 @@ def _refuse(why: str) -> NoReturn:
     raise ConnectError(msg, retryable=False)
 
 
-def _import_httpx() -> ModuleType:
-    """httpx, which programs without credentials do without."""
+def _import_exchange() -> Exchange:
+    """What sends requests with httpx, which programs without credentials do without."""
     try:
-        import httpx  # noqa: PLC0415 (it belongs to an extra, and takes longer than this package)
+        from kraken_trio.auth.over_httpx import exchange  # noqa: PLC0415 (httpx belongs to an extra, and takes long)
     except ImportError:
         pass
     else:
-        return httpx
+        return exchange
     msg = "credentials need httpx: pip install 'kraken-trio[private]'"
     raise ConnectError(msg, retryable=False)

@@ -16,7 +16,8 @@ from trio.testing import MockClock
 import kraken_trio as kt
 from kraken_trio.auth.answers import ErrorKind, RestError
 from kraken_trio.auth.nonce import KeyRing
-from kraken_trio.auth.rest import MAX_ANSWER_BYTES, Rest
+from kraken_trio.auth.over_httpx import MAX_ANSWER_BYTES
+from kraken_trio.auth.rest import Rest
 from kraken_trio.testing.exchange.account import BalanceRow
 from kraken_trio.testing.exchange.rest import READ_ONLY, ApiKey
 from kraken_trio.testing.faults.rest import RestBreak
@@ -388,6 +389,7 @@ def test_addresses_that_are_refused(url: str, match: str) -> None:
 
 
 def test_without_httpx_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "kraken_trio.auth.over_httpx")
     monkeypatch.setitem(sys.modules, "httpx", None)
     with pytest.raises(kt.ConnectError, match=r"pip install 'kraken-trio\[private\]'") as caught:
         Rest(wall_ns=int)
