@@ -80,8 +80,8 @@ class Secrets:
             yield from self._search_exception(thing)
         elif isinstance(thing, logging.LogRecord):
             where = f"the log of {thing.name}"
-            for text in (thing.getMessage(), repr(vars(thing))):
-                yield from ((where, name) for name in self.in_text(text))
+            for said in (thing.getMessage(), repr(vars(thing))):
+                yield from ((where, name) for name in self.in_text(said))
             if thing.exc_info and thing.exc_info[1] is not None:
                 yield from self._search_exception(thing.exc_info[1])
         else:
@@ -144,6 +144,6 @@ def shown(thing: Any, where: str, depth: int = DEPTH) -> Iterator[tuple[str, str
     for write in (pickle.dumps, json.dumps, copy.copy):
         try:
             written = write(thing)
-        except Exception:
+        except Exception:  # noqa: BLE001 (it cannot be written)
             continue
         yield f"{write.__name__} of {where}", written if isinstance(written, str | bytes) else repr(written)

@@ -59,7 +59,8 @@ def _request(asked: Asked) -> httpx.Request:
     }
     if not asked.body:
         return httpx.Request(asked.method, asked.url, headers=headers)
-    headers["Content-Length"] = str(len(asked.body))
+    # With a stream of our own, httpx adds neither of these.
+    headers |= {"Host": httpx.URL(asked.url).netloc.decode("ascii"), "Content-Length": str(len(asked.body))}
     return httpx.Request(asked.method, asked.url, headers=headers, stream=_Body(asked.body))
 
 

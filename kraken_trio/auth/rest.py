@@ -168,9 +168,10 @@ class Rest:
         return Failure(kind=ErrorKind.TRANSIENT, text=f"no answer within {self._timeout:g} s")
 
     def _tls(self) -> ssl.SSLContext:
-        """Made once, and only if it is used: that reads files."""
+        """Made once, and only if it is used: that reads files. Without encryption, one that trusts nobody."""
         if self._ssl_context is None:
-            self._ssl_context = ssl.create_default_context()
+            is_secure = self._base.startswith("https:")
+            self._ssl_context = ssl.create_default_context() if is_secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         return self._ssl_context
 
     def _explain(self, name: str, failure: Failure) -> str:

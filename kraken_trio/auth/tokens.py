@@ -59,7 +59,7 @@ class Tokens:
         """
         deadline = trio.current_time() + within
         kept = self._kept
-        if kept is not None and trio.current_time() < kept.use_before:  # mutant: token kept while TCP fails
+        if kept is not None and trio.current_time() < kept.use_before:  # mutant: token kept for a while
             await trio.lowlevel.checkpoint()
             return kept
         self._kept = None
@@ -99,7 +99,7 @@ class Tokens:
             return None
         left = deadline - trio.current_time()
         info = await self._look(left if strict else min(_INFO_PATIENCE, left / 2))
-        if strict and (info is None or info.beyond_reading):  # mutant: read-only key
+        if strict and (info is None or info.beyond_reading):  # mutant: only reading
             self._kept = None
             if info is None:
                 msg = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def test_nonces_grow_whatever_the_clock_does(clock: list[int]) -> None:
     state = KeyState()
     nonces = [state.next_nonce(now) for now in clock]
-    assert all(later > earlier for earlier, later in zip(nonces, nonces[1:], strict=False))
+    assert all(later > earlier for earlier, later in pairwise(nonces))
     assert all(nonce >= now for nonce, now in zip(nonces, clock, strict=True))
 
 

@@ -9,7 +9,7 @@ import pytest
 from kraken_trio.auth.permissions import NEEDED, READ_ONLY, TITLES, KeyInfo, lacks, read_key_info, title
 from kraken_trio.testing.exchange import rest
 
-DOCUMENTED = {
+DOCUMENTED: dict[str, Any] = {
     "apiKeyName": "my-api-key",
     "apiKey": "4/SDrDBcOOPnm3nPlNfEMMJDeRcIVqPz+QhRxIodyZbI9po/aVRiHsgX",
     "nonce": "1772627060997",

@@ -6,12 +6,11 @@ import socket
 import ssl
 import sys
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 import trio
-from trio.testing import MockClock
 
 import kraken_trio as kt
 from kraken_trio.auth.answers import ErrorKind, RestError
@@ -22,6 +21,11 @@ from kraken_trio.testing.exchange.account import BalanceRow
 from kraken_trio.testing.exchange.rest import READ_ONLY, ApiKey
 from kraken_trio.testing.faults.rest import RestBreak
 from tests.auth.world import EPOCH_NS, KEY, OTP, SECRET, URL, World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from trio.testing import MockClock
 
 HTML, ERROR, SLOW = RestBreak.HTML, RestBreak.ERROR, RestBreak.SLOW
 DENIED = "EGeneral:Permission denied"
@@ -48,9 +52,9 @@ async def test_a_public_call_needs_no_key(autojump_clock: MockClock) -> None:
     assert {name: row["pair_decimals"] for name, row in pairs.items()} == {"XXBTZUSD": 1, "XETHZUSD": 2}
     assert (await rest.call("Time", private=False))["unixtime"] == 1_790_000_000
     assert isinstance((await rest.call("AssetPairs", private=False))["XXBTZUSD"]["fees"][0][1], Decimal)
-    with pytest.raises(RuntimeError, match="BalanceEx needs credentials"):
+    with pytest.raises(RuntimeError, match=r"^BalanceEx needs credentials$"):
         await rest.call("BalanceEx")
-    with pytest.raises(RestError, match="AssetPairs failed at api.kraken.test: EQuery:Unknown asset pair"):
+    with pytest.raises(RestError, match=r"AssetPairs failed at api\.kraken\.test: EQuery:Unknown asset pair"):
         await rest.call("AssetPairs", [("pair", "NO/PE")], private=False)
 
 
@@ -276,11 +280,31 @@ async def test_a_call_can_be_cancelled(autojump_clock: MockClock) -> None:
     assert await world.rest.call("BalanceEx") == {}
 
 
+class Endless(httpx.AsyncByteStream):
+    """A body of a hundred megabytes, which counts how much of it is read."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while self.read < 100_000_000:
+            await trio.lowlevel.checkpoint()
+            self.read += 1_000_000
+            yield b" " * 1_000_000
+
+
 async def test_an_answer_without_end_is_given_up(autojump_clock: MockClock) -> None:
+    stream = Endless()
+
+    async def handle(request: httpx.Request) -> httpx.Response:
+        await trio.lowlevel.checkpoint()
+        return httpx.Response(200, stream=stream)
+
     world = World()
-    world.breaks(RestBreak.ENDLESS)
+    world.transport.handle_async_request = handle  # type: ignore[method-assign]
     error = await failed(world, retries=0)
     assert str(error) == f"BalanceEx failed at api.kraken.test: the answer is longer than {MAX_ANSWER_BYTES} bytes"
+    assert MAX_ANSWER_BYTES < stream.read < MAX_ANSWER_BYTES + 2_000_000
 
 
 async def test_another_site_at_the_address_is_final(autojump_clock: MockClock) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 import trio
-from trio.testing import MockClock
 
 import kraken_trio as kt
 from kraken_trio.auth.tokens import LIFETIME, Token, Tokens
 from kraken_trio.testing.exchange.rest import READ_ONLY, ApiKey
 from kraken_trio.testing.faults.rest import RestBreak
 from tests.auth.world import KEY, OTP, SECRET, World
+
+if TYPE_CHECKING:
+    from trio.testing import MockClock
 
 TOKEN, INFO = "GetWebSocketsToken", "GetApiKeyInfo"
 ERROR = RestBreak.ERROR
@@ -93,8 +96,6 @@ async def test_a_result_without_a_token(autojump_clock: MockClock, result: Any) 
     world.breaks(RestBreak.NO_RESULT_KEY)
     if "expires" not in (result or ""):
         original = world.core.respond
-        import attrs
-
         world.core.respond = lambda *args: attrs.evolve(original(*args), body=body.encode())  # type: ignore[method-assign]
     error = await refused(world)
     assert str(error) == "api.kraken.test answered GetWebSocketsToken without a token"
@@ -167,7 +168,8 @@ async def test_a_missing_permission_is_named(autojump_clock: MockClock) -> None:
     assert not error.retryable
     assert str(error) == (
         "api.kraken.test denied a token (EGeneral:Permission denied): the key kQ7v… lacks the permission "
-        '"WebSocket interface" (it has: Query funds); change it at https://www.kraken.com/u/security/api, or make another'
+        '"WebSocket interface" (it has: Query funds); change it at https://www.kraken.com/u/security/api, or make '
+        "another"
     )
     assert world.core.calls == [TOKEN, INFO]
 

@@ -67,13 +67,17 @@ _Row = TypeVar("_Row")
 _Params: TypeAlias = Mapping[str, str]
 
 
+def _names(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(checks.items("permissions", names, checks.text("the name of a permission"), "names in a set"))
+
+
 @attrs.frozen(kw_only=True)
 class ApiKey:
     """A key that the exchange knows. Its ``repr`` shows only the beginning of the key."""
 
     key: str = attrs.field(validator=valid(checks.text("the key")), repr=lambda key: repr(f"{key[:4]}…"))
     secret: str = attrs.field(validator=valid(checks.text("the secret, as Base64")), repr=False)
-    permissions: frozenset[str] = attrs.field(default=READ_ONLY, converter=frozenset)
+    permissions: frozenset[str] = attrs.field(default=READ_ONLY, converter=_names)
     """The names that ``GetApiKeyInfo`` uses."""
     otp: str | None = attrs.field(default=None, repr=False)
     """The password of its second factor; None: it has none."""
