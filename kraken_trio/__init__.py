@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from kraken_trio._version import version
+from kraken_trio.auth import Credentials
 from kraken_trio.book import OrderBook
 from kraken_trio.client import Client, open_client
 from kraken_trio.endpoint import PUBLIC_V2, Endpoint
@@ -114,6 +115,7 @@ __all__ = [
     "ConnectionState",
     "ConsumerTooSlow",
     "Contingent",
+    "Credentials",
     "Endpoint",
     "Event",
     "EventReader",

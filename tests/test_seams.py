@@ -55,6 +55,9 @@ ALLOWED: dict[str, dict[str, str]] = {
         "time.*": "the budget of the host, which processes share",
         "trio.to_thread.run_sync": "a file that may be locked",
     },
+    "auth/nonce.py": {"threading.Lock": "a key has one caller at a time, in all threads"},
+    "auth/rest.py": {TRIO_TIME: "what deadlines are counted from"},
+    "auth/tokens.py": {TRIO_TIME: "how old a token is"},
     "runtime/actor.py": {TRIO_TIME: "it tells the session what time it is"},
     "runtime/replayer.py": {TRIO_TIME: "when what it replays is due"},
     "runtime/recorder.py": {
@@ -85,6 +88,13 @@ ALLOWED: dict[str, dict[str, str]] = {
         TRIO_TIME: "it tells the core what time it is",
         "trio.open_tcp_listeners": "unless open_exchange is given a network of memory",
         "trio.serve_listeners": "unless open_exchange is given a network of memory",
+    },
+    "testing/exchange/rest_memory.py": {TRIO_TIME: "it tells the core what time it is"},
+    "testing/exchange/rest_server.py": {
+        TRIO_TIME: "it tells the core what time it is",
+        "trio.open_tcp_listeners": "its purpose is a real socket",
+        "trio.serve_listeners": "its purpose is a real socket",
+        "socket.S*": "how a socket is reset",
     },
     "testing/exchange/peer.py": {
         TRIO_TIME: "the deadline of a goodbye",

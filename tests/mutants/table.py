@@ -1002,4 +1002,47 @@ MUTANTS: tuple[Mutant, ...] = (
         "a price of 11,640 is shown as 11",
         ("tests/cli/test_screen.py", "tests/cli/test_board.py"),
     ),
+    # -- keys and tokens ---------------------------------------------------------------------------------------------
+    Mutant(
+        "read a key that others can read",
+        "others can read the secret",
+        Never(),
+        "a secret that all users of the host know is used",
+        ("tests/auth/test_credentials.py",),
+    ),
+    Mutant(
+        "follow a clock that is set back",
+        "clock set back",
+        Becomes("$target = wall_ns"),
+        "no call succeeds until the clock is where it was",
+        ("tests/auth/test_nonce.py",),
+    ),
+    Mutant(
+        "give up at a refused nonce",
+        "one retry for a nonce",
+        Never(),
+        "a call that another program has overtaken fails",
+        ("tests/auth/test_rest.py",),
+    ),
+    Mutant(
+        "read an answer without end",
+        "endless answer",
+        Never(),
+        "a peer fills the memory",
+        ("tests/auth/test_rest.py",),
+    ),
+    Mutant(
+        "fetch a token for every attempt",
+        "token kept for a while",
+        Never(),
+        "reconnecting uses up the rate limit of the key",
+        ("tests/auth/test_tokens.py",),
+    ),
+    Mutant(
+        "use a key that may withdraw",
+        "only reading",
+        Never(),
+        "require_read_only=True promises nothing",
+        ("tests/auth/test_tokens.py",),
+    ),
 )

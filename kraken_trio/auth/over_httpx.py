@@ -1,0 +1,118 @@
+"""Requests over httpx.
+
+What httpx raises stops here, and no error and no local variable holds one of its requests: these have the key and the
+signature in their headers. Each request has a connection of its own, because calls are rare; so nothing is open between
+them.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING, Final, cast
+
+import httpx
+import trio
+
+from kraken_trio._text import printable
+from kraken_trio._version import version
+from kraken_trio.auth.answers import ErrorKind, Failure, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kraken_trio.auth.asked import Asked
+
+__all__ = ["MAX_ANSWER_BYTES", "exchange"]
+
+MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
+"""The longest answer that is read. All pairs of the exchange take less than 2 MB."""
+
+
+async def exchange(
+    asked: Asked, transport: httpx.AsyncBaseTransport | None, tls: Callable[[], ssl.SSLContext]
+) -> Reply | Failure:
+    """Send a request and read the response. Raises nothing of httpx."""
+    try:
+        async with transport or _network(tls()) as opened:
+            response = await opened.handle_async_request(_request(asked))
+            try:
+                return await _read(response)
+            finally:
+                await response.aclose()
+    except (httpx.HTTPError, httpx.StreamError, OSError, trio.BrokenResourceError) as error:
+        return _describe(error)
+
+
+def _network(tls: ssl.SSLContext) -> httpx.AsyncBaseTransport:
+    """Without what the environment says: no proxies, no .netrc. It follows no redirects."""
+    return httpx.AsyncHTTPTransport(verify=tls, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+
+
+def _request(asked: Asked) -> httpx.Request:
+    headers = {
+        "User-Agent": f"kraken-trio/{version()}",
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",  # so that the size on the wire is the size in memory
+        "Connection": "close",
+        **asked.headers,
+    }
+    if not asked.body:
+        return httpx.Request(asked.method, asked.url, headers=headers)
+    # With a stream of our own, httpx adds neither of these.
+    headers |= {"Host": httpx.URL(asked.url).netloc.decode("ascii"), "Content-Length": str(len(asked.body))}
+    return httpx.Request(asked.method, asked.url, headers=headers, stream=_Body(asked.body))
+
+
+class _Body(httpx.AsyncByteStream):
+    """A body. No generator: one that is not used up, because sending was cancelled, is a warning of Trio's."""
+
+    def __init__(self, data: bytes) -> None:
+        self._parts = [data]
+
+    def __aiter__(self) -> _Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._parts:
+            raise StopAsyncIteration
+        return self._parts.pop()
+
+
+async def _read(response: httpx.Response) -> Reply | Failure:
+    """Read a response, up to the limit."""
+    body, chunk = bytearray(), b""
+    try:
+        with trio.CancelScope() as scope:  # noqa: ASYNC912 (all of it may be there)
+            async for chunk in cast("httpx.AsyncByteStream", response.stream):  # as it is on the wire
+                body += chunk
+                if len(body) > MAX_ANSWER_BYTES:  # mutant: endless answer
+                    scope.cancel()  # takes effect where it waits for more, so that all generators end in order
+    except BaseException:
+        body.clear()  # a traceback shows local variables, and this may be a token
+        chunk = b""
+        raise
+    if len(body) > MAX_ANSWER_BYTES:
+        return Failure(kind=ErrorKind.TRANSIENT, text=f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
+    return Reply(status=response.status_code, body=bytes(body), retry_after=response.headers.get("Retry-After", ""))
+
+
+def _describe(error: BaseException) -> Failure:
+    """Why there was no response."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and len(chain) < 10:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    for link in chain:
+        if isinstance(link, ssl.SSLCertVerificationError):
+            text = (
+                f"the certificate was refused: {printable(link.verify_message)}; check this machine's clock, its root "
+                "certificates, and any proxy on the way"
+            )
+            return Failure(kind=ErrorKind.ADDRESS, text=text)
+        if isinstance(link, socket.gaierror):
+            text = f"the name could not be looked up ({printable(link.strerror)}); is this machine online?"
+            return Failure(kind=ErrorKind.TRANSIENT, text=text)
+    said = next((text for link in chain if (text := str(link))), type(error).__name__)
+    return Failure(kind=ErrorKind.TRANSIENT, text=f"no answer: {printable(said)}")
