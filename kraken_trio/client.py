@@ -11,6 +11,9 @@ from kraken_trio._address import parse_address
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._request import AnyEvent
 from kraken_trio.admission.default import default_admission
+from kraken_trio.auth import Credentials
+from kraken_trio.auth.account import RestAccount
+from kraken_trio.auth.rest import Rest
 from kraken_trio.channels import CHANNELS
 from kraken_trio.endpoint import PUBLIC_V2, Endpoint
 from kraken_trio.events import Event, Gap
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.admission import Admission
     from kraken_trio.events import ConnectionState
-    from kraken_trio.runtime.shell import Shell
+    from kraken_trio.runtime.shell import Account, Shell
     from kraken_trio.statistics import ClientStatistics
     from kraken_trio.transport import Connect
 
@@ -226,6 +229,20 @@ def _as_endpoint(endpoint: Endpoint | str) -> Endpoint:
     raise TypeError(msg)
 
 
+def _account(
+    endpoint: Endpoint, credentials: Credentials | None, ssl_context: ssl.SSLContext | None
+) -> RestAccount | None:
+    if credentials is None:
+        if endpoint.needs_token:
+            msg = f"{endpoint} needs an API key: pass credentials=Credentials.from_env(), or the like"
+            raise ValueError(msg)
+        return None
+    if not isinstance(credentials, Credentials):
+        msg = f"credentials are Credentials(key, secret), not a {type(credentials).__name__}"
+        raise TypeError(msg)
+    return RestAccount(Rest(endpoint.rest, credentials=credentials, wall_ns=time.time_ns, ssl_context=ssl_context))
+
+
 _DEFAULTS = Settings()
 
 
@@ -234,6 +251,7 @@ async def open_client(
     endpoint: Endpoint | str = PUBLIC_V2,
     *,
     settings: Settings = _DEFAULTS,
+    credentials: Credentials | None = None,
     ssl_context: ssl.SSLContext | None = None,
     transport: TransportName | Connect = "auto",
     admission: Admission | None = None,
@@ -250,6 +268,11 @@ async def open_client(
     Leaving always ends, within about ``settings.close_timeout``, whatever the peer does; nothing is left running.
     Exceptions of the body are raised unchanged.
 
+    ``credentials`` are an API key, which the endpoints of an account need (:data:`~kraken_trio.PRIVATE_V2`,
+    :data:`~kraken_trio.LEVEL3_V2`): with it, tokens are got from ``endpoint.rest``, one for each attempt to connect. If
+    the exchange does not accept the key, :class:`~kraken_trio.ConnectError` says what is missing. A key that may do more
+    than read is warned about.
+
     ``ssl_context`` replaces Python's default for ``wss``; it must verify certificates and host names.
     ``transport`` is how a WebSocket is opened: ``"websockets"``, the fast one, which ``"auto"`` stands for;
     ``"trio-websocket"``; or a :class:`kraken_trio.transport.Connect` of your own.
@@ -262,6 +285,7 @@ async def open_client(
     given. ``admission`` replaces all of this: see :class:`kraken_trio.admission.Admission`.
     """
     endpoint = _as_endpoint(endpoint)
+    account = _account(endpoint, credentials, ssl_context)
     if admission is not None and budget_file is not None:
         msg = "open_client takes an admission or a budget_file, not both"
         raise TypeError(msg)
@@ -276,6 +300,7 @@ async def open_client(
         wall_ns=time.time_ns,
         jitter=random.random,
         admission=default_admission(endpoint.url, budget_file) if admission is None else admission,
+        account=account,
     ) as client:
         yield client
 
@@ -290,6 +315,7 @@ async def open_with(
     wall_ns: Callable[[], int],
     jitter: Callable[[], float],
     admission: Admission,
+    account: Account | None = None,
 ) -> AsyncIterator[Client]:
     """:func:`open_client` with all sources of nondeterminism as parameters."""
     endpoint = _as_endpoint(endpoint)
@@ -303,6 +329,7 @@ async def open_with(
         wall_ns=wall_ns,
         admission=admission,
         telemetry=LogLines(endpoint.name, settings),
+        account=account,
     )
     async with open_hidden_nursery() as nursery:
         await nursery.start(actor.run, nursery)

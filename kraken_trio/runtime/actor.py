@@ -41,7 +41,7 @@ from kraken_trio.session.inputs import (
     Retried,
     Ticked,
 )
-from kraken_trio.session.records import ConsumerFailed
+from kraken_trio.session.records import ConsumerFailed, KeyWarned
 from kraken_trio.transport import ConnectionLost, Limits, Pings
 from kraken_trio.wire.messages import TOKEN
 from kraken_trio.wire.rest import Answer
@@ -192,6 +192,9 @@ class Actor:
             return
         with trio.move_on_at(deadline):
             self._token = await self._account.token()
+            warning, self._account.warning = self._account.warning, None
+            if warning is not None:
+                self.report(KeyWarned(text=warning))
             return
         limit = self.settings.connect_timeout
         msg = f"no token for {self.name} within {limit:g} s (Settings.connect_timeout)"

@@ -80,6 +80,9 @@ class Shell(Protocol):
 class Account(Protocol):
     """Who may have what an endpoint gives only to a known account: tokens, and REST. Nobody else knows a secret."""
 
+    warning: str | None
+    """What the user should know of the key. Whoever tells it sets it to None."""
+
     async def token(self) -> str:
         """A token for one attempt to connect; one that no connection was made with may come again.
 

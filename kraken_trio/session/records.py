@@ -27,6 +27,7 @@ __all__ = [
     "ExchangeWarned",
     "FrameMalformed",
     "GapAnnounced",
+    "KeyWarned",
     "NoticeReceived",
     "Parked",
     "Record",
@@ -69,6 +70,13 @@ class AttemptDelayed:
     """An attempt to connect has to wait for the connect budget."""
 
     why: str
+
+
+@attrs.frozen(kw_only=True)
+class KeyWarned:
+    """The key of the account may do more than it should."""
+
+    text: str
 
 
 @attrs.frozen(kw_only=True)
@@ -252,4 +260,5 @@ Record: TypeAlias = (
     | SubscriptionBegun
     | StateReset
     | GapAnnounced
+    | KeyWarned
 )

@@ -16,6 +16,7 @@ from kraken_trio.session.records import (
     ExchangeWarned,
     FrameMalformed,
     GapAnnounced,
+    KeyWarned,
     NoticeReceived,
     Parked,
     Record,
@@ -65,6 +66,8 @@ def line_of(record: Record) -> tuple[int, str] | None:
             return logging.WARNING, f"notice from the exchange or a proxy: {printable(text)}"
         case ExchangeWarned(text=text):
             return logging.INFO, f"the exchange warns: {printable(text)}"
+        case KeyWarned(text=text):
+            return logging.WARNING, printable(text, 500)
         case RequestRefused(symbol=symbol, text=text):
             what = "a request" if symbol is None else printable(symbol, _SYMBOL)
             return logging.WARNING, f"the exchange refused {what}: {printable(text)}"
