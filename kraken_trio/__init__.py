@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kraken_trio._version import version
 from kraken_trio.book import OrderBook
 from kraken_trio.client import Client, open_client
-from kraken_trio.endpoint import PUBLIC_V2, Endpoint
+from kraken_trio.endpoint import PUBLIC_V1, PUBLIC_V2, Endpoint
 from kraken_trio.errors import (
     BookUnavailable,
     ChecksumMismatch,
@@ -36,13 +36,14 @@ from kraken_trio.events import (
     OrderType,
     Pair,
     Side,
+    SpreadUpdate,
     StateChange,
     StatusUpdate,
     TickerUpdate,
     Trade,
 )
 from kraken_trio.evidence import ChecksumEvidence
-from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Overflow, Request, Ticker, Trades
+from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Overflow, Request, Spread, Ticker, Trades
 from kraken_trio.runtime.feed import Feed
 from kraken_trio.settings import Settings
 from kraken_trio.statistics import ClientStatistics, FeedStatistics, SubscriptionState
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     """The version of the installed package."""
 
 __all__ = [
+    "PUBLIC_V1",
     "PUBLIC_V2",
     "Asset",
     "Book",
@@ -113,6 +115,8 @@ __all__ = [
     "Request",
     "Settings",
     "Side",
+    "Spread",
+    "SpreadUpdate",
     "StateChange",
     "StatusUpdate",
     "SubscriptionRejected",

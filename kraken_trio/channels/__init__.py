@@ -8,6 +8,7 @@ from typing import Final
 from kraken_trio.channels.book import BookState
 from kraken_trio.channels.candles import CandleState
 from kraken_trio.channels.instruments import InstrumentState
+from kraken_trio.channels.spread import SpreadState
 from kraken_trio.channels.state import ChannelState, Failure, Kept, View
 from kraken_trio.channels.ticker import TickerState
 from kraken_trio.channels.trade import TradeState
@@ -18,6 +19,7 @@ CHANNELS: Final[dict[str, type[ChannelState]]] = {
     "book": BookState,
     "trade": TradeState,
     "ticker": TickerState,
+    "spread": SpreadState,
     "ohlc": CandleState,
     "instrument": InstrumentState,
 }

@@ -13,7 +13,7 @@ from typing import ClassVar, TypeAlias
 import attrs
 import msgspec
 
-from kraken_trio.events import BookSnapshot, BookUpdate, Candle, InstrumentUpdate, TickerUpdate, Trade
+from kraken_trio.events import BookSnapshot, BookUpdate, Candle, InstrumentUpdate, SpreadUpdate, TickerUpdate, Trade
 
 __all__ = [
     "Ack",
@@ -32,7 +32,7 @@ __all__ = [
     "Unknown",
 ]
 
-DataEvent: TypeAlias = BookSnapshot | BookUpdate | Trade | TickerUpdate | Candle | InstrumentUpdate
+DataEvent: TypeAlias = BookSnapshot | BookUpdate | Trade | TickerUpdate | SpreadUpdate | Candle | InstrumentUpdate
 """An event that comes from the exchange, rather than from the client."""
 
 
@@ -172,7 +172,7 @@ class Foreign:
 
     is_pushed: ClassVar[bool] = False
     protocol: str
-    """``"v1"`` or ``"futures"``."""
+    """``"v1"``, ``"v2"`` or ``"futures"``."""
     text: str
     """The beginning of the frame, printable."""
 

@@ -140,6 +140,7 @@ def test_what_is_true_of_each_channel() -> None:
         "book": ["must_verify", "is_cumulative", "can_conflate", "moves_with_trades"],
         "trade": ["has_history", "moves_with_trades", "tells_of_trades"],
         "ticker": ["can_conflate", "moves_with_trades", "tells_of_trades"],
+        "spread": ["can_conflate", "moves_with_trades"],
         "ohlc": ["can_conflate", "moves_with_trades", "tells_of_trades"],
         "instrument": ["is_cumulative", "can_conflate"],
     }

@@ -1,0 +1,27 @@
+"""Names of symbols: ``BTC/USD`` here, ``XBT/USD`` on the wire of v1, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kraken_trio.requests import LEGACY_NAMES
+
+__all__ = ["symbol_of", "wire_name"]
+
+_OURS: Final = LEGACY_NAMES
+_THEIRS: Final = {ours: theirs for theirs, ours in LEGACY_NAMES.items()}
+
+
+def symbol_of(pair: str) -> str:
+    """The symbol of a name of the wire."""
+    return _renamed(pair, _OURS)
+
+
+def wire_name(symbol: str) -> str:
+    """The name of a symbol on the wire."""
+    return _renamed(symbol, _THEIRS)
+
+
+def _renamed(name: str, names: dict[str, str]) -> str:
+    base, slash, quote = name.partition("/")
+    return f"{names.get(base, base)}{slash}{names.get(quote, quote)}"
