@@ -28,7 +28,7 @@ def test_each_codec_counts_for_itself() -> None:
 
 @pytest.mark.parametrize("name", ["v3", "", "V2", "futures"])
 def test_an_unknown_protocol_is_refused_with_the_known_ones(name: str) -> None:
-    with pytest.raises(ValueError, match=r"is no protocol of this version: choose one of 'v2'") as caught:
+    with pytest.raises(ValueError, match=r"is no protocol of this version: choose one of 'v1', 'v2'") as caught:
         codec_for(name)
     assert repr(name) in str(caught.value)
 

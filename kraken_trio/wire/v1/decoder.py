@@ -30,7 +30,7 @@ from kraken_trio.wire.v1.control import answer, confirmation, refusal, status
 from kraken_trio.wire.v1.data import data_frame
 from kraken_trio.wire.v1.names import symbol_of
 from kraken_trio.wire.v1.requests import ping, request
-from kraken_trio.wire.v1.shapes import SHAPES, Context, Layout, description, layout_of, row_of
+from kraken_trio.wire.v1.shapes import SHAPES, Context, Layout, description, layout_of, row_of, usual_update
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -43,6 +43,7 @@ __all__ = ["V1Codec"]
 
 _MAX_EXCERPT: Final = 80
 _MAX_FOREIGN_EXCERPT: Final = 200  # all that a user is shown of it
+_ARRAY: Final = ("[", b"[")
 _MAX_ADDITIONS: Final = 300  # per payload: more than there can be names of them
 _CHANNELS: Final = tuple(channel for layout, channel in SHAPES if layout is Layout.PUBLIC)
 
@@ -98,6 +99,14 @@ class V1Codec:
         if len(frame) > MAX_FRAME_BYTES:
             msg = f"a frame of {len(frame)} bytes is longer than {MAX_FRAME_BYTES}"
             raise ProtocolError(msg)
+        if frame[:1] in _ARRAY:
+            try:
+                update = usual_update(frame, epoch, received_ns)
+            except (ProtocolError, *REFUSED):
+                pass  # the general path finds out what it is
+            else:
+                if update is not None:
+                    return Data("book", (update,))
         try:
             tree = decode_tree(frame)
             if isinstance(tree, list):
@@ -117,7 +126,7 @@ class V1Codec:
 
     def guess_topic(self, frame: str | bytes) -> tuple[str | None, str | None]:
         """The probable channel and symbol of a frame that could not be decoded. In an array, both are at the end."""
-        part = frame[-_GUESS_BYTES:] if frame[:1] in ("[", b"[") else frame[:_GUESS_BYTES]
+        part = frame[-_GUESS_BYTES:] if frame[:1] in _ARRAY else frame[:_GUESS_BYTES]
         said = part if isinstance(part, str) else part.decode("utf-8", "replace")
         ending = _ENDING.search(said)
         if ending is not None:

@@ -17,6 +17,8 @@ __all__ = ["decimal", "microseconds", "moment", "time_text"]
 
 _NUMBER: Final = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
 _TIME: Final = re.compile(r"([0-9]{1,11})(?:\.([0-9]{1,9}))?")  # seconds since 1970; 11 digits end in the year 5138
+_MOST_DIGITS: Final = 11
+_PLACES: Final = 6
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -31,6 +33,11 @@ def decimal(text: str) -> Decimal:
 
 def microseconds(text: str) -> int:
     """A time in microseconds since 1970. Raises :class:`~kraken_trio.ProtocolError` if it is none."""
+    whole, _, part = text.partition(".")
+    if len(part) == _PLACES and len(whole) <= _MOST_DIGITS and whole:
+        digits = whole + part  # as Kraken writes it: without a regular expression, this takes half the time
+        if digits.isdecimal() and digits.isascii():
+            return int(digits)
     match = _TIME.fullmatch(text)
     if match is None:
         msg = f"not a time in seconds since 1970: {printable(text, 40)}"

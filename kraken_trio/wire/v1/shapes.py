@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import enum
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -33,6 +34,7 @@ from kraken_trio.events import (
     Trade,
 )
 from kraken_trio.wire.tree import check_count, whole_checked
+from kraken_trio.wire.v1.names import symbol_of
 from kraken_trio.wire.v1.numbers import decimal, microseconds, moment
 
 if TYPE_CHECKING:
@@ -43,7 +45,18 @@ if TYPE_CHECKING:
     from kraken_trio.requests import Request
     from kraken_trio.wire.messages import DataEvent
 
-__all__ = ["ORDER_TYPES", "SHAPES", "SIDES", "Context", "Layout", "Shape", "description", "layout_of", "row_of"]
+__all__ = [
+    "ORDER_TYPES",
+    "SHAPES",
+    "SIDES",
+    "Context",
+    "Layout",
+    "Shape",
+    "description",
+    "layout_of",
+    "row_of",
+    "usual_update",
+]
 
 
 class Layout(enum.Enum):
@@ -86,6 +99,18 @@ class LevelRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     qty: str
     time: str
     flag: str = ""
+
+
+class UsualLevelRow(LevelRow, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
+    """The same with nothing new in it."""
+
+
+class UsualUpdate(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """Nine tenths of all frames: an update of one side, with nothing new in it."""
+
+    checksum: str = msgspec.field(name="c")
+    asks: tuple[UsualLevelRow, ...] = msgspec.field(name="a", default=())
+    bids: tuple[UsualLevelRow, ...] = msgspec.field(name="b", default=())
 
 
 class BookPart(msgspec.Struct, frozen=True):
@@ -192,6 +217,34 @@ class Context:
     """Counts an unknown value of a field."""
 
 
+_decode_usual: Final = msgspec.json.Decoder(tuple[int, UsualUpdate, str, str]).decode
+_BOOKS: Final = frozenset(f"book-{depth}" for depth in requests.DEPTHS)
+
+
+def usual_update(frame: str | bytes, epoch: int, received_ns: int) -> BookUpdate | None:
+    """The event of a frame with an update of one side of a book; None if that is not all that is in it.
+
+    It is what :data:`SHAPES` makes of that frame, in a fifth of the time. Raises what msgspec raises for another one.
+    """
+    _, part, name, pair = _decode_usual(frame)
+    bids, asks = part.bids, part.asks
+    if name not in _BOOKS or (bids and asks) or not {row.flag for row in bids or asks} <= _FLAGS:
+        return None
+    return BookUpdate(
+        symbol=symbol_of(pair),
+        bids=tuple([_level(row.price, row.qty) for row in bids]),
+        asks=tuple([_level(row.price, row.qty) for row in asks]),
+        checksum=_checksum(part.checksum),
+        timestamp=_latest(bids or asks),
+        epoch=epoch,
+        received_ns=received_ns,
+    )
+
+
+_level: Final = partial(type(msgspec.Struct).__call__, Level)
+"""Makes a level of two texts; the class itself takes anything that is a number, and asks what it is."""
+
+
 def _read_book(parts: Sequence[BookPart], context: Context) -> tuple[DataEvent, ...]:
     """One event: between two payloads a book may be crossed, and only the last has the checksum of all."""
     *earlier, last = parts
@@ -230,10 +283,10 @@ def _levels(rows: Sequence[LevelRow], context: Context) -> tuple[Level, ...]:
     for row in rows:
         if row.flag not in _FLAGS:
             context.unknown("flag")
-    return tuple([Level(row.price, row.qty) for row in rows])
+    return tuple([_level(row.price, row.qty) for row in rows])
 
 
-_FLAGS: Final = ("", "r")
+_FLAGS: Final = frozenset({"", "r"})
 
 
 def _latest(*sides: Sequence[LevelRow]) -> datetime | None:
