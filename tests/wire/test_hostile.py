@@ -84,10 +84,10 @@ def timestamps(value: Any) -> Iterator[datetime]:
             yield from timestamps(item)
 
 
-def survive(frame: str | bytes) -> Message | None:
+def survive(frame: str | bytes, protocol: str = "v2") -> Message | None:
     """The message, or None if the frame was refused. Everything else that could happen is a failure."""
-    decoder = codec_for("v2")
-    assert all(part is None or (part.isprintable() and len(part) <= 65) for part in codec_for("v2").guess_topic(frame))
+    decoder = codec_for(protocol)
+    assert all(part is None or (part.isprintable() and len(part) <= 65) for part in decoder.guess_topic(frame))
     message, refusal = None, None
     try:
         message = decoder.decode(frame, epoch=3, received_ns=17)
