@@ -29,6 +29,7 @@ from kraken_trio import (
     Pair,
     ProtocolError,
     Side,
+    SpreadUpdate,
     StateChange,
     StatusUpdate,
     TickerUpdate,
@@ -61,6 +62,7 @@ def make() -> list[Any]:
             timestamp=NOW,
         ),
         TickerUpdate(symbol="A/B", bid=one, bid_qty=one, ask=two, ask_qty=two),
+        SpreadUpdate(symbol="A/B", bid=one, bid_qty=one, ask=two, ask_qty=two, timestamp=NOW),
         Candle(
             symbol="A/B",
             interval=1,
