@@ -124,6 +124,7 @@ CHANNELS = {
     BookUpdate: ("book", "A/B"),
     Trade: ("trade", "A/B"),
     TickerUpdate: ("ticker", "A/B"),
+    SpreadUpdate: ("spread", "A/B"),
     Candle: ("ohlc", "A/B"),
     InstrumentUpdate: ("instrument", None),
     StateChange: (None, None),
