@@ -58,7 +58,8 @@ def decode(frame: str | bytes) -> Message:
     """The message, which is the same for text and bytes, and with or without a fast path."""
     codec = codec_for("v1")
     message = codec.decode(frame)
-    for other in (frame.encode() if isinstance(frame, str) else frame.decode(), f" {frame}"):
+    text = frame if isinstance(frame, str) else frame.decode()
+    for other in (text, text.encode(), f" {text}"):
         assert repr(codec_for("v1").decode(other)) == repr(message)
     return message
 

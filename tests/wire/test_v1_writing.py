@@ -134,7 +134,7 @@ _levels = st.lists(st.builds(Level, _digits, _digits), max_size=12).map(tuple)
 
 @st.composite
 def _books(draw: st.DrawFn) -> list[DataEvent]:
-    kind = draw(st.sampled_from([BookSnapshot, BookUpdate]))
+    kind = BookSnapshot if draw(st.booleans()) else BookUpdate
     bids, asks = draw(_levels), draw(_levels)
     when = draw(st.none() | _times) if bids or asks else None
     checksum = draw(st.none() | st.integers(0, 2**32 - 1))
