@@ -68,6 +68,10 @@ class Codec(Protocol):
         """One frame that subscribes or unsubscribes ``asked``: equal in channel and variant, differing in symbol."""
         ...
 
+    def mentions(self, frame: str, channel: str, symbol: str | None) -> bool:
+        """Whether a frame of :meth:`request` may be about this subscription: all that it names are mentioned."""
+        ...
+
     def ping(self, req_id: int) -> str:
         """A frame that asks for a :class:`~kraken_trio.wire.messages.Pong`."""
         ...

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from click.testing import CliRunner
 
 import kraken_trio as kt
+from kraken_trio.cli.audit import audit
 from kraken_trio.testing import ReferenceBook
 
 if TYPE_CHECKING:
@@ -171,5 +173,6 @@ async def test_a_recording_of_v1_is_replayed(autojump_clock: MockClock, exchange
     async with kt.open_replay(tmp_path / "log") as client, client.subscribe(*requests) as feed:
         replayed = [await feed.receive() for _ in live]
     assert replayed == live
+    assert "\nundamaged; " in CliRunner().invoke(audit, [str(tmp_path / "log")]).output
     read = [event for event in kt.read_events(tmp_path / "log", *requests) if not isinstance(event, kt.Gap)]
     assert [event for event in live if not isinstance(event, kt.Gap)] == read

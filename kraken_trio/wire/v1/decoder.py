@@ -28,7 +28,7 @@ from kraken_trio.wire.tree import REFUSED, decode_tree, excerpt, whole
 from kraken_trio.wire.unknown import MAX_NAME, Unknowns
 from kraken_trio.wire.v1.control import answer, confirmation, refusal, status
 from kraken_trio.wire.v1.data import data_frame
-from kraken_trio.wire.v1.names import symbol_of
+from kraken_trio.wire.v1.names import symbol_of, wire_name
 from kraken_trio.wire.v1.requests import ping, request
 from kraken_trio.wire.v1.shapes import SHAPES, Context, Layout, description, layout_of, row_of, usual_update
 
@@ -82,6 +82,9 @@ class V1Codec:
 
     def request(self, method: Method, asked: Sequence[Request], req_id: int) -> str:
         return request(method, asked, req_id)
+
+    def mentions(self, frame: str, channel: str, symbol: str | None) -> bool:
+        return f'"{channel}"' in frame and (symbol is None or f'"{wire_name(symbol)}"' in frame)
 
     def ping(self, req_id: int) -> str:
         return ping(req_id)

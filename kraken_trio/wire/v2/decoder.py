@@ -88,6 +88,9 @@ class V2Codec:
     def request(self, method: Method, asked: Sequence[Request], req_id: int) -> str:
         return request(method, asked, req_id)
 
+    def mentions(self, frame: str, channel: str, symbol: str | None) -> bool:
+        return f'"{channel}"' in frame and (symbol is None or f'"{symbol}"' in frame)
+
     def ping(self, req_id: int) -> str:
         return ping(req_id)
 
