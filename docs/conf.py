@@ -212,6 +212,7 @@ def fields_signature(cls: type) -> str:
 
 
 DATA = {
+    "kraken_trio.PUBLIC_V1": "kraken_trio.endpoint",
     "kraken_trio.PUBLIC_V2": "kraken_trio.endpoint",
     "kraken_trio.testing.DEFAULT_MARKETS": "kraken_trio.testing.exchange.market_spec",
 }

@@ -12,7 +12,7 @@ from kraken_trio._version import version
 from kraken_trio.auth import Credentials
 from kraken_trio.book import OrderBook
 from kraken_trio.client import Client, open_client
-from kraken_trio.endpoint import PUBLIC_V2, Endpoint
+from kraken_trio.endpoint import PUBLIC_V1, PUBLIC_V2, Endpoint
 from kraken_trio.errors import (
     BookUnavailable,
     ChecksumMismatch,
@@ -45,6 +45,7 @@ from kraken_trio.events import (
     OrderType,
     Pair,
     Side,
+    SpreadUpdate,
     StateChange,
     StatusUpdate,
     TickerUpdate,
@@ -62,6 +63,7 @@ from kraken_trio.requests import (
     Lifecycle,
     Overflow,
     Request,
+    Spread,
     Ticker,
     Trades,
 )
@@ -94,6 +96,7 @@ if TYPE_CHECKING:
     """The version of the installed package."""
 
 __all__ = [
+    "PUBLIC_V1",
     "PUBLIC_V2",
     "Asset",
     "Balance",
@@ -146,6 +149,8 @@ __all__ = [
     "Request",
     "Settings",
     "Side",
+    "Spread",
+    "SpreadUpdate",
     "StateChange",
     "StatusUpdate",
     "SubscriptionRejected",

@@ -270,8 +270,8 @@ async def open_client(
 
     ``credentials`` are an API key, which the endpoints of an account need (:data:`~kraken_trio.PRIVATE_V2`,
     :data:`~kraken_trio.LEVEL3_V2`): with it, tokens are got from ``endpoint.rest``, one for each attempt to connect. If
-    the exchange does not accept the key, :class:`~kraken_trio.ConnectError` says what is missing. A key that may do more
-    than read is warned about.
+    the exchange does not accept the key, :class:`~kraken_trio.ConnectError` says what is missing. You are warned of a
+    key that may do more than read.
 
     ``ssl_context`` replaces Python's default for ``wss``; it must verify certificates and host names.
     ``transport`` is how a WebSocket is opened: ``"websockets"``, the fast one, which ``"auto"`` stands for;

@@ -55,6 +55,7 @@ __all__ = [
     "OrdersSnapshot",
     "Pair",
     "Side",
+    "SpreadUpdate",
     "StateChange",
     "StatusUpdate",
     "TickerUpdate",
@@ -279,7 +280,7 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unk
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One trade. ``trade_id`` increases by one per trade of a symbol."""
+    """One trade. Where the protocol numbers trades, ``trade_id`` increases by one per trade of a symbol."""
 
     channel: ClassVar[str] = "trade"
     symbol: str
@@ -291,8 +292,9 @@ class Trade(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """In the base currency."""
     ord_type: OrderType
     """The taker's."""
-    trade_id: int
-    """The exchange's number, per symbol."""
+    trade_id: int | None
+    """The exchange's number, per symbol. None over Kraken's v1 protocol, which has none: there, trades that are missing
+    are known only from the :class:`Gap` of what lost them."""
     timestamp: Timestamp
     snapshot: bool = False
     """True for a trade from before the subscription (``Trades(snapshot=True)``), or backfilled after a reconnect."""
@@ -332,6 +334,26 @@ class TickerUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     timestamp: Timestamp | None = None
     snapshot: bool = False
     """True for the state at the time of the subscription."""
+    epoch: int = 0
+    received_ns: int = 0
+
+
+class SpreadUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """The best bid and the best ask, whenever one of them changes. Only Kraken's v1 protocol has it."""
+
+    channel: ClassVar[str] = "spread"
+    symbol: str
+    bid: Decimal
+    """The best bid's price, in the quote currency."""
+    bid_qty: Decimal
+    """In the base currency."""
+    ask: Decimal
+    """The best ask's price, in the quote currency."""
+    ask_qty: Decimal
+    """In the base currency."""
+    timestamp: Timestamp
+    snapshot: bool = False
+    """True for what came before a feed subscribed."""
     epoch: int = 0
     received_ns: int = 0
 
@@ -670,7 +692,7 @@ class StatusUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     version: str = ""
     """The version of the exchange's service."""
     api_version: str = ""
-    """``v2``."""
+    """``v2``; v1 does not say it."""
     notices: tuple[str, ...] = ()
     """Upcoming maintenance and emergencies, each as the exchange's JSON text, escaped: at most 16, of at most 500
     characters each."""
@@ -696,7 +718,8 @@ class Gap(msgspec.Struct, frozen=True, gc=False, kw_only=True, eq=False):
     missed: int | None = None
     """The number of missing events, if known; always known for ``Cause.OVERFLOW``."""
     after_id: int | None = None
-    """For ``Cause.MISSED``, and for dropped trades: the ``trade_id`` of the last trade before the hole."""
+    """For ``Cause.MISSED``, and for dropped trades: the ``trade_id`` of the last trade before the hole, if trades have
+    one."""
     before_id: int | None = None
     """Likewise the ``trade_id`` of the first trade after the hole (which may itself be dropped, and in another gap).
     ``missed`` is their difference minus one. If ``before_id`` is not the larger one, the exchange restarted its
@@ -737,6 +760,7 @@ Event: TypeAlias = (
     | BookUpdate
     | Trade
     | TickerUpdate
+    | SpreadUpdate
     | Candle
     | InstrumentUpdate
     | OrdersSnapshot

@@ -27,6 +27,7 @@ from kraken_trio.events import (
     Execution,
     InstrumentUpdate,
     OrdersSnapshot,
+    SpreadUpdate,
     StateChange,
     StatusUpdate,
     TickerUpdate,
@@ -36,6 +37,7 @@ from kraken_trio.events import (
 __all__ = [
     "DEPTHS",
     "INTERVALS",
+    "LEGACY_NAMES",
     "TRIGGERS",
     "Balances",
     "Book",
@@ -47,6 +49,7 @@ __all__ = [
     "Lifecycle",
     "Overflow",
     "Request",
+    "Spread",
     "Ticker",
     "Trades",
     "Trigger",
@@ -64,7 +67,8 @@ INTERVALS: Final[tuple[Interval, ...]] = get_args(Interval)
 TRIGGERS: Final[tuple[Trigger, ...]] = get_args(Trigger)
 """What triggers a ticker update: a trade, or any change of the best bid or offer."""
 
-_LEGACY = {"XBT": "BTC", "XDG": "DOGE"}  # names in v1 and REST; v2 rejects them
+LEGACY_NAMES: Final = {"XBT": "BTC", "XDG": "DOGE"}
+"""Assets by their names in v1 and REST, which v2 rejects."""
 _SYMBOL = re.compile(r"[A-Za-z0-9.\-]{1,32}/[A-Za-z0-9.\-]{1,32}", re.ASCII)
 _TOKENISED = re.compile(r"[A-Z0-9.]+x")  # AAPLx/USD: only here do Kraken's names have a lower-case letter
 
@@ -78,7 +82,7 @@ def canonical_symbol(text: str) -> str:
         msg = f"{text!r} is no symbol: write BASE/QUOTE, such as 'BTC/USD'"
         raise ValueError(msg)
     parts = (part if _TOKENISED.fullmatch(part) else part.upper() for part in text.split("/"))
-    return "/".join(_LEGACY.get(part, part) for part in parts)
+    return "/".join(LEGACY_NAMES.get(part, part) for part in parts)
 
 
 def _one_of(name: str, allowed: tuple[Any, ...]) -> Any:
@@ -138,7 +142,9 @@ class Trades(Request[Trade]):
     """The trades of a symbol, one :class:`~kraken_trio.Trade` each.
 
     With ``snapshot=True`` the trades before the subscription come first: those of the last 50 that have no hole. After
-    a lost connection missed trades are backfilled, as far as the exchange's last 50 reach.
+    a lost connection missed trades are backfilled, as far as the exchange's last 50 reach. Over v1 there is no history:
+    only a feed that joins another one starts with earlier trades, those that the client has had, and nothing is
+    backfilled.
     """
 
     channel: ClassVar[str | None] = "trade"
@@ -155,7 +161,8 @@ class Trades(Request[Trade]):
 class Ticker(Request[TickerUpdate]):
     """Best prices and 24-hour figures of a symbol: a :class:`~kraken_trio.TickerUpdate` now and on every trigger.
 
-    ``trigger`` is ``"trades"``, or ``"bbo"`` for every change of the best bid or offer.
+    ``trigger`` is ``"trades"``, or ``"bbo"`` for every change of the best bid or offer, which v1 does not have (there,
+    use :class:`Spread`).
     """
 
     channel: ClassVar[str | None] = "ticker"
@@ -168,9 +175,21 @@ class Ticker(Request[TickerUpdate]):
 
 
 @attrs.frozen
+class Spread(Request[SpreadUpdate]):
+    """Best bid and ask of a symbol: a :class:`~kraken_trio.SpreadUpdate` for every change of one of them.
+
+    Only Kraken's v1 protocol has it; over v2, use ``Ticker(symbol, trigger="bbo")``.
+    """
+
+    channel: ClassVar[str | None] = "spread"
+    symbol: str = _symbol_field()
+
+
+@attrs.frozen
 class Candles(Request[Candle]):
     """The candles of a symbol: recent history, then a :class:`~kraken_trio.Candle` for each change of the current one.
 
+    Over v1 there is no history.
     ``interval`` is in minutes. Kraken allows one interval per symbol and connection.
     """
 

@@ -36,6 +36,7 @@ from kraken_trio import (
     Pair,
     ProtocolError,
     Side,
+    SpreadUpdate,
     StateChange,
     StatusUpdate,
     TickerUpdate,
@@ -72,6 +73,7 @@ def make() -> list[Any]:
             timestamp=NOW,
         ),
         TickerUpdate(symbol="A/B", bid=one, bid_qty=one, ask=two, ask_qty=two),
+        SpreadUpdate(symbol="A/B", bid=one, bid_qty=one, ask=two, ask_qty=two, timestamp=NOW),
         Candle(
             symbol="A/B",
             interval=1,
@@ -137,6 +139,7 @@ CHANNELS = {
     BookUpdate: ("book", "A/B"),
     Trade: ("trade", "A/B"),
     TickerUpdate: ("ticker", "A/B"),
+    SpreadUpdate: ("spread", "A/B"),
     Candle: ("ohlc", "A/B"),
     InstrumentUpdate: ("instrument", None),
     OrdersSnapshot: ("executions", None),

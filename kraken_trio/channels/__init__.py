@@ -10,6 +10,7 @@ from kraken_trio.channels.book import BookState
 from kraken_trio.channels.candles import CandleState
 from kraken_trio.channels.executions import ExecutionState
 from kraken_trio.channels.instruments import InstrumentState
+from kraken_trio.channels.spread import SpreadState
 from kraken_trio.channels.state import ChannelState, Failure, Kept, View
 from kraken_trio.channels.ticker import TickerState
 from kraken_trio.channels.trade import TradeState
@@ -20,6 +21,7 @@ CHANNELS: Final[dict[str, type[ChannelState]]] = {
     "book": BookState,
     "trade": TradeState,
     "ticker": TickerState,
+    "spread": SpreadState,
     "ohlc": CandleState,
     "instrument": InstrumentState,
     "executions": ExecutionState,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.events import Event
     from kraken_trio.requests import Request
+    from kraken_trio.wire.codec import Codec
 
 __all__ = ["LatestState"]
 
@@ -21,17 +22,18 @@ __all__ = ["LatestState"]
 class LatestState(ChannelState):
     """The latest event of each identity, in the order in which the identities first appeared."""
 
-    __slots__ = ("_latest", "_request")
+    __slots__ = ("_latest", "_owes_data", "_request")
 
     moves_with_trades = True
     tells_of_trades = True
     kept: ClassVar[int] = 1
     """How many identities are kept."""
 
-    def __init__(self, request: Request[Any], counters: object, codec: object) -> None:
-        del counters, codec
+    def __init__(self, request: Request[Any], counters: object, codec: Codec) -> None:
+        del counters
         self._request: Any = request
         self._latest: OrderedDict[Hashable, Any] = OrderedDict()
+        self._owes_data = request.channel in codec.initial_data
 
     @staticmethod
     def identity(event: Any, /) -> Hashable:
@@ -56,6 +58,10 @@ class LatestState(ChannelState):
 
     def reset(self) -> None:
         self._latest.clear()
+
+    @property
+    def owes_data(self) -> bool:
+        return self._owes_data
 
     @property
     def last_received_ns(self) -> int:

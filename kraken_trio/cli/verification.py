@@ -7,6 +7,7 @@ Rules:
 * A book's depth is taken from the exchange's answer to the subscription, otherwise from the user's option,
   otherwise it is the smallest depth of Kraken's in which the snapshot fits.
 * After a failure a book is checked again from its next snapshot.
+* The protocol, v2 or v1, is that of the first frame.
 * A file in which nothing is a frame of the protocol, or was one before it was damaged, is not a recording, and gets one
   failure. So does a text that begins as one, and has a few frames in it as examples; but only if none of its checksums
   is right. Everything else counts as a recording, however damaged.
@@ -33,6 +34,7 @@ from kraken_trio.wire.messages import Ack, Data, Foreign, Heartbeat, Method, Not
 if TYPE_CHECKING:
     from kraken_trio.evidence import ChecksumEvidence
     from kraken_trio.recording.foreign import RecordedFrame
+    from kraken_trio.wire.messages import Message
 
 __all__ = ["MAX_FAILURES", "Failure", "SymbolReport", "Verification"]
 
@@ -47,11 +49,15 @@ their recorder logged."""
 _TEXT_SHARE: Final = 10
 """In a text there are at least so many other lines for each that is like a frame."""
 _KEY_OF_A_FRAME = re.compile(rb'"(?:channel|method|checksum)"\s*:')
+_PART_OF_V1 = re.compile(
+    rb'\[[0-9]{1,10},|.*"(?:event|channelName)"\s*:|.*"\s*,\s*"[A-Z0-9.]{1,32}/[A-Z0-9.]{1,32}"\s*\]\Z', re.DOTALL
+)
 _CUT_AT_ONCE = re.compile(rb'\{"[a-z_]*"?')
 _MAX_OTHERS: Final = 64  # a peer chooses the names
 
 _FOREIGN: Final = {
-    "v1": "it is a recording of Kraken's older protocol, v1, which cannot be verified yet; v2 is wss://ws.kraken.com/v2",
+    "v1": "it goes on with frames of Kraken's older protocol, v1: put them into a file of their own",
+    "v2": "it begins with frames of Kraken's older protocol, v1, and goes on with v2: put them into files of their own",
     "futures": "it is a recording of Kraken Futures, which cannot be verified; v2 is wss://ws.kraken.com/v2",
 }
 
@@ -100,7 +106,8 @@ class Verification:
         self._depth = depth
         self._acked: dict[str, int] = {}
         self._books: dict[str, OrderBook] = {}
-        self._codec = codec_for("v2")
+        self._protocol = "v2"
+        self._codec = codec_for(self._protocol)
         self._alike = 0
         """Frames of the protocol, and malformed ones that may have been."""
         self._texts = 0
@@ -133,10 +140,10 @@ class Verification:
         if self._first is None:
             self._first = frame
         try:
-            message = self._codec.decode(frame.data)
+            message = self._decode(frame.data)
         except ProtocolError as error:
             self._fail(Failure(where=frame.where, problem=f"it cannot be decoded: {error}"))
-            if _may_have_been_a_frame(frame.data):
+            if _may_have_been_a_frame(frame.data, self._protocol):
                 self._alike += 1
             else:
                 self._unlike(is_text=_is_text(frame.data))
@@ -165,6 +172,14 @@ class Verification:
             raise RecordingError(_FOREIGN[message.protocol])
         else:
             self._other("control frames")
+
+    def _decode(self, data: bytes) -> Message:
+        message = self._codec.decode(data)
+        if isinstance(message, Foreign) and message.protocol == "v1" and not self._alike:
+            self._protocol = message.protocol
+            self._codec = codec_for(self._protocol)
+            message = self._codec.decode(data)
+        return message
 
     def end(self, error: RecordingError | None = None) -> None:
         """Conclude: the file has ended, or cannot be read further."""
@@ -209,7 +224,7 @@ class Verification:
         lines = counted(self.frames, "frame" if self._first.line is None else "line")
         found = f"only {self._alike} of its {lines} may be of it" if self._alike else f"no frame in its {which}{lines}"
         start = printable(self._first.data[:100].decode("utf-8", "replace"), 40)
-        return RecordingError(f"it is no recording of Kraken's v2 protocol: {found}; it begins with '{start}'")
+        return RecordingError(f"it is no recording of Kraken's protocols: {found}; it begins with '{start}'")
 
     def _subscribed(self, ack: Ack) -> None:
         symbol, depth = ack.symbol, ack.depth
@@ -280,8 +295,10 @@ class Verification:
             self.failures.append(failure)
 
 
-def _may_have_been_a_frame(data: bytes) -> bool:
+def _may_have_been_a_frame(data: bytes, protocol: str) -> bool:
     """Whether malformed data can be a frame that lost its end, its beginning, or something in between."""
+    if protocol == "v1":
+        return _PART_OF_V1.match(data) is not None
     if data.startswith(b"{") or data.endswith(b"}"):
         return _KEY_OF_A_FRAME.search(data) is not None or _CUT_AT_ONCE.fullmatch(data) is not None
     return False

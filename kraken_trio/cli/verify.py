@@ -44,7 +44,7 @@ _DESCRIBED_BRIEFLY: Final = 10
     help="Depth of books whose subscription is not in the recording.  [default: the smallest that fits the snapshot]",
 )
 def verify(files: tuple[str, ...], depth: str | None) -> None:
-    """Check every checksum in other programs' recordings of Kraken's v2 protocol.
+    """Check every checksum in other programs' recordings of Kraken's protocols, v2 and v1.
 
     Each frame of each FILE is decoded and checked as in a live client. A FILE is a .cbcap, or holds one frame per
     line: alone, after its time ("1785644622.17: {...}", "2026-11-29T02:54:37.123Z {...}"), or in a wrapper

@@ -130,10 +130,9 @@ class Nautilus(Output):
     # The others
 
     def trade(self, seq: int, event: Trade) -> None:
-        del seq
         if "trades" in self._tables:
             symbol = self._symbol(event.symbol, (event,))
-            self._put(symbol.trades, [symbol.trade(event)], "trades", sent=1)
+            self._put(symbol.trades, [symbol.trade(seq, event)], "trades", sent=1)
 
     def refer(self, event: InstrumentUpdate) -> None:
         for pair in event.pairs:
@@ -310,14 +309,15 @@ class _Symbol:
             *self._times("quotes", (event_ns, init_ns)),
         )
 
-    def trade(self, event: Trade) -> Any:
+    def trade(self, seq: int, event: Trade) -> Any:
+        """NautilusTrader's trades must have an id: where Kraken has none, it is made of the time and the place."""
         times = self._times("trades", (nanoseconds(event.timestamp), event.received_ns))
         return nautilus.TradeTick(
             self.id,
             self._price(str(event.price)),
             self._qty(str(event.qty)),
             _AGGRESSORS[event.side],
-            TradeId(str(event.trade_id)),
+            TradeId(f"{times[0]}-{seq}" if event.trade_id is None else str(event.trade_id)),
             *times,
         )
 

@@ -826,7 +826,7 @@ class Auditor:
         known = records.input_of(entry, decode_request)
         if entry.what == "Sent":
             self._has_sent = True
-            self._to_be_sent = [key for key in self._to_be_sent if not _names(entry.text, key)]
+            self._to_be_sent = [key for key in self._to_be_sent if not self._codec.mentions(entry.text, *key)]
             return
         if known is None:
             if self._is_strict:
@@ -1288,12 +1288,6 @@ def _can_lead_to(message: Message | None, entry: records.Stepped) -> bool:
     if entry.because == Happening.FAILED.value:
         return of_it or message is None or isinstance(message, Refusal | Foreign)
     return isinstance(message, Ack | Refusal | Data)
-
-
-def _names(text: str, key: Key) -> bool:
-    """Whether a request that was sent may be about this subscription."""
-    channel, symbol = key
-    return f'"{channel}"' in text and (symbol is None or f'"{symbol}"' in text)
 
 
 def _is_record(frame: str | bytes) -> bool:

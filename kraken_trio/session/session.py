@@ -491,6 +491,9 @@ class Session:
         ]
         if symbol is None and (channel is None or any(sub.key[1] is not None for sub in subs)):
             # It may have been for any of these. A book will detect it by its next checksum; all get a gap.
+            for sub in subs:
+                if sub.state.has_history:  # a later feed must not start with what may have a hole
+                    self._subscriptions.reset(sub)
             feeds = dict.fromkeys(feed for sub in subs for feed in sub.audience)
             keys = [sub.key for sub in subs]
             self._deliveries.announce(feeds, keys, None, channel, Cause.MALFORMED, str(error))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kraken_trio.requests import Request
     from kraken_trio.session.subscription import Key, Subscription
     from kraken_trio.settings import Settings
+    from kraken_trio.wire.codec import Codec
 
 __all__ = ["Wishes", "objections"]
 
@@ -43,6 +44,7 @@ def objections(
     subscriptions: Mapping[Key, Subscription],
     feeds: int,
     served: Collection[str],
+    codec: Codec,
     settings: Settings,
 ) -> dict[Request[Any], str]:
     """The requests of ``wishes`` that the client refuses, and why. ``served``: the channels of this endpoint."""
@@ -55,7 +57,10 @@ def objections(
     for key, request in wishes.keyed:
         known = wanted.get(key)
         is_new = known is None and key not in subscriptions
-        if key[0] not in served:
+        objection = codec.objection(request)
+        if objection is not None:
+            reasons[request] = objection
+        elif key[0] not in served:
             reasons[request] = f"this endpoint has no channel {key[0]!r}; it has {_listed(served)}"
         elif is_new and count >= settings.max_subscriptions:
             reasons[request] = (

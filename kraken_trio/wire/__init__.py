@@ -3,6 +3,7 @@
 * :mod:`~kraken_trio.wire.codec`: the seam: what a protocol can do, and the codec of each;
 * :mod:`~kraken_trio.wire.messages`: the messages of all protocols;
 * :mod:`~kraken_trio.wire.v2`: Kraken's v2 protocol, one row per channel;
+* :mod:`~kraken_trio.wire.v1`: Kraken's older protocol, one row per shape of an array;
 * :mod:`~kraken_trio.wire.foreign`: what is none of a codec's business.
 """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from kraken_trio.wire.v1.decoder import V1Codec
 from kraken_trio.wire.v2.decoder import V2Codec
 
 if TYPE_CHECKING:
@@ -38,6 +39,16 @@ class Codec(Protocol):
         ...
 
     @property
+    def initial_data(self) -> Collection[str]:
+        """The channels of which something comes when they are subscribed: their present state, or their history."""
+        ...
+
+    @property
+    def numbers_trades(self) -> bool:
+        """Whether trades have numbers, which count by one; otherwise ``Trade.trade_id`` is None."""
+        ...
+
+    @property
     def has_canonical_books(self) -> bool:
         """Whether updates of books usually have the form that the compiled core reads."""
         ...
@@ -49,8 +60,16 @@ class Codec(Protocol):
         """
         ...
 
+    def objection(self, request: Request) -> str | None:
+        """Why the protocol cannot serve this request, and what to ask for instead; None if it can, or does not know."""
+        ...
+
     def request(self, method: Method, asked: Sequence[Request], req_id: int) -> str:
         """One frame that subscribes or unsubscribes ``asked``: equal in channel and variant, differing in symbol."""
+        ...
+
+    def mentions(self, frame: str, channel: str, symbol: str | None) -> bool:
+        """Whether a frame of :meth:`request` may be about this subscription: all that it names are mentioned."""
         ...
 
     def ping(self, req_id: int) -> str:
@@ -64,7 +83,8 @@ class Codec(Protocol):
     def data(self, events: Sequence[DataEvent]) -> str:
         """A frame with these events, of one channel, and all of them from before the subscription, or none: likewise.
 
-        Decoded again, they are the same, digit for digit.
+        Decoded again, they are the same, digit for digit, as far as the protocol has a place for what they say. A
+        protocol may have frames for one symbol or one event only: then it raises :class:`ValueError` for others.
         """
         ...
 
@@ -76,7 +96,7 @@ class Codec(Protocol):
         ...
 
 
-_CODECS: Final[Mapping[str, Callable[[], Codec]]] = {"v2": V2Codec}
+_CODECS: Final[Mapping[str, Callable[[], Codec]]] = {"v1": V1Codec, "v2": V2Codec}
 
 
 def codec_for(protocol: str) -> Codec:

@@ -20,6 +20,8 @@ _V1_CHANNEL: Final = re.compile(r"(?:book-[0-9]{1,4}|ohlc-[0-9]{1,5}|ticker|trad
 _V1_ACCOUNT: Final = frozenset({"openOrders", "ownTrades"})
 _MIN_V1_ITEMS: Final = 4
 _V1_ACCOUNT_ITEMS: Final = 3
+# v2: every frame has one of these, but for an error; no frame of another protocol has.
+_V2_KEYS: Final = ("channel", "method")
 # Kraken Futures: control frames have an `event` as well, data frames have a `feed`. Its first frame is
 # {"event":"info","version":1}; other exchanges begin likewise, but with more.
 _FUTURES_EVENTS: Final = frozenset(
@@ -34,7 +36,7 @@ _MIN_WORD: Final = 3  # letters; with two such words it is a text, not a piece o
 
 
 def protocol_of(document: object) -> str | None:
-    """The protocol of a document, ``"v1"`` or ``"futures"``, if that is certain; otherwise None."""
+    """The protocol of a document, ``"v1"``, ``"v2"`` or ``"futures"``, if that is certain; otherwise None."""
     if isinstance(document, list):
         return "v1" if _is_v1_data(document) else None
     if not isinstance(document, dict):
@@ -46,7 +48,9 @@ def protocol_of(document: object) -> str | None:
         if event in _FUTURES_EVENTS or (event == "info" and document.keys() == _FUTURES_INFO):
             return "futures"
         return None
-    return "futures" if isinstance(document.get("feed"), str) else None
+    if isinstance(document.get("feed"), str):
+        return "futures"
+    return "v2" if any(isinstance(document.get(key), str) for key in _V2_KEYS) else None
 
 
 def _is_v1_data(items: list[Any]) -> bool:

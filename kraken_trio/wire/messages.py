@@ -21,6 +21,7 @@ from kraken_trio.events import (
     Candle,
     Execution,
     InstrumentUpdate,
+    SpreadUpdate,
     TickerUpdate,
     Trade,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "Empty",
     "Foreign",
     "Heartbeat",
+    "MarketEvent",
     "Message",
     "Method",
     "Notice",
@@ -62,7 +64,9 @@ class Numbered(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     received_ns: int = 0
 
 
-DataEvent: TypeAlias = BookSnapshot | BookUpdate | Trade | TickerUpdate | Candle | InstrumentUpdate | Numbered
+MarketEvent: TypeAlias = BookSnapshot | BookUpdate | Trade | TickerUpdate | SpreadUpdate | Candle | InstrumentUpdate
+"""An event of the market, which comes from the exchange as it is."""
+DataEvent: TypeAlias = MarketEvent | Numbered
 """What comes from the exchange, rather than from the client: events, or what a channel's state makes events of."""
 
 
@@ -204,7 +208,7 @@ class Foreign:
 
     is_pushed: ClassVar[bool] = False
     protocol: str
-    """``"v1"`` or ``"futures"``."""
+    """``"v1"``, ``"v2"`` or ``"futures"``."""
     text: str
     """The beginning of the frame, printable."""
 

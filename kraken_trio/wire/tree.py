@@ -8,11 +8,27 @@ from typing import Any, Final
 import msgspec
 
 from kraken_trio._text import printable
+from kraken_trio.errors import ProtocolError
 
-__all__ = ["MAX_WHOLE", "REFUSED", "decode_tree", "encode", "excerpt", "items", "text", "texts", "whole"]
+__all__ = [
+    "MAX_ENTRIES",
+    "MAX_WHOLE",
+    "REFUSED",
+    "check_count",
+    "decode_tree",
+    "encode",
+    "excerpt",
+    "items",
+    "text",
+    "texts",
+    "whole",
+    "whole_checked",
+]
 
 MAX_WHOLE: Final = 2**64 - 1
 """Whole numbers have at most 64 bits, so that sums and differences of them can be printed, too."""
+MAX_ENTRIES: Final = 20_000
+"""The most entries of one frame, other than books: reference data of all of Kraken has about 1500."""
 _MAX_ITEMS: Final = 16  # per list of texts
 
 decode_tree: Final = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -37,6 +53,21 @@ def whole(tree: dict[str, Any], key: str) -> int | None:
     """The whole number of a field; None for anything else."""
     value = tree.get(key)
     return value if type(value) is int and abs(value) <= MAX_WHOLE else None
+
+
+def whole_checked(value: int) -> int:
+    """Whole numbers have at most 64 bits, so that sums and differences of them can be printed, too."""
+    if not -MAX_WHOLE <= value <= MAX_WHOLE:
+        msg = "a whole number of more than 64 bits"
+        raise ProtocolError(msg)
+    return value
+
+
+def check_count(count: int) -> None:
+    """Raise :class:`~kraken_trio.ProtocolError` if a frame has more entries than any of Kraken's."""
+    if count > MAX_ENTRIES:
+        msg = f"a frame with {count} entries: at most {MAX_ENTRIES}"
+        raise ProtocolError(msg)
 
 
 def text(tree: dict[str, Any], key: str) -> str | None:

@@ -27,15 +27,16 @@ from kraken_trio.events import (
     OrderType,
     Pair,
     Side,
+    SpreadUpdate,
     TickerUpdate,
     Trade,
 )
-from kraken_trio.requests import Book, Candles, Instruments, Request, Ticker, Trades
+from kraken_trio.requests import Book, Candles, Instruments, Request, Spread, Ticker, Trades
 from kraken_trio.statistics import Counters
 from kraken_trio.wire.codec import codec_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 BTC = "BTC/USD"
 NOON = datetime(2026, 5, 14, 12, tzinfo=UTC)
@@ -89,23 +90,28 @@ def told(passed: list[Event]) -> list[tuple[int | None, int]]:
             missing = event.missed
         else:
             assert isinstance(event, Trade)
+            assert event.trade_id is not None
             found.append((missing, event.trade_id))
             missing = 0
     return found
 
 
 def an_event(channel: str, number: int) -> Event:
+    one = Decimal(1)
     events: dict[str, Event] = {
         "book": BookSnapshot(symbol=BTC, bids=(Level("1.0", "1.0"),), asks=(), received_ns=number),
         "trade": msgspec.structs.replace(trade(number), received_ns=number),
         "ticker": msgspec.structs.replace(ticker(number), received_ns=number),
+        "spread": SpreadUpdate(
+            symbol=BTC, bid=one, bid_qty=one, ask=one, ask_qty=one, timestamp=NOON, received_ns=number
+        ),
         "ohlc": msgspec.structs.replace(candle(1, number), received_ns=number),
         "instrument": InstrumentUpdate(assets=(), pairs=(), snapshot=True, received_ns=number),
     }
     return events[channel]
 
 
-ALL = [Book(BTC), HISTORY, Ticker(BTC), Candles(BTC), Instruments()]
+ALL = [Book(BTC), HISTORY, Ticker(BTC), Spread(BTC), Candles(BTC), Instruments()]
 
 
 @pytest.mark.parametrize("request_", ALL, ids=str)
@@ -143,13 +149,14 @@ def test_what_is_true_of_each_channel() -> None:
         "book": ["must_verify", "is_cumulative", "can_conflate", "moves_with_trades", "has_symbols"],
         "trade": ["has_history", "moves_with_trades", "tells_of_trades", "has_symbols"],
         "ticker": ["can_conflate", "moves_with_trades", "tells_of_trades", "has_symbols"],
+        "spread": ["can_conflate", "moves_with_trades", "has_symbols"],
         "ohlc": ["can_conflate", "moves_with_trades", "tells_of_trades", "has_symbols"],
         "instrument": ["is_cumulative", "can_conflate", "has_symbols"],
         "executions": ["is_cumulative", "has_history", "asks"],
         "balances": ["is_cumulative"],
     }
     assert [state_of(request).moves_with_prices for request in (*ALL, Ticker(BTC, trigger="bbo"))] == [
-        True, False, False, False, False, True,
+        True, False, False, True, False, False, True,
     ]  # fmt: skip
     assert CHANNELS["trade"].neighbours(trade(7)) == (6, 8)
     assert CHANNELS["ticker"].neighbours(ticker(7)) == (None, None)
@@ -412,6 +419,62 @@ def test_whatever_comes_again_every_trade_is_news_once_and_every_hole_is_told(
             numbered.append(number)
         assert numbered[-1] == numbers[-1]
     assert numbered == sorted(set(numbered))
+
+
+# Trades without numbers
+
+
+def unnumbered(second: int) -> Trade:
+    return msgspec.structs.replace(trade(second), trade_id=None)
+
+
+def v1_state_of(request: Request) -> ChannelState:
+    return CHANNELS[request.channel or ""](request, Counters(), codec_for("v1"))
+
+
+def test_trades_without_numbers_are_all_news_and_none_is_known_to_be_missing() -> None:
+    state, trades = v1_state_of(HISTORY), [unnumbered(1), unnumbered(1), unnumbered(9), unnumbered(3)]
+    assert take(state, *trades) == trades
+    assert take(state, trades[0]) == trades[:1]
+    assert CHANNELS["trade"].neighbours(trades[0]) == (None, None)
+    assert state.trade_count == 0
+    assert not state.owes_data
+
+
+def test_history_of_trades_without_numbers_begins_after_the_last_loss() -> None:
+    state = v1_state_of(HISTORY)
+    for second in range(60):
+        take(state, unnumbered(second))
+    assert list(state.start(Trades(BTC))) == []
+    kept = [msgspec.structs.replace(unnumbered(second), snapshot=True) for second in range(10, 60)]
+    assert list(state.start(HISTORY)) == kept
+    state.reset()
+    assert list(state.start(HISTORY)) == []
+    assert state.last_received_ns == 0
+    take(state, unnumbered(60))
+    assert len(list(state.start(HISTORY))) == 1
+
+
+@pytest.mark.parametrize(("state_for", "event"), [(v1_state_of, trade(7)), (state_of, unnumbered(7))])
+def test_kept_trades_are_of_the_protocol(state_for: Callable[[Request], ChannelState], event: Trade) -> None:
+    state = state_for(HISTORY)
+    with pytest.raises(ProtocolError, match=r"trades of this protocol have (no )?numbers, unlike a kept one"):
+        state.restore(Kept((event,)))
+
+
+def test_what_a_state_of_v1_keeps_another_one_continues_from() -> None:
+    one, other = v1_state_of(HISTORY), v1_state_of(HISTORY)
+    take(one, unnumbered(1), unnumbered(1), unnumbered(2))
+    other.restore(one.keep())
+    assert list(other.start(HISTORY)) == list(one.start(HISTORY))
+    assert take(other, unnumbered(2)) == [unnumbered(2)]
+
+
+def test_what_the_exchange_owes_after_a_confirmation() -> None:
+    """Its present state, and history, where the protocol has them."""
+    requests = [Book(BTC), Ticker(BTC), Candles(BTC), Spread(BTC)]
+    assert [v1_state_of(request).owes_data for request in requests] == [True, True, False, False]
+    assert [state_of(request).owes_data for request in requests[:3]] == [True, True, True]
 
 
 # Ticker and candles

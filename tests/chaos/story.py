@@ -462,6 +462,7 @@ class Killed(Story):
                 epochs[key] = event.epoch
             gapped.discard(key)
             if isinstance(event, kt.Trade):
+                assert event.trade_id is not None  # v2 numbers them
                 if event.trade_id != last_trade.get(event.symbol, event.trade_id - 1) + 1:
                     self.report.broken.append(
                         f"event {number}: trade {event.trade_id} of {event.symbol} is out of order"

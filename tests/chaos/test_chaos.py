@@ -26,7 +26,7 @@ def assert_it_would_notice(story: Proxied | Killed) -> None:
     for event in whole:
         if isinstance(event, kt.Trade) and not event.snapshot:
             row = rows.setdefault(event.symbol, [])
-            if row and (event.epoch, event.trade_id) != (row[-1].epoch, row[-1].trade_id + 1):
+            if row and (event.epoch, event.trade_id) != (row[-1].epoch, (row[-1].trade_id or 0) + 1):
                 row.clear()
             row.append(event)
             if len(row) == 3:

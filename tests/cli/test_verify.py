@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,39 @@ def test_the_real_recordings(captures: Path) -> None:
     assert result.exit_code == 0
 
 
+def test_the_real_recording_of_v1(captures: Path, tmp_path: Path) -> None:
+    recorded = captures / "v1_book1000_ten_pairs.txt"
+    result = run(recorded)
+    assert "BTC/CHF    depth 1000, 289 of 289 checksums verified" in result.output
+    assert "ADA/BTC    depth 1000, 347 of 347 checksums verified" in result.output
+    assert result.output.endswith("4269 of 4269 checksums verified\n")
+    assert result.exit_code == 0
+    # In a wrapper, without the answers to the subscriptions, and with a wrong checksum in the last update of a book
+    frames = [line.partition(": ")[2] for line in recorded.read_text().splitlines() if ": [" in line]
+    place = max(place for place, frame in enumerate(frames) if '"XBT/CHF"' in frame)
+    frames[place] = re.sub('"c":"[0-9]+"', '"c":"1"', frames[place])
+    status, output = verified(tmp_path, lines(f'{{"ts":1618678132.8,"data":{frame}}}' for frame in frames))
+    assert status == 1
+    assert "BTC/CHF    depth 1000 (inferred), 288 of 289 checksums verified, 1 wrong" in output
+    assert "; 1 failure in" in output
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        '[336,{"a":[["27130.20000","0.0123"',
+        '"c":"2366297588"},"book-10","XBT/USD"]',
+        '{"event":"heartb',
+        '[336,{"a":[["1.0",1.0,"1.0"]]},"book-10","XBT/USD"]',
+    ],
+)
+def test_a_damaged_frame_of_v1_is_one(tmp_path: Path, damaged: str) -> None:
+    status, output = verified(tmp_path, lines(['{"event":"heartbeat"}', *["so be it"] * 12, *[damaged] * 2]))
+    assert status == 1
+    assert "15 frames" in output
+    assert "cannot be decoded" in output
+
+
 def test_every_changed_digit_of_a_real_quantity_is_found(captures: Path, tmp_path: Path) -> None:
     data = (captures / "v2_book25_ethusd.cbcap").read_bytes()
     at = data.index(b'"qty":') + len(b'"qty":')  # of the best bid
@@ -72,11 +106,11 @@ def test_every_changed_digit_of_a_real_quantity_is_found(captures: Path, tmp_pat
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("v1_book1000_ten_pairs.txt", "older protocol, v1"),
-        ("v1_trade_ten_pairs.txt", "older protocol, v1"),
+        ("v1_trade_ten_pairs.txt", "no checksum of a book in 49 frames (30 heartbeats, 11 control frames, 8 trade)"),
+        ("v1_ticker_ten_pairs.txt", "no checksum of a book in 60 frames (31 heartbeats, 18 ticker, 11 control frames)"),
         ("level3_docs_example.jsonl", "no checksum of a book in 1 frame (1 channel level3)"),
         ("v2_control_and_other_channels.jsonl", "no checksum of a book in 13 frames"),
-        ("v2_instrument_snapshot_2024.json", "it is no recording of Kraken's v2 protocol"),
+        ("v2_instrument_snapshot_2024.json", "it is no recording of Kraken's protocols"),
     ],
 )
 def test_other_recordings_are_no_success(captures: Path, name: str, words: str) -> None:
@@ -148,19 +182,21 @@ def test_a_level_that_is_no_number_fails(tmp_path: Path) -> None:
         (cbcap([])[:-1] + b"\n1 88888888888888888888\n", "no frame is longer than"),
         (
             b"\x00\xff" * 3_000,
-            "it is no recording of Kraken's v2 protocol: no frame in its 1 line; it begins with '\\x00",
+            "it is no recording of Kraken's protocols: no frame in its 1 line; it begins with '\\x00",
         ),
         (
             b"x\n" * 3_000,
-            "it is no recording of Kraken's v2 protocol: no frame in its first 1,000 lines; it begins with 'x'",
+            "it is no recording of Kraken's protocols: no frame in its first 1,000 lines; it begins with 'x'",
         ),
-        (cbcap(["x"] * 3_000), "it is no recording of Kraken's v2 protocol: no frame in its first 1,000 frames"),
+        (cbcap(["x"] * 3_000), "it is no recording of Kraken's protocols: no frame in its first 1,000 frames"),
         (gzip.compress(lines(good_frames()), mtime=0)[:-9], "its gzip data are cut off"),
         (zstd.compress(lines(good_frames()))[:-9], "its zstd data are cut off"),
         (b"\x89MCAP0\r\n", "it is an MCAP file: kraken-trio audit FOLDER checks those of kraken-trio"),
         (b"{" * (9 * 1024 * 1024), "longer than any frame"),
-        (b'{"event":"heartbeat"}\n', "older protocol, v1"),
-        (b'[336,{"a":[]},"book-10","XBT/USD"]\n', "older protocol, v1"),
+        (b'{"event":"heartbeat"}\n', "there is nothing to verify: no checksum of a book in 1 frame (1 heartbeats)"),
+        (b'[336,{"a":[]},"book-10","XBT/USD"]\n', "there is nothing to verify: no checksum of a book in 1 frame"),
+        (b'{"event":"heartbeat"}\n{"channel":"heartbeat"}\n', "goes on with v2: put them into files of their own"),
+        (b'{"channel":"heartbeat"}\n{"event":"heartbeat"}\n', "goes on with frames of Kraken's older protocol, v1"),
     ],
 )
 def test_a_bad_file_is_told_in_words(tmp_path: Path, data: bytes, words: str) -> None:
@@ -217,7 +253,7 @@ NOTES = '# Notes\n\nA heartbeat:\n\n    {"channel":"heartbeat"}\n\n' + "It comes
         NOTES,
         "[\n" + '  {"price": 1, "qty": 2},\n' * 15 + "]\n",
         '{"level":"info"}\n# and so on\n' * 8,
-        '# v1\n#\n[336,{"a":[]},"book-10","XBT/USD"]\n',
+        "# v1\n" + "# of v1\n" * 12 + '[336,{"a":[]},"book-10","XBT/USD"]\n',
     ],
 )
 def test_a_text_that_is_no_recording_says_so_in_one_line(tmp_path: Path, text: str) -> None:
@@ -267,7 +303,7 @@ def test_of_several_files_each_has_its_line(tmp_path: Path) -> None:
     bad.write_text(NOTES)
     output = run(bad, good).output.splitlines()
     assert output[0] == (
-        f"{bad}: FAILED it is no recording of Kraken's v2 protocol: only 1 of its 15 lines may be of it; "
+        f"{bad}: FAILED it is no recording of Kraken's protocols: only 1 of its 15 lines may be of it; "
         "it begins with '# Notes'"
     )
     assert output[1:] == [

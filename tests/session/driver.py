@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from kraken_trio.endpoint import Endpoint
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, ConnectionState, Event, Gap, StateChange
@@ -168,13 +168,20 @@ class Market:
 # The client
 
 
+def _is_ping(asked: Asked) -> bool:
+    return "ping" in (asked.get("method"), asked.get("event"))
+
+
 class Client:
     """A session, its shell, and what all of its feeds have seen."""
 
-    def __init__(self, *, connect: bool = True, jitter: float = 0.0, **settings: Any) -> None:
+    heartbeat: ClassVar[str] = HEARTBEAT
+
+    def __init__(self, *, connect: bool = True, jitter: float = 0.0, protocol: str = "v2", **settings: Any) -> None:
         self.settings = Settings(**settings)
         self.jitter = jitter
-        self.session = Session(self.settings, lambda: self.jitter, codec_for("v2"), Endpoint("ws://exchange.test"))
+        endpoint = Endpoint("ws://exchange.test", protocol)
+        self.session = Session(self.settings, lambda: self.jitter, codec_for(protocol), endpoint)
         self.log = LogLines("test", self.settings)
         self.now: float = 1000.1
         self.received_ns = itertools.count(1)
@@ -223,8 +230,8 @@ class Client:
         for frame in effects.send:
             asked = json.loads(frame)
             self.outbox.append(asked)
-            if asked["method"] != "ping":
-                self.sent_at[asked["req_id"]] = self.now
+            if not _is_ping(asked):
+                self.sent_at[asked.get("req_id", asked.get("reqid"))] = self.now
         self.changes += effects.changes
         self.records += effects.records
         for level, line in self.log.lines(effects.records, self.now):
@@ -303,7 +310,7 @@ class Client:
             self.now = max(self.now, due)
             if due == beat and heartbeat is not None:
                 beat += heartbeat
-                self.receive(HEARTBEAT)
+                self.receive(self.heartbeat)
             else:
                 self.tick()
             if self.drops and self.effects.drop is not None:
@@ -326,7 +333,7 @@ class Client:
     def requests(self) -> list[Asked]:
         """What the exchange now reads: subscribes and unsubscribes."""
         read, self.outbox = self.outbox, []
-        return [asked for asked in read if asked["method"] != "ping"]
+        return [asked for asked in read if not _is_ping(asked)]
 
     def request(self) -> Asked:
         """The only one."""

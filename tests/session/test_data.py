@@ -140,7 +140,7 @@ def test_data_that_overtakes_its_answer_comes_too_late_for_a_feed_that_is_refuse
 def ids(client: Client, feed: object) -> list[int | str]:
     """The numbers of the trades that came; gaps as the number of missing trades in a text."""
     return [
-        event.trade_id if isinstance(event, Trade) else f"missed {getattr(event, 'missed', '?')}"
+        event.trade_id or 0 if isinstance(event, Trade) else f"missed {getattr(event, 'missed', '?')}"
         for event in client.events(feed)
     ]
 

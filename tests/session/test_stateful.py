@@ -84,7 +84,7 @@ class Viewer:
                 assert ("book", symbol) in self.wants
                 assert self.books[symbol].available, "an update without a snapshot before it"
                 self.books[symbol].apply(event)
-            case Trade(symbol=symbol, trade_id=number):
+            case Trade(symbol=symbol, trade_id=int(number)):
                 self._count(("trade", symbol), number)
             case TickerUpdate(symbol=symbol, last=last, snapshot=snapshot):
                 assert last is not None

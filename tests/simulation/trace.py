@@ -37,6 +37,8 @@ class Trace:
                 text = f"Trade {event.symbol} {event.trade_id} {event.qty} @ {event.price}"
             case kt.TickerUpdate():
                 text = f"Ticker {event.symbol} {event.bid} {event.ask} {event.last}"
+            case kt.SpreadUpdate():
+                text = f"Spread {event.symbol} {event.bid} {event.ask}"
             case kt.Candle():
                 text = f"Candle {event.symbol} {event.interval_begin} {event.close} {event.volume}"
             case kt.InstrumentUpdate():

@@ -201,10 +201,10 @@ def test_several_protocols_in_one_folder(folder: Path) -> None:
     path = folder / names(folder)[0]
     with Playback(path) as playback:
         values = dict(playback.folder.segments[0].values)
-    path.write_bytes(Log.new({**values, "protocol": "v1"}).whole)
-    with pytest.raises(kt.RecordingError, match=r"recordings of several protocols \(v1, v2\): put each into a folder"):
+    path.write_bytes(Log.new({**values, "protocol": "v9"}).whole)
+    with pytest.raises(kt.RecordingError, match=r"recordings of several protocols \(v2, v9\): put each into a folder"):
         Playback(folder)
-    with pytest.raises(kt.RecordingError, match=r"cannot be read: .*v1"):
+    with pytest.raises(kt.RecordingError, match=r"cannot be read: .*v9"):
         Playback(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar, TypeAlias, assert_never, assert_type
 
@@ -91,7 +92,15 @@ async def what_comes_from_many_of_several_kinds(client: kt.Client, requests: lis
         assert_type(any_feed, kt.Feed[kt.Event])
         assert_type(any_feed, kt.Feed)  # which is the same
     every = client.subscribe(
-        BOOK, TRADES, TICKER, CANDLES, kt.Instruments(), kt.Executions(), kt.Balances(), kt.Lifecycle()
+        BOOK,
+        TRADES,
+        TICKER,
+        CANDLES,
+        kt.Instruments(),
+        kt.Executions(),
+        kt.Balances(),
+        kt.Lifecycle(),
+        kt.Spread("A/B"),
     )
     async with every as feed:
         assert_type(await feed.receive(), kt.Event)
@@ -130,7 +139,8 @@ def an_event(event: kt.Event) -> None:
     match event:
         case kt.BookSnapshot(bids=bids) | kt.BookUpdate(bids=bids):
             assert_type(bids, tuple[kt.Level, ...])
-        case kt.Trade(price=price, side=side):
+        case kt.Trade(price=price, side=side, trade_id=trade_id):
+            assert_type(trade_id, int | None)
             assert_type(price, Decimal)
             assert_type(side, kt.Side)
         case kt.TickerUpdate(last=last):
@@ -143,6 +153,9 @@ def an_event(event: kt.Event) -> None:
             assert_type(balances, tuple[kt.Balance, ...])
         case kt.BalanceUpdate(amount=amount):
             assert_type(amount, Decimal | None)
+        case kt.SpreadUpdate(bid=bid, timestamp=timestamp):
+            assert_type(bid, Decimal)
+            assert_type(timestamp, datetime)
         case kt.Candle() | kt.InstrumentUpdate() | kt.StateChange() | kt.StatusUpdate():
             assert_type(event.epoch, int)
         case kt.Gap(cause=cause, evidence=evidence):

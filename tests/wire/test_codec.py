@@ -20,6 +20,15 @@ def test_a_codec_has_all_that_is_promised() -> None:
     assert codec.guess_topic('{"channel":"book","data":[{"symbol":"BTC/USD"') == ("book", "BTC/USD")
 
 
+@pytest.mark.parametrize("protocol", ["v1", "v2"])
+def test_a_request_mentions_what_it_is_about(protocol: str) -> None:
+    codec = codec_for(protocol)
+    frame = codec.request(Method.SUBSCRIBE, [Book("BTC/USD"), Book("ETH/DOGE")], 1)
+    asked = [("book", "BTC/USD"), ("book", "ETH/DOGE"), ("book", "ETH/USD"), ("trade", "BTC/USD")]
+    assert [codec.mentions(frame, *key) for key in asked] == [True, True, False, False]
+    assert codec.mentions(frame, "book", None)
+
+
 def test_each_codec_counts_for_itself() -> None:
     one, other = codec_for("v2"), codec_for("v2")
     one.decode('{"channel":"new"}')
@@ -28,7 +37,7 @@ def test_each_codec_counts_for_itself() -> None:
 
 @pytest.mark.parametrize("name", ["v3", "", "V2", "futures"])
 def test_an_unknown_protocol_is_refused_with_the_known_ones(name: str) -> None:
-    with pytest.raises(ValueError, match=r"is no protocol of this version: choose one of 'v2'") as caught:
+    with pytest.raises(ValueError, match=r"is no protocol of this version: choose one of 'v1', 'v2'") as caught:
         codec_for(name)
     assert repr(name) in str(caught.value)
 

@@ -12,7 +12,7 @@ import pytest
 from kraken_trio import Asset, InstrumentUpdate, Pair, ProtocolError
 from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Data
-from kraken_trio.wire.v2.channels import MAX_ENTRIES
+from kraken_trio.wire.tree import MAX_ENTRIES
 from tests.wire.frames import ASSET, PAIR
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def test_only_the_first_bad_entry_is_looked_at(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(("name", "entry"), [("assets", ASSET), ("pairs", PAIR)])
 def test_the_number_of_entries_is_bounded(name: str, entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kraken_trio.wire.v2.channels.MAX_ENTRIES", 100)
+    monkeypatch.setattr("kraken_trio.wire.tree.MAX_ENTRIES", 100)
     assert len(getattr(decoded(f'{{"{name}":[{",".join([entry] * 100)}]}}'), name)) == 100
     with pytest.raises(ProtocolError, match="a frame with 101 entries: at most 100"):
         decoded(f'{{"{name}":[{",".join([entry] * 101)}]}}')

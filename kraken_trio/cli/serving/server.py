@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from kraken_trio import Cause, Gap, Overflow, SubscriptionRejected
+from kraken_trio import Cause, Gap, Overflow, SubscriptionRejected, Trade
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.cli.serving.desk import Begin, Cease, Desk, Say
 from kraken_trio.events import BookSnapshot
@@ -143,7 +143,10 @@ class _Connection:
             self._room.set()
 
     def send(self, events: Sequence[Any]) -> None:
-        self.end.send(self.server.codec.data(events))
+        if any(isinstance(event, Trade) and event.trade_id is None for event in events):
+            self.close("the recording is of Kraken's older protocol, whose trades have no numbers: v2 cannot tell them")
+        else:
+            self.end.send(self.server.codec.data(events))
 
     def close(self, reason: str) -> None:
         self.leave()

@@ -23,6 +23,7 @@ from kraken_trio.events import (
     Gap,
     InstrumentUpdate,
     OrdersSnapshot,
+    SpreadUpdate,
     StateChange,
     StatusUpdate,
     TickerUpdate,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from kraken_trio.book import OrderBook
     from kraken_trio.requests import Request
     from kraken_trio.testing.oracle.sent import BookState, Item, Key, Sent, SentConnection, Topic
+    from kraken_trio.wire.messages import MarketEvent
 
 __all__ = ["FeedOracle"]
 
@@ -162,7 +164,7 @@ class FeedOracle:
 
     # Data
 
-    def _saw_data(self, event: BookSnapshot | BookUpdate | Trade | TickerUpdate | Candle | InstrumentUpdate) -> None:
+    def _saw_data(self, event: MarketEvent) -> None:
         key = key_of(event)
         cursor = self._cursors.get(key)
         if cursor is None:
@@ -246,6 +248,7 @@ class FeedOracle:
         return self._place[1] if event.epoch == self._place[0] and not self._conflates else -1
 
     def _saw_trade(self, event: Trade, cursor: _Cursor, connection: SentConnection) -> int | None:
+        assert event.trade_id is not None  # the journal is of v2, which numbers trades
         trades = connection.trades.get(event.symbol, {})
         sent = trades.get(event.trade_id)
         known = sent or self._sent.trade(event.symbol, event.trade_id)
@@ -265,7 +268,9 @@ class FeedOracle:
         cursor.trade_id = event.trade_id
         return None if sent is None or event.snapshot else sent.frame
 
-    def _saw_other(self, event: TickerUpdate | Candle | InstrumentUpdate, cursor: _Cursor, topic: Topic) -> int | None:
+    def _saw_other(
+        self, event: TickerUpdate | SpreadUpdate | Candle | InstrumentUpdate, cursor: _Cursor, topic: Topic
+    ) -> int | None:
         said, items = content_of(event), topic.items
         if cursor.is_starting and event.snapshot:
             # A feed starts with the latest of what was sent: of each candle, for instance.

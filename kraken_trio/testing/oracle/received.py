@@ -11,6 +11,7 @@ from kraken_trio.events import (
     Event,
     InstrumentUpdate,
     Level,
+    SpreadUpdate,
     TickerUpdate,
     Trade,
 )
@@ -34,6 +35,8 @@ def key_of(event: Event) -> Key:
             return ("trade", event.symbol)
         case TickerUpdate():
             return ("ticker", event.symbol)
+        case SpreadUpdate():
+            return ("spread", event.symbol)
         case Candle():
             return ("ohlc", event.symbol)
         case InstrumentUpdate():
@@ -64,6 +67,8 @@ def content_of(event: Event) -> Any:
                 event.high, event.change, event.change_pct,
             )  # fmt: skip
             return (*map(_text, numbers), str(event.trades), _stamp(event.timestamp))
+        case SpreadUpdate():
+            return (*map(_text, (event.bid, event.bid_qty, event.ask, event.ask_qty)), _stamp(event.timestamp))
         case Candle():
             figures = (event.open, event.high, event.low, event.close, event.volume, event.vwap)
             begin = f"{event.interval_begin:%Y-%m-%dT%H:%M:%S}.{event.interval_begin.microsecond * 1000:09d}Z"

@@ -36,17 +36,15 @@ from kraken_trio.events import (
     Trade,
 )
 from kraken_trio.wire.messages import Data, DataEvent
-from kraken_trio.wire.tree import MAX_WHOLE
+from kraken_trio.wire.tree import check_count, whole_checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from kraken_trio.requests import Request
 
-__all__ = ["CHANNELS", "MAX_ENTRIES", "Channel", "FastPath", "Ours", "fast_path", "fields_of", "reader"]
+__all__ = ["CHANNELS", "Channel", "FastPath", "Ours", "fast_path", "fields_of", "reader"]
 
-MAX_ENTRIES: Final = 20_000
-"""The most entries of one frame, other than books: reference data of all of Kraken has about 1500."""
 _MAX_NAME: Final = 100
 
 
@@ -195,25 +193,11 @@ def _values_checked(event: _Struct) -> _Struct:
             if isinstance(value, Decimal):
                 checked(value)
             elif type(value) is int:
-                _whole_checked(value)
+                whole_checked(value)
     except ProtocolError as error:
         msg = f"{error} - at `$.{name}`"
         raise ProtocolError(msg) from None
     return event
-
-
-def _whole_checked(value: int) -> int:
-    """Whole numbers have at most 64 bits, so that sums and differences of them can be printed, too."""
-    if not -MAX_WHOLE <= value <= MAX_WHOLE:
-        msg = "a whole number of more than 64 bits"
-        raise ProtocolError(msg)
-    return value
-
-
-def _check_count(entries: list[Any]) -> None:
-    if len(entries) > MAX_ENTRIES:
-        msg = f"a frame with {len(entries)} entries: at most {MAX_ENTRIES}"
-        raise ProtocolError(msg)
 
 
 def reader(kind: type[Any]) -> Callable[[Any, Ours], tuple[DataEvent, ...]]:
@@ -221,7 +205,7 @@ def reader(kind: type[Any]) -> Callable[[Any, Ours], tuple[DataEvent, ...]]:
 
     def read(data: Any, ours: Ours) -> tuple[DataEvent, ...]:
         if isinstance(data, list):
-            _check_count(data)
+            check_count(len(data))
             data = [{**entry, **ours} if isinstance(entry, dict) else entry for entry in data]
         return tuple(_values_checked(event) for event in _entries(data, kind))
 
@@ -244,7 +228,7 @@ def _structured(data: Mapping[str, Any], name: str, kind: type[_Struct]) -> tupl
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         msg = f"the {name} of an instrument frame are a list of objects"
         raise ProtocolError(msg)
-    _check_count(entries)
+    check_count(len(entries))
     structured = []
     for index, entry in enumerate(entries):
         try:
@@ -322,7 +306,7 @@ def _objects(data: Any) -> list[dict[str, Any]]:
     if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
         msg = "the data of a private channel are a list of objects"
         raise ProtocolError(msg)
-    _check_count(data)
+    check_count(len(data))
     return data
 
 
@@ -343,6 +327,17 @@ def _unknown_values(trade: Trade) -> Iterable[str]:
         yield "ord_type"
 
 
+_read_any_trades: Final = reader(Trade)
+
+
+def _read_trades(data: Any, ours: Ours) -> tuple[DataEvent, ...]:
+    trades = _read_any_trades(data, ours)
+    if any(trade.trade_id is None for trade in cast("tuple[Trade, ...]", trades)):
+        msg = "a trade without a number - at `$.trade_id`"
+        raise ProtocolError(msg)
+    return trades
+
+
 CHANNELS: Final[dict[str, Channel]] = {
     row.name: row
     for row in (
@@ -360,7 +355,7 @@ CHANNELS: Final[dict[str, Channel]] = {
             request=requests.Trades,
             # Always requested, so that the trade numbers have a starting point.
             extras=_snapshot,  # mutant: history of trades
-            read=reader(Trade),
+            read=_read_trades,
             fields=fields_of(Trade),
             unknown_values=_unknown_values,
         ),

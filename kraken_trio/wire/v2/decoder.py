@@ -16,19 +16,20 @@ checked, and converted. Both paths give equal events.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from kraken_trio._text import printable
 from kraken_trio.errors import ProtocolError
+from kraken_trio.requests import Spread
 from kraken_trio.settings import MAX_FRAME_BYTES
 from kraken_trio.wire.foreign import notice, protocol_of
-from kraken_trio.wire.messages import Data, Empty, Foreign, Heartbeat, Message, Notice, Numbered, Unknown
+from kraken_trio.wire.messages import Data, Empty, Foreign, Heartbeat, Message, Notice, Numbered
+from kraken_trio.wire.refusals import error_words
 from kraken_trio.wire.tree import REFUSED, decode_tree, excerpt, whole
-from kraken_trio.wire.v2.answers import answer, confirmation, error_words, refusal, status
+from kraken_trio.wire.unknown import MAX_NAME, Unknowns
+from kraken_trio.wire.v2.answers import answer, confirmation, refusal, status
 from kraken_trio.wire.v2.channels import CHANNELS
 from kraken_trio.wire.v2.data import data_frame
 from kraken_trio.wire.v2.requests import ping, request
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["V2Codec"]
 
-_MAX_UNKNOWN_NAMES: Final = 256  # a peer chooses them
-_MAX_NAME: Final = 40
 _MAX_EXCERPT: Final = 80
 _MAX_FOREIGN_EXCERPT: Final = 200  # all that a user is shown of it
 _KINDS: Final = ("snapshot", "update")
@@ -55,10 +54,11 @@ class V2Codec:
     """A :class:`~kraken_trio.wire.codec.Codec`. Its only state are its counts."""
 
     snapshots_carry_checksums: bool = True
+    numbers_trades: bool = True
     has_canonical_books: bool = True
 
     def __init__(self) -> None:
-        self.unknown: Counter[str] = Counter()
+        self.unknown: Unknowns = Unknowns()
         """How often something unknown to this version came: ``"channel foo"``, ``"field book.foo"``, ``"value
         trade.side"``. At most 256 names; the rest counts as ``"more"``."""
         self._paths_of_text = [(path.starts, path) for row in CHANNELS.values() for path in row.fast]
@@ -71,10 +71,25 @@ class V2Codec:
     def channels(self) -> Collection[str]:
         return CHANNELS.keys()
 
+    @property
+    def initial_data(self) -> Collection[str]:
+        return CHANNELS.keys()
+
     # Writing
+
+    def objection(self, request: Request) -> str | None:
+        if request.channel == Spread.channel:
+            return (
+                "Kraken's protocol v2 has no channel 'spread': there, "
+                f'Ticker({request.symbol!r}, trigger="bbo") tells of every change of the best bid or ask'
+            )
+        return None
 
     def request(self, method: Method, asked: Sequence[Request], req_id: int) -> str:
         return request(method, asked, req_id)
+
+    def mentions(self, frame: str, channel: str, symbol: str | None) -> bool:
+        return f'"{channel}"' in frame and (symbol is None or f'"{symbol}"' in frame)
 
     def ping(self, req_id: int) -> str:
         return ping(req_id)
@@ -146,7 +161,7 @@ class V2Codec:
     def _message(self, tree: Any, frame: str | bytes, epoch: int, received_ns: int) -> Message:
         if isinstance(tree, dict):
             if "method" in tree:
-                return answer(tree) or self._unknown(f"method {printable(tree['method'], _MAX_NAME)}")
+                return answer(tree) or self.unknown.message(f"method {printable(tree['method'], MAX_NAME)}")
             channel = tree.get("channel")
             if isinstance(channel, str):
                 return self._pushed(channel, tree, epoch, received_ns)
@@ -156,21 +171,21 @@ class V2Codec:
         if not isinstance(tree, dict):
             msg = "not an object"
             raise ProtocolError(msg)
-        return self._unknown("frame") if error_words(tree) is None else refusal(tree)
+        return self.unknown.message("frame") if error_words(tree) is None else refusal(tree)
 
     def _pushed(self, channel: str, tree: dict[str, Any], epoch: int, received_ns: int) -> Message:
         if channel == "heartbeat":
             return Heartbeat()
         if channel == "status":
-            return status(tree) or self._unknown("status without system", channel)
+            return status(tree) or self.unknown.message("status without system", channel)
         if tree.get("success") is False or ("data" not in tree and error_words(tree) is not None):
             return refusal(tree)  # an answer that lacks its method
         row = CHANNELS.get(channel)
         if row is None:
-            return self._unknown(f"channel {printable(channel, _MAX_NAME)}", channel)
+            return self.unknown.message(f"channel {printable(channel, MAX_NAME)}", channel)
         kind = tree.get("type")
         if kind not in _KINDS:
-            return self._unknown(f"type {channel}.{printable(kind, _MAX_NAME)}", channel)
+            return self.unknown.message(f"type {channel}.{printable(kind, MAX_NAME)}", channel)
         events = row.read(
             tree.get("data"), {"snapshot": kind == "snapshot", "epoch": epoch, "received_ns": received_ns}
         )
@@ -189,34 +204,17 @@ class V2Codec:
             return Empty(channel)
         return Data(channel, events)
 
-    # Unknown contents
-
-    def _unknown(self, what: str, channel: str | None = None) -> Unknown:
-        self._count(what)
-        return Unknown(what=what, channel=None if channel is None else printable(channel, _MAX_NAME))
-
-    def _count(self, what: str) -> None:
-        known = what in self.unknown or len(self.unknown) < _MAX_UNKNOWN_NAMES  # mutant: unknown names
-        self.unknown[what if known else "more"] += 1
-
     def _count_what_is_new(self, row: Channel, tree: dict[str, Any], events: Iterable[DataEvent]) -> None:
-        self._count_fields(f"{row.name}:", tree, row.envelope)
+        self.unknown.add_fields(f"{row.name}:", tree.keys(), row.envelope)
         data = tree["data"]
         for entry in data if isinstance(data, list) else [data]:
-            self._count_fields(f"{row.name}.", entry, row.fields)
+            self.unknown.add_fields(f"{row.name}.", entry.keys(), row.fields)
             for part, known in row.parts.items():
                 for element in entry[part]:
-                    self._count_fields(f"{row.name}.{part}.", element, known)
+                    self.unknown.add_fields(f"{row.name}.{part}.", element.keys(), known)
         for event in events:
             for name in row.unknown_values(event):
-                self._count(f"value {row.name}.{name}")
-
-    def _count_fields(self, prefix: str, entry: dict[str, Any], known: frozenset[str]) -> None:
-        new = entry.keys() - known
-        for key in islice(new, _MAX_UNKNOWN_NAMES):
-            self._count(f"field {prefix}{printable(key, _MAX_NAME)}")
-        if len(new) > _MAX_UNKNOWN_NAMES:
-            self.unknown["more"] += len(new) - _MAX_UNKNOWN_NAMES
+                self.unknown.add(f"value {row.name}.{name}")
 
 
 _GUESS_BYTES: Final = 4096
