@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -204,6 +203,8 @@ def _parse(data: bytes) -> _Read | str:
     if not _TOML.search(text):
         lines = [stripped for line in text.splitlines() if (stripped := line.strip())]
         return _Read(*lines) if len(lines) == 2 else _expected(f"it has {len(lines)} lines")
+    import tomllib  # noqa: PLC0415 (few programs need it, and it takes longer than the rest of this module)
+
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError:

@@ -45,7 +45,7 @@ class KeyState:
     async def turn(self) -> AsyncIterator[None]:
         """Wait for the right to call, which ends with the block. First come, first served, but between threads."""
         async with self._lock():
-            while not self._across.acquire(blocking=False):
+            while not self._across.acquire(blocking=False):  # noqa: ASYNC110 (another thread has it)
                 await trio.sleep(_POLL)
             try:
                 yield

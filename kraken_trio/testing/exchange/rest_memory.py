@@ -13,8 +13,6 @@ import trio
 from kraken_trio.testing.exchange.rest import RestRequest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from kraken_trio.testing.exchange.rest import RestCore, RestResponse
 
 __all__ = ["RestTransport"]
@@ -49,15 +47,22 @@ class RestTransport(httpx.AsyncBaseTransport):
 
 class _Stream(httpx.AsyncByteStream):
     def __init__(self, response: RestResponse) -> None:
-        self._response = response
+        self._is_cut = response.sent is not None
+        self._first: bytes | None = response.body[: response.sent]
+        self._padding = response.padding
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        response = self._response
+    def __aiter__(self) -> _Stream:
+        return self
+
+    async def __anext__(self) -> bytes:
         await trio.lowlevel.checkpoint()
-        yield response.body if response.sent is None else response.body[: response.sent]
-        if response.sent is not None:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        if self._is_cut:
             msg = "the connection was reset"
             raise httpx.ReadError(msg)
-        for _ in range(0, response.padding, _CHUNK):
-            await trio.lowlevel.checkpoint()
-            yield b" " * _CHUNK
+        if self._padding <= 0:
+            raise StopAsyncIteration
+        self._padding -= _CHUNK
+        return b" " * _CHUNK

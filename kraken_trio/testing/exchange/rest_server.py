@@ -77,7 +77,7 @@ class _Peer:
     async def _read(self) -> RestRequest | None:
         head: h11.Request | None = None
         body = bytearray()
-        while True:
+        while True:  # noqa: ASYNC913 (it waits where h11 needs data)
             event = self._http.next_event()
             if event is h11.NEED_DATA:
                 self._http.receive_data(bytes(await self._stream.receive_some(_CHUNK)))
