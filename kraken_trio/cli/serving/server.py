@@ -117,11 +117,11 @@ def _kind(event: Event) -> bool | None:
 
 
 class _Connection:
-    def __init__(self, server: Server, end: ConnectionEnd, number: int, *, v1: bool) -> None:
+    def __init__(self, server: Server, end: ConnectionEnd, number: int, protocol: str) -> None:
         self.server: Server = server
         self.end: ConnectionEnd = end
         self.number: int = number
-        self.speaks_v1: bool = v1
+        self.protocol: str = protocol
         self.sinks: dict[Topic, _Sink] = {}
         requests, waiting = trio.open_memory_channel[str | bytes](1000)
         self.requests: trio.MemorySendChannel[str | bytes] = requests
@@ -174,7 +174,7 @@ class _Connection:
                 self.end.send(frames.HEARTBEAT)
 
     async def _handle(self, data: str | bytes) -> None:
-        if self.speaks_v1:
+        if self.protocol == "v1":
             self.end.send(frames.ERROR_V1)
             await trio.lowlevel.checkpoint()
             return
@@ -220,13 +220,13 @@ class Server:
     def admit(self) -> None:
         return None
 
-    def connected(self, end: ConnectionEnd, *, v1: bool) -> int:
+    def connected(self, end: ConnectionEnd, *, protocol: str) -> int:
         self._number += 1
         number = self._number
-        connection = self.connections[number] = _Connection(self, end, number, v1=v1)
+        connection = self.connections[number] = _Connection(self, end, number, protocol)
         system = self._client.system_status or "online"
         status = self.desk.connect(number, system)
-        end.send(frames.status_v1(system, number) if v1 else status)
+        end.send(frames.status_v1(system, number) if protocol == "v1" else status)
         self._nursery.start_soon(connection.run)
         return number
 
