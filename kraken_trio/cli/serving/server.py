@@ -23,6 +23,8 @@ from kraken_trio.events import BookSnapshot
 from kraken_trio.runtime.feed import FeedSender, open_feed
 from kraken_trio.testing.exchange import frames
 from kraken_trio.testing.exchange.core import HEARTBEAT_INTERVAL
+from kraken_trio.testing.exchange.dialect import MALFORMED
+from kraken_trio.testing.exchange.dialects import v1_frames
 from kraken_trio.testing.exchange.peer import Peer
 from kraken_trio.testing.faults import DropHow
 from kraken_trio.wire import Codec, codec_for
@@ -175,7 +177,7 @@ class _Connection:
 
     async def _handle(self, data: str | bytes) -> None:
         if self.protocol == "v1":
-            self.end.send(frames.ERROR_V1)
+            self.end.send(v1_frames.event("error", errorMessage=MALFORMED))
             await trio.lowlevel.checkpoint()
             return
         for order in self.server.desk.receive(self.number, data, self.server.now_ns):
@@ -226,7 +228,7 @@ class Server:
         connection = self.connections[number] = _Connection(self, end, number, protocol)
         system = self._client.system_status or "online"
         status = self.desk.connect(number, system)
-        end.send(frames.status_v1(system, number) if protocol == "v1" else status)
+        end.send(v1_frames.status(system, number) if protocol == "v1" else status)
         self._nursery.start_soon(connection.run)
         return number
 

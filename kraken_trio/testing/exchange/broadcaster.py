@@ -48,6 +48,8 @@ class Broadcaster:
             state.deliver(subscription, dialect.trades("snapshot", market.spec, market.tape.latest))
         elif subscription.channel == "ticker":
             state.deliver(subscription, dialect.ticker("snapshot", market))
+        elif subscription.channel == "spread":
+            state.deliver(subscription, dialect.spread(market))
         else:
             interval = subscription.variant
             assert isinstance(interval, int)
@@ -117,6 +119,8 @@ class Broadcaster:
         if update.trades:
             self._trade_update(update, market)
         self._ticker_update(update, market)
+        if update.book.best_changed:
+            self._spread_update(update, market)
         if update.trades:
             self._candle_update(update, market)
 
@@ -151,6 +155,11 @@ class Broadcaster:
                 if dialect.name not in texts:
                     texts[dialect.name] = dialect.ticker("update", market)
                 self._state.deliver(subscription, texts[dialect.name])
+
+    def _spread_update(self, update: MarketUpdate, market: SymbolMarket) -> None:
+        for subscription in self._state.subscriptions.of_topic(("spread", update.symbol)):
+            if subscription.live:
+                self._state.deliver(subscription, subscription.connection.dialect.spread(market))
 
     def _candle_update(self, update: MarketUpdate, market: SymbolMarket) -> None:
         for subscription in self._state.subscriptions.of_topic(("ohlc", update.symbol)):

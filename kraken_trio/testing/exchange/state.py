@@ -43,7 +43,7 @@ class ExchangeState:
         self.market: Market = market
         self.recording: Recording | None = recording
         self.random: Random = Random(f"{seed}/exchange")  # noqa: S311
-        self.dialects: dict[str, Dialect] = {"v2": V2(), "v1": V1()}
+        self.dialects: dict[str, Dialect] = {"v2": V2(), "v1": V1(market.symbols)}
         """By the protocol's name."""
         self.armed: ArmedFaults[Fault] = ArmedFaults()
         self.subscriptions: Subscriptions = Subscriptions()

@@ -146,6 +146,10 @@ class Dialect(ABC):
         """The reference data of all markets, in a protocol that has such a channel."""
         raise NotImplementedError
 
+    def spread(self, market: SymbolMarket) -> str:
+        """The best bid and ask, in a protocol that has such a channel."""
+        raise NotImplementedError
+
     @abstractmethod
     def add_unknown_field(self, text: str) -> str:
         """This data frame with unknown fields in it, as far as there is room for any."""
