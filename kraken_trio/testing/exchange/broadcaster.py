@@ -5,9 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypeAlias
 
-from kraken_trio.testing.exchange.irregular import irregular
+from kraken_trio.testing.exchange.irregular import irregular, irregular_update
 from kraken_trio.testing.exchange.server_book import CHECKED_LEVELS, DepthChange
-from kraken_trio.testing.faults import CorruptChecksum, CorruptLevel, IrregularSnapshot, OmitChecksum, SkipUpdate
+from kraken_trio.testing.faults import (
+    CorruptChecksum,
+    CorruptLevel,
+    IrregularSnapshot,
+    IrregularUpdate,
+    OmitChecksum,
+    SkipUpdate,
+)
 
 if TYPE_CHECKING:
     from kraken_trio.testing.exchange.market import MarketUpdate, SymbolMarket
@@ -174,8 +181,9 @@ class Broadcaster:
         seeing = [s for s in state.subscriptions.of_topic(("book", update.symbol)) if s.live and s.variant in windows]
         if not seeing:
             return
-        texts: dict[tuple[str, int], str] = {}
+        texts: dict[tuple[str, int, bool], str] = {}
         checksums: dict[str, int] = {}
+        odd = self._irregular_update(update, market, seeing) if state.armed else None
         fault = self._book_fault(update, market, seeing) if state.armed else None
         for subscription in seeing:
             depth = subscription.variant
@@ -183,7 +191,11 @@ class Broadcaster:
             dialect = subscription.connection.dialect
             if dialect.name not in checksums:
                 checksums[dialect.name] = dialect.checksum_after(update.book, market)
-            levels, checksum, key = windows[depth], checksums[dialect.name], (dialect.name, depth)
+            levels, checksum = windows[depth], checksums[dialect.name]
+            is_odd = odd is not None and _concerns(odd.symbol, odd.connection, subscription)
+            if odd is not None and is_odd:
+                levels = irregular_update(odd.how, market.book, levels, depth, update.time_ns) or levels
+            key = (dialect.name, depth, is_odd)
             if key not in texts:
                 texts[key] = dialect.book("update", market, depth, levels, checksum, update.time_ns)
             if fault is None or not _concerns(fault.symbol, fault.connection, subscription):
@@ -195,6 +207,20 @@ class Broadcaster:
                     state.deliver(subscription, dialect.book("update", market, depth, levels, shown, update.time_ns))
             if subscription.late is not None and state.subscriptions.spend_late(subscription):
                 state.update_depths(subscription)
+
+    def _irregular_update(
+        self, update: MarketUpdate, market: SymbolMarket, seeing: list[Subscription]
+    ) -> IrregularUpdate | None:
+        """The armed irregularity that fits this update."""
+
+        def fits(fault: IrregularUpdate) -> bool:
+            concerned = [s for s in seeing if _concerns(fault.symbol, fault.connection, s) and not s.muted]
+            windows = [(s.variant, update.book.windows[s.variant]) for s in concerned if isinstance(s.variant, int)]
+            return bool(concerned) and all(
+                irregular_update(fault.how, market.book, window, depth, update.time_ns) for depth, window in windows
+            )
+
+        return self._state.armed.take(IrregularUpdate, fits)
 
     def _book_fault(
         self, update: MarketUpdate, market: SymbolMarket, seeing: list[Subscription]

@@ -44,6 +44,7 @@ from kraken_trio.testing.faults import (
     SpeakV1,
     StopHeartbeats,
     StopPushing,
+    StrayError,
     UnknownChannel,
 )
 
@@ -231,6 +232,9 @@ class ExchangeCore(ExchangeState):
             case Raw(connection=number):
                 for connection in self.targets(number):
                     self.push_raw(connection, fault)
+            case StrayError(connection=number):
+                for connection in self.targets(number):
+                    self.push(connection, connection.dialect.stray_error(fault.error))
             case UnknownChannel(channel=channel):
                 for connection in self.targets(None):
                     self.push(connection, connection.dialect.unknown_channel(channel))

@@ -114,6 +114,10 @@ class Dialect(ABC):
         """A refusal without any reference to its request."""
         return frames.bare_error(text)
 
+    def stray_error(self, text: str) -> str:
+        """An error that answers nothing."""
+        return self.bare_error(text)
+
     # Data
 
     @abstractmethod

@@ -115,6 +115,9 @@ class V1(Dialect):
     def unknown_channel(self, channel: str) -> str:
         return frames.data(9999, '{"x":"1"}', channel, "XBT/USD")
 
+    def stray_error(self, text: str) -> str:
+        return frames.event("error", errorMessage=text)
+
     # Data
 
     def _channel_id(self, channel: str, symbol: str) -> int:
