@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from zlib import crc32
+
+
+@lru_cache(maxsize=1 << 16)
+def number(text: str) -> Decimal:
+    return Decimal(text)
 
 
 class PlainBook:
@@ -23,8 +29,9 @@ class PlainBook:
                     self.sides[key[0]] = {price: qty for price, qty, _ in levels}
                 elif key in ("a", "b"):
                     self.apply(key, levels)
-        for key in self.sides:
-            self.sides[key] = dict(self.levels(key)[: self.depth])
+        for key, side in self.sides.items():
+            if len(side) > self.depth:
+                self.sides[key] = dict(self.levels(key)[: self.depth])
         checksum = payloads[-1].get("c")
         if checksum is not None:
             assert checksum == str(self.checksum())
@@ -32,13 +39,13 @@ class PlainBook:
 
     def apply(self, key: str, levels: list[Any]) -> None:
         for price, qty, *_ in levels:
-            if Decimal(qty):
+            if number(qty):
                 self.sides[key][price] = qty
             else:
                 self.sides[key].pop(price, None)
 
     def levels(self, key: str) -> list[tuple[str, str]]:
-        return sorted(self.sides[key].items(), key=lambda level: Decimal(level[0]), reverse=key == "b")
+        return sorted(self.sides[key].items(), key=lambda level: number(level[0]), reverse=key == "b")
 
     def checksum(self) -> int:
         best = self.levels("a")[:10] + self.levels("b")[:10]
@@ -46,7 +53,7 @@ class PlainBook:
 
     def values(self) -> Any:
         """Bids and asks as numbers, best first."""
-        return [[(Decimal(price), Decimal(qty)) for price, qty in self.levels(key)] for key in ("b", "a")]
+        return [[(number(price), number(qty)) for price, qty in self.levels(key)] for key in ("b", "a")]
 
 
 class PlainClient:
