@@ -52,6 +52,7 @@ from kraken_trio.testing.faults import (
     IgnoreRequests,
     Irregularity,
     IrregularSnapshot,
+    IrregularUpdate,
     LateUpdates,
     LinkFault,
     Mute,
@@ -75,6 +76,7 @@ from kraken_trio.testing.faults import (
     Stall,
     StopHeartbeats,
     StopPushing,
+    StrayError,
     Tear,
     Throttle,
     UnknownChannel,
@@ -82,6 +84,7 @@ from kraken_trio.testing.faults import (
     UnknownHost,
     Unreachable,
     UpdateBeforeSnapshot,
+    UpdateIrregularity,
 )
 from kraken_trio.testing.network.link import Link, MemoryStream
 from kraken_trio.testing.network.network import Network
@@ -120,6 +123,7 @@ __all__ = [
     "HangDial",
     "IgnoreRequests",
     "IrregularSnapshot",
+    "IrregularUpdate",
     "Irregularity",
     "LateUpdates",
     "Link",
@@ -153,6 +157,7 @@ __all__ = [
     "Stall",
     "StopHeartbeats",
     "StopPushing",
+    "StrayError",
     "Subscribed",
     "Tear",
     "Throttle",
@@ -161,6 +166,7 @@ __all__ = [
     "UnknownHost",
     "Unreachable",
     "UpdateBeforeSnapshot",
+    "UpdateIrregularity",
     "Withheld",
     "open_exchange",
     "open_proxy",

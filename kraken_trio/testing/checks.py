@@ -47,8 +47,8 @@ __all__ = [
 
 Check: TypeAlias = Callable[[str, object], None]
 
-CHANNELS: Final = ("book", "trade", "ticker", "ohlc", "instrument")
-"""The channels of the fake exchange."""
+CHANNELS: Final = ("book", "trade", "ticker", "ohlc", "instrument", "spread")
+"""The channels of the fake exchange, of both protocols."""
 
 _SYMBOL: Final = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 _DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?")

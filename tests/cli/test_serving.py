@@ -221,7 +221,7 @@ async def test_a_client_that_is_too_slow(
     folder = recording(tmp_path, market(100))
     async with served(folder, speed=1000.0) as (server, _):
         peer = MemoryPeer()
-        number = server.connected(peer, v1=False)
+        number = server.connected(peer, protocol="v2")
         server.received(number, ask("subscribe", channel="book", symbol=["BTC/USD"]))
         await trio.sleep(5)
         assert peer.lost is not None
@@ -231,7 +231,7 @@ async def test_a_client_that_is_too_slow(
     async with served(folder) as (server, _):  # as fast as possible: the replay waits
         monkeypatch.setattr(serving, "QUEUE_FRAMES", 20)
         peer = MemoryPeer()
-        number = server.connected(peer, v1=False)
+        number = server.connected(peer, protocol="v2")
         server.received(number, ask("subscribe", channel="book", symbol=["BTC/USD"]))
         server.received(number, ask("subscribe", channel="trade", symbol=["BTC/USD"]))
         frames: list[Any] = []
@@ -253,7 +253,7 @@ async def test_leaving_while_the_replay_waits(
     folder = recording(tmp_path, market(100))
     async with served(folder) as (server, open_client), open_client() as client:
         peer = MemoryPeer()
-        number = server.connected(peer, v1=False)
+        number = server.connected(peer, protocol="v2")
         server.received(number, ask("subscribe", channel="book", symbol=["BTC/USD"]))
         async with client.subscribe(BOOK) as feed:
             await trio.sleep(5)
@@ -386,7 +386,7 @@ async def test_without_a_snapshot(tmp_path: Path, autojump_clock: MockClock) -> 
     folder = recording(tmp_path, market(5))
     async with served(folder) as (server, _):
         peer = MemoryPeer()
-        number = server.connected(peer, v1=False)
+        number = server.connected(peer, protocol="v2")
         server.received(number, ask("subscribe", channel="book", symbol=["BTC/USD"], snapshot=False))
         await server.ended.wait()
         kinds = [json.loads(frame).get("type") for frame in peer.frames]
@@ -398,7 +398,7 @@ async def test_unsubscribing(tmp_path: Path, autojump_clock: MockClock) -> None:
     folder = recording(tmp_path, market(50), step_ns=SECOND)
     async with served(folder, speed=1.0) as (server, _):
         peer = MemoryPeer()
-        number = server.connected(peer, v1=False)
+        number = server.connected(peer, protocol="v2")
         server.received(number, ask("subscribe", channel="book", symbol=["BTC/USD"]))
         server.received(number, ask("subscribe", channel="trade", symbol=["BTC/USD"]))
         await trio.sleep(20.4)
@@ -415,7 +415,7 @@ async def test_a_client_of_the_older_protocol(tmp_path: Path, autojump_clock: Mo
     folder = recording(tmp_path, market(5))
     async with served(folder) as (server, _):
         peer = MemoryPeer()
-        number = server.connected(peer, v1=True)
+        number = server.connected(peer, protocol="v1")
         server.received(number, '{"event":"subscribe"}')
         await trio.sleep(1)
         assert [json.loads(frame)["event"] for frame in peer.frames] == ["systemStatus", "error"]
@@ -426,7 +426,7 @@ async def test_too_many_requests(tmp_path: Path, autojump_clock: MockClock) -> N
     folder = recording(tmp_path, market(5))
     async with served(folder) as (server, _):
         peer = MemoryPeer()
-        number = server.connected(peer, v1=False)
+        number = server.connected(peer, protocol="v2")
         for _ in range(1100):
             server.received(number, ask("ping"))
         assert peer.lost is not None

@@ -258,10 +258,17 @@ async def test_the_older_protocol_greets_at_its_path(connect: Any) -> None:
     async with open_exchange() as exchange, connect(exchange, path="/") as client:
         greeting = json.loads(await client.receive())
         assert greeting.pop("connectionID") > 2**62
-        assert greeting == {"event": "systemStatus", "status": "online", "version": "1.9.0"}
-        await client.subscribe()
+        assert greeting == {"event": "systemStatus", "status": "online", "version": "1.9.6"}
+        await client.subscribe()  # in the words of v2
         assert await client.receive() == '{"errorMessage":"Malformed request","event":"error"}'
-        assert [request.method for request in exchange.requests] == ["subscribe"]
+        await client.send('{"event":"subscribe","pair":["XBT/USD"],"subscription":{"name":"book","depth":10}}')
+        assert json.loads(await client.receive())["status"] == "subscribed"
+        _, book, *names = json.loads(await client.receive())
+        assert [len(book["as"]), len(book["bs"])] == [10, 10]
+        assert names == ["book-10", "XBT/USD"]
+        assert [request.method for request in exchange.requests] == [None, "subscribe"]
+        assert exchange.subscriptions == {1: {Subscribed("book", "BTC/USD", 10)}}
+        assert exchange.journal[0].protocol == "v1"
 
 
 async def test_an_upgrade_can_be_dropped_or_left_hanging(connect: Any, gone: Any) -> None:

@@ -23,6 +23,8 @@ from kraken_trio.events import BookSnapshot
 from kraken_trio.runtime.feed import FeedSender, open_feed
 from kraken_trio.testing.exchange import frames
 from kraken_trio.testing.exchange.core import HEARTBEAT_INTERVAL
+from kraken_trio.testing.exchange.dialect import MALFORMED
+from kraken_trio.testing.exchange.dialects import v1_frames
 from kraken_trio.testing.exchange.peer import Peer
 from kraken_trio.testing.faults import DropHow
 from kraken_trio.wire import Codec, codec_for
@@ -117,11 +119,11 @@ def _kind(event: Event) -> bool | None:
 
 
 class _Connection:
-    def __init__(self, server: Server, end: ConnectionEnd, number: int, *, v1: bool) -> None:
+    def __init__(self, server: Server, end: ConnectionEnd, number: int, protocol: str) -> None:
         self.server: Server = server
         self.end: ConnectionEnd = end
         self.number: int = number
-        self.speaks_v1: bool = v1
+        self.protocol: str = protocol
         self.sinks: dict[Topic, _Sink] = {}
         requests, waiting = trio.open_memory_channel[str | bytes](1000)
         self.requests: trio.MemorySendChannel[str | bytes] = requests
@@ -177,8 +179,8 @@ class _Connection:
                 self.end.send(frames.HEARTBEAT)
 
     async def _handle(self, data: str | bytes) -> None:
-        if self.speaks_v1:
-            self.end.send(frames.ERROR_V1)
+        if self.protocol == "v1":
+            self.end.send(v1_frames.event("error", errorMessage=MALFORMED))
             await trio.lowlevel.checkpoint()
             return
         for order in self.server.desk.receive(self.number, data, self.server.now_ns):
@@ -223,13 +225,13 @@ class Server:
     def admit(self) -> None:
         return None
 
-    def connected(self, end: ConnectionEnd, *, v1: bool) -> int:
+    def connected(self, end: ConnectionEnd, *, protocol: str) -> int:
         self._number += 1
         number = self._number
-        connection = self.connections[number] = _Connection(self, end, number, v1=v1)
+        connection = self.connections[number] = _Connection(self, end, number, protocol)
         system = self._client.system_status or "online"
         status = self.desk.connect(number, system)
-        end.send(frames.status_v1(system, number) if v1 else status)
+        end.send(v1_frames.status(system, number) if protocol == "v1" else status)
         self._nursery.start_soon(connection.run)
         return number
 

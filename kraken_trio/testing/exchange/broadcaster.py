@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, TypeAlias
-from zlib import crc32
 
-from kraken_trio.testing.exchange import frames
-from kraken_trio.testing.exchange.irregular import irregular
+from kraken_trio.testing.exchange.irregular import irregular, irregular_update
 from kraken_trio.testing.exchange.server_book import CHECKED_LEVELS, DepthChange
-from kraken_trio.testing.faults import CorruptChecksum, CorruptLevel, IrregularSnapshot, OmitChecksum, SkipUpdate
+from kraken_trio.testing.faults import (
+    CorruptChecksum,
+    CorruptLevel,
+    IrregularSnapshot,
+    IrregularUpdate,
+    OmitChecksum,
+    SkipUpdate,
+)
 
 if TYPE_CHECKING:
     from kraken_trio.testing.exchange.market import MarketUpdate, SymbolMarket
+    from kraken_trio.testing.exchange.server_book import Levels
     from kraken_trio.testing.exchange.state import ExchangeState
     from kraken_trio.testing.exchange.subscriptions import Subscription
 
@@ -39,37 +45,40 @@ class Broadcaster:
         state = self._state
         if subscription.channel == "instrument":
             specs = [spec for spec in state.market.specs if subscription.variant or spec.multiplier is None]
-            state.deliver(subscription, frames.instruments("snapshot", specs))
+            state.deliver(subscription, subscription.connection.dialect.instruments("snapshot", specs))
             return
         market = state.market.symbols[subscription.symbol or ""]
+        dialect = subscription.connection.dialect
         if subscription.channel == "book":
             self._book_snapshot(subscription, market, now_ns)
         elif subscription.channel == "trade":
-            state.deliver(subscription, frames.trades("snapshot", market.spec, market.tape.latest))
+            state.deliver(subscription, dialect.trades("snapshot", market.spec, market.tape.latest))
         elif subscription.channel == "ticker":
-            state.deliver(subscription, frames.ticker("snapshot", market))
+            state.deliver(subscription, dialect.ticker("snapshot", market))
+        elif subscription.channel == "spread":
+            state.deliver(subscription, dialect.spread(market))
         else:
             interval = subscription.variant
             assert isinstance(interval, int)
             rows = market.tape.candles[interval]
             if rows:  # of a pair without trades Kraken sends no snapshot
-                state.deliver(subscription, frames.candles("snapshot", market.spec, rows, now_ns))
+                state.deliver(subscription, dialect.candles("snapshot", market, rows, now_ns))
 
     def _book_snapshot(self, subscription: Subscription, market: SymbolMarket, now_ns: int) -> None:
         depth = subscription.variant
         assert isinstance(depth, int)
-        book = market.book
+        book, dialect = market.book, subscription.connection.dialect
         top = DepthChange(tuple(book.bids.top(depth)), tuple(book.asks.top(depth)))
         time_ns = max(now_ns, market.time_ns)
-        text = frames.book("snapshot", market.spec, top, book.checksum(), time_ns)
+        checksum: int | None = book.checksum() if dialect.has_checksum_in_snapshots else None
+        text = dialect.book("snapshot", market, depth, top, checksum, time_ns)
         if self._state.armed:
             levels = self._irregular(subscription, market, top)
-            checksum: int | None = book.checksum()
-            fault = self._proof_fault(subscription, snapshots=True)
-            if fault is not None:
+            fault = None if checksum is None else self._proof_fault(subscription, snapshots=True)
+            if checksum is not None and fault is not None:
                 self._state.withhold(subscription, text, fault)
-                checksum = None if isinstance(fault, OmitChecksum) else book.checksum() ^ _WRONG
-            text = frames.book("snapshot", market.spec, levels, checksum, time_ns)
+                checksum = None if isinstance(fault, OmitChecksum) else checksum ^ _WRONG
+            text = dialect.book("snapshot", market, depth, levels, checksum, time_ns)
         self._state.deliver(subscription, text)
 
     def _proof_fault(self, subscription: Subscription, *, snapshots: bool) -> CorruptChecksum | OmitChecksum | None:
@@ -100,9 +109,11 @@ class Broadcaster:
     def early_update(self, subscription: Subscription) -> None:
         """An update before the snapshot: the best levels again."""
         market = self._state.market.symbols[subscription.symbol or ""]
-        best = DepthChange(tuple(market.book.bids.top(1)), tuple(market.book.asks.top(1)))
-        text = frames.book("update", market.spec, best, market.book.checksum(), market.time_ns)
-        self._state.deliver(subscription, text)
+        depth, dialect, book = subscription.variant, subscription.connection.dialect, market.book
+        assert isinstance(depth, int)
+        best = DepthChange(tuple(book.bids.top(1)), tuple(book.asks.top(1)))
+        checksum = dialect.checksum(market.spec, *_checked(market))
+        self._state.deliver(subscription, dialect.book("update", market, depth, best, checksum, market.time_ns))
 
     # Updates
 
@@ -115,6 +126,8 @@ class Broadcaster:
         if update.trades:
             self._trade_update(update, market)
         self._ticker_update(update, market)
+        if update.book.best_changed:
+            self._spread_update(update, market)
         if update.trades:
             self._candle_update(update, market)
 
@@ -129,26 +142,38 @@ class Broadcaster:
                 f.channel == "trade" and any(_concerns(f.symbol, f.connection, s) and not s.muted for s in seeing)
             ),
         )
-        text = frames.trades("update", market.spec, update.trades)
+        texts: dict[str, str] = {}
         for subscription in seeing:
+            dialect = subscription.connection.dialect
+            text = texts.get(dialect.name)
+            if text is None:
+                text = texts[dialect.name] = dialect.trades("update", market.spec, update.trades)
             if fault is not None and _concerns(fault.symbol, fault.connection, subscription):
                 state.withhold(subscription, text, fault)
             else:
                 state.deliver(subscription, text)
 
     def _ticker_update(self, update: MarketUpdate, market: SymbolMarket) -> None:
-        text = None
+        texts: dict[str, str] = {}
         for subscription in self._state.subscriptions.of_topic(("ticker", update.symbol)):
             wanted = update.book.best_changed if subscription.variant == "bbo" else bool(update.trades)
             if subscription.live and wanted:
-                text = text or frames.ticker("update", market)
-                self._state.deliver(subscription, text)
+                dialect = subscription.connection.dialect
+                if dialect.name not in texts:
+                    texts[dialect.name] = dialect.ticker("update", market)
+                self._state.deliver(subscription, texts[dialect.name])
+
+    def _spread_update(self, update: MarketUpdate, market: SymbolMarket) -> None:
+        for subscription in self._state.subscriptions.of_topic(("spread", update.symbol)):
+            if subscription.live:
+                self._state.deliver(subscription, subscription.connection.dialect.spread(market))
 
     def _candle_update(self, update: MarketUpdate, market: SymbolMarket) -> None:
         for subscription in self._state.subscriptions.of_topic(("ohlc", update.symbol)):
             if subscription.live and isinstance(subscription.variant, int):
                 row = market.tape.candles[subscription.variant][-1]
-                self._state.deliver(subscription, frames.candles("update", market.spec, [row], update.time_ns))
+                dialect = subscription.connection.dialect
+                self._state.deliver(subscription, dialect.candles("update", market, [row], update.time_ns))
 
     def _book_update(self, update: MarketUpdate, market: SymbolMarket) -> None:
         state = self._state
@@ -156,21 +181,46 @@ class Broadcaster:
         seeing = [s for s in state.subscriptions.of_topic(("book", update.symbol)) if s.live and s.variant in windows]
         if not seeing:
             return
-        texts: dict[object, str] = {}
+        texts: dict[tuple[str, int, bool], str] = {}
+        checksums: dict[str, int] = {}
+        odd = self._irregular_update(update, market, seeing) if state.armed else None
         fault = self._book_fault(update, market, seeing) if state.armed else None
         for subscription in seeing:
             depth = subscription.variant
             assert isinstance(depth, int)
-            if depth not in texts:
-                texts[depth] = frames.book("update", market.spec, windows[depth], update.book.checksum, update.time_ns)
+            dialect = subscription.connection.dialect
+            if dialect.name not in checksums:
+                checksums[dialect.name] = dialect.checksum_after(update.book, market)
+            levels, checksum = windows[depth], checksums[dialect.name]
+            is_odd = odd is not None and _concerns(odd.symbol, odd.connection, subscription)
+            if odd is not None and is_odd:
+                levels = irregular_update(odd.how, market.book, levels, depth, update.time_ns) or levels
+            key = (dialect.name, depth, is_odd)
+            if key not in texts:
+                texts[key] = dialect.book("update", market, depth, levels, checksum, update.time_ns)
             if fault is None or not _concerns(fault.symbol, fault.connection, subscription):
-                state.deliver(subscription, texts[depth])
+                state.deliver(subscription, texts[key])
             else:
-                state.withhold(subscription, texts[depth], fault)
+                state.withhold(subscription, texts[key], fault)
                 if not isinstance(fault, SkipUpdate):
-                    state.deliver(subscription, _spoilt(fault, update, market, windows[depth]))
+                    levels, shown = _spoilt(fault, market, levels, checksum)
+                    state.deliver(subscription, dialect.book("update", market, depth, levels, shown, update.time_ns))
             if subscription.late is not None and state.subscriptions.spend_late(subscription):
                 state.update_depths(subscription)
+
+    def _irregular_update(
+        self, update: MarketUpdate, market: SymbolMarket, seeing: list[Subscription]
+    ) -> IrregularUpdate | None:
+        """The armed irregularity that fits this update."""
+
+        def fits(fault: IrregularUpdate) -> bool:
+            concerned = [s for s in seeing if _concerns(fault.symbol, fault.connection, s) and not s.muted]
+            windows = [(s.variant, update.book.windows[s.variant]) for s in concerned if isinstance(s.variant, int)]
+            return bool(concerned) and all(
+                irregular_update(fault.how, market.book, window, depth, update.time_ns) for depth, window in windows
+            )
+
+        return self._state.armed.take(IrregularUpdate, fits)
 
     def _book_fault(
         self, update: MarketUpdate, market: SymbolMarket, seeing: list[Subscription]
@@ -197,14 +247,18 @@ class Broadcaster:
         if not book.asks.keys:
             return  # there is nothing to cross
         price, qty = book.asks.keys[0] + 1, 12345
-        bids = sorted({**dict(book.bids.top(CHECKED_LEVELS)), price: qty}.items(), reverse=True)[:CHECKED_LEVELS]
-        checksum = crc32((book.asks.hashed() + "".join(f"{p}{q}" for p, q in bids)).encode())
+        old_bids, asks = _checked(market)
+        bids = tuple(sorted({**dict(old_bids), price: qty}.items(), reverse=True)[:CHECKED_LEVELS])
         levels = DepthChange(((price, qty),), ())
         for subscription in self._state.subscriptions.of_topic(("book", spec.symbol)):
             if subscription.live:
                 fault = self._proof_fault(subscription, snapshots=False) if self._state.armed else None
+                depth, dialect = subscription.variant, subscription.connection.dialect
+                assert isinstance(depth, int)
+                checksum = dialect.checksum(spec, bids, asks)
                 shown = checksum if fault is None else None if isinstance(fault, OmitChecksum) else checksum ^ _WRONG
-                self._state.deliver(subscription, frames.book("update", spec, levels, shown, market.time_ns))
+                text = dialect.book("update", market, depth, levels, shown, market.time_ns)
+                self._state.deliver(subscription, text)
 
     # Recordings
 
@@ -241,15 +295,20 @@ def _without_checksum(text: str) -> str:
     return _CHECKSUM_FIELD.sub("", text, count=1)
 
 
-def _spoilt(fault: _UpdateFault, update: MarketUpdate, market: SymbolMarket, window: DepthChange) -> str:
-    checksum: int | None = update.book.checksum
+def _checked(market: SymbolMarket) -> tuple[Levels, Levels]:
+    """The levels that the checksum covers: bids, asks."""
+    return tuple(market.book.bids.top(CHECKED_LEVELS)), tuple(market.book.asks.top(CHECKED_LEVELS))
+
+
+def _spoilt(
+    fault: _UpdateFault, market: SymbolMarket, window: DepthChange, checksum: int
+) -> tuple[DepthChange, int | None]:
+    """The levels and the checksum of an update, as altered by a fault."""
     if isinstance(fault, CorruptChecksum):
-        checksum = update.book.checksum ^ _WRONG
-    elif isinstance(fault, OmitChecksum):
-        checksum = None
-    else:
-        window = _one_digit_wrong(market, window)
-    return frames.book("update", market.spec, window, checksum, update.time_ns)
+        return window, checksum ^ _WRONG
+    if isinstance(fault, OmitChecksum):
+        return window, None
+    return _one_digit_wrong(market, window), checksum
 
 
 def _top_level(market: SymbolMarket, window: DepthChange) -> tuple[str, int] | None:

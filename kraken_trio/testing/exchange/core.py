@@ -16,9 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_args
 
 from kraken_trio.testing import checks
-from kraken_trio.testing.exchange import frames
 from kraken_trio.testing.exchange.broadcaster import Broadcaster
-from kraken_trio.testing.exchange.dialect import read_request
 from kraken_trio.testing.exchange.journal import ReceivedRequest
 from kraken_trio.testing.exchange.market import Market
 from kraken_trio.testing.exchange.recording import Recording
@@ -46,6 +44,7 @@ from kraken_trio.testing.faults import (
     SpeakV1,
     StopHeartbeats,
     StopPushing,
+    StrayError,
     UnknownChannel,
 )
 
@@ -152,7 +151,7 @@ class ExchangeCore(ExchangeState):
         if connection.subscriptions and not self.armed.take(
             StopHeartbeats, lambda fault: fault.connection in (None, connection.number)
         ):
-            self.push(connection, frames.HEARTBEAT)
+            self.push(connection, connection.dialect.heartbeat)
 
     # Connections
 
@@ -165,14 +164,13 @@ class ExchangeCore(ExchangeState):
             self.refused_connects += 1
         return fault
 
-    def connect(self, now: float, *, v1: bool = False) -> tuple[int, list[Action]]:
-        """Add a connection (of the older protocol, if so given). Returns its number."""
-        connection = self.add_connection(now)
-        if v1 or self.armed.take(SpeakV1) is not None:
-            connection.speaks_v1 = True
-            self.push(connection, frames.status_v1(self.system, connection.connection_id))
-        else:
-            self.push(connection, self._status(connection))
+    def connect(self, now: float, *, protocol: str = "v2") -> tuple[int, list[Action]]:
+        """Add a connection that speaks this protocol: ``v2`` or ``v1``. Returns its number."""
+        checks.one_of(*self.dialects)("protocol", protocol)
+        if protocol != "v1" and self.armed.take(SpeakV1) is not None:
+            protocol = "v1"
+        connection = self.add_connection(now, protocol)
+        self.push(connection, self._status(connection))
         return connection.number, self.take_actions()
 
     def disconnect(self, number: int) -> None:
@@ -180,7 +178,7 @@ class ExchangeCore(ExchangeState):
         self.remove_connection(number)
 
     def _status(self, connection: Connection) -> str:
-        return frames.status(self.system, connection.connection_id if self.status_has_id else None)
+        return connection.dialect.status(self.system, connection.connection_id if self.status_has_id else None)
 
     # Requests
 
@@ -189,11 +187,9 @@ class ExchangeCore(ExchangeState):
         connection = self.connections.get(number)
         if connection is not None and not connection.frozen:
             connection.idle_since = now
-            asked = read_request(data)
+            asked = connection.dialect.read_request(data)
             self.requests.append(ReceivedRequest(connection=number, time=now, data=data, method=asked.method))
-            if connection.speaks_v1:
-                self.answer(connection, frames.ERROR_V1)
-            elif not self.armed.take(IgnoreRequests, lambda fault: fault.method in (None, asked.method)):
+            if not self.armed.take(IgnoreRequests, lambda fault: fault.method in (None, asked.method)):
                 self._handler.answer(connection, asked, now)
         return self.take_actions()
 
@@ -236,9 +232,12 @@ class ExchangeCore(ExchangeState):
             case Raw(connection=number):
                 for connection in self.targets(number):
                     self.push_raw(connection, fault)
+            case StrayError(connection=number):
+                for connection in self.targets(number):
+                    self.push(connection, connection.dialect.stray_error(fault.error))
             case UnknownChannel(channel=channel):
                 for connection in self.targets(None):
-                    self.push(connection, frames.unknown_channel(channel))
+                    self.push(connection, connection.dialect.unknown_channel(channel))
             case SetStatus(system=system):
                 self.set_status(system, has_id=fault.connection_id)
                 for connection in self.targets(None):

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from kraken_trio.testing.exchange.tape import Candle, TradePrint
 
 __all__ = [
-    "ERROR_V1",
     "HEARTBEAT",
     "ack",
     "bare_error",
@@ -30,15 +29,12 @@ __all__ = [
     "stamp",
     "stamp_ns",
     "status",
-    "status_v1",
     "ticker",
     "trades",
     "unknown_channel",
 ]
 
 HEARTBEAT = '{"channel":"heartbeat"}'
-ERROR_V1 = '{"errorMessage":"Malformed request","event":"error"}'
-"""The answer of Kraken's older protocol to an unknown request, such as one of v2."""
 
 
 @lru_cache(maxsize=4096)
@@ -65,11 +61,6 @@ def status(system: str, connection_id: int | None) -> str:
         f'{{"channel":"status","type":"update","data":[{{"version":"2.0.10","system":{json.dumps(system)},'
         f'"api_version":"v2",{identity}"upcoming_maintenance":[],"emergency":[]}}]}}'
     )
-
-
-def status_v1(system: str, connection_id: int) -> str:
-    """The same in Kraken's older protocol: its first frame."""
-    return f'{{"connectionID":{connection_id},"event":"systemStatus","status":{json.dumps(system)},"version":"1.9.0"}}'
 
 
 def unknown_channel(channel: str) -> str:

@@ -1,19 +1,20 @@
-"""Irregular snapshots: applied by the rules, each gives the exchange's book."""
+"""Irregular snapshots and updates: applied by the rules, each gives the exchange's book."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kraken_trio.testing.exchange.server_book import DepthChange
-from kraken_trio.testing.faults import Irregularity
+from kraken_trio.testing.faults import Irregularity, UpdateIrregularity
 
 if TYPE_CHECKING:
     from random import Random
 
-    from kraken_trio.testing.exchange.server_book import ServerBook
+    from kraken_trio.testing.exchange.server_book import ServerBook, ServerSide
 
-__all__ = ["irregular"]
+__all__ = ["irregular", "irregular_update"]
 
+_REPETITIONS: Final = 4
 _EXTRA: Final = 3
 """The number of surplus levels."""
 
@@ -53,3 +54,30 @@ def _with_zero(side: _Side, step: int) -> _Side:
 def _with_repetition(side: _Side) -> _Side:
     """The best price twice; the second quantity counts."""
     return ((side[0][0], side[0][1] + 1), *side) if side else side
+
+
+def irregular_update(
+    how: UpdateIrregularity, book: ServerBook, window: DepthChange, depth: int, time_ns: int
+) -> DepthChange | None:
+    """An update of this book with this irregularity; None if the book has no level for it. ``time_ns`` is its time."""
+    bids, asks = window.bids, window.asks
+    if how is UpdateIrregularity.BOTH_SIDES:
+        found = DepthChange(bids or tuple(book.bids.top(1)), asks or tuple(book.asks.top(1)))
+        return found if found.bids and found.asks else None
+    if how is UpdateIrregularity.REPEATED_PRICE:
+        return DepthChange(_repeated(bids), asks) if bids else DepthChange(bids, _repeated(asks))
+    old_bids, old_asks = _unchanged(book.bids, depth, time_ns), _unchanged(book.asks, depth, time_ns)
+    if bids and old_bids:
+        return DepthChange((*bids, old_bids[-1]), asks)
+    return DepthChange(bids, (*asks, old_asks[-1])) if old_asks else None
+
+
+def _repeated(side: _Side) -> _Side:
+    """The last price five times; the last quantity counts."""
+    price, qty = side[-1]
+    return (*side[:-1], *((price, qty + more) for more in range(_REPETITIONS, 0, -1)), side[-1])
+
+
+def _unchanged(side: ServerSide, depth: int, time_ns: int) -> _Side:
+    """The levels of the window that were there before this update."""
+    return tuple(level for level in side.top(depth) if (side.time_of(side.sign * level[0]) or 0) < time_ns)

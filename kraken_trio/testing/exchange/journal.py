@@ -58,6 +58,8 @@ class ConnectionJournal:
         checks.optional(checks.count)("limit", limit)
         self.connection: int = connection
         """Its number: 1 for the exchange's first."""
+        self.protocol: str = "v2"
+        """The protocol that it speaks, and its frames are in: ``v2`` or ``v1``."""
         self.sent: deque[str] = deque(maxlen=limit)
         """The latest frames; all of them unless the exchange was given a ``journal_limit``."""
         self.sent_count: int = 0

@@ -64,7 +64,7 @@ class SymbolMarket:
         self._crossing: int | None = None
         self.time_ns: int = start_ns
         """Of the latest message."""
-        self.book: ServerBook = ServerBook(self._first_side(-1), self._first_side(1))
+        self.book: ServerBook = ServerBook(self._first_side(-1), self._first_side(1), start_ns)
         self.tape: Tape = Tape(first_trade_id=self._random.randrange(10**4, 10**8))
         self._history(start_ns)
 
@@ -102,7 +102,7 @@ class SymbolMarket:
 
     def step(self, now_ns: int) -> MarketUpdate:
         """One event, as of now."""
-        self.time_ns = max(self.time_ns + 1000, now_ns)
+        self._advance(now_ns)
         trades: list[TradePrint] = []
         roll = self._random.random()
         side: SideName = BID if self._random.random() < 0.5 + self._bias else ASK
@@ -126,6 +126,10 @@ class SymbolMarket:
         if self._random.random() < 0.01:
             self._drift()
         return self._message(trades)
+
+    def _advance(self, now_ns: int) -> None:
+        self.time_ns = max(self.time_ns + 1000, now_ns)
+        self.book.set_time(self.time_ns)
 
     def _message(self, trades: list[TradePrint]) -> MarketUpdate:
         return MarketUpdate(self.spec.symbol, self.time_ns, self.book.commit(), tuple(trades))
@@ -237,18 +241,18 @@ class SymbolMarket:
 
     def move(self, side: SideName, price: int, qty: int, now_ns: int) -> MarketUpdate:
         """Set the quantity at this price; zero removes the level. Both are scaled by the precisions."""
-        self.time_ns = max(self.time_ns + 1000, now_ns)
+        self._advance(now_ns)
         self.book.put(side, price, qty)
         return self._message([])
 
     def trade(self, price: int, qty: int, now_ns: int, *, buy: bool) -> MarketUpdate:
         """Make a trade, without changing the book. Price and quantity are scaled by the precisions."""
-        self.time_ns = max(self.time_ns + 1000, now_ns)
+        self._advance(now_ns)
         return self._message([self._trade(price, qty, self.time_ns, buy=buy)])
 
     def cross(self, now_ns: int) -> MarketUpdate:
         """Put a bid above the best ask, and keep it: until :meth:`uncross` only deeper levels change."""
-        self.time_ns = max(self.time_ns + 1000, now_ns)
+        self._advance(now_ns)
         if self._crossing is None and self.book.asks.keys:
             self._crossing = self.book.asks.keys[0] + 1
             self.book.put(BID, self._crossing, self._quantity())
@@ -256,7 +260,7 @@ class SymbolMarket:
 
     def uncross(self, now_ns: int) -> MarketUpdate:
         """Remove the bid of :meth:`cross`."""
-        self.time_ns = max(self.time_ns + 1000, now_ns)
+        self._advance(now_ns)
         if self._crossing is not None:
             self.book.put(BID, self._crossing, 0)
             self._crossing = None

@@ -69,8 +69,8 @@ class Replay:
                     break
             else:
                 return False
-            subscription = state.subscriptions.find(connection, topic)
-            if subscription is None or subscription is not player.topics[topic]:
+            subscription = player.topics[topic]
+            if not state.subscriptions.is_in_force(subscription):
                 del player.topics[topic]  # unsubscribed; a new subscription has its own player
                 continue
             self._broadcaster.publish_recorded(subscription, frame.text)

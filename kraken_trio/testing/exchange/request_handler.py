@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import attrs
-
-from kraken_trio.testing.exchange import frames
-from kraken_trio.testing.exchange.dialect import (
-    CHANNELS,
-    MALFORMED,
-    Asked,
-    Refusal,
-    Subscribing,
-    read_subscription,
-    symbol_error,
-)
+from kraken_trio.testing.exchange.dialect import MALFORMED, Asked, Refusal, Subscribing
+from kraken_trio.testing.exchange.dialects.base import Denial
 from kraken_trio.testing.exchange.subscriptions import Subscription
 from kraken_trio.testing.faults import (
     DelayAcks,
@@ -32,27 +22,17 @@ from kraken_trio.testing.faults import (
 
 if TYPE_CHECKING:
     from kraken_trio.testing.exchange.broadcaster import Broadcaster
+    from kraken_trio.testing.exchange.dialects.base import Dialect
     from kraken_trio.testing.exchange.replay import Replay
     from kraken_trio.testing.exchange.state import ExchangeState
     from kraken_trio.testing.exchange.subscriptions import Connection
 
 __all__ = ["RequestHandler"]
 
-_WORK_NS = 40_000
-"""The processing time of an answer, between ``time_in`` and ``time_out``."""
 _FOR_ALL = (Shape.WHOLE, Shape.BARE)
 """The forms of a refusal of a request as a whole."""
 
 _SymbolFault: TypeAlias = "Mute | OmitSnapshot | UpdateBeforeSnapshot | LateUpdates"
-
-
-@attrs.frozen
-class _Denial:
-    """Why one symbol of a request is refused, and in which form."""
-
-    error: str
-    shape: Shape = Shape.WITH_SYMBOL
-    names_channel: bool = False
 
 
 class RequestHandler:
@@ -66,10 +46,9 @@ class RequestHandler:
     def answer(self, connection: Connection, asked: Asked, now: float) -> None:
         """Execute a request, and answer it."""
         if asked.error is not None:
-            self._refuse(connection, asked, asked.error, now)
+            self._refuse(connection, asked, Denial(error=asked.error), now)
         elif asked.method == "ping":
-            now_ns = self._state.wall_ns(now)
-            self._state.answer(connection, frames.pong(asked.req_id, now_ns, now_ns + _WORK_NS))
+            self._state.answer(connection, connection.dialect.pong(asked, self._state.wall_ns(now)))
         else:
             delay = self._state.armed.take(DelayAcks)
             if delay is None:
@@ -83,16 +62,15 @@ class RequestHandler:
 
     def _subscription(self, connection: Connection, asked: Asked, now: float) -> None:
         try:
-            wanted = read_subscription(asked.params)
+            wanted = connection.dialect.read_subscription(asked)
         except Refusal as refusal:
-            self._refuse(connection, asked, str(refusal), now)
+            self._refuse(connection, asked, Denial(error=str(refusal)), now)
             return
         fault = self._refusal_of_all(wanted, asked)
         if fault is not None and fault.shape is Shape.BARE:
-            self._state.answer(connection, frames.bare_error(fault.error))
+            self._state.answer(connection, connection.dialect.bare_error(fault.error))
         elif fault is not None:
-            channel = wanted.rule.name if fault.names_channel else None
-            self._refuse(connection, asked, fault.error, now, channel=channel)
+            self._refuse(connection, asked, _denial(fault, wanted), now)
         elif asked.method == "subscribe":
             self._subscribe(connection, asked, wanted, now)
         else:
@@ -112,18 +90,18 @@ class RequestHandler:
             ),
         )
 
-    def _refusal(self, channel: str, symbol: object, asked: Asked) -> _Denial | None:
+    def _refusal(self, wanted: Subscribing, symbol: object, asked: Asked) -> Denial | None:
         fault = self._state.armed.take(
             Refuse,
             lambda f: (
                 f.shape not in _FOR_ALL
                 and f.method == asked.method
-                and f.channel in (None, channel)
+                and f.channel in (None, wanted.rule.name)
                 and f.symbol in (None, symbol)
                 and self._is_chosen(f)
             ),
         )
-        return None if fault is None else _Denial(fault.error, fault.shape, fault.names_channel)
+        return None if fault is None else _denial(fault, wanted, symbol)
 
     def _is_chosen(self, fault: Refuse) -> bool:
         return fault.chance >= 1 or self._state.random.random() < fault.chance
@@ -135,7 +113,7 @@ class RequestHandler:
         for symbol in wanted.symbols:
             denial = self._denial(connection, wanted, symbol, asked)
             if denial is not None:
-                self._deny(connection, asked, wanted, symbol, denial, now)
+                self._refuse(connection, asked, denial, now)
                 continue
             assert symbol is None or isinstance(symbol, str)
             subscription = Subscription(
@@ -147,35 +125,43 @@ class RequestHandler:
             granted.append(subscription)
             if connection.next_beat is None:
                 connection.next_beat = now + 1.0
-            self._ack(connection, asked, wanted.rule.granted(symbol, wanted.variant, snapshot=wanted.snapshot), now)
+            self._say(connection, connection.dialect.granted(asked, wanted, symbol, self._state.wall_ns(now)))
         if granted:
             self._begin(connection, granted, wanted, now)
 
-    def _denial(self, connection: Connection, wanted: Subscribing, symbol: object, asked: Asked) -> _Denial | None:
+    def _denial(self, connection: Connection, wanted: Subscribing, symbol: object, asked: Asked) -> Denial | None:
         """Why a subscribe is refused; None if it is not."""
-        rule = wanted.rule
+        rule, dialect = wanted.rule, connection.dialect
         if rule.has_symbols:
-            known = isinstance(symbol, str) and self._is_traded(rule.name, symbol)
-            error = symbol_error(symbol, known=known)
+            known = isinstance(symbol, str) and self._is_traded(dialect, rule.name, symbol)
+            error = dialect.symbol_error(symbol, known=known)
             if error is not None:
-                return _Denial(error)
+                return Denial(error=error, symbol=symbol, wanted=wanted)
         if wanted.variant_error is not None:
-            return _Denial(wanted.variant_error, Shape.WITHOUT_SYMBOL)
-        armed = self._refusal(rule.name, symbol, asked)
+            return Denial(error=wanted.variant_error, symbol=symbol, wanted=wanted, shape=dialect.variant_shape)
+        armed = self._refusal(wanted, symbol, asked)
         if armed is not None:
             return armed
         assert symbol is None or isinstance(symbol, str)
         recorded = self._recorded_variant(rule.name, symbol)
         if recorded is not None and recorded != wanted.variant:
-            return _Denial(rule.refusal, Shape.WITHOUT_SYMBOL)
-        there = self._state.subscriptions.find(connection, (rule.name, symbol))
+            return Denial(error=rule.refusal, symbol=symbol, wanted=wanted, shape=dialect.variant_shape)
+        there = self._there(connection, wanted, symbol)
         if there is not None:
-            return _Denial("Already subscribed" if there.variant == wanted.variant else rule.second)
+            error = "Already subscribed" if there.variant == wanted.variant else rule.second
+            return Denial(error=error, symbol=symbol, wanted=wanted)
         return None
 
-    def _is_traded(self, channel: str, symbol: str) -> bool:
+    def _there(self, connection: Connection, wanted: Subscribing, symbol: object) -> Subscription | None:
+        """The subscription of this connection that is meant, or is in the way."""
+        if symbol is not None and not isinstance(symbol, str):
+            return None
+        slot = connection.dialect.slot(wanted.rule.name, symbol, wanted.variant)
+        return self._state.subscriptions.find(connection, slot)
+
+    def _is_traded(self, dialect: Dialect, channel: str, symbol: str) -> bool:
         if self._state.recording is not None:
-            return (channel, symbol) in self._state.recording.topics
+            return dialect.has_recordings and (channel, symbol) in self._state.recording.topics
         return symbol in self._state.market.symbols
 
     def _recorded_variant(self, channel: str, symbol: str | None) -> object:
@@ -211,7 +197,7 @@ class RequestHandler:
 
     def _snapshot(self, subscription: Subscription, now: float) -> None:
         state = self._state
-        if state.subscriptions.find(subscription.connection, subscription.topic) is not subscription:
+        if not state.subscriptions.is_in_force(subscription):
             return  # unsubscribed before its snapshot went out: the real exchange skips it too
         if subscription.channel == "book" and self._takes(UpdateBeforeSnapshot, subscription) is not None:
             self._broadcaster.early_update(subscription)
@@ -223,20 +209,20 @@ class RequestHandler:
 
     def _unsubscribe(self, connection: Connection, asked: Asked, wanted: Subscribing, now: float) -> None:
         for symbol in wanted.symbols:
-            denial = self._refusal(wanted.rule.name, symbol, asked)
+            denial = self._refusal(wanted, symbol, asked)
             if denial is not None:
-                self._deny(connection, asked, wanted, symbol, denial, now)
+                self._refuse(connection, asked, denial, now)
                 continue
-            topic = (wanted.rule.name, symbol) if symbol is None or isinstance(symbol, str) else None
-            there = self._state.subscriptions.find(connection, topic) if topic is not None else None
+            there = self._there(connection, wanted, symbol)
             other = wanted.variant_given and there is not None and there.variant != wanted.variant
             if there is None or (other and wanted.rule.name != "ticker"):
-                # Observed at Kraken: this refusal has the method "subscribe", whatever was requested.
-                self._refuse(connection, asked, "Subscription Not Found", now, symbol=symbol, method="subscribe")
+                absent = Denial(error="Subscription Not Found", symbol=symbol, wanted=wanted, is_absent=True)
+                self._refuse(connection, asked, absent, now)
                 continue
             late = self._takes(LateUpdates, there) if there.channel == "book" else None
             self._remove(there, late=late.updates if isinstance(late, LateUpdates) else None)
-            self._ack(connection, asked, wanted.rule.ended(there.symbol, there.variant), now)
+            now_ns = self._state.wall_ns(now)
+            self._say(connection, connection.dialect.ended(asked, there.channel, there.symbol, there.variant, now_ns))
 
     def _remove(self, subscription: Subscription, late: int | None = None) -> None:
         self._state.subscriptions.remove(subscription, late=late)
@@ -250,61 +236,22 @@ class RequestHandler:
             if fault.connection in (None, connection.number) and subscription.late is None:
                 self._remove(subscription)
                 connection.idle_since = now
-                result = CHANNELS[subscription.channel].ended(subscription.symbol, subscription.variant)
-                self._state.push(connection, frames.ack("unsubscribe", result, None, now_ns, now_ns + _WORK_NS))
+                text = connection.dialect.ended(
+                    None, subscription.channel, subscription.symbol, subscription.variant, now_ns
+                )
+                self._state.push(connection, text)
 
     # Frames
 
-    def _ack(self, connection: Connection, asked: Asked, result: dict[str, Any], now: float) -> None:
-        now_ns = self._state.wall_ns(now)
-        text = frames.ack(asked.method or "", result, asked.req_id, now_ns, now_ns + _WORK_NS)
-        self._say(connection, text)
-
-    def _deny(
-        self, connection: Connection, asked: Asked, wanted: Subscribing, symbol: object, denial: _Denial, now: float
-    ) -> None:
-        """Refuse one symbol."""
-        error, shape = denial.error, denial.shape
-        name = symbol if isinstance(symbol, str) else ""
-        if shape is Shape.IN_TEXT and "{symbol}" not in error and name:
-            error = f"{error} {name}"
-        result = wanted.rule.ended(name or None, wanted.variant) if shape is Shape.IN_RESULT else None
-        self._refuse(
-            connection,
-            asked,
-            error.replace("{symbol}", name),
-            now,
-            symbol=symbol if shape is Shape.WITH_SYMBOL else None,
-            channel=wanted.rule.name if denial.names_channel else None,
-            result=result,
-        )
-
-    def _refuse(
-        self,
-        connection: Connection,
-        asked: Asked,
-        error: str,
-        now: float,
-        *,
-        symbol: object = None,
-        method: str | None = None,
-        channel: str | None = None,
-        result: dict[str, Any] | None = None,
-    ) -> None:
-        now_ns = self._state.wall_ns(now)
-        text = frames.error(
-            error,
-            method=method or asked.method,
-            symbol=symbol if isinstance(symbol, str) else None,
-            req_id=asked.req_id,
-            in_ns=now_ns,
-            out_ns=now_ns + _WORK_NS,
-            channel=channel,
-            result=result,
-        )
-        self._say(connection, text, answer=error != MALFORMED)
+    def _refuse(self, connection: Connection, asked: Asked, denial: Denial, now: float) -> None:
+        text = connection.dialect.refused(asked, denial, self._state.wall_ns(now))
+        self._say(connection, text, answer=denial.error != MALFORMED)
 
     def _say(self, connection: Connection, text: str, *, answer: bool = True) -> None:
         self._state.answer(connection, text)
         if answer and self._state.armed.take(DuplicateAck) is not None:
             self._state.answer(connection, text)
+
+
+def _denial(fault: Refuse, wanted: Subscribing, symbol: object = None) -> Denial:
+    return Denial(error=fault.error, symbol=symbol, wanted=wanted, shape=fault.shape, names_channel=fault.names_channel)

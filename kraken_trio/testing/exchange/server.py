@@ -71,15 +71,18 @@ class ExchangeStatistics:
 class Exchange:
     """A running fake exchange, from :func:`open_exchange`. To be used from its Trio run.
 
-    It behaves as Kraken's v2 endpoint does: a ``status`` frame first; one answer per symbol; snapshots, then updates;
-    a heartbeat every second from the first subscription on; an idle connection is closed after a minute. As Kraken, it
-    never drops frames for a slow client, but queues them.
+    It behaves as Kraken's public endpoints do, v2 at :attr:`url` and v1 at :attr:`v1_url`, both of the same market: a
+    status first; one answer per symbol; snapshots, then updates; a heartbeat every second from the first subscription
+    on; an idle connection is closed after a minute. As Kraken, it never drops frames for a slow client, but queues
+    them. A recording is served in v2 only.
     """
 
     def __init__(self, shell: Shell, url: str) -> None:
         core = shell.core
         self.url: str = url
         """The URL for clients: ``ws://127.0.0.1:<port>/v2``."""
+        self.v1_url: str = url.removesuffix("/v2")
+        """The URL for clients of Kraken's older protocol, v1."""
         self.requests: list[ReceivedRequest] = core.requests
         """Every message that any client sent, oldest first."""
         self.journal: list[ConnectionJournal] = core.journals

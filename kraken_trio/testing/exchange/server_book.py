@@ -70,7 +70,7 @@ class BookChange:
 class ServerSide:
     """One side, complete and sorted."""
 
-    __slots__ = ("_emitted", "_pushed_out", "keys", "qty", "sign")
+    __slots__ = ("_emitted", "_loaded_ns", "_pushed_out", "_times", "keys", "qty", "sign", "time_ns")
 
     def __init__(self, sign: int) -> None:
         self.sign: int = sign
@@ -78,13 +78,23 @@ class ServerSide:
         self.keys: list[int] = []
         """Best first: the lowest."""
         self.qty: dict[int, int] = {}
+        self.time_ns: int = 0
+        """When the next changes happen."""
+        self._times: dict[int, int] = {}
+        self._loaded_ns = 0
         self._emitted: dict[int, list[tuple[int, int]]] = {}
         self._pushed_out: dict[int, set[int]] = {}
 
-    def load(self, levels: dict[int, int]) -> None:
-        """Replace everything by these quantities by key."""
+    def load(self, levels: dict[int, int], time_ns: int = 0) -> None:
+        """Replace everything by these quantities by key, as of this time."""
         self.qty = dict(levels)
         self.keys = sorted(levels)
+        self._times.clear()
+        self._loaded_ns = self.time_ns = time_ns
+
+    def time_of(self, key: int) -> int | None:
+        """When a level was last changed; None if there is none."""
+        return self._times.get(key, self._loaded_ns) if key in self.qty else None
 
     def watch(self, depths: frozenset[int]) -> None:
         self._emitted = {depth: [] for depth in depths}
@@ -98,6 +108,7 @@ class ServerSide:
         price = self.sign * key
         if qty:
             self.qty[key] = qty
+            self._times[key] = self.time_ns
             if not known:
                 keys.insert(index, key)
             for depth, out in self._emitted.items():
@@ -108,6 +119,7 @@ class ServerSide:
         elif known:
             del keys[index]
             del self.qty[key]
+            self._times.pop(key, None)
             for depth, out in self._emitted.items():
                 if index < depth:
                     out.append((price, 0))
@@ -146,12 +158,14 @@ class ServerBook:
 
     __slots__ = ("_best", "_top", "asks", "bids", "watched")
 
-    def __init__(self, bids: dict[int, int] | None = None, asks: dict[int, int] | None = None) -> None:
-        """``bids`` and ``asks`` are quantities by price (both positive)."""
+    def __init__(
+        self, bids: dict[int, int] | None = None, asks: dict[int, int] | None = None, time_ns: int = 0
+    ) -> None:
+        """``bids`` and ``asks`` are quantities by price (both positive), as of this time."""
         self.bids: ServerSide = ServerSide(-1)
         self.asks: ServerSide = ServerSide(1)
-        self.bids.load({-price: qty for price, qty in (bids or {}).items()})
-        self.asks.load(asks or {})
+        self.bids.load({-price: qty for price, qty in (bids or {}).items()}, time_ns)
+        self.asks.load(asks or {}, time_ns)
         self.watched: frozenset[int] = frozenset()
         self._top = self.hashed()
         self._best = (self.bids.best(), self.asks.best())
@@ -161,6 +175,10 @@ class ServerBook:
         self.watched = depths
         self.bids.watch(depths)
         self.asks.watch(depths)
+
+    def set_time(self, time_ns: int) -> None:
+        """Set when the next changes happen."""
+        self.bids.time_ns = self.asks.time_ns = time_ns
 
     def side(self, name: SideName) -> ServerSide:
         return self.bids if name == BID else self.asks

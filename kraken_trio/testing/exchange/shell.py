@@ -38,8 +38,8 @@ class Shell:
         self._happened()
         return fault
 
-    def connected(self, end: ConnectionEnd, *, v1: bool) -> int:
-        number, actions = self.core.connect(trio.current_time(), v1=v1)
+    def connected(self, end: ConnectionEnd, *, protocol: str) -> int:
+        number, actions = self.core.connect(trio.current_time(), protocol=protocol)
         self.peers[number] = end
         self.core.journals[-1].link = end.link
         self.do(actions)

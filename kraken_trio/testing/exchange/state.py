@@ -8,6 +8,8 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from kraken_trio.testing.exchange.actions import Action, End, Send, SendRaw, Stall
+from kraken_trio.testing.exchange.dialects.v1 import V1
+from kraken_trio.testing.exchange.dialects.v2 import V2
 from kraken_trio.testing.exchange.journal import ConnectionJournal, ReceivedRequest, Subscribed
 from kraken_trio.testing.exchange.subscriptions import Connection, Subscription, Subscriptions
 from kraken_trio.testing.faults import Fault, Raw, RawKind, UnknownField
@@ -16,13 +18,12 @@ from kraken_trio.testing.faults.armed import ArmedFaults
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kraken_trio.testing.exchange.dialects.base import Dialect
     from kraken_trio.testing.exchange.market import Market
     from kraken_trio.testing.exchange.recording import Recording
     from kraken_trio.testing.faults import DropHow
 
 __all__ = ["ExchangeState"]
-
-_UNKNOWN_FIELD = '"x_unknown":{"nested":[1,2.50,null]},'
 
 
 class ExchangeState:
@@ -42,6 +43,8 @@ class ExchangeState:
         self.market: Market = market
         self.recording: Recording | None = recording
         self.random: Random = Random(f"{seed}/exchange")  # noqa: S311
+        self.dialects: dict[str, Dialect] = {"v2": V2(), "v1": V1(market.symbols)}
+        """By the protocol's name."""
         self.armed: ArmedFaults[Fault] = ArmedFaults()
         self.subscriptions: Subscriptions = Subscriptions()
         self.connections: dict[int, Connection] = {}
@@ -96,13 +99,20 @@ class ExchangeState:
 
     # Connections
 
-    def add_connection(self, now: float) -> Connection:
-        """Add a connection."""
+    def add_connection(self, now: float, protocol: str) -> Connection:
+        """Add a connection that speaks this protocol."""
         number = len(self.journals) + 1
         connection_id = self.random.getrandbits(64) | 1 << 62
         journal = ConnectionJournal(number, self._journal_limit)
+        journal.protocol = protocol
         self.journals.append(journal)
-        connection = Connection(number=number, connection_id=connection_id, idle_since=now, journal=journal)
+        connection = Connection(
+            number=number,
+            connection_id=connection_id,
+            dialect=self.dialects[protocol],
+            idle_since=now,
+            journal=journal,
+        )
         self.connections[number] = connection
         return connection
 
@@ -165,7 +175,7 @@ class ExchangeState:
         if self.armed:
             fault = self.armed.take(UnknownField, lambda fault: fault.channel in (None, subscription.channel))
             if fault is not None:
-                text = "{" + _UNKNOWN_FIELD + text[1:].replace('{"symbol":', "{" + _UNKNOWN_FIELD + '"symbol":', 1)
+                text = connection.dialect.add_unknown_field(text)
         self._out.append(Send(connection.number, text))
         self.frames_sent += 1
         connection.journal.add(text)

@@ -9,6 +9,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kraken_trio.testing.exchange.dialects.base import Dialect, Slot
     from kraken_trio.testing.exchange.journal import ConnectionJournal
 
 __all__ = ["Connection", "Subscription", "Subscriptions", "Topic"]
@@ -23,6 +24,8 @@ class Connection:
 
     number: int
     connection_id: int
+    dialect: Dialect
+    """The protocol that it speaks."""
     idle_since: float
     """When its last request came, or a subscription of its was ended."""
     journal: ConnectionJournal
@@ -32,9 +35,7 @@ class Connection:
     """Whether nothing is sent to it or read from it."""
     silent: bool = False
     """Whether requests are answered, but nothing else is sent."""
-    speaks_v1: bool = False
-    """Whether it speaks Kraken's older protocol, of which this exchange has only the first frames."""
-    subscriptions: dict[Topic, Subscription] = attrs.Factory(dict)
+    subscriptions: dict[Slot, Subscription] = attrs.Factory(dict)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -56,12 +57,17 @@ class Subscription:
     def topic(self) -> Topic:
         return (self.channel, self.symbol)
 
+    @property
+    def slot(self) -> Slot:
+        """What its connection can have only once."""
+        return self.connection.dialect.slot(self.channel, self.symbol, self.variant)
+
 
 class Subscriptions:
     """All subscriptions, by topic and connection."""
 
     def __init__(self) -> None:
-        self._by_topic: dict[Topic, dict[int, Subscription]] = {}
+        self._by_topic: dict[Topic, dict[tuple[int, Slot], Subscription]] = {}
 
     def __iter__(self) -> Iterator[Subscription]:
         for group in list(self._by_topic.values()):
@@ -80,29 +86,34 @@ class Subscriptions:
         """The subscribed depths (intervals) of one topic."""
         return frozenset(s.variant for s in self.of_topic(topic) if isinstance(s.variant, int))
 
-    def find(self, connection: Connection, topic: Topic) -> Subscription | None:
+    def find(self, connection: Connection, slot: Slot) -> Subscription | None:
         """The one in force, if there is one."""
-        return connection.subscriptions.get(topic)
+        return connection.subscriptions.get(slot)
+
+    def is_in_force(self, subscription: Subscription) -> bool:
+        """Whether it has not been ended, or replaced."""
+        return self.find(subscription.connection, subscription.slot) is subscription
 
     def add(self, subscription: Subscription) -> None:
         """Put it in force."""
         connection = subscription.connection
-        connection.subscriptions[subscription.topic] = subscription
-        self._by_topic.setdefault(subscription.topic, {})[connection.number] = subscription
+        connection.subscriptions[subscription.slot] = subscription
+        self._by_topic.setdefault(subscription.topic, {})[connection.number, subscription.slot] = subscription
 
     def remove(self, subscription: Subscription, *, late: int | None = None) -> None:
         """End it. ``late`` is the number of updates that are still sent."""
         connection = subscription.connection
-        if connection.subscriptions.get(subscription.topic) is subscription:
-            del connection.subscriptions[subscription.topic]
+        if self.is_in_force(subscription):
+            del connection.subscriptions[subscription.slot]
         subscription.late = late
         if late is None:
             self._drop(subscription)
 
     def _drop(self, subscription: Subscription) -> None:
         group = self._by_topic.get(subscription.topic, {})
-        if group.get(subscription.connection.number) is subscription:
-            del group[subscription.connection.number]
+        key = (subscription.connection.number, subscription.slot)
+        if group.get(key) is subscription:
+            del group[key]
 
     def spend_late(self, subscription: Subscription) -> bool:
         """One late update was sent. Returns whether it was the last."""

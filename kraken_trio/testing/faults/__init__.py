@@ -18,6 +18,7 @@ from kraken_trio.testing.faults.exchange import (
     IgnoreRequests,
     Irregularity,
     IrregularSnapshot,
+    IrregularUpdate,
     LateUpdates,
     Mute,
     OmitChecksum,
@@ -32,9 +33,11 @@ from kraken_trio.testing.faults.exchange import (
     SpeakV1,
     StopHeartbeats,
     StopPushing,
+    StrayError,
     UnknownChannel,
     UnknownField,
     UpdateBeforeSnapshot,
+    UpdateIrregularity,
 )
 from kraken_trio.testing.faults.network import (
     BlackHole,
@@ -91,6 +94,7 @@ __all__ = [
     "HangDial",
     "IgnoreRequests",
     "IrregularSnapshot",
+    "IrregularUpdate",
     "Irregularity",
     "LateUpdates",
     "LinkFault",
@@ -115,6 +119,7 @@ __all__ = [
     "Stall",
     "StopHeartbeats",
     "StopPushing",
+    "StrayError",
     "Tear",
     "Throttle",
     "UnknownChannel",
@@ -122,4 +127,5 @@ __all__ = [
     "UnknownHost",
     "Unreachable",
     "UpdateBeforeSnapshot",
+    "UpdateIrregularity",
 ]

@@ -23,6 +23,7 @@ __all__ = [
     "SpeakV1",
     "StopHeartbeats",
     "StopPushing",
+    "StrayError",
     "UnknownChannel",
 ]
 
@@ -136,7 +137,7 @@ class DelayConnect:
 
 @attrs.frozen(kw_only=True)
 class SpeakV1:
-    """A connection speaks Kraken's older protocol, v1: its status, and an error for every v2 request."""
+    """A connection to v2 speaks Kraken's older protocol, v1, in which every v2 request is malformed."""
 
     times: int | None = attrs.field(default=1, validator=valid(checks.times))
 
@@ -151,6 +152,14 @@ class SetStatus:
     system: str = attrs.field(validator=valid(checks.text("the name of a status")))
     connection_id: bool = attrs.field(default=True, validator=valid(checks.boolean))
     """Whether the frames have the connection's id. (Kraken's had none in one maintenance.)"""
+
+
+@attrs.frozen(kw_only=True)
+class StrayError:
+    """Send an error that answers no request: in v1 ``{"event":"error", …}``, in v2 ``{"Error": …}``."""
+
+    error: str = attrs.field(default="Malformed request", validator=valid(checks.text()))
+    connection: int | None = attrs.field(default=None, validator=valid(checks.connection))
 
 
 class RawKind(enum.Enum):

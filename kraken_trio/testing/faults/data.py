@@ -14,10 +14,12 @@ __all__ = [
     "CorruptLevel",
     "CrossedBook",
     "IrregularSnapshot",
+    "IrregularUpdate",
     "Irregularity",
     "OmitChecksum",
     "SkipUpdate",
     "UnknownField",
+    "UpdateIrregularity",
 ]
 
 _SYMBOL = checks.optional(checks.symbol)
@@ -96,6 +98,27 @@ class IrregularSnapshot:
 
     how: Irregularity = attrs.field(validator=valid(checks.one_of(*Irregularity)))
     symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
+    times: int | None = attrs.field(default=1, validator=valid(checks.times))
+
+
+class UpdateIrregularity(enum.Enum):
+    """The irregularity of an update that, applied by the rules, gives the exchange's book."""
+
+    BOTH_SIDES = "both sides"
+    """The side that has not changed is there as well, with its best level: in v1 that is a frame of five elements."""
+    REPEATED_PRICE = "repeated price"
+    """The last price of a side stands there five times in a row; the last quantity is correct."""
+    REPUBLISHED = "republished"
+    """A level that has not changed is there again, last; in v1 with its old time and an ``r``."""
+
+
+@attrs.frozen(kw_only=True)
+class IrregularUpdate:
+    """The next update of a book is irregular; its checksum is correct."""
+
+    how: UpdateIrregularity = attrs.field(validator=valid(checks.one_of(*UpdateIrregularity)))
+    symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
+    connection: int | None = attrs.field(default=None, validator=valid(checks.connection))
     times: int | None = attrs.field(default=1, validator=valid(checks.times))
 
 

@@ -3,7 +3,8 @@
 There are two kinds:
 
 *Immediate* faults happen when they are injected: :class:`Drop`, :class:`Freeze`, :class:`StopPushing`,
-:class:`EndSubscription`, :class:`Raw`, :class:`UnknownChannel`, :class:`SetStatus`, :class:`CrossedBook`.
+:class:`EndSubscription`, :class:`Raw`, :class:`StrayError`, :class:`UnknownChannel`, :class:`SetStatus`,
+:class:`CrossedBook`.
 
 *Armed* faults wait for their occasion, and happen ``times`` times; ``times=None`` means until
 ``clear_faults()``. If several armed faults of a kind fit one occasion, the one injected first is taken.
@@ -33,6 +34,7 @@ from kraken_trio.testing.faults.connection import (
     SpeakV1,
     StopHeartbeats,
     StopPushing,
+    StrayError,
     UnknownChannel,
 )
 from kraken_trio.testing.faults.data import (
@@ -41,9 +43,11 @@ from kraken_trio.testing.faults.data import (
     CrossedBook,
     Irregularity,
     IrregularSnapshot,
+    IrregularUpdate,
     OmitChecksum,
     SkipUpdate,
     UnknownField,
+    UpdateIrregularity,
 )
 from kraken_trio.testing.faults.subscription import (
     DelayAcks,
@@ -76,6 +80,7 @@ __all__ = [
     "HangConnect",
     "IgnoreRequests",
     "IrregularSnapshot",
+    "IrregularUpdate",
     "Irregularity",
     "LateUpdates",
     "Mute",
@@ -91,9 +96,11 @@ __all__ = [
     "SpeakV1",
     "StopHeartbeats",
     "StopPushing",
+    "StrayError",
     "UnknownChannel",
     "UnknownField",
     "UpdateBeforeSnapshot",
+    "UpdateIrregularity",
 ]
 
 Fault: TypeAlias = (
@@ -126,5 +133,7 @@ Fault: TypeAlias = (
     | IrregularSnapshot
     | SpeakV1
     | OmitSnapshot
+    | IrregularUpdate
+    | StrayError
 )
 """Anything that can be injected."""

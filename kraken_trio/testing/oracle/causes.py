@@ -25,6 +25,7 @@ EXPLAINS: Final[dict[type, frozenset[Cause]]] = {
     f.CorruptChecksum: frozenset({_C.CHECKSUM, _C.PARKED}),
     f.OmitChecksum: frozenset({_C.MALFORMED, _C.CROSSED, _C.PARKED}),  # crossed without a proof that it is so
     f.IrregularSnapshot: frozenset(),
+    f.IrregularUpdate: frozenset(),
     f.CrossedBook: frozenset({_C.CHECKSUM, _C.PARKED}),
     f.UnknownField: frozenset(),
     # subscriptions
@@ -49,6 +50,7 @@ EXPLAINS: Final[dict[type, frozenset[Cause]]] = {
     f.DelayConnect: _LOSSES,
     f.SpeakV1: _LOSSES,
     f.Raw: _LOSSES | {_C.MALFORMED},
+    f.StrayError: _ASKING | {_C.REFUSED},  # it may be taken for an answer
     f.UnknownChannel: frozenset(),
     f.SetStatus: frozenset(),
     # the network
