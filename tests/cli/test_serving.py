@@ -422,6 +422,19 @@ async def test_a_client_of_the_older_protocol(tmp_path: Path, autojump_clock: Mo
         server.disconnected(number)
 
 
+async def test_trades_without_numbers_cannot_be_told(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A recording of v1 has them, and clients of v2 count them."""
+    folder = recording(tmp_path, market(5))
+    (trade,) = [event for event in kt.read_events(folder, kt.Trades("BTC/USD")) if isinstance(event, kt.Trade)][:1]
+    async with served(folder) as (server, _):
+        peer = MemoryPeer()
+        connection = server.connections[server.connected(peer, protocol="v2")]
+        connection.send([trade])
+        assert peer.lost is None
+        connection.send([msgspec.structs.replace(trade, trade_id=None)])
+        assert "whose trades have no numbers" in str(peer.lost)
+
+
 async def test_too_many_requests(tmp_path: Path, autojump_clock: MockClock) -> None:
     folder = recording(tmp_path, market(5))
     async with served(folder) as (server, _):

@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -113,6 +114,13 @@ def test_tardis_trades_and_quotes(tmp_path: Path) -> None:
     quotes = {(row["local_timestamp"], row["ask_price"], row["bid_amount"]) for row in found["quotes"]}
     tops = {(row["local_timestamp"], row["asks[0].price"], row["bids[0].amount"]) for row in found["book_snapshot_5"]}
     assert quotes <= tops
+
+
+def test_trades_of_v1_have_no_id(tmp_path: Path) -> None:
+    events: list[kt.Event] = [
+        msgspec.structs.replace(event, trade_id=None) for event in stories.story() if isinstance(event, kt.Trade)
+    ]
+    assert {row["id"] for row in tardis(tmp_path, stories.source(events), "trades")["trades"]} == {""}
 
 
 def test_tardis_says_what_it_leaves_out(tmp_path: Path) -> None:
