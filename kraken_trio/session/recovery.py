@@ -37,12 +37,19 @@ class Recovery:
     """Handles failures, and the attempts that follow."""
 
     def __init__(
-        self, settings: Settings, counters: Counters, deliveries: Deliveries, subscriptions: Subscriptions
+        self,
+        settings: Settings,
+        counters: Counters,
+        deliveries: Deliveries,
+        subscriptions: Subscriptions,
+        *,
+        has_tokens: bool = False,
     ) -> None:
         self._settings = settings
         self._counters = counters
         self._deliveries = deliveries
         self._subscriptions = subscriptions
+        self._has_tokens = has_tokens
 
     # Failures
 
@@ -107,7 +114,7 @@ class Recovery:
 
     def unauthorised(self, sub: Subscription, text: str) -> None:
         """The token was not accepted: request it again with another one, once."""
-        if sub.is_token_renewed:
+        if sub.is_token_renewed or not self._has_tokens:
             self._subscriptions.refused(sub, text)
             return
         sub.is_token_renewed = True

@@ -95,7 +95,9 @@ class Session:
         listening = self._liveness.listening
         served = codec.channels if endpoint.serves is None else endpoint.serves & frozenset(codec.channels)
         self._subscriptions = Subscriptions(settings, self._counters, codec, served, listening, self._deliveries)
-        self._recovery = Recovery(settings, self._counters, self._deliveries, self._subscriptions)
+        self._recovery = Recovery(
+            settings, self._counters, self._deliveries, self._subscriptions, has_tokens=endpoint.needs_token
+        )
         self._dialogue = Dialogue(
             settings, self._counters, codec, listening, self._deliveries, self._subscriptions, self._recovery
         )

@@ -39,7 +39,9 @@ class Private:
         self.lag = lag
         self.latency = 0.0
         self.is_rest_down = False
-        self.session = Session(Settings(), lambda: 0.5, codec_for("v2"), Endpoint("wss://x/v2", serves=("executions",)))
+        self.session = Session(
+            Settings(), lambda: 0.5, codec_for("v2"), Endpoint("wss://x/v2", serves=("executions",), needs_token=True)
+        )
         self.now = 0.0
         self.events: list[Event] = []
         self.asked: list[tuple[float, Query]] = []
