@@ -117,7 +117,9 @@ def test_tardis_trades_and_quotes(tmp_path: Path) -> None:
 
 
 def test_trades_of_v1_have_no_id(tmp_path: Path) -> None:
-    events = [msgspec.structs.replace(event, trade_id=None) for event in stories.story() if isinstance(event, kt.Trade)]
+    events: list[kt.Event] = [
+        msgspec.structs.replace(event, trade_id=None) for event in stories.story() if isinstance(event, kt.Trade)
+    ]
     assert {row["id"] for row in tardis(tmp_path, stories.source(events), "trades")["trades"]} == {""}
 
 
