@@ -37,6 +37,21 @@ KRAKEN: Final[dict[str, tuple[str, ...]]] = {
         "book/test_model.py::test_any_sequence_of_updates",
         "book/test_recordings.py::test_v1",
     ),
+    "v1: a frame of five elements lost a side, or its pair": (
+        "wire/test_v1_reading.py::test_an_update_of_both_sides_is_one_event",
+        "session/test_v1.py::test_an_update_of_both_sides_is_judged_as_a_whole",
+        "cli/test_verify.py::test_the_real_recording_of_v1",
+    ),
+    "v1: checksums were made of numbers that had been written anew": (
+        "wire/test_v1_reading.py::test_an_update_of_one_side_keeps_the_digits_and_the_order_of_the_wire",
+        "wire/test_v1_reading.py::test_recorded_books",
+        "cli/test_verify.py::test_the_real_recording_of_v1",
+    ),
+    "v1: XBT was asked for as BTC, and nobody looked at the answer": (
+        "session/test_v1.py::test_names_are_of_v1_on_the_wire_and_nowhere_else",
+        "session/test_v1.py::test_one_request_of_many_pairs_is_answered_by_pair",
+        "wire/test_v1_writing.py::test_requests",
+    ),
     "the same price twice in a message": (
         "book/test_order_book.py::test_the_last_of_a_repeated_price_holds",
         "book/test_order_book.py::test_the_last_of_a_repeated_price_holds_in_a_snapshot_too",
@@ -233,9 +248,10 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
         "client/test_recovery.py::test_an_exchange_that_accepts_and_drops_is_not_hammered",
         "client/test_reconnecting.py::test_an_exchange_that_accepts_and_drops_for_an_hour",
     ),
-    "another protocol at the endpoint (Kraken v1, Kraken Futures)": (
+    "another protocol at the endpoint (Kraken v1 or v2, Kraken Futures)": (
         "session/test_connection.py::test_an_endpoint_that_speaks_another_protocol_is_refused_at_once_and_for_good",
         "session/test_connection.py::test_an_error_that_belongs_to_nothing_is_quoted_when_no_answer_comes",
+        "session/test_v1.py::test_another_protocol_at_the_endpoint_is_final",
     ),
     "the exchange closes: 1000, 1001 (a proxy restarts), 1011, 1013, …": (
         "client/test_promises.py::test_after_a_drop_comes_a_gap_then_a_snapshot",
@@ -465,7 +481,7 @@ def test_the_page_and_its_tests_have_the_same_rows() -> None:
 
 
 def test_every_row_is_there() -> None:
-    assert len(KRAKEN) == 17, "as many as the protocol's reference has"
+    assert len(KRAKEN) == 20, "as many as the protocol's reference has"
     assert all(tests for table in TABLES for tests in table.values())
 
 
