@@ -102,12 +102,13 @@ class Channel(Generic[T]):
                 self._relieve()
         return bool(queue) or not self._is_ended
 
-    def clear(self) -> None:
-        """Drop what waits."""
-        self.queue.clear()
+    def clear(self) -> int:
+        """Drop what waits. Returns how many that are."""
         if self._may_wait:
             self._relieve()
-            self.queue.clear()
+        count = len(self.queue)
+        self.queue.clear()
+        return count
 
     def close(self) -> None:
         """Drop what waits, and receive nothing more."""

@@ -17,8 +17,10 @@ events as they are *received*: ``feed.book(symbol)`` is the book as of the last 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from copy import copy
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -70,11 +72,14 @@ class _State:
     capacity: int
     policy: Policy
     channel: Channel[Any]
+    rebuild: Rebuild
     on_close: Callable[[], None] | None = None
     on_wait: Callable[[], None] | None = None
     """Called when the program begins to wait for an event."""
     is_buffering: bool = False
     """Whether all waiting events are in the policy's buffer, and the channel is empty."""
+    is_behind: bool = False
+    """Whether the sender holds events for which there has been no room: see :meth:`FeedSender.fill`."""
     is_ended: bool = False
     """Whether the sender's end is closed."""
     is_closed: bool = False
@@ -163,6 +168,7 @@ class FeedSender:
             return ()
         taken = self._put(events)
         state.count(state.buffered + taken)
+        state.is_behind = taken < len(events)
         return events[taken:]
 
     @property
@@ -185,6 +191,7 @@ class FeedSender:
             if events:
                 events.popleft()
         events.clear()
+        state.is_behind = False
         await trio.lowlevel.checkpoint_if_cancelled()
 
     def clear(self) -> None:
@@ -192,10 +199,9 @@ class FeedSender:
         state = self._state
         if state.is_ended:
             return
+        state.buffered -= len(state.policy) + state.channel.clear()  # one may have been handed over already
         state.policy.clear()
-        state.is_buffering = False
-        state.channel.clear()
-        state.buffered = 0
+        state.is_buffering = state.is_behind = False
 
     def _overflow(self, rest: Sequence[Event], offered: int) -> bool:
         """The channel is full: pass ``rest`` of the ``offered`` events to the policy."""
@@ -362,7 +368,7 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         try:
             if state.is_buffering:
                 await trio.lowlevel.checkpoint()
-            else:
+            if not state.is_buffering:  # or no more
                 if state.on_wait is not None and not state.buffered:
                     state.on_wait()
                 events.append(await self._channel.receive())
@@ -382,15 +388,26 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
             self._take(events, max_events)
         if not events:
             raise copy(state.error) or trio.EndOfChannel  # a copy: each raise gets a traceback of its own
-        views = self._views
-        if views:
-            for event in events:
-                of_channel = views.get(event.channel)
-                if of_channel is not None:
-                    view = of_channel.get(event.symbol)
-                    if view is not None:
-                        view.follow(event)  # mutant: book of a feed
+        if self._views:
+            self._follow(events)
         return events
+
+    def _follow(self, events: Sequence[Any]) -> None:
+        """Have the views follow these events."""
+        views, runs = self._views, defaultdict[View, list[Any]](list)
+        for event in events:
+            of_channel = views.get(event.channel)
+            if of_channel is not None:
+                view = of_channel.get(event.symbol)
+                if view is not None:
+                    runs[view].append(event)
+        if runs:
+            state = self._state
+            # Then the client's own state is that after the last of these events.
+            is_up_to_date = not (self._waiting or state.policy or state.is_behind or state.is_ended)
+            for view, run in runs.items():
+                key = run[0].channel, run[0].symbol
+                view.follow_all(run, partial(state.rebuild, key) if is_up_to_date else _unknown)  # mutant: book of a feed
 
     def batches(self, max_events: int = 256) -> AsyncIterator[list[E_co]]:
         """Iterate over the events in lists, as :meth:`receive_many` returns them, each of them a checkpoint.
@@ -517,6 +534,10 @@ class _Batches(AsyncIterator[list[E]]):
             raise StopAsyncIteration from None
 
 
+def _unknown() -> None:
+    """(a view that asks for the latest state) It is not that after the last event."""
+
+
 def _none_wanted(max_events: int) -> ValueError:
     return ValueError(f"max_events={max_events}: at least 1")
 
@@ -577,5 +598,6 @@ def open_feed(
         capacity=capacity,
         policy=make_policy(overflow, capacity, cumulative, rebuild),
         channel=Channel(capacity),
+        rebuild=rebuild,
     )
     return FeedSender(state), Feed(state)
