@@ -211,9 +211,7 @@ class OrderBook:
         if self._until_core:
             self._count_down()
 
-    def follow_all(
-        self, events: Sequence[BookSnapshot | BookUpdate | Gap], latest: Callable[[], Event | None]
-    ) -> None:
+    def follow_all(self, events: Sequence[BookSnapshot | BookUpdate | Gap], latest: Callable[[], Event | None]) -> None:
         """Follow these events, at least one; by way of ``latest``, the state after the last of them, if that is faster.
 
         It is taken only if the checksum and the times say that it is that state.

@@ -120,8 +120,7 @@ class Packer:
         offset = clock_offset(wall_ns, now)
         if wall_ns > self._end_ns:  # `_see`, without a call
             self._end_ns = wall_ns
-        if wall_ns < self._start_ns:
-            self._start_ns = wall_ns
+        self._start_ns = min(self._start_ns, wall_ns)
         if effects.records:
             self._with_decisions(frames, wall_ns, offset, effects)
         elif len(frames) == 1:  # most batches: the same as below, without a loop

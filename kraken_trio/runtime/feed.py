@@ -400,14 +400,14 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
             if of_channel is not None:
                 view = of_channel.get(event.symbol)
                 if view is not None:
-                    runs[view].append(event)
+                    runs[view].append(event)  # mutant: book of a feed
         if runs:
             state = self._state
             # Then the client's own state is that after the last of these events.
             is_up_to_date = not (self._waiting or state.policy or state.is_behind or state.is_ended)
             for view, run in runs.items():
                 key = run[0].channel, run[0].symbol
-                view.follow_all(run, partial(state.rebuild, key) if is_up_to_date else _unknown)  # mutant: book of a feed
+                view.follow_all(run, partial(state.rebuild, key) if is_up_to_date else _unknown)
 
     def batches(self, max_events: int = 256) -> AsyncIterator[list[E_co]]:
         """Iterate over the events in lists, as :meth:`receive_many` returns them, each of them a checkpoint.

@@ -14,7 +14,9 @@ from kraken_trio.testing import run_virtual
 
 Do: TypeAlias = Literal["put", "send", "receive", "take", "pop", "clear", "end", "close", "cancel", "run"]
 STEP = st.tuples(
-    st.sampled_from(["put", "put", "send", "receive", "receive", "take", "take", "pop", "clear", "cancel", "run", "run"])
+    st.sampled_from(
+        ["put", "put", "send", "receive", "receive", "take", "take", "pop", "clear", "cancel", "run", "run"]
+    )
     | st.sampled_from(["end", "close"]),
     st.integers(1, 4),
 )
