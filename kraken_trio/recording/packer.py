@@ -118,9 +118,10 @@ class Packer:
     def received(self, frames: Sequence[str | bytes], wall_ns: int, now: float, effects: Effects) -> None:
         """A batch of frames, at least one, and what followed from it."""
         offset = clock_offset(wall_ns, now)
-        if wall_ns > self._end_ns:  # `_see`, without a call
+        if wall_ns > self._end_ns:  # noqa: PLR1730 (`_see`, without a call)
             self._end_ns = wall_ns
-        self._start_ns = min(self._start_ns, wall_ns)
+        if wall_ns < self._start_ns:  # noqa: PLR1730
+            self._start_ns = wall_ns
         if effects.records:
             self._with_decisions(frames, wall_ns, offset, effects)
         elif len(frames) == 1:  # most batches: the same as below, without a loop

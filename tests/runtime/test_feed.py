@@ -13,6 +13,7 @@ import trio
 import trio.testing
 
 import kraken_trio as kt
+from kraken_trio.book import core
 from kraken_trio.runtime.feed import FeedSender, open_feed
 from tests.runtime.ends import CAPACITY, SYMBOL, open_ends
 
@@ -426,10 +427,17 @@ class Market:
         return self.book.snapshot()
 
 
+@pytest.fixture
+def _without_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A core follows one by one: it is faster so."""
+    monkeypatch.setattr(core, "load", None)
+
+
 MANY = 40
 """A run of so many updates is followed by way of the client's book, where that is possible."""
 
 
+@pytest.mark.usefixtures("_without_core")
 async def test_the_book_of_a_feed_that_is_up_to_date_is_the_client_s(overflow: kt.Overflow) -> None:
     market = Market()
     sender, feed = open_feed([kt.Book(SYMBOL)], MANY, overflow, market.rebuild)
@@ -440,6 +448,7 @@ async def test_the_book_of_a_feed_that_is_up_to_date_is_the_client_s(overflow: k
         assert market.asked == asked
 
 
+@pytest.mark.usefixtures("_without_core")
 async def test_the_book_of_a_feed_that_is_behind_is_its_own(overflow: kt.Overflow) -> None:
     """Whether events wait in it, or its sender holds some, or it is over."""
     market, own = Market(), kt.OrderBook(10)
