@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from kraken_trio.book.core import FramePath
     from kraken_trio.events import Cause, Event
@@ -54,6 +54,10 @@ class View(Protocol):
 
     def follow(self, event: Any, /) -> None:
         """Apply the next event of its symbol, or the gap in its place. The event has been verified already."""
+        ...
+
+    def follow_all(self, events: Sequence[Any], latest: Callable[[], Event | None], /) -> None:
+        """The same for several, at least one. ``latest`` returns the state after the last of them, if it is known."""
         ...
 
     def invalidate(self, why: str) -> None:

@@ -154,7 +154,8 @@ def clock_offset(wall_ns: int, now: float) -> int:
     It is the ``publish_time`` of a message, in the place of the monotonic time, because it hardly ever changes: that
     saves five bytes a message. Where it does change, one of the clocks was set.
     """
-    return (wall_ns - int(now * 1e9)) // 1000 * 1000 & _U64
+    offset = wall_ns - int(now * 1e9)
+    return offset - offset % 1000 & _U64  # faster than to divide and multiply
 
 
 def monotonic_ns(wall_ns: int, offset: int) -> int:

@@ -37,6 +37,8 @@ __all__ = ["Block", "Packer", "redacted"]
 _HEADER: Final = 22
 """Bytes of a message before its data that count as its length; nine more stand before them."""
 _OVERHEAD: Final = _HEADER + 9
+_LATER: Final = 2**64
+"""Later than any wall clock time."""
 _TOKEN: Final = re.compile(r'("token"\s*:\s*")(?:[^"\\]|\\.)*"')
 
 
@@ -76,9 +78,10 @@ class Packer:
         self._parts: list[bytes] = []
         self.size: int = 0
         """Bytes that wait."""
-        self._start_ns = self._end_ns = 0
+        self._start_ns, self._end_ns = _LATER, 0
         self._first = self.sequence + 1
-        self._batches = self._frames = 0
+        self._more = 0  # frames that are not the first of their batch
+        self._others = 0  # messages that are no frames
 
     @property
     def start_ns(self) -> int | None:
@@ -90,15 +93,16 @@ class Packer:
 
     def take(self) -> Block:
         """Everything since the last call."""
+        frames = len(self) - self._others
         block = Block(
             self._parts,
             self.size,
-            self._start_ns,
+            self._start_ns if self._parts else 0,
             self._end_ns,
             self._first,
             self.sequence,
-            self._batches,
-            self._frames,
+            frames - self._more,
+            frames,
         )
         self._new_block()
         return block
@@ -112,11 +116,24 @@ class Packer:
     # Frames
 
     def received(self, frames: Sequence[str | bytes], wall_ns: int, now: float, effects: Effects) -> None:
-        """A batch of frames, and what followed from it."""
+        """A batch of frames, at least one, and what followed from it."""
         offset = clock_offset(wall_ns, now)
-        self._see(wall_ns)
+        if wall_ns > self._end_ns:  # noqa: PLR1730 (`_see`, without a call)
+            self._end_ns = wall_ns
+        if wall_ns < self._start_ns:  # noqa: PLR1730
+            self._start_ns = wall_ns
         if effects.records:
             self._with_decisions(frames, wall_ns, offset, effects)
+        elif len(frames) == 1:  # most batches: the same as below, without a loop
+            (frame,) = frames
+            if isinstance(frame, str):
+                data, kind = frame.encode(), TEXT_FIRST
+            else:
+                data, kind = frame, FRAME_FIRST
+            length = len(data)
+            self.sequence = sequence = self.sequence + 1
+            self._parts += (PACK(5, _HEADER + length, kind, sequence, wall_ns, offset), data)
+            self.size += _OVERHEAD + length
         else:
             sequence, append, size = self.sequence, self._parts.append, 0
             as_bytes, as_text = FRAME_FIRST, TEXT_FIRST
@@ -131,11 +148,9 @@ class Packer:
                 append(data)
                 size += length
                 as_bytes, as_text = FRAME_MORE, TEXT_MORE
-            count = len(frames)
+            self._more += len(frames) - 1
+            self.size += size + _OVERHEAD * len(frames)
             self.sequence = sequence
-            self.size += size + _OVERHEAD * count
-            self._frames += count
-        self._batches += 1
         if effects.send:
             for sent in effects.send:
                 self._sent(sent, wall_ns, offset)
@@ -152,7 +167,8 @@ class Packer:
             is_text = isinstance(frame, str)
             kind = (TEXT_MORE if is_text else FRAME_MORE) if index else (TEXT_FIRST if is_text else FRAME_FIRST)
             self._add(kind, frame.encode() if isinstance(frame, str) else frame, wall_ns, offset)
-        self._frames += len(frames)
+        self._more += len(frames) - 1
+        self._others -= len(frames)  # `_add` has counted them
         while decision is not None:
             self._add(DECISIONS, encode(decision), wall_ns, offset)
             decision = next(waiting, None)
@@ -188,16 +204,13 @@ class Packer:
 
     def _add(self, channel: int, data: bytes, wall_ns: int, offset: int) -> None:
         self.sequence += 1
+        self._others += 1
         self._parts += (PACK(5, _HEADER + len(data), channel, self.sequence, wall_ns, offset), data)
         self.size += _OVERHEAD + len(data)
 
     def _see(self, wall_ns: int) -> None:
-        if not self._parts:
-            self._start_ns = self._end_ns = wall_ns
-        elif wall_ns > self._end_ns:
-            self._end_ns = wall_ns
-        elif wall_ns < self._start_ns:  # the clock was set back
-            self._start_ns = wall_ns
+        self._start_ns = min(self._start_ns, wall_ns)
+        self._end_ns = max(self._end_ns, wall_ns)
 
     def _number(self, feed: Hashable) -> int:
         number = self._feeds.get(feed)

@@ -1,8 +1,7 @@
 """Both ends of a feed, over one shared state, like Trio's own memory channels.
 
 :class:`FeedSender` is the end of the shell, which has the events; :class:`Feed` is the end of the program. Between them
-is a bounded Trio memory channel, filled with ``send_nowait`` and emptied with ``receive_nowait`` wherever no waiting is
-necessary.
+is a bounded :class:`~kraken_trio.runtime.channel.Channel`.
 
 Events that do not fit into the channel go to a :mod:`policy <kraken_trio.runtime.overflow>`, one per member of
 :class:`~kraken_trio.Overflow`:
@@ -18,10 +17,10 @@ events as they are *received*: ``feed.book(symbol)`` is the book as of the last 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from copy import copy
-from itertools import chain
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -34,6 +33,7 @@ from kraken_trio.channels.balances import Balances
 from kraken_trio.channels.executions import OpenOrders
 from kraken_trio.errors import ConsumerTooSlow
 from kraken_trio.requests import Overflow, Request, canonical_symbol
+from kraken_trio.runtime.channel import Channel
 from kraken_trio.runtime.overflow import Backlog, Policy, Rebuild, make_policy
 from kraken_trio.statistics import FeedStatistics
 
@@ -74,13 +74,15 @@ class _State:
     overflow: Overflow
     capacity: int
     policy: Policy
-    send: trio.MemorySendChannel[Any]
-    receive: trio.MemoryReceiveChannel[Any]
+    channel: Channel[Any]
+    rebuild: Rebuild
     on_close: Callable[[], None] | None = None
     on_wait: Callable[[], None] | None = None
     """Called when the program begins to wait for an event."""
     is_buffering: bool = False
     """Whether all waiting events are in the policy's buffer, and the channel is empty."""
+    is_behind: bool = False
+    """Whether the sender holds events for which there has been no room: see :meth:`FeedSender.fill`."""
     is_ended: bool = False
     """Whether the sender's end is closed."""
     is_closed: bool = False
@@ -114,7 +116,7 @@ class FeedSender:
         self._state = state
         self._backlog: Backlog | None = state.policy if isinstance(state.policy, Backlog) else None
         self._queued: Collection[Event] = () if self._backlog is None else self._backlog.events
-        self._send_nowait = state.send.send_nowait
+        self._put = state.channel.put
         self._draining: trio.CancelScope | None = None
 
     @property
@@ -145,15 +147,11 @@ class FeedSender:
         state = self._state
         if state.is_ended:
             return True
-        rest = iter(events)
         if state.is_buffering or self._queued:
-            return self._overflow(rest, len(events))
-        send_nowait = self._send_nowait
-        try:
-            for event in rest:
-                send_nowait(event)
-        except trio.WouldBlock:
-            return self._overflow(chain((event,), rest), len(events))
+            return self._overflow(events, len(events))
+        taken = self._put(events)
+        if taken < len(events):
+            return self._overflow(events[taken:], len(events))
         state.buffered = buffered = state.buffered + len(events)
         if buffered > state.high_water:  # noqa: PLR1730 (max() costs as much as sending an event)
             state.high_water = buffered
@@ -171,16 +169,10 @@ class FeedSender:
         if state.is_buffering:  # an overflow of before
             self.offer(events)
             return ()
-        rest = iter(events)
-        send_nowait = self._send_nowait
-        left: list[Event] = []
-        try:
-            for event in rest:
-                send_nowait(event)
-        except trio.WouldBlock:
-            left = [event, *rest]
-        state.count(state.buffered + len(events) - len(left))
-        return left
+        taken = self._put(events)
+        state.count(state.buffered + taken)
+        state.is_behind = taken < len(events)
+        return events[taken:]
 
     @property
     def holds_up(self) -> bool:
@@ -193,7 +185,7 @@ class FeedSender:
         while events and not state.is_ended:
             state.count(state.buffered + 1)
             try:
-                await state.send.send(events[0])
+                await state.channel.send(events[0])
             except trio.Cancelled:
                 state.buffered -= 1
                 raise
@@ -202,6 +194,7 @@ class FeedSender:
             if events:
                 events.popleft()
         events.clear()
+        state.is_behind = False
         await trio.lowlevel.checkpoint_if_cancelled()
 
     def clear(self) -> None:
@@ -209,22 +202,19 @@ class FeedSender:
         state = self._state
         if state.is_ended:
             return
+        state.buffered -= len(state.policy) + state.channel.clear()  # one may have been handed over already
         state.policy.clear()
-        state.is_buffering = False
-        with suppress(trio.WouldBlock):
-            while True:
-                state.receive.receive_nowait()
-        state.buffered = 0
+        state.is_buffering = state.is_behind = False
 
-    def _overflow(self, rest: Iterable[Event], offered: int) -> bool:
+    def _overflow(self, rest: Sequence[Event], offered: int) -> bool:
         """The channel is full: pass ``rest`` of the ``offered`` events to the policy."""
         state = self._state
         policy = state.policy
         backlog = self._backlog
         if backlog is None and not state.is_buffering:
-            receive_nowait = state.receive.receive_nowait
-            for _ in range(state.capacity):
-                policy.offer(receive_nowait())
+            for event in state.channel.queue:
+                policy.offer(event)
+            state.channel.clear()
             state.is_buffering = True
         for event in rest:  # mutant: rest of a batch
             policy.offer(event)
@@ -255,22 +245,20 @@ class FeedSender:
             state.held_since = None
             state.held_seconds += trio.current_time() - started
             if state.is_ended:
-                state.send.close()  # end() leaves this to us
+                state.channel.end()  # end() leaves this to us
         if scope.cancelled_caught and not state.is_ended:
             self._fail(f"and held up reading for more than {limit:g} s")
             return False
         return True
 
     async def _move_backlog(self) -> None:  # noqa: ASYNC910 (it is called when there is a backlog)
-        backlog, send = self._backlog, self._state.send
+        backlog, channel = self._backlog, self._state.channel
         assert backlog is not None  # the other policies always have room
         while backlog:
             # It is removed from the backlog after it was sent, not before: sending may be cancelled.
-            try:
-                send.send_nowait(backlog.first)
-            except trio.WouldBlock:
+            if not channel.put((backlog.first,)):
                 try:
-                    await send.send(backlog.first)
+                    await channel.send(backlog.first)
                 except trio.BrokenResourceError:
                     return  # noqa: ASYNC910 (the program has closed its end)
             if backlog:  # otherwise the program has closed its end just now
@@ -284,7 +272,7 @@ class FeedSender:
         state.is_ended = True
         state.error = error
         if self._draining is None:  # mutant: end while an event changes hands
-            state.send.close()
+            state.channel.end()
         else:
             # The event that drain() waits to send may have been received just now, and still be first in the backlog.
             # So drain() closes the channel when it returns; then the program takes the rest of the backlog.
@@ -345,8 +333,8 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         self.overflow: Overflow = state.overflow
         """What happens when it is full."""
         self._state = state
-        self._channel = state.receive
-        self._receive_nowait = state.receive.receive_nowait
+        self._channel = state.channel
+        self._waiting = state.channel.queue
         self._is_receiving = False
         self._steps_left = 0  # of ``async for``, before one must be a full checkpoint
         self._steps_until = 0.0
@@ -383,7 +371,7 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         try:
             if state.is_buffering:
                 await trio.lowlevel.checkpoint()
-            else:
+            if not state.is_buffering:  # or no more
                 if state.on_wait is not None and not state.buffered:
                     state.on_wait()
                 events.append(await self._channel.receive())
@@ -403,15 +391,26 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
             self._take(events, max_events)
         if not events:
             raise copy(state.error) or trio.EndOfChannel  # a copy: each raise gets a traceback of its own
-        views = self._views
-        if views:
-            for event in events:
-                of_channel = views.get(event.channel)
-                if of_channel is not None:
-                    view = of_channel.get(event.symbol)
-                    if view is not None:
-                        view.follow(event)  # mutant: book of a feed
+        if self._views:
+            self._follow(events)
         return events
+
+    def _follow(self, events: Sequence[Any]) -> None:
+        """Have the views follow these events."""
+        views, runs = self._views, defaultdict[View, list[Any]](list)
+        for event in events:
+            of_channel = views.get(event.channel)
+            if of_channel is not None:
+                view = of_channel.get(event.symbol)
+                if view is not None:
+                    runs[view].append(event)  # mutant: book of a feed
+        if runs:
+            state = self._state
+            # Then the client's own state is that after the last of these events.
+            is_up_to_date = not (self._waiting or state.policy or state.is_behind or state.is_ended)
+            for view, run in runs.items():
+                key = run[0].channel, run[0].symbol
+                view.follow_all(run, partial(state.rebuild, key) if is_up_to_date else _unknown)
 
     def batches(self, max_events: int = 256) -> AsyncIterator[list[E_co]]:
         """Iterate over the events in lists, as :meth:`receive_many` returns them, each of them a checkpoint.
@@ -431,16 +430,15 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
             self._steps_left -= 1
             await trio.lowlevel.checkpoint_if_cancelled()  # mutant: cancelled between two steps
             # From here to the return is no await: nothing can be cancelled once an event is taken.
-            try:
-                event = self._receive_nowait()
-            except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+            if self._waiting:
+                event = self._channel.pop()
+                state.buffered -= 1
+                state.delivered += 1
+            else:
                 events: list[Any] = []
                 if state.is_buffering:
                     self._take(events, 1)
                 event = events[0] if events else None
-            else:
-                state.buffered -= 1
-                state.delivered += 1
             if event is not None:
                 of_channel = self._views.get(event.channel)
                 if of_channel is not None:
@@ -460,17 +458,8 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
     def _take(self, events: list[Any], max_events: int) -> None:
         """Append the events that are there to ``events``, up to ``max_events`` in total."""
         state = self._state
-        is_beside = state.is_buffering  # whether the next event is in the policy instead of the channel
-        if not is_beside:
-            receive_nowait = self._receive_nowait
-            try:
-                while len(events) < max_events:
-                    events.append(receive_nowait())
-            except trio.WouldBlock:
-                pass
-            except trio.EndOfChannel:
-                is_beside = True
-        if is_beside:
+        # Is the next event in the policy instead of the channel?
+        if state.is_buffering or not self._channel.take(events, max_events):
             policy = state.policy
             while len(events) < max_events and policy:
                 events.append(policy.pop())
@@ -489,8 +478,7 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         state.is_buffering = False
         state.policy.clear()
         state.buffered = 0
-        state.receive.close()
-        state.send.close()
+        state.channel.close()
         for of_channel in self._views.values():
             for view in of_channel.values():
                 view.invalidate("its feed is closed")
@@ -574,6 +562,10 @@ class _Batches(AsyncIterator[list[E]]):
             raise StopAsyncIteration from None
 
 
+def _unknown() -> None:
+    """(a view that asks for the latest state) It is not that after the last event."""
+
+
 def _none_wanted(max_events: int) -> ValueError:
     return ValueError(f"max_events={max_events}: at least 1")
 
@@ -637,13 +629,12 @@ def open_feed(
         for request in requests
         if (of_channel := _state_of(request)) is not None and of_channel.is_cumulative
     ]
-    send, receive = trio.open_memory_channel[Any](capacity)
     state = _State(
         requests=tuple(requests),
         overflow=overflow,
         capacity=capacity,
         policy=make_policy(overflow, capacity, cumulative, rebuild),
-        send=send,
-        receive=receive,
+        channel=Channel(capacity),
+        rebuild=rebuild,
     )
     return FeedSender(state), Feed(state)

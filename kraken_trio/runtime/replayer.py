@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Replayer"]
 
-_ITEMS_PER_CHECKPOINT: Final = 16
-"""Other tasks run at least each time after so many items: what a feed has got is then still in the caches."""
+_RECORDS_PER_CHECKPOINT: Final = 128
+"""Other tasks run each time after so many frames and other records, or a batch more: a feed whose program takes what is
+there in lists is then empty each time, and what it has got is still in the caches."""
 _SOUGHT: Final = "the replay went to another time"
 
 
@@ -91,7 +92,7 @@ class Replayer:
 
     async def run(self) -> None:
         """Play, until cancelled."""
-        items = 0
+        records = 0
         while True:  # noqa: ASYNC913 (it waits wherever there is nothing to do)
             if self._orders:
                 self._obey(self._orders.popleft())
@@ -103,8 +104,9 @@ class Replayer:
                 self._end()
             elif self._speed is None or await self._is_due(item):
                 self._play(item)
-                items += 1
-                if items % _ITEMS_PER_CHECKPOINT == 0:
+                records += len(item.what) if isinstance(item.what, list) else 1
+                if records >= _RECORDS_PER_CHECKPOINT:
+                    records = 0
                     await trio.lowlevel.checkpoint()
 
     @property

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+import msgspec
 import pytest
 import trio
 import trio.testing
 
 import kraken_trio as kt
-from kraken_trio.runtime.feed import open_feed
+from kraken_trio.book import core
+from kraken_trio.runtime.feed import FeedSender, open_feed
 from tests.runtime.ends import CAPACITY, SYMBOL, open_ends
 
 Receive: TypeAlias = Callable[[kt.Feed], Awaitable[list[kt.Event]]]
@@ -391,3 +395,133 @@ async def test_statistics_and_repr(overflow: kt.Overflow) -> None:
     assert repr(ends.sender) == f"<FeedSender of {kt.Book(SYMBOL)}: 2/3 buffered>"
     assert ends.feed.requests == ends.sender.requests == (kt.Book(SYMBOL),)
     assert ends.feed.overflow is overflow
+
+
+# Its books, by way of the client's
+
+
+class Market:
+    """A client's book, whose events have checksums."""
+
+    def __init__(self) -> None:
+        self.book = kt.OrderBook(10)
+        self.asked = 0
+        self.number = 0
+
+    def events(self, count: int) -> list[kt.Event]:
+        return [self._event() for _ in range(count)]
+
+    def _event(self) -> kt.BookSnapshot | kt.BookUpdate:
+        self.number += 1
+        level = kt.Level(str(1 + self.number % 7), str(1 + self.number))
+        kind = kt.BookUpdate if self.book.available else kt.BookSnapshot
+        event = kind(symbol=SYMBOL, bids=(level,), asks=(), received_ns=self.number)
+        follower = copy.copy(self.book)
+        follower.follow(event)
+        event = msgspec.structs.replace(event, checksum=follower._crc())
+        self.book.apply(event)
+        return event
+
+    def rebuild(self, _key: object) -> kt.Event:
+        self.asked += 1
+        return self.book.snapshot()
+
+
+@pytest.fixture
+def _without_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A core follows one by one: it is faster so."""
+    monkeypatch.setattr(core, "load", None)
+
+
+MANY = 40
+"""A run of so many updates is followed by way of the client's book, where that is possible."""
+
+
+@pytest.mark.usefixtures("_without_core")
+async def test_the_book_of_a_feed_that_is_up_to_date_is_the_client_s(overflow: kt.Overflow) -> None:
+    market = Market()
+    sender, feed = open_feed([kt.Book(SYMBOL)], MANY, overflow, market.rebuild)
+    for asked in (1, 2):
+        sender.offer(market.events(MANY))
+        await feed.receive_many()
+        assert feed.book(SYMBOL).snapshot() == market.book.snapshot()
+        assert market.asked == asked
+
+
+@pytest.mark.usefixtures("_without_core")
+async def test_the_book_of_a_feed_that_is_behind_is_its_own(overflow: kt.Overflow) -> None:
+    """Whether events wait in it, or its sender holds some, or it is over."""
+    market, own = Market(), kt.OrderBook(10)
+    sender, feed = open_feed([kt.Book(SYMBOL)], 2 * MANY, overflow, market.rebuild)
+
+    async def receive() -> None:
+        events = await feed.receive_many(MANY)
+        assert len(events) == MANY
+        for event in events:
+            assert isinstance(event, kt.BookSnapshot | kt.BookUpdate)
+            own.follow(event)
+        assert feed.book(SYMBOL).snapshot() == own.snapshot()
+
+    sender.offer(market.events(MANY + 1))
+    await receive()
+    rest = sender.fill(market.events(2 * MANY))
+    assert len(rest) == 1
+    await receive()
+    await receive()  # nothing waits, but the sender has the rest
+    await sender.feed(deque(rest))
+    sender.offer(market.events(MANY - 1))
+    assert market.asked == 0
+    await receive()
+    assert market.asked == 1
+    sender.offer(market.events(MANY))
+    sender.end(None)
+    market.events(1)  # which it does not get any more
+    await receive()
+    assert market.asked == 1
+
+
+# Clearing it
+
+
+async def test_what_was_handed_over_counts_though_the_rest_is_dropped(
+    overflow: kt.Overflow, nursery: trio.Nursery
+) -> None:
+    ends = open_ends(overflow)
+    got: list[kt.Event] = []
+
+    async def wait() -> None:
+        got.append(await ends.feed.receive())
+
+    nursery.start_soon(wait)
+    await trio.testing.wait_all_tasks_blocked()
+    offered = ends.offer(CAPACITY)
+    ends.sender.clear()
+    assert ends.feed.statistics().buffered == 1
+    await trio.testing.wait_all_tasks_blocked()
+    assert got == offered[:1]
+    assert ends.feed.statistics().buffered == 0
+
+
+@pytest.mark.parametrize("overflow", [CONFLATE, DROP], ids=str)
+async def test_clearing_a_buffer_does_not_end_the_feed(
+    overflow: kt.Overflow, receive: Receive, nursery: trio.Nursery
+) -> None:
+    """Regression: a program that was about to take from the buffer was told that the feed had ended."""
+    ends = open_ends(overflow)
+    ends.offer_states(MORE)
+    got: list[kt.Event] = []
+
+    async def take() -> None:
+        got.extend(await receive(ends.feed))
+
+    nursery.start_soon(take)
+    nursery.start_soon(_clear_soon, ends.sender)
+    await trio.testing.wait_all_tasks_blocked()
+    if not got:  # it was cleared before
+        offered = ends.offer_states(1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert got == offered
+
+
+async def _clear_soon(sender: FeedSender) -> None:
+    sender.clear()
