@@ -39,6 +39,11 @@ class Balances:
         elif isinstance(event, BalanceUpdate):
             _move(self.balances, event)
 
+    def follow_all(self, events: Sequence[Any], latest: object, /) -> None:
+        del latest
+        for event in events:
+            self.follow(event)
+
     def invalidate(self, why: str) -> None:
         """The balances stay as they were."""
 

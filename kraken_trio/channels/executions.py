@@ -69,6 +69,11 @@ class OpenOrders:
         elif isinstance(event, Execution) and not event.snapshot:
             _move(self.orders, event)
 
+    def follow_all(self, events: Sequence[Any], latest: object, /) -> None:
+        del latest
+        for event in events:
+            self.follow(event)
+
     def invalidate(self, why: str) -> None:
         """The orders stay as they were."""
 
