@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from kraken_trio._version import version
-from kraken_trio.book import OrderBook
+from kraken_trio.book import Level3Book, OrderBook, OrderQueue, QueuePosition
 from kraken_trio.client import Client, open_client
 from kraken_trio.endpoint import PUBLIC_V2, Endpoint
 from kraken_trio.errors import (
@@ -33,6 +33,11 @@ from kraken_trio.events import (
     Gap,
     InstrumentUpdate,
     Level,
+    Level3Snapshot,
+    Level3Update,
+    Order,
+    OrderEvent,
+    OrderEventKind,
     OrderType,
     Pair,
     Side,
@@ -42,7 +47,7 @@ from kraken_trio.events import (
     Trade,
 )
 from kraken_trio.evidence import ChecksumEvidence
-from kraken_trio.requests import Book, Candles, Instruments, Lifecycle, Overflow, Request, Ticker, Trades
+from kraken_trio.requests import Book, Candles, Instruments, Level3, Lifecycle, Overflow, Request, Ticker, Trades
 from kraken_trio.runtime.feed import Feed
 from kraken_trio.settings import Settings
 from kraken_trio.statistics import ClientStatistics, FeedStatistics, SubscriptionState
@@ -99,12 +104,21 @@ __all__ = [
     "Instruments",
     "KrakenTrioError",
     "Level",
+    "Level3",
+    "Level3Book",
+    "Level3Snapshot",
+    "Level3Update",
     "Lifecycle",
+    "Order",
     "OrderBook",
+    "OrderEvent",
+    "OrderEventKind",
+    "OrderQueue",
     "OrderType",
     "Overflow",
     "Pair",
     "ProtocolError",
+    "QueuePosition",
     "Recording",
     "RecordingError",
     "RecordingStatistics",

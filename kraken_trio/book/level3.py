@@ -122,7 +122,7 @@ class _Queue:
         orders = self.orders
         for order_id, order in orders.items():
             if order.__class__ is OrderEvent:
-                orders[order_id] = _plain(order)  # type: ignore[arg-type]  # just asked
+                orders[order_id] = _plain(order)
         return orders.values()  # type: ignore[return-value]  # they are all plain now
 
     def copied(self) -> _Queue:
@@ -304,17 +304,15 @@ class Level3Book:
         expected = event.checksum
         self._message = event
         try:
-            if verify and expected is None and self._carried:
-                raise _unproven(event)
-            if event.__class__ is Level3Update:
-                if event.bids:
-                    self._merge(self._bids, event.bids)  # type: ignore[arg-type]  # just asked for its class
-                if event.asks:
-                    self._merge(self._asks, event.asks)  # type: ignore[arg-type]
+            if isinstance(event, Level3Snapshot):
+                self._load(event)
             else:
-                self._load(event)  # type: ignore[arg-type]
-            if verify and expected is not None and self._crc() != expected:  # mutant: checksum of orders
-                self._mismatch(event, expected)
+                if event.bids:
+                    self._merge(self._bids, event.bids)
+                if event.asks:
+                    self._merge(self._asks, event.asks)
+            if verify:
+                self._verify(event, expected)
         except Exception:
             self.invalidate("it failed a check, and its next snapshot has not come yet")
             raise
@@ -497,10 +495,15 @@ class Level3Book:
             self._checksum = crc32(bids.top(), self._asks_crc)
         return self._checksum
 
-    def _mismatch(self, event: Level3Snapshot | Level3Update, expected: int) -> None:
-        hashed = printable((self._asks.top() + self._bids.top()).decode(), _HASHED_SHOWN)
-        evidence = ChecksumEvidence(_name(event.symbol), expected, self._checksum, hashed, _described(event))
-        raise ChecksumMismatch(evidence)
+    def _verify(self, event: Level3Snapshot | Level3Update, expected: int | None) -> None:
+        if expected is None:
+            if self._carried:  # mutant: orders without a checksum
+                msg = f"{_name(event.symbol)}: a message without a checksum, though an earlier one had it"
+                raise ProtocolError(msg)
+        elif self._crc() != expected:  # mutant: checksum of orders
+            hashed = printable((self._asks.top() + self._bids.top()).decode(), _HASHED_SHOWN)
+            evidence = ChecksumEvidence(_name(event.symbol), expected, self._checksum, hashed, _described(event))
+            raise ChecksumMismatch(evidence)
 
     # Reading it
 
@@ -673,10 +676,6 @@ def _in_order(events: Sequence[OrderEvent]) -> Sequence[OrderEvent]:
     order = sorted(range(len(adds)), key=times.__getitem__)  # mutant: queue by time
     in_time = iter([adds[index] for index in order])
     return [next(in_time) if event.kind is _ADD else event for event in events]
-
-
-def _unproven(event: Level3Snapshot | Level3Update) -> ProtocolError:
-    return ProtocolError(f"{_name(event.symbol)}: a message without a checksum, though an earlier one had it")
 
 
 def _without_quantity(order: Order | OrderEvent) -> ProtocolError:
