@@ -89,6 +89,8 @@ class Market:
         """One to three changes of one side, as measured of Kraken: most are near the best price."""
         index = self._random.randrange(2)
         side, window = self._sides[index], self._windows[index]
+        while len(side) < self.depth + 50:
+            self._place(index, max(side) + 1)
         other = self._windows[1 - index][0]
         events: dict[str, OrderEvent] = {}
         touched: dict[int, None] = {}
@@ -97,8 +99,10 @@ class Market:
             key, what = window[min(away, len(window) - 1)], self._random.random()
             if what < 0.5:
                 key = window[0] + away - 1
-                if -key >= other if index else -key <= other:
+                if -key >= other:  # crossed
                     key = window[0]
+                if len(side.get(key, ())) > 5:
+                    continue
                 order_id = self._place(index, key)
                 events[order_id] = OrderEvent(ADD, order_id, _price(key), *side[key][order_id])
                 touched[key] = None

@@ -107,14 +107,21 @@ class _Queue:
 
     __slots__ = ("is_bid", "key", "orders", "text", "tokens")
 
-    def __init__(self, key: int, *, is_bid: bool) -> None:
+    def __init__(
+        self,
+        key: int,
+        is_bid: bool,  # noqa: FBT001 (a keyword costs time)
+        orders: dict[str, Order | OrderEvent],
+        tokens: dict[str, str],
+        text: str | None,
+    ) -> None:
         self.key = key
         self.is_bid = is_bid
-        self.orders: dict[str, Order | OrderEvent] = {}
+        self.orders = orders
         """By id, in queue order, each as it was told last."""
-        self.tokens: dict[str, str] = {}
+        self.tokens = tokens
         """What each of them adds to the string that is hashed."""
-        self.text: str | None = None
+        self.text = text
         """All of these together; None if one has changed."""
 
     def plain(self) -> Iterable[Order]:
@@ -126,9 +133,7 @@ class _Queue:
         return orders.values()  # type: ignore[return-value]  # they are all plain now
 
     def copied(self) -> _Queue:
-        queue = _Queue(self.key, is_bid=self.is_bid)
-        queue.orders, queue.tokens, queue.text = self.orders.copy(), self.tokens.copy(), self.text
-        return queue
+        return _Queue(self.key, self.is_bid, self.orders.copy(), self.tokens.copy(), self.text)
 
 
 class _Side:
@@ -286,8 +291,9 @@ class Level3Book:
         self._unavailable = why
         self._verified = False
 
-    def _take(self, event: Level3Snapshot | Level3Update | Gap, *, verify: bool) -> None:
-        if event.__class__ is Level3Update:
+    def _take(self, event: Any, *, verify: bool) -> None:
+        is_update = event.__class__ is Level3Update
+        if is_update:
             if self._unavailable is not None:
                 raise self._refusal()
         elif not isinstance(event, Level3Snapshot | Gap):
@@ -298,27 +304,29 @@ class Level3Book:
         if event.symbol != self.symbol and self.symbol is not None:
             msg = f"this is the book of {_name(self.symbol)}, not of {_name(event.symbol)}"
             raise ValueError(msg)
-        if isinstance(event, Gap):
+        if event.__class__ is Gap:
             self.invalidate(f"events are missing ({event.cause.value}); its next snapshot has not come yet")
             return
-        expected = event.checksum
         self._message = event
         try:
-            if isinstance(event, Level3Snapshot):
-                self._load(event)
-            else:
+            if is_update:
                 if event.bids:
                     self._merge(self._bids, event.bids)
                 if event.asks:
                     self._merge(self._asks, event.asks)
-            if verify:
-                self._verify(event, expected)
+            else:
+                self._load(event)
+            expected = event.checksum
+            if verify and (expected is None or self._crc() != expected):
+                self._doubt(event, expected)
         except Exception:
             self.invalidate("it failed a check, and its next snapshot has not come yet")
             raise
         finally:
             self._message = None
-        self._timestamp_text, self._epoch, self._received_ns = event.timestamp_text, event.epoch, event.received_ns
+        self._timestamp_text = event.timestamp_text
+        self._epoch = event.epoch
+        self._received_ns = event.received_ns
         if expected is not None:
             self._carried = self._verified = True
         self._unavailable = None
@@ -341,7 +349,7 @@ class Level3Book:
                     key = -key
                 queue = by_key.get(key)
                 if queue is None:
-                    queue = by_key[key] = _Queue(key, is_bid=side.is_bid)
+                    queue = by_key[key] = _Queue(key, is_bid, {}, {}, None)
                 order_id = order.order_id
                 if order_id in self._where:
                     msg = f"{_name(event.symbol)}: the order {printable(order_id, 40)} is twice in a snapshot"
@@ -362,63 +370,76 @@ class Level3Book:
         where, keys, queues = self._where, side.keys, side.queues
         is_bid, places = side.is_bid, self._decimals
         for event in events:
-            order_id = event.order_id
+            order_id, kind = event.order_id, event.kind
             queue = where.get(order_id)
-            kind = event.kind
             if kind is not _ADD and kind is not _MODIFY:
                 if queue is None or queue.is_bid is not is_bid:
                     raise self._lost(event)
-                self._row(event)  # its numbers are shown to programs
-                self._remove(queue, order_id)
+                held = queue.orders[order_id]
+                if event.qty_text != held.qty_text or event.price_text != held.price_text:
+                    self._row(event)  # programs see its numbers, so they have to be some
+                self._remove(side, queue, order_id)
                 continue
-            price, decimals, token, amount = self._row(event)
-            if not amount:
-                raise _without_quantity(event)
-            token += amount
-            if decimals == places:
+            try:
+                price, decimals, token = price_rows[event.price_text]
+                qty = event.qty_text
+                amount = qty.replace(".", "", 1)  # as `_row` does it, without a call
+                is_usual = amount.isdecimal() and amount.isascii() and decimals == places and len(qty) <= MAX_DIGITS
+            except (AttributeError, TypeError):
+                is_usual = False
+            if is_usual:
+                amount = amount.lstrip("0")
                 key = price if is_bid else -price
             else:
+                price, decimals, token, amount = self._row(event)
                 key = self._key(price, decimals, is_bid=is_bid)
                 places = self._decimals
+            if not amount:
+                raise _without_quantity(event)
             if kind is _MODIFY:
                 if queue is None or queue.is_bid is not is_bid:
                     raise self._lost(event)
-                if queue.key == key:
-                    queue.orders[order_id], queue.tokens[order_id] = event, token
+                if queue.key == key:  # mutant: place of a modified order
+                    queue.orders[order_id] = event
+                    queue.tokens[order_id] = token + amount
                     queue.text = None
                     if len(keys) <= CHECKED_LEVELS or key >= keys[-CHECKED_LEVELS]:
                         side.touched = True
                     continue
             if queue is not None:  # mutant: known id
-                self._remove(queue, order_id)
+                self._remove(self._bids if queue.is_bid else self._asks, queue, order_id)
             index = bisect_left(keys, key)
             if index < len(keys) and keys[index] == key:
                 queue = queues[index]
                 queue.text = None
+                queue.orders[order_id] = event
+                queue.tokens[order_id] = token = token + amount
             else:
-                queue = _Queue(key, is_bid=is_bid)
+                token += amount
+                queue = _Queue(key, is_bid, {order_id: event}, {order_id: token}, token)
                 keys.insert(index, key)
                 queues.insert(index, queue)
             if len(keys) - index <= CHECKED_LEVELS:
                 side.touched = True
-            queue.orders[order_id], queue.tokens[order_id] = event, token
             where[order_id] = queue
-        if len(keys) > self.depth:
+        if len(keys) > self.depth:  # mutant: truncation of orders
             self._truncate(side)
 
     def _lost(self, event: OrderEvent) -> OrderUnknown:
         what = f"{event.kind.value} of the order {printable(event.order_id, 40)}, which is not in the book"
         return OrderUnknown(f"{_name(self.symbol)}: {what}: a message was lost")
 
-    def _remove(self, queue: _Queue, order_id: str) -> None:
-        side = self._bids if queue.is_bid else self._asks
+    def _remove(self, side: _Side, queue: _Queue, order_id: str) -> None:
         keys, key = side.keys, queue.key
         side.view = None
         if len(keys) <= CHECKED_LEVELS or key >= keys[-CHECKED_LEVELS]:
             side.touched = True
-        del self._where[order_id], queue.orders[order_id], queue.tokens[order_id]
-        queue.text = None
-        if not queue.orders:
+        orders = queue.orders
+        del self._where[order_id], orders[order_id]
+        if orders:
+            del queue.tokens[order_id]
+            queue.text = None
+        else:
             index = bisect_left(keys, key)
             del keys[index], side.queues[index]
 
@@ -495,12 +516,13 @@ class Level3Book:
             self._checksum = crc32(bids.top(), self._asks_crc)
         return self._checksum
 
-    def _verify(self, event: Level3Snapshot | Level3Update, expected: int | None) -> None:
+    def _doubt(self, event: Level3Snapshot | Level3Update, expected: int | None) -> None:
+        """The checksum does not match, or there is none."""
         if expected is None:
             if self._carried:  # mutant: orders without a checksum
                 msg = f"{_name(event.symbol)}: a message without a checksum, though an earlier one had it"
                 raise ProtocolError(msg)
-        elif self._crc() != expected:  # mutant: checksum of orders
+        else:
             hashed = printable((self._asks.top() + self._bids.top()).decode(), _HASHED_SHOWN)
             evidence = ChecksumEvidence(_name(event.symbol), expected, self._checksum, hashed, _described(event))
             raise ChecksumMismatch(evidence)
