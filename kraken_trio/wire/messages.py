@@ -8,14 +8,24 @@ requests, such as a pong, shows only that somebody reads them.
 from __future__ import annotations
 
 import enum
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 import attrs
 import msgspec
 
-from kraken_trio.events import BookSnapshot, BookUpdate, Candle, InstrumentUpdate, TickerUpdate, Trade
+from kraken_trio.events import (
+    BookSnapshot,
+    BookUpdate,
+    Candle,
+    InstrumentUpdate,
+    Level3Snapshot,
+    Level3Update,
+    TickerUpdate,
+    Trade,
+)
 
 __all__ = [
+    "TOKEN",
     "Ack",
     "Data",
     "DataEvent",
@@ -29,10 +39,16 @@ __all__ = [
     "Refusal",
     "RefusalKind",
     "Status",
+    "Terms",
     "Unknown",
 ]
 
-DataEvent: TypeAlias = BookSnapshot | BookUpdate | Trade | TickerUpdate | Candle | InstrumentUpdate
+TOKEN: Final = "<token>"  # noqa: S105 (it stands for one)
+"""What stands in a frame in place of the token, everywhere but on the wire: whoever sends the frame puts it in."""
+
+DataEvent: TypeAlias = (
+    BookSnapshot | BookUpdate | Level3Snapshot | Level3Update | Trade | TickerUpdate | Candle | InstrumentUpdate
+)
 """An event that comes from the exchange, rather than from the client."""
 
 
@@ -56,6 +72,18 @@ class RefusalKind(enum.Enum):
     """The exchange does not have this subscription."""
     FINAL = "final"
     """Retrying cannot help."""
+
+
+@attrs.frozen(kw_only=True)
+class Terms:
+    """What the exchange demands of a subscription to a channel."""
+
+    is_alone: bool = False
+    """Whether it is requested in a frame of its own, because an answer may not name its symbol."""
+    cost: int = 0
+    """What its snapshot takes from the budget of snapshots, in points; 0 if the exchange does not count it."""
+    max_symbols: int | None = None
+    """How many symbols of the channel one connection may have; None for any number."""
 
 
 class Data(msgspec.Struct, frozen=True, gc=False, eq=False):

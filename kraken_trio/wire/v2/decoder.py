@@ -26,7 +26,7 @@ from kraken_trio._text import printable
 from kraken_trio.errors import ProtocolError
 from kraken_trio.settings import MAX_FRAME_BYTES
 from kraken_trio.wire.foreign import notice, protocol_of
-from kraken_trio.wire.messages import Data, Empty, Foreign, Heartbeat, Message, Notice, Unknown
+from kraken_trio.wire.messages import Data, Empty, Foreign, Heartbeat, Message, Notice, Terms, Unknown
 from kraken_trio.wire.tree import REFUSED, decode_tree, excerpt
 from kraken_trio.wire.v2.answers import answer, confirmation, error_words, refusal, status
 from kraken_trio.wire.v2.channels import CHANNELS
@@ -70,6 +70,9 @@ class V2Codec:
     @property
     def channels(self) -> Collection[str]:
         return CHANNELS.keys()
+
+    def terms(self, request: Request) -> Terms:
+        return CHANNELS[request.channel or ""].terms(request)
 
     # Writing
 

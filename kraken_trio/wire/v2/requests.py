@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kraken_trio.wire.messages import Method
+from kraken_trio.wire.messages import TOKEN, Method
 from kraken_trio.wire.tree import encode
 from kraken_trio.wire.v2.channels import CHANNELS
 
@@ -27,6 +27,8 @@ def request(method: Method, asked: Sequence[Request], req_id: int) -> str:
     params |= row.identity(first)
     if method is Method.SUBSCRIBE:
         params |= row.extras(first)
+    if row.needs_token:  # mutant: token
+        params["token"] = TOKEN
     return encode({"method": method.value, "params": params, "req_id": req_id})
 
 
