@@ -101,7 +101,7 @@ class Cause(enum.Enum):
     REFUSED = "refused"
     """The exchange refused it permanently: a subscription that is replayed, or, for the client, any connection."""
     CHECKSUM = "checksum"
-    """A book failed its checksum."""
+    """A book failed its checksum, or was told of an order that it does not have."""
     CROSSED = "crossed"
     """A book's best bid was not below its best ask, and no checksum confirmed that."""
     MALFORMED = "malformed"

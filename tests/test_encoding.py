@@ -85,7 +85,7 @@ def test_what_is_no_event(data: bytes, words: str) -> None:
         (b'["Book", {}]', "symbol"),
         (b'["Book", {"symbol": "BTC/USD", "depth": 11}]', "is not offered by Kraken"),
         (b'["Book", []]', "it is no request: "),
-        (b'["Level3", {"symbol": "BTC/USD"}]', "Level3 is unknown to this version"),
+        (b'["Level4", {"symbol": "BTC/USD"}]', "Level4 is unknown to this version"),
     ],
     ids=["text", "no symbol", "depth", "a list", "a name"],
 )

@@ -8,6 +8,7 @@ from typing import Final
 from kraken_trio.channels.book import BookState
 from kraken_trio.channels.candles import CandleState
 from kraken_trio.channels.instruments import InstrumentState
+from kraken_trio.channels.level3 import Level3State
 from kraken_trio.channels.state import ChannelState, Failure, Kept, View
 from kraken_trio.channels.ticker import TickerState
 from kraken_trio.channels.trade import TradeState
@@ -16,6 +17,7 @@ __all__ = ["CHANNELS", "ChannelState", "Failure", "Kept", "View"]
 
 CHANNELS: Final[dict[str, type[ChannelState]]] = {
     "book": BookState,
+    "level3": Level3State,
     "trade": TradeState,
     "ticker": TickerState,
     "ohlc": CandleState,

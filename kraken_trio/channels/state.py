@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kraken_trio.requests import Request
     from kraken_trio.statistics import Counters
     from kraken_trio.wire.codec import Codec
+    from kraken_trio.wire.rest import Answer, Query
 
 __all__ = ["ChannelState", "Failure", "Kept", "View"]
 
@@ -79,6 +80,9 @@ class ChannelState(ABC):
     """Whether every trade of the symbol causes an event here."""
     tells_of_trades: ClassVar[bool] = False
     """Whether an event here means that the symbol has traded (but see :attr:`moves_with_prices`)."""
+
+    asks: ClassVar[bool] = False
+    """Whether it may have questions to the exchange's REST interface: see :meth:`queries`."""
 
     @staticmethod
     def is_delta(event: Any, /) -> bool:
@@ -157,6 +161,16 @@ class ChannelState(ABC):
     @abstractmethod
     def last_received_ns(self) -> int:
         """When the last event was received; 0 before the first."""
+
+    # Questions
+
+    def queries(self) -> Sequence[Query]:
+        """What it waits for from the exchange's REST interface."""
+        return ()
+
+    def answer(self, query: Query, answer: Answer) -> tuple[Sequence[Event], Failure | None]:
+        """Take the answer to one of :meth:`queries`. Returns what :meth:`take` returns."""
+        raise NotImplementedError
 
     # Expected data
 

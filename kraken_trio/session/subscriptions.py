@@ -113,7 +113,7 @@ class Subscriptions:
     def add(self, feed: Hashable, requests: Sequence[Request[Any]]) -> None:
         """Add ``requests`` for ``feed``: all of them, or none."""
         wishes = Wishes(tuple(dict.fromkeys(requests)))
-        wishes.reasons = objections(wishes, self.by_key, len(self.feeds), self._served, self._settings)
+        wishes.reasons = objections(wishes, self.by_key, len(self.feeds), self._served, self._settings, self._codec)
         if wishes.reasons:
             self._deliveries.answer(feed, wishes.reasons)
             return
