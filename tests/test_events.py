@@ -24,7 +24,12 @@ from kraken_trio import (
     Gap,
     InstrumentUpdate,
     Level,
+    Level3Snapshot,
+    Level3Update,
+    Order,
     OrderBook,
+    OrderEvent,
+    OrderEventKind,
     OrderType,
     Pair,
     ProtocolError,
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NOW = datetime(2026, 7, 19, 17, 54, 39, tzinfo=UTC)
+INSTANT = "2024-01-08T12:26:39.526146327Z"
 LEVEL = Level(Decimal("1.50"), Decimal("0.10"))
 ASSET = Asset(id="USD", status="enabled", precision=4, precision_display=2)
 PAIR = Pair(symbol="A/B", base="A", quote="B", status="online", price_precision=1, qty_precision=8)
@@ -51,6 +57,8 @@ def make() -> list[Any]:
     return [
         BookSnapshot(symbol="A/B", bids=(LEVEL,), asks=()),
         BookUpdate(symbol="A/B", bids=(LEVEL,), asks=()),
+        Level3Snapshot(symbol="A/B", bids=(), asks=(Order("O1", one, two, INSTANT),), timestamp_text=INSTANT),
+        Level3Update(symbol="A/B", bids=(OrderEvent(OrderEventKind.ADD, "O1", one, two, INSTANT),), asks=()),
         Trade(
             symbol="A/B",
             side=Side.BUY,

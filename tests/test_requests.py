@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from kraken_trio import Book, Candles, Instruments, Lifecycle, Request, SubscriptionRejected, Ticker, Trades
-from kraken_trio.requests import DEPTHS, INTERVALS, TRIGGERS, canonical_symbol
+from kraken_trio import Book, Candles, Instruments, Level3, Lifecycle, Request, SubscriptionRejected, Ticker, Trades
+from kraken_trio.requests import DEPTHS, INTERVALS, LEVEL3_DEPTHS, TRIGGERS, canonical_symbol
 from kraken_trio.wire.v2.channels import CHANNELS
 
-WITH_SYMBOL: list[type[Any]] = [Book, Trades, Ticker, Candles]
+WITH_SYMBOL: list[type[Any]] = [Book, Level3, Trades, Ticker, Candles]
 
 # Symbols
 
@@ -88,7 +88,12 @@ def test_what_is_no_symbol(bad: Any) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "name", "offered"),
-    [(Book, "depth", DEPTHS), (Candles, "interval", INTERVALS), (Ticker, "trigger", TRIGGERS)],
+    [
+        (Book, "depth", DEPTHS),
+        (Level3, "depth", LEVEL3_DEPTHS),
+        (Candles, "interval", INTERVALS),
+        (Ticker, "trigger", TRIGGERS),
+    ],
 )
 def test_parameters_are_those_that_kraken_offers(kind: Any, name: str, offered: tuple[Any, ...]) -> None:
     for value in offered:
@@ -112,6 +117,7 @@ def test_a_flag_is_true_or_false(value: Any) -> None:
 
 def test_defaults() -> None:
     assert Book("BTC/USD") == Book("BTC/USD", depth=10)
+    assert Level3("BTC/USD") == Level3("BTC/USD", depth=10)
     assert Trades("BTC/USD") == Trades("BTC/USD", snapshot=False)
     assert Ticker("BTC/USD") == Ticker("BTC/USD", trigger="trades")
     assert Candles("BTC/USD") == Candles("BTC/USD", interval=1)
@@ -123,6 +129,8 @@ DIFFERENT: list[Request] = [
     Book("BTC/USD"),
     Book("ETH/USD"),
     Book("BTC/USD", depth=25),
+    Level3("BTC/USD"),
+    Level3("BTC/USD", depth=100),
     Trades("BTC/USD"),
     Trades("BTC/USD", snapshot=True),
     Ticker("BTC/USD"),
@@ -154,6 +162,7 @@ def test_every_request_says_its_channel_symbol_and_variant() -> None:
     said = {type(request): (request.channel, request.symbol, request.variant) for request in reversed(DIFFERENT)}
     assert said == {
         Book: ("book", "BTC/USD", ("depth", 10)),
+        Level3: ("level3", "BTC/USD", ("depth", 10)),
         Trades: ("trade", "BTC/USD", None),
         Ticker: ("ticker", "BTC/USD", ("trigger", "trades")),
         Candles: ("ohlc", "BTC/USD", ("interval", 1)),

@@ -74,7 +74,7 @@ def test_every_changed_digit_of_a_real_quantity_is_found(captures: Path, tmp_pat
     [
         ("v1_book1000_ten_pairs.txt", "older protocol, v1"),
         ("v1_trade_ten_pairs.txt", "older protocol, v1"),
-        ("level3_docs_example.jsonl", "no checksum of a book in 1 frame (1 channel level3)"),
+        ("level3_docs_example.jsonl", "no checksum of a book in 1 frame (1 level3)"),
         ("v2_control_and_other_channels.jsonl", "no checksum of a book in 13 frames"),
         ("v2_instrument_snapshot_2024.json", "it is no recording of Kraken's v2 protocol"),
     ],

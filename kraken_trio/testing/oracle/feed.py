@@ -19,6 +19,8 @@ from kraken_trio.events import (
     Event,
     Gap,
     InstrumentUpdate,
+    Level3Snapshot,
+    Level3Update,
     StateChange,
     StatusUpdate,
     TickerUpdate,
@@ -156,7 +158,17 @@ class FeedOracle:
 
     # Data
 
-    def _saw_data(self, event: BookSnapshot | BookUpdate | Trade | TickerUpdate | Candle | InstrumentUpdate) -> None:
+    def _saw_data(
+        self,
+        event: BookSnapshot
+        | BookUpdate
+        | Level3Snapshot
+        | Level3Update
+        | Trade
+        | TickerUpdate
+        | Candle
+        | InstrumentUpdate,
+    ) -> None:
         key = key_of(event)
         cursor = self._cursors.get(key)
         if cursor is None:
