@@ -27,10 +27,10 @@ from zlib import crc32
 import attrs
 import msgspec
 
-from kraken_trio._digits import MAX_DIGITS, number, wire_digits
+from kraken_trio._digits import MAX_DIGITS, wire_digits
 from kraken_trio._instants import instant, instant_ns
 from kraken_trio._text import printable
-from kraken_trio.book.row import price_rows
+from kraken_trio.book.row import number_of, price_rows
 from kraken_trio.book.side import CHECKED_LEVELS
 from kraken_trio.errors import BookUnavailable, ChecksumMismatch, ProtocolError
 from kraken_trio.events import (
@@ -472,7 +472,7 @@ class Level3Book:
                 raise
             return self._row(order)
         if not is_usual:
-            amount, places = wire_digits(number(qty))
+            amount, places = wire_digits(number_of(qty))
             amount += "0" * (self._places("qty_text") - places)
         if decimals != self._decimals and _has_exponent(order.price_text):
             zeros = max(0, self._places("price_text") - decimals)

@@ -271,7 +271,12 @@ class FeedOracle:
         cursor.trade_id = event.trade_id
         return None if sent is None or event.snapshot else sent.frame
 
-    def _saw_other(self, event: TickerUpdate | Candle | InstrumentUpdate, cursor: _Cursor, topic: Topic) -> int | None:
+    def _saw_other(
+        self,
+        event: Level3Snapshot | Level3Update | TickerUpdate | Candle | InstrumentUpdate,
+        cursor: _Cursor,
+        topic: Topic,
+    ) -> int | None:
         said, items = content_of(event), topic.items
         if cursor.is_starting and event.snapshot:
             # A feed starts with the latest of what was sent: of each candle, for instance.
