@@ -130,8 +130,9 @@ class Exchange:
 
     def window(self, side: str) -> list[list[int | str]]:
         """The visible orders, best price first, each price in the order of its queue."""
-        orders = self._sides[side]
-        return [order for ticks in self._ticks(side)[: self.depth] for order in orders if order[1] == ticks]
+        shown = set(self._ticks(side)[: self.depth])
+        visible = [order for order in self._sides[side] if order[1] in shown]
+        return sorted(visible, key=lambda order: int(order[1]), reverse=side == "bids")  # equal ones keep their order
 
     def lines(self, side: str) -> list[Line]:
         found: list[Line] = []

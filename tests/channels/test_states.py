@@ -24,13 +24,15 @@ from kraken_trio.events import (
     Gap,
     InstrumentUpdate,
     Level,
+    Level3Snapshot,
+    Order,
     OrderType,
     Pair,
     Side,
     TickerUpdate,
     Trade,
 )
-from kraken_trio.requests import Book, Candles, Instruments, Request, Ticker, Trades
+from kraken_trio.requests import Book, Candles, Instruments, Level3, Request, Ticker, Trades
 from kraken_trio.statistics import Counters
 from kraken_trio.wire.codec import codec_for
 
@@ -97,6 +99,13 @@ def told(passed: list[Event]) -> list[tuple[int | None, int]]:
 def an_event(channel: str, number: int) -> Event:
     events: dict[str, Event] = {
         "book": BookSnapshot(symbol=BTC, bids=(Level("1.0", "1.0"),), asks=(), received_ns=number),
+        "level3": Level3Snapshot(
+            symbol=BTC,
+            bids=(Order("O1", "1.0", "1.0", "2026-05-14T12:00:00.000000001Z"),),
+            asks=(),
+            checksum=2906427990,
+            received_ns=number,
+        ),
         "trade": msgspec.structs.replace(trade(number), received_ns=number),
         "ticker": msgspec.structs.replace(ticker(number), received_ns=number),
         "ohlc": msgspec.structs.replace(candle(1, number), received_ns=number),
@@ -105,7 +114,7 @@ def an_event(channel: str, number: int) -> Event:
     return events[channel]
 
 
-ALL = [Book(BTC), HISTORY, Ticker(BTC), Candles(BTC), Instruments()]
+ALL = [Book(BTC), Level3(BTC), HISTORY, Ticker(BTC), Candles(BTC), Instruments()]
 
 
 @pytest.mark.parametrize("request_", ALL, ids=str)
@@ -138,13 +147,14 @@ def test_what_is_true_of_each_channel() -> None:
     names = ("must_verify", "is_cumulative", "has_history", "can_conflate", "moves_with_trades", "tells_of_trades")
     assert {channel: [name for name in names if getattr(kind, name)] for channel, kind in CHANNELS.items()} == {
         "book": ["must_verify", "is_cumulative", "can_conflate", "moves_with_trades"],
+        "level3": ["must_verify", "is_cumulative", "can_conflate", "moves_with_trades"],
         "trade": ["has_history", "moves_with_trades", "tells_of_trades"],
         "ticker": ["can_conflate", "moves_with_trades", "tells_of_trades"],
         "ohlc": ["can_conflate", "moves_with_trades", "tells_of_trades"],
         "instrument": ["is_cumulative", "can_conflate"],
     }
     assert [state_of(request).moves_with_prices for request in (*ALL, Ticker(BTC, trigger="bbo"))] == [
-        True, False, False, False, False, True,
+        True, True, False, False, False, False, True,
     ]  # fmt: skip
     assert CHANNELS["trade"].neighbours(trade(7)) == (6, 8)
     assert CHANNELS["ticker"].neighbours(ticker(7)) == (None, None)
