@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from math import inf
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
@@ -96,13 +97,13 @@ class _Share:
             return self._ready_at(now, cost)
 
     def _ready_at(self, now: float, cost: int) -> float:
-        return max(now, self._bucket.ready_at(now + self._behind, cost) - self._behind)
+        return max(now, self._bucket.ready_at(-inf, cost) - self._behind)  # `now` itself is never rounded
 
     def take(self, now: float, cost: int) -> bool:
         with self._lock:
             if self._ready_at(now, cost) > now:
                 return False
-            # Not `now`, which may be a little early after rounding.
+            # Not only `now`, which may be a little early after rounding.
             return self._bucket.take(self._bucket.ready_at(now + self._behind, cost), cost)
 
     def pause(self, until: float) -> None:
