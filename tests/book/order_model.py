@@ -100,6 +100,7 @@ class Exchange:
         self._dice = random.Random(seed)
         self._exponents = exponents
         self._clock = 0
+        self._filled: tuple[dict[str, list[Told]], dict[str, list[Told]]] = ({}, {})
         self._names = 0
         # Per side all orders in the order of time: [id, ticks, units, time].
         self._sides: dict[str, list[list[int | str]]] = {"bids": [], "asks": []}

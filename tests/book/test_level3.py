@@ -254,7 +254,7 @@ def test_a_market_is_followed_order_by_order(depth: int, seed: int, exponents: b
             )
             for side in ("bids", "asks")
         }
-        prices.apply(BookSnapshot(symbol=SYMBOL, **levels))
+        prices.apply(BookSnapshot(symbol=SYMBOL, bids=levels["bids"], asks=levels["asks"]))
         assert (book.to_levels().bids, book.to_levels().asks) == (prices.bids, prices.asks)
         assert book.to_levels(2).bids == prices.bids[:2]
         assert book.crossed is prices.crossed is False

@@ -88,12 +88,14 @@ def test_a_market_is_delivered_and_a_late_feed_starts_with_its_state() -> None:
 def test_a_failure_resubscribes_its_symbol_alone(bad: str) -> None:
     market, other = Orders(), Orders(ETH)
     client = live(market, other)
-    frames = {
-        "checksum": lambda: market.update(spoil=1),
-        "unknown id": lost,
-        "malformed": lambda: market.update().replace('"bids"', '"bids":7,"bid"', 1),
-    }
-    client.receive(frames[bad](), other.update())
+    match bad:
+        case "checksum":
+            frame = market.update(spoil=1)
+        case "unknown id":
+            frame = lost()
+        case _:
+            frame = market.update().replace('"bids"', '"bids":7,"bid"', 1)
+    client.receive(frame, other.update())
     cause = Cause.MALFORMED if bad == "malformed" else Cause.CHECKSUM
     assert client.kinds("feed") == [f"Gap {cause.value}", "Level3Update"]
     unsubscribe = client.request()

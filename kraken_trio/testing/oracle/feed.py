@@ -278,7 +278,7 @@ class FeedOracle:
         topic: Topic,
     ) -> int | None:
         said, items = content_of(event), topic.items
-        if cursor.is_starting and event.snapshot:
+        if cursor.is_starting and getattr(event, "snapshot", False):
             # A feed starts with the latest of what was sent: of each candle, for instance.
             if topic.places(said):
                 cursor.start.add(said)
