@@ -128,6 +128,8 @@ def test_events_are_made_with_keywords_only() -> None:
 CHANNELS = {
     BookSnapshot: ("book", "A/B"),
     BookUpdate: ("book", "A/B"),
+    Level3Snapshot: ("level3", "A/B"),
+    Level3Update: ("level3", "A/B"),
     Trade: ("trade", "A/B"),
     TickerUpdate: ("ticker", "A/B"),
     Candle: ("ohlc", "A/B"),

@@ -468,8 +468,8 @@ class Level3Book:
             amount = qty.replace(".", "", 1)
             is_usual = amount.isdecimal() and amount.isascii() and len(qty) <= MAX_DIGITS
         except (AttributeError, TypeError):
-            if not hold_texts((order,)):  # otherwise it was an integer, as a decoder leaves it
-                raise
+            found = hold_texts((order,))  # it was an integer, as a decoder leaves it
+            assert found  # texts raise neither of these
             return self._row(order)
         if not is_usual:
             amount, places = wire_digits(number_of(qty))

@@ -223,6 +223,8 @@ class Exchange:
     def _fill(self, side: str) -> None:
         orders = self._sides[side]
         order = self.window(side)[0]
+        if self._dice.random() < 0.5:
+            order = self._dice.choice(self.window(side))  # its owner makes it smaller
         name, ticks, units, time = order
         price = f"{int(ticks) / 10:.1f}"
         if int(units) > 1 and self._dice.random() < 0.6:
