@@ -695,7 +695,8 @@ def _in_order(events: Sequence[OrderEvent]) -> Sequence[OrderEvent]:
     times: list[Any] = [event.timestamp_text for event in adds]
     if len({len(text) for text in times}) > 1:
         times = [instant_ns(text) for text in times]
-    order = sorted(range(len(adds)), key=times.__getitem__)  # mutant: queue by time
+    order = list(range(len(adds)))
+    order.sort(key=times.__getitem__)  # mutant: queue by time
     in_time = iter([adds[index] for index in order])
     return [next(in_time) if event.kind is _ADD else event for event in events]
 
