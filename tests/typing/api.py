@@ -56,6 +56,7 @@ class Heats(kt.Request[Heat]):
 
 
 BOOK, TRADES, TICKER, CANDLES = kt.Book("BTC/USD"), kt.Trades("BTC/USD"), kt.Ticker("BTC/USD"), kt.Candles("BTC/USD")
+ORDERS = kt.Level3("BTC/USD")
 BookEvent: TypeAlias = kt.BookSnapshot | kt.BookUpdate
 
 
@@ -90,7 +91,7 @@ async def what_comes_from_many_of_several_kinds(client: kt.Client, requests: lis
     async with client.subscribe(*requests) as any_feed:
         assert_type(any_feed, kt.Feed[kt.Event])
         assert_type(any_feed, kt.Feed)  # which is the same
-    every = client.subscribe(BOOK, TRADES, TICKER, CANDLES, kt.Instruments(), kt.Lifecycle(), BOOK)
+    every = client.subscribe(BOOK, TRADES, TICKER, CANDLES, kt.Instruments(), kt.Lifecycle(), ORDERS, BOOK)
     async with every as feed:
         assert_type(await feed.receive(), kt.Event)
         takes_any_feed(feed)
@@ -128,6 +129,12 @@ def an_event(event: kt.Event) -> None:
     match event:
         case kt.BookSnapshot(bids=bids) | kt.BookUpdate(bids=bids):
             assert_type(bids, tuple[kt.Level, ...])
+        case kt.Level3Snapshot(bids=orders):
+            assert_type(orders, tuple[kt.Order, ...])
+        case kt.Level3Update(bids=changes):
+            assert_type(changes, tuple[kt.OrderEvent, ...])
+            assert_type(changes[0].kind, kt.OrderEventKind)
+            assert_type(changes[0].qty, Decimal)
         case kt.Trade(price=price, side=side):
             assert_type(price, Decimal)
             assert_type(side, kt.Side)
@@ -147,6 +154,16 @@ def a_book(book: kt.OrderBook) -> None:
     assert_type(book.mid, Decimal | None)
     assert_type(book.checksum(), int)
     assert_type(book.snapshot(), kt.BookSnapshot)
+
+
+def orders(feed: kt.Feed) -> None:
+    book = feed.level3("BTC/USD")
+    assert_type(book, kt.Level3Book)
+    assert_type(book.best_bid, kt.OrderQueue | None)
+    assert_type(book.order("O1"), kt.Order | None)
+    assert_type(book.queue("O1"), kt.QueuePosition | None)
+    assert_type(book.to_levels(), kt.BookSnapshot)
+    assert_type(book.snapshot(), kt.Level3Snapshot)
 
 
 def a_rejection(error: kt.SubscriptionRejected) -> None:
