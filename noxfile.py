@@ -47,6 +47,7 @@ PURE = (
     "kraken_trio/requests.py",
     "kraken_trio/errors.py",
     "kraken_trio/_digits.py",
+    "kraken_trio/_instants.py",
     "kraken_trio/runtime/overflow.py",
     "kraken_trio/runtime/pace.py",
     "kraken_trio/_address.py",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kraken_trio._version import version
 from kraken_trio.auth import Credentials
-from kraken_trio.book import OrderBook
+from kraken_trio.book import Level3Book, OrderBook, OrderQueue, QueuePosition
 from kraken_trio.client import Client, open_client
 from kraken_trio.endpoint import PUBLIC_V1, PUBLIC_V2, Endpoint
 from kraken_trio.errors import (
@@ -40,10 +40,15 @@ from kraken_trio.events import (
     Gap,
     InstrumentUpdate,
     Level,
+    Level3Snapshot,
+    Level3Update,
     Order,
+    OrderEvent,
+    OrderEventKind,
     OrdersSnapshot,
     OrderType,
     Pair,
+    RestingOrder,
     Side,
     SpreadUpdate,
     StateChange,
@@ -60,6 +65,7 @@ from kraken_trio.requests import (
     Candles,
     Executions,
     Instruments,
+    Level3,
     Lifecycle,
     Overflow,
     Request,
@@ -133,20 +139,29 @@ __all__ = [
     "Instruments",
     "KrakenTrioError",
     "Level",
+    "Level3",
+    "Level3Book",
+    "Level3Snapshot",
+    "Level3Update",
     "Lifecycle",
     "Order",
     "OrderBook",
+    "OrderEvent",
+    "OrderEventKind",
+    "OrderQueue",
     "OrderType",
     "OrdersSnapshot",
     "Overflow",
     "Pair",
     "ProtocolError",
+    "QueuePosition",
     "Recording",
     "RecordingError",
     "RecordingStatistics",
     "Replay",
     "ReplayClient",
     "Request",
+    "RestingOrder",
     "Settings",
     "Side",
     "Spread",

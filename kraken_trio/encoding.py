@@ -17,7 +17,7 @@ import msgspec
 
 from kraken_trio._text import printable
 from kraken_trio.errors import ProtocolError
-from kraken_trio.events import BookSnapshot, BookUpdate, Event, hold_texts
+from kraken_trio.events import BookSnapshot, BookUpdate, Event, Level3Snapshot, Level3Update, hold_texts
 from kraken_trio.requests import Request
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def encode_event(event: Any) -> bytes:
 def decode_event(data: bytes | msgspec.Raw) -> Event:
     """The event of :func:`encode_event`. Raises :class:`~kraken_trio.ProtocolError` if it is none."""
     event = _decode(data, _event_reader, "event")
-    if isinstance(event, BookSnapshot | BookUpdate):
+    if isinstance(event, BookSnapshot | BookUpdate | Level3Snapshot | Level3Update):
         hold_texts((*event.bids, *event.asks))  # nobody has looked at the digits yet
     return cast("Event", event)
 

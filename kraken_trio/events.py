@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias
 import msgspec
 
 from kraken_trio._digits import number, number_text
+from kraken_trio._instants import instant, instant_ns
 from kraken_trio.errors import ProtocolError
 from kraken_trio.evidence import ChecksumEvidence
 
@@ -50,10 +51,15 @@ __all__ = [
     "Gap",
     "InstrumentUpdate",
     "Level",
+    "Level3Snapshot",
+    "Level3Update",
     "Order",
+    "OrderEvent",
+    "OrderEventKind",
     "OrderType",
     "OrdersSnapshot",
     "Pair",
+    "RestingOrder",
     "Side",
     "SpreadUpdate",
     "StateChange",
@@ -106,7 +112,7 @@ class Cause(enum.Enum):
     REFUSED = "refused"
     """The exchange refused it permanently: a subscription that is replayed, or, for the client, any connection."""
     CHECKSUM = "checksum"
-    """A book failed its checksum."""
+    """A book failed its checksum, or was told of an order that it does not have."""
     CROSSED = "crossed"
     """A book's best bid was not below its best ask, and no checksum confirmed that."""
     MALFORMED = "malformed"
@@ -218,11 +224,11 @@ class Level(msgspec.Struct, frozen=True, gc=False, eq=False, forbid_unknown_fiel
         return f"{self.qty} @ {self.price}"
 
 
-def hold_texts(levels: Iterable[Level]) -> bool:
-    """Convert integers, which a decoder may leave in levels, to texts. Returns whether there were any.
+def hold_texts(levels: Iterable[Level | RestingOrder | OrderEvent]) -> bool:
+    """Convert integers, which a decoder may leave in levels and orders, to texts. Returns whether there were any.
 
-    Levels are not checked when they are decoded, which would take longer than decoding them: this is called when a
-    value turns out not to be a text. Raises :class:`~kraken_trio.ProtocolError` for a value that is not a number.
+    They are not checked when they are decoded, which would take longer than decoding them: this is called when a value
+    turns out not to be a text. Raises :class:`~kraken_trio.ProtocolError` for a value that is not a number.
     """
     found = False
     for level in levels:
@@ -275,6 +281,224 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unk
     checksum: Checksum | None = None
     """The exchange's CRC32 of the book after this update."""
     timestamp: Timestamp | None = None
+    epoch: int = 0
+    received_ns: int = 0
+
+
+# Level 3
+
+
+class OrderEventKind(enum.StrEnum):
+    """What happened to an order, as far as the exchange tells."""
+
+    ADD = "add"
+    """It is in the book now, as the last of its price: it is new, it was amended, or its price came back into the
+    window. Its timestamp is when it got its present price, so it is old if the order has only come back."""
+    MODIFY = "modify"
+    """It has another quantity, and keeps its place: a part of it was filled, or its owner made it smaller. The exchange
+    does not say which."""
+    FILL = "fill"
+    """It is gone: its last part was filled."""
+    CANCEL = "cancel"
+    """It is gone: it was cancelled."""
+    AMEND = "amend"
+    """It is gone, for the moment: its owner gave it another price. It is added again, with the same id, by a later
+    event (usually the next one); then it is the last of its new price."""
+    DELETE = "delete"
+    """It is gone, and why is unknown: the exchange's event fits none of the others. Also what a
+    :class:`~kraken_trio.Level3Book` is given by a program that reads frames without a client, which would tell the
+    others apart."""
+
+
+class _Resting(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """What an order and an event of an order have in common."""
+
+    if TYPE_CHECKING:
+        order_id: str
+        price_text: str
+        qty_text: str
+        timestamp_text: str
+
+    @property
+    def price(self) -> Decimal:
+        """In the quote currency."""
+        return number(self.price_text)
+
+    @property
+    def qty(self) -> Decimal:
+        """The visible quantity, in the base currency."""
+        return number(self.qty_text)
+
+    @property
+    def timestamp(self) -> datetime:
+        """:attr:`timestamp_text` to the microsecond."""
+        return instant(self.timestamp_text)
+
+    @property
+    def timestamp_ns(self) -> int:
+        """:attr:`timestamp_text` in nanoseconds since 1970-01-01 UTC."""
+        return instant_ns(self.timestamp_text)
+
+    def _compared(self) -> tuple[object, ...]:
+        return (self.order_id, self.price, self.qty, self.timestamp_text)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._compared() == other._compared()
+
+    def __ne__(self, other: object) -> bool:  # a struct has one of its own, which knows nothing of the above
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self._compared())
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        try:
+            return f"{name}({', '.join(repr(part) for part in self._compared())})"
+        except ProtocolError as error:
+            return f"<{name}: {error}>"
+
+
+class _OrderType(msgspec.StructMeta):
+    """Makes orders from Decimals for programs. Decoders, which make nearly all orders, do not call this."""
+
+    if TYPE_CHECKING:
+        """Type checkers use ``__init__``."""
+    else:
+
+        def __call__(self, *parts: Any) -> Any:
+            *first, price, qty, timestamp = parts
+            return super().__call__(*first, number_text(price), number_text(qty), timestamp)
+
+
+OrderId: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+"""As the exchange wrote it."""
+_InstantText: TypeAlias = Annotated[
+    str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$", max_length=30)
+]
+
+
+class RestingOrder(_Resting, frozen=True, gc=False, eq=False, forbid_unknown_fields=True, metaclass=_OrderType):
+    """A resting order: ``RestingOrder(order_id, price, qty, timestamp)``; price and quantity from texts or Decimals.
+
+    It holds the digits of the wire, as a :class:`Level` does. The timestamp is a text, because it has nine digits of a
+    second: ``2024-01-08T12:26:39.526146327Z``. It is when the order got its present price.
+    """
+
+    order_id: OrderId
+    """The exchange's id, as it came. An account's own orders have the same ids in their reports."""
+    if TYPE_CHECKING:
+        price_text: str
+        """The price's digits, as received."""
+        qty_text: str
+        """The quantity's digits, as received."""
+        timestamp_text: str
+        """The exchange's time, as received, with nine digits of a second."""
+
+        def __init__(self, order_id: str, price: str | Decimal, qty: str | Decimal, timestamp: str, /) -> None: ...
+    else:
+        price_text: Any = msgspec.field(name="limit_price")
+        qty_text: Any = msgspec.field(name="order_qty")
+        timestamp_text: _InstantText = msgspec.field(name="timestamp")
+
+
+class OrderEvent(_Resting, frozen=True, gc=False, eq=False, forbid_unknown_fields=True, metaclass=_OrderType):
+    """What happened to one order: ``OrderEvent(kind, order_id, price, qty, timestamp)``.
+
+    ``qty`` is what is visible of the order after an ``ADD`` or a ``MODIFY``. Of an order that is gone it is what was
+    left: 0 if it was filled. ``timestamp`` is that of the order (see :class:`RestingOrder`), or, if it was filled or
+    cancelled, when that happened.
+    """
+
+    if TYPE_CHECKING:
+        kind: OrderEventKind
+        """What happened."""
+        order_id: str
+        """The exchange's id, as it came."""
+        price_text: str
+        """The price's digits, as received."""
+        qty_text: str
+        """The quantity's digits, as received."""
+        timestamp_text: str
+        """The exchange's time, as received, with nine digits of a second."""
+
+        def __init__(
+            self,
+            kind: OrderEventKind,
+            order_id: str,
+            price: str | Decimal,
+            qty: str | Decimal,
+            timestamp: str,
+            /,
+        ) -> None: ...
+    else:
+        kind: OrderEventKind = msgspec.field(name="event")
+        order_id: OrderId
+        price_text: Any = msgspec.field(name="limit_price")
+        qty_text: Any = msgspec.field(name="order_qty")
+        timestamp_text: _InstantText = msgspec.field(name="timestamp")
+
+    def _compared(self) -> tuple[object, ...]:
+        return (self.kind, *super()._compared())
+
+
+class _Told(msgspec.Struct, frozen=True, gc=False):
+    """What a snapshot and an update of Level 3 have in common."""
+
+    if TYPE_CHECKING:
+        timestamp_text: str | None
+
+    @property
+    def timestamp(self) -> datetime | None:
+        """:attr:`timestamp_text` to the microsecond."""
+        return None if self.timestamp_text is None else instant(self.timestamp_text)
+
+    @property
+    def timestamp_ns(self) -> int | None:
+        """:attr:`timestamp_text` in nanoseconds since 1970-01-01 UTC."""
+        return None if self.timestamp_text is None else instant_ns(self.timestamp_text)
+
+
+class Level3Snapshot(_Told, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
+    """All orders of a verified book: it replaces any earlier state of this symbol.
+
+    The orders of one price stand together, in the order in which they will be filled.
+    """
+
+    channel: ClassVar[str] = "level3"
+    symbol: str
+    bids: tuple[RestingOrder, ...]
+    """Best (highest) price first; at most ``depth`` prices of the request."""
+    asks: tuple[RestingOrder, ...]
+    """Best (lowest) price first; at most ``depth`` prices of the request."""
+    checksum: Checksum | None = None
+    """The exchange's CRC32 of all orders of the ten best prices of each side (32 bits, unsigned)."""
+    timestamp_text: _InstantText | None = msgspec.field(default=None, name="timestamp")
+    """The exchange's time, as received, with nine digits of a second. It orders nothing: it may go back."""
+    epoch: int = 0
+    received_ns: int = 0
+
+
+class Level3Update(_Told, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
+    """A verified change of the orders of a book: after it, the book has the checksum that the exchange sent.
+
+    The events are as the exchange listed them; several orders that are added to one price queue by their timestamps,
+    which a :class:`~kraken_trio.Level3Book` does. A price that leaves the window takes its orders with it, without an
+    event. An empty side is unchanged.
+    """
+
+    channel: ClassVar[str] = "level3"
+    symbol: str
+    bids: tuple[OrderEvent, ...]
+    """What happened to bids; empty if nothing did."""
+    asks: tuple[OrderEvent, ...]
+    """What happened to asks; empty if nothing did."""
+    checksum: Checksum | None = None
+    """The exchange's CRC32 of the book after this update."""
+    timestamp_text: _InstantText | None = msgspec.field(default=None, name="timestamp")
+    """The exchange's time, as received, with nine digits of a second. It orders nothing: it may go back."""
     epoch: int = 0
     received_ns: int = 0
 
@@ -704,8 +928,8 @@ class Gap(msgspec.Struct, frozen=True, gc=False, kw_only=True, eq=False):
     """Events are missing here, or may be: it stands exactly where they would have stood.
 
     After a gap with ``channel="book"`` and a symbol, the next event of that book is a :class:`BookSnapshot`, and the
-    book cannot be read until then. If the symbol or the channel is unknown, books stay readable: if one of them lost a
-    message, its next checksum fails.
+    book cannot be read until then; likewise ``channel="level3"`` and a :class:`Level3Snapshot`. If the symbol or the
+    channel is unknown, books stay readable: if one of them lost a message, its next checksum fails.
     """
 
     symbol: str | None
@@ -758,6 +982,8 @@ class Gap(msgspec.Struct, frozen=True, gc=False, kw_only=True, eq=False):
 Event: TypeAlias = (
     BookSnapshot
     | BookUpdate
+    | Level3Snapshot
+    | Level3Update
     | Trade
     | TickerUpdate
     | SpreadUpdate

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic
 
+from kraken_trio.book import Level3Book, OrderBook
 from kraken_trio.errors import RecordingError
 from kraken_trio.recording.times import moment_ns
 from kraken_trio.requests import Request
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    from kraken_trio.book import OrderBook
     from kraken_trio.events import Event
     from kraken_trio.recording.times import Time
 else:
@@ -48,7 +48,8 @@ class EventReader(Iterator[E_co], Generic[E_co]):
         """What is read."""
         self._playback = playback
         self._views = views_for(requests)
-        self._books = books_among(self._views)
+        self._books = books_among(self._views, OrderBook)
+        self._level3_books = books_among(self._views, Level3Book)
         self._events = self._read(start_ns)
         self._next = self._events.__next__
 
@@ -91,6 +92,10 @@ class EventReader(Iterator[E_co], Generic[E_co]):
     def book(self, symbol: str) -> OrderBook:
         """The verified book of ``symbol``, as of the last event; as :meth:`Feed.book <kraken_trio.Feed.book>`."""
         return find_book(self._books, symbol, "reader")
+
+    def level3(self, symbol: str) -> Level3Book:
+        """The verified orders of ``symbol``, as of the last event; as :meth:`Feed.level3 <kraken_trio.Feed.level3>`."""
+        return find_book(self._level3_books, symbol, "reader", "Level3")
 
     @property
     def books(self) -> Mapping[str, OrderBook]:

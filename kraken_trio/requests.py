@@ -26,6 +26,8 @@ from kraken_trio.events import (
     Candle,
     Execution,
     InstrumentUpdate,
+    Level3Snapshot,
+    Level3Update,
     OrdersSnapshot,
     SpreadUpdate,
     StateChange,
@@ -38,6 +40,7 @@ __all__ = [
     "DEPTHS",
     "INTERVALS",
     "LEGACY_NAMES",
+    "LEVEL3_DEPTHS",
     "TRIGGERS",
     "Balances",
     "Book",
@@ -46,6 +49,8 @@ __all__ = [
     "Executions",
     "Instruments",
     "Interval",
+    "Level3",
+    "Level3Depth",
     "Lifecycle",
     "Overflow",
     "Request",
@@ -57,11 +62,14 @@ __all__ = [
 ]
 
 Depth: TypeAlias = Literal[10, 25, 100, 500, 1000]
+Level3Depth: TypeAlias = Literal[10, 100, 1000]
 Interval: TypeAlias = Literal[1, 5, 15, 30, 60, 240, 1440, 10080, 21600]
 Trigger: TypeAlias = Literal["trades", "bbo"]
 
 DEPTHS: Final[tuple[Depth, ...]] = get_args(Depth)
 """The book depths that Kraken offers, in levels per side."""
+LEVEL3_DEPTHS: Final[tuple[Level3Depth, ...]] = get_args(Level3Depth)
+"""The depths of Level 3 that Kraken offers, in prices per side."""
 INTERVALS: Final[tuple[Interval, ...]] = get_args(Interval)
 """The candle intervals that Kraken offers, in minutes."""
 TRIGGERS: Final[tuple[Trigger, ...]] = get_args(Trigger)
@@ -131,6 +139,24 @@ class Book(Request[BookSnapshot | BookUpdate]):
     channel: ClassVar[str | None] = "book"
     symbol: str = _symbol_field()
     depth: Depth = attrs.field(default=10, validator=_one_of("depth", DEPTHS))
+
+    @property
+    def variant(self) -> tuple[str, object]:
+        return ("depth", self.depth)
+
+
+@attrs.frozen
+class Level3(Request[Level3Snapshot | Level3Update]):
+    """The single orders of a symbol: a :class:`~kraken_trio.Level3Snapshot`, then :class:`~kraken_trio.Level3Update`.
+
+    ``depth`` is in prices per side: 10, 100 or 1000. Kraken allows one depth per symbol and connection, and 200 symbols
+    per connection. It also limits how fast snapshots are requested; the client keeps to that, so the first event of
+    many symbols comes later, at depth 1000 one symbol per second.
+    """
+
+    channel: ClassVar[str | None] = "level3"
+    symbol: str = _symbol_field()
+    depth: Level3Depth = attrs.field(default=10, validator=_one_of("depth", LEVEL3_DEPTHS))
 
     @property
     def variant(self) -> tuple[str, object]:

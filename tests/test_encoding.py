@@ -44,7 +44,7 @@ def test_the_form_is_a_name_and_an_object(event: kt.Event) -> None:
 def test_fields_of_a_later_version_are_ignored_but_in_books(event: kt.Event, more: dict[str, int]) -> None:
     name, fields = json.loads(encode_event(event))
     data = json.dumps([name, fields | more]).encode()
-    if isinstance(event, kt.BookSnapshot | kt.BookUpdate):
+    if isinstance(event, kt.BookSnapshot | kt.BookUpdate | kt.Level3Snapshot | kt.Level3Update):
         with pytest.raises(ProtocolError, match="unknown field"):
             decode_event(data)
     else:
@@ -85,7 +85,7 @@ def test_what_is_no_event(data: bytes, words: str) -> None:
         (b'["Book", {}]', "symbol"),
         (b'["Book", {"symbol": "BTC/USD", "depth": 11}]', "is not offered by Kraken"),
         (b'["Book", []]', "it is no request: "),
-        (b'["Level3", {"symbol": "BTC/USD"}]', "Level3 is unknown to this version"),
+        (b'["Level4", {"symbol": "BTC/USD"}]', "Level4 is unknown to this version"),
     ],
     ids=["text", "no symbol", "depth", "a list", "a name"],
 )

@@ -29,12 +29,17 @@ from kraken_trio import (
     Gap,
     InstrumentUpdate,
     Level,
+    Level3Snapshot,
+    Level3Update,
     Order,
     OrderBook,
+    OrderEvent,
+    OrderEventKind,
     OrdersSnapshot,
     OrderType,
     Pair,
     ProtocolError,
+    RestingOrder,
     Side,
     SpreadUpdate,
     StateChange,
@@ -48,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NOW = datetime(2026, 7, 19, 17, 54, 39, tzinfo=UTC)
+INSTANT = "2024-01-08T12:26:39.526146327Z"
 LEVEL = Level(Decimal("1.50"), Decimal("0.10"))
 ASSET = Asset(id="USD", status="enabled", precision=4, precision_display=2)
 PAIR = Pair(symbol="A/B", base="A", quote="B", status="online", price_precision=1, qty_precision=8)
@@ -63,6 +69,8 @@ def make() -> list[Any]:
     return [
         BookSnapshot(symbol="A/B", bids=(LEVEL,), asks=()),
         BookUpdate(symbol="A/B", bids=(LEVEL,), asks=()),
+        Level3Snapshot(symbol="A/B", bids=(), asks=(RestingOrder("O1", one, two, INSTANT),), timestamp_text=INSTANT),
+        Level3Update(symbol="A/B", bids=(OrderEvent(OrderEventKind.ADD, "O1", one, two, INSTANT),), asks=()),
         Trade(
             symbol="A/B",
             side=Side.BUY,
@@ -137,6 +145,8 @@ def test_events_are_made_with_keywords_only() -> None:
 CHANNELS = {
     BookSnapshot: ("book", "A/B"),
     BookUpdate: ("book", "A/B"),
+    Level3Snapshot: ("level3", "A/B"),
+    Level3Update: ("level3", "A/B"),
     Trade: ("trade", "A/B"),
     TickerUpdate: ("ticker", "A/B"),
     SpreadUpdate: ("spread", "A/B"),

@@ -16,16 +16,17 @@ from kraken_trio import (
     Candles,
     Executions,
     Instruments,
+    Level3,
     Lifecycle,
     Request,
     SubscriptionRejected,
     Ticker,
     Trades,
 )
-from kraken_trio.requests import DEPTHS, INTERVALS, TRIGGERS, canonical_symbol
+from kraken_trio.requests import DEPTHS, INTERVALS, LEVEL3_DEPTHS, TRIGGERS, canonical_symbol
 from kraken_trio.wire.v2.channels import CHANNELS
 
-WITH_SYMBOL: list[type[Any]] = [Book, Trades, Ticker, Candles]
+WITH_SYMBOL: list[type[Any]] = [Book, Level3, Trades, Ticker, Candles]
 
 # Symbols
 
@@ -99,7 +100,12 @@ def test_what_is_no_symbol(bad: Any) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "name", "offered"),
-    [(Book, "depth", DEPTHS), (Candles, "interval", INTERVALS), (Ticker, "trigger", TRIGGERS)],
+    [
+        (Book, "depth", DEPTHS),
+        (Level3, "depth", LEVEL3_DEPTHS),
+        (Candles, "interval", INTERVALS),
+        (Ticker, "trigger", TRIGGERS),
+    ],
 )
 def test_parameters_are_those_that_kraken_offers(kind: Any, name: str, offered: tuple[Any, ...]) -> None:
     for value in offered:
@@ -123,6 +129,7 @@ def test_a_flag_is_true_or_false(value: Any) -> None:
 
 def test_defaults() -> None:
     assert Book("BTC/USD") == Book("BTC/USD", depth=10)
+    assert Level3("BTC/USD") == Level3("BTC/USD", depth=10)
     assert Trades("BTC/USD") == Trades("BTC/USD", snapshot=False)
     assert Ticker("BTC/USD") == Ticker("BTC/USD", trigger="trades")
     assert Candles("BTC/USD") == Candles("BTC/USD", interval=1)
@@ -134,6 +141,8 @@ DIFFERENT: list[Request] = [
     Book("BTC/USD"),
     Book("ETH/USD"),
     Book("BTC/USD", depth=25),
+    Level3("BTC/USD"),
+    Level3("BTC/USD", depth=100),
     Trades("BTC/USD"),
     Trades("BTC/USD", snapshot=True),
     Ticker("BTC/USD"),
@@ -168,6 +177,7 @@ def test_every_request_says_its_channel_symbol_and_variant() -> None:
     said = {type(request): (request.channel, request.symbol, request.variant) for request in reversed(DIFFERENT)}
     assert said == {
         Book: ("book", "BTC/USD", ("depth", 10)),
+        Level3: ("level3", "BTC/USD", ("depth", 10)),
         Trades: ("trade", "BTC/USD", None),
         Ticker: ("ticker", "BTC/USD", ("trigger", "trades")),
         Candles: ("ohlc", "BTC/USD", ("interval", 1)),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.events import Level
 
-__all__ = ["AMOUNTS_KEPT", "ZEROS", "PriceRow", "amounts", "price_rows", "token_of"]
+__all__ = ["AMOUNTS_KEPT", "ZEROS", "PriceRow", "amounts", "number_of", "price_rows", "token_of"]
 
 PriceRow: TypeAlias = tuple[int, int, str]
 """A price's digits as a number, how many of them are after the point, and what the price adds to the hashed string: its
@@ -36,7 +36,7 @@ class _PriceRows(dict[str, PriceRow]):
         whole, _, part = text.partition(".")
         digits, decimals = whole + part, len(part)
         if not (whole and digits.isdecimal() and digits.isascii() and len(digits) < MAX_DIGITS):
-            digits, decimals = wire_digits(_number(text))
+            digits, decimals = wire_digits(number_of(text))
         token = digits.lstrip("0")
         if not token:
             msg = "not a price: 0"
@@ -61,14 +61,15 @@ class _Amounts(dict[str, str]):
 
 
 def _unusual_amount(text: str) -> str:
-    quantity = _number(text)
+    quantity = number_of(text)
     if quantity:  # also True for NaN
         return wire_digits(quantity)[0].lstrip("0")
     checked(quantity)  # 0e-999999999 is zero, but a gigabyte when formatted
     return ""
 
 
-def _number(text: str) -> Decimal:
+def number_of(text: str) -> Decimal:
+    """The number of a text in any notation. Raises :class:`~kraken_trio.ProtocolError` if it is none."""
     if _NUMBER.fullmatch(text) is None:  # Decimal() takes more: spaces, underscores, the digits of other scripts
         msg = f"not a price or quantity: {printable(text, 40)}"
         raise ProtocolError(msg)

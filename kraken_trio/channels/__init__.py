@@ -10,6 +10,7 @@ from kraken_trio.channels.book import BookState
 from kraken_trio.channels.candles import CandleState
 from kraken_trio.channels.executions import ExecutionState
 from kraken_trio.channels.instruments import InstrumentState
+from kraken_trio.channels.level3 import Level3State
 from kraken_trio.channels.spread import SpreadState
 from kraken_trio.channels.state import ChannelState, Failure, Kept, View
 from kraken_trio.channels.ticker import TickerState
@@ -19,6 +20,7 @@ __all__ = ["CHANNELS", "ChannelState", "Failure", "Kept", "View"]
 
 CHANNELS: Final[dict[str, type[ChannelState]]] = {
     "book": BookState,
+    "level3": Level3State,
     "trade": TradeState,
     "ticker": TickerState,
     "spread": SpreadState,

@@ -138,6 +138,9 @@ def _chosen(tables: Iterable[str] | None, channels: Iterable[str] | None, to: Fo
     if channels is not None:
         names: set[str] = {"gaps"} & set(known)
         for channel in _listed(channels):
+            if channel == "level3":
+                msg = "Level 3 has no tables: read its events with read_events"
+                raise ValueError(msg)
             if channel not in CHANNELS:
                 msg = f"{channel!r} is no channel: there are {', '.join(CHANNELS)}"
                 raise ValueError(msg)

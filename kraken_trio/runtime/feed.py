@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 import trio
 
-from kraken_trio.book import OrderBook
+from kraken_trio.book import Level3Book, OrderBook
 from kraken_trio.channels import CHANNELS, ChannelState, View
 from kraken_trio.channels.balances import Balances
 from kraken_trio.channels.executions import OpenOrders
@@ -58,6 +58,7 @@ else:  # defaults of type variables come with Python 3.13
     E_co = TypeVar("E_co", covariant=True)
 E = TypeVar("E")
 V = TypeVar("V")
+_B = TypeVar("_B", OrderBook, Level3Book)
 
 _EVENTS_PER_CHECKPOINT: Final = 64
 """``async for`` yields so many events without a full checkpoint, at most: other tasks wait for no more than these."""
@@ -340,7 +341,8 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         self._steps_until = 0.0
         self._current_time: Callable[[], float] = trio.current_time
         self._views = views_for(self.requests)
-        self._books = books_among(self._views)
+        self._books = books_among(self._views, OrderBook)
+        self._level3_books = books_among(self._views, Level3Book)
 
     @trio.lowlevel.enable_ki_protection
     async def receive(self) -> E_co:
@@ -499,6 +501,13 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         """
         return find_book(self._books, symbol, "feed")
 
+    def level3(self, symbol: str) -> Level3Book:
+        """The verified single orders of ``symbol``, as of the last event that was received from this feed.
+
+        Otherwise as :meth:`book`.
+        """
+        return find_book(self._level3_books, symbol, "feed", "Level3")
+
     @property
     def books(self) -> Mapping[str, OrderBook]:
         """All books of this feed by symbol, including those that are unavailable: see ``OrderBook.available``."""
@@ -595,22 +604,25 @@ class _OfAny(dict[str | None, View]):
         return next(iter(self.values()), default)
 
 
-def books_among(views: Views) -> dict[str, OrderBook]:
-    """Those of the views that are books, by symbol."""
+def books_among(views: Views, kind: type[_B]) -> dict[str, _B]:
+    """Those of the views that are books of this kind, by symbol."""
     return {
         str(symbol): view
         for of_channel in views.values()
         for symbol, view in of_channel.items()
-        if isinstance(view, OrderBook)
+        if isinstance(view, kind)
     }
 
 
-def find_book(books: Mapping[str, OrderBook], symbol: str, owner: str) -> OrderBook:
-    """The book of this symbol: see :meth:`Feed.book`. ``owner`` is what the books are those of."""
+def find_book(books: Mapping[str, _B], symbol: str, owner: str, request: str = "Book") -> _B:
+    """The book of this symbol: see :meth:`Feed.book`.
+
+    ``owner`` is what the books are those of, ``request`` what asks for one.
+    """
     book = books.get(symbol) or books.get(canonical_symbol(symbol))
     if book is None:
-        known = ", ".join(map(str, books)) or "none"
-        msg = f"this {owner} was not opened with a Book({symbol!r}); its books: {known}"
+        known = ", ".join(books) or "none"
+        msg = f"this {owner} was not opened with a {request}({symbol!r}); its books: {known}"
         raise ValueError(msg)
     if not book.available:
         book.best_bid  # noqa: B018 (it raises with the reason)

@@ -8,12 +8,15 @@ Rules:
    requested alone is refused with the same text, and none of the others has been accepted since.
 3. Every request has a deadline. Requests of one kind share a frame; frames are paced, and a rate-limit refusal pauses
    all of them.
+4. A snapshot that the exchange counts (see :attr:`Terms.cost <kraken_trio.wire.messages.Terms.cost>`) is requested when
+   the budget of snapshots allows it, for the first time as for any other. Those wait in order; all other requests pass
+   them.
 """
 
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kraken_trio.session.derived import METHODS
 from kraken_trio.session.pending import PendingRequest, PendingRequests
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from kraken_trio.session.recovery import Recovery
     from kraken_trio.session.subscription import Key, Subscription
     from kraken_trio.session.subscriptions import Subscriptions
-    from kraken_trio.session.timing import PausableClock
+    from kraken_trio.session.timing import Budget, PausableClock
     from kraken_trio.settings import Settings
     from kraken_trio.statistics import Counters
     from kraken_trio.wire.codec import Codec
@@ -35,7 +38,18 @@ if TYPE_CHECKING:
 __all__ = ["Dialogue"]
 
 _RATE_LIMIT_PAUSE: Final = 1.0
-"""Seconds without any request after "Exceeded msg rate"."""
+"""Seconds without any request after "Exceeded msg rate"; and without a snapshot, after a refusal of one."""
+
+
+class _Next(NamedTuple):
+    """The next request."""
+
+    first: Subscription
+    """It, and others that share its frame."""
+    cost: int
+    """What it takes from the budget of snapshots."""
+    at: float
+    """When it may be sent."""
 
 
 class Dialogue:
@@ -50,6 +64,7 @@ class Dialogue:
         deliveries: Deliveries,
         subscriptions: Subscriptions,
         recovery: Recovery,
+        snapshots: Budget,
     ) -> None:
         self._settings = settings
         self._counters = counters
@@ -59,6 +74,7 @@ class Dialogue:
         self._recovery = recovery
         self._pending = PendingRequests(listening)
         self._bucket = TokenBucket(settings.request_rate, settings.request_burst)
+        self._snapshots = snapshots
         self._last_req_id: int = 0
         self._unmatched: str = ""
         """The last refusal on this connection that matched no request."""
@@ -73,25 +89,47 @@ class Dialogue:
     def flush(self, now: float) -> list[str]:
         """The frames that may be sent now."""
         frames: list[str] = []
-        while self._may_ask and self._bucket.take(now):
-            frames.append(self._next_request(now))
-        return frames
+        while True:
+            ready = self._next(now)
+            # Another client may have taken of the budget meanwhile.
+            if ready is None or ready.at > now or (ready.cost and not self._snapshots.take(now, ready.cost)):
+                return frames
+            self._bucket.take(now)
+            frames.append(self._request(ready, now))
 
-    @property
-    def _may_ask(self) -> bool:
-        return bool(self._subscriptions.derived.to_send) and len(self._pending) < self._settings.requests_in_flight
+    def _next(self, now: float) -> _Next | None:
+        """The request that may be sent first: of those that cost nothing, or of snapshots that cost something."""
+        if not self._subscriptions.derived.to_send or len(self._pending) >= self._settings.requests_in_flight:
+            return None
+        at, waiting = self._bucket.ready_at(now), None
+        for key in self._subscriptions.derived.to_send:
+            sub = self._subscriptions.by_key[key]
+            cost = self._cost(sub)
+            if not cost:
+                return _Next(sub, 0, at)
+            if waiting is None:
+                waiting = _Next(sub, cost, max(at, self._snapshots.ready_at(now, cost)))
+                if waiting.at <= at:
+                    break
+        return waiting
+
+    def _cost(self, sub: Subscription) -> int:
+        return self._codec.terms(sub.request).cost if sub.step is Step.TO_SUBSCRIBE else 0
 
     @property
     def idle(self) -> bool:
         """Whether nothing is left to send, and no answer is awaited."""
         return not self._subscriptions.derived.to_send and not self._pending
 
-    def _next_request(self, now: float) -> str:
+    def _request(self, ready: _Next, now: float) -> str:
         by_key, to_send = self._subscriptions.by_key, self._subscriptions.derived.to_send
-        first = by_key[next(iter(to_send))]
+        first = ready.first
         method, kind = METHODS[first.step], _kind(first)
-        subs = [sub for key in to_send if _kind(sub := by_key[key]) == kind]
-        del subs[self._settings.symbols_per_request :]
+        if self._codec.terms(first.request).is_alone:  # mutant: alone
+            subs = [first]
+        else:
+            subs = [sub for key in to_send if _kind(sub := by_key[key]) == kind]
+            del subs[self._settings.symbols_per_request :]
         number = self.next_req_id()
         requests = [self._subscriptions.sent(sub, method, number) for sub in subs]
         keys = dict.fromkeys(sub.key for sub in subs)
@@ -213,6 +251,8 @@ class Dialogue:
         elif kind is RefusalKind.RATE_LIMITED:
             self._recovery.throttle(sub)
         elif kind is RefusalKind.LATER:
+            if self._codec.terms(sub.request).cost:  # mutant: snapshots pause
+                self._snapshots.pause(now + _RATE_LIMIT_PAUSE)
             self._recovery.retry(sub, text)
         elif kind is RefusalKind.STALE_TOKEN:
             self._recovery.unauthorised(sub, text)
@@ -246,7 +286,8 @@ class Dialogue:
 
     def due(self, now: float) -> float:
         """When :meth:`tick` or :meth:`flush` is due next."""
-        return min(self._pending.due, self._bucket.ready_at(now) if self._may_ask else inf)
+        ready = self._next(now)
+        return min(self._pending.due, inf if ready is None else ready.at)
 
     def tick(self, now: float) -> None:
         """Do what is due."""

@@ -10,6 +10,8 @@ A runtime's contract:
 5. While a full feed holds up reading, report it: :meth:`Session.hold` and :meth:`Session.resume`.
 
 ``now`` is a monotonic clock in seconds, the same for all calls. ``jitter`` returns numbers from 0 to 1.
+``snapshots`` is the budget of those snapshots that the exchange counts. Clients may share it; without it, a session has
+one of its own.
 
 The path of a frame: the codec decodes it into a message, the subscription's :class:`~kraken_trio.channels.ChannelState`
 takes its events, and what it returns is delivered. There are no callbacks.
@@ -47,6 +49,7 @@ from kraken_trio.session.recovery import Recovery
 from kraken_trio.session.routing import Routing
 from kraken_trio.session.staleness import StalenessMonitor
 from kraken_trio.session.subscriptions import Subscriptions
+from kraken_trio.session.timing import SNAPSHOT_POINTS, TokenBucket
 from kraken_trio.statistics import ClientStatistics, Counters
 from kraken_trio.wire.messages import (
     Ack,
@@ -67,6 +70,7 @@ if TYPE_CHECKING:
     from kraken_trio.events import Event
     from kraken_trio.requests import Request
     from kraken_trio.session.subscription import Key, Subscription
+    from kraken_trio.session.timing import Budget
     from kraken_trio.settings import Settings
     from kraken_trio.wire.codec import Codec
     from kraken_trio.wire.rest import Answer, Query
@@ -84,7 +88,14 @@ _RESTRICTED: Final = frozenset({"maintenance", "cancel_only"})
 class Session:
     """Frames, requests and the time in; :class:`Effects` out."""
 
-    def __init__(self, settings: Settings, jitter: Callable[[], float], codec: Codec, endpoint: Endpoint) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        jitter: Callable[[], float],
+        codec: Codec,
+        endpoint: Endpoint,
+        snapshots: Budget | None = None,
+    ) -> None:
         self._settings = settings
         self._codec = codec
         self._endpoint = endpoint
@@ -99,7 +110,14 @@ class Session:
             settings, self._counters, self._deliveries, self._subscriptions, has_tokens=endpoint.needs_token
         )
         self._dialogue = Dialogue(
-            settings, self._counters, codec, listening, self._deliveries, self._subscriptions, self._recovery
+            settings,
+            self._counters,
+            codec,
+            listening,
+            self._deliveries,
+            self._subscriptions,
+            self._recovery,
+            TokenBucket(SNAPSHOT_POINTS, SNAPSHOT_POINTS) if snapshots is None else snapshots,
         )
         self._routing = Routing(self._counters, self._deliveries, self._subscriptions, self._recovery)
         self._intake = Intake(

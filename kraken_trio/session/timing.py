@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import heapq
 from math import inf
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
 
-__all__ = ["PausableClock", "Timers", "TokenBucket", "growing"]
+__all__ = ["SNAPSHOT_POINTS", "Budget", "PausableClock", "Timers", "TokenBucket", "growing"]
 
+SNAPSHOT_POINTS: Final = 100
+"""What snapshots may cost per second, in Kraken's points, and what may be taken at once: half of what it allows."""
 _K = TypeVar("_K", bound="Hashable")
 
 
@@ -56,8 +58,27 @@ class PausableClock:
         return inf if self._since is not None else reading + self._stopped_for
 
 
+class Budget(Protocol):
+    """What may be taken of something that others may take of, too."""
+
+    def ready_at(self, now: float, cost: int, /) -> float:
+        """When so much may be taken, if nobody else takes any: ``now`` or later."""
+        ...
+
+    def take(self, now: float, cost: int, /) -> bool:
+        """Whether so much may be taken now. If so, it is taken."""
+        ...
+
+    def pause(self, until: float, /) -> None:
+        """Take nothing before ``until``."""
+        ...
+
+
 class TokenBucket:
-    """A token bucket: ``burst`` requests at once, ``rate`` per second in the long run."""
+    """A token bucket: ``burst`` at once, ``rate`` per second in the long run.
+
+    What is taken costs one, or any other number; what costs more than ``burst`` needs a full bucket.
+    """
 
     def __init__(self, rate: float, burst: int) -> None:
         self._interval = 1.0 / rate
@@ -65,15 +86,15 @@ class TokenBucket:
         self._free_at = -inf  # when the bucket would be full again
         self._paused_until = -inf
 
-    def ready_at(self, now: float) -> float:
-        """When the next request may be sent: ``now`` or later."""
-        return max(now, self._free_at - self._depth + self._interval, self._paused_until)
+    def ready_at(self, now: float, cost: int = 1) -> float:
+        """When the next request, of this cost, may be sent: ``now`` or later."""
+        return max(now, self._free_at - self._depth + cost * self._interval, self._paused_until)
 
-    def take(self, now: float) -> bool:
+    def take(self, now: float, cost: int = 1) -> bool:
         """Whether one may be sent now. If so, it counts as sent."""
-        if self.ready_at(now) > now:  # mutant: pacing
+        if self.ready_at(now, cost) > now:  # mutant: pacing
             return False
-        self._free_at = max(now, self._free_at) + self._interval
+        self._free_at = max(now, self._free_at) + cost * self._interval
         return True
 
     def pause(self, until: float) -> None:

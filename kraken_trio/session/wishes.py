@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -53,6 +54,7 @@ def objections(
         return dict.fromkeys(wishes.requests, text)
     reasons: dict[Request[Any], str] = {}
     wanted = {key: sub.request for key, sub in subscriptions.items() if sub.wanted_by}
+    symbols = Counter(key[0] for key in wanted)
     count = len(subscriptions)  # those being unsubscribed count as well: they take up memory too
     for key, request in wishes.keyed:
         known = wanted.get(key)
@@ -68,7 +70,15 @@ def objections(
                 f"(Settings.max_subscriptions): open another client"
             )
         elif known is None:
+            most = codec.terms(request).max_symbols
+            if most is not None and symbols[key[0]] >= most:  # mutant: symbols of a connection
+                reasons[request] = (
+                    f"Kraken allows {most} symbols of the channel {key[0]!r} per connection, and a client is one "
+                    "connection: open another client for the rest, or let a relay spread them"
+                )
+                continue
             wanted[key] = request
+            symbols[key[0]] += 1
             count += is_new
         elif known.variant != request.variant:
             reasons[request] = _conflict(known, request)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from kraken_trio.requests import Request
-    from kraken_trio.wire.messages import DataEvent, Message, Method
+    from kraken_trio.wire.messages import DataEvent, Message, Method, Terms
 
 __all__ = ["Codec", "codec_for"]
 
@@ -51,6 +51,10 @@ class Codec(Protocol):
     @property
     def has_canonical_books(self) -> bool:
         """Whether updates of books usually have the form that the compiled core reads."""
+        ...
+
+    def terms(self, request: Request) -> Terms:
+        """What the exchange demands of a subscription."""
         ...
 
     def decode(self, frame: str | bytes, epoch: int = 0, received_ns: int = 0) -> Message:

@@ -21,6 +21,8 @@ from kraken_trio.events import (
     Candle,
     Execution,
     InstrumentUpdate,
+    Level3Snapshot,
+    Level3Update,
     SpreadUpdate,
     TickerUpdate,
     Trade,
@@ -43,6 +45,7 @@ __all__ = [
     "Refusal",
     "RefusalKind",
     "Status",
+    "Terms",
     "Unknown",
 ]
 
@@ -64,7 +67,17 @@ class Numbered(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     received_ns: int = 0
 
 
-MarketEvent: TypeAlias = BookSnapshot | BookUpdate | Trade | TickerUpdate | SpreadUpdate | Candle | InstrumentUpdate
+MarketEvent: TypeAlias = (
+    BookSnapshot
+    | BookUpdate
+    | Level3Snapshot
+    | Level3Update
+    | Trade
+    | TickerUpdate
+    | SpreadUpdate
+    | Candle
+    | InstrumentUpdate
+)
 """An event of the market, which comes from the exchange as it is."""
 DataEvent: TypeAlias = MarketEvent | Numbered
 """What comes from the exchange, rather than from the client: events, or what a channel's state makes events of."""
@@ -92,6 +105,18 @@ class RefusalKind(enum.Enum):
     """The token of an authenticated connection is no longer accepted: retry with another one."""
     FINAL = "final"
     """Retrying cannot help."""
+
+
+@attrs.frozen(kw_only=True)
+class Terms:
+    """What the exchange demands of a subscription to a channel."""
+
+    is_alone: bool = False
+    """Whether it is requested in a frame of its own, because an answer may not name its symbol."""
+    cost: int = 0
+    """What its snapshot takes from the budget of snapshots, in points; 0 if the exchange does not count it."""
+    max_symbols: int | None = None
+    """How many symbols of the channel one connection may have; None for any number."""
 
 
 class Data(msgspec.Struct, frozen=True, gc=False, eq=False):

@@ -75,10 +75,11 @@ class Answer:
 def precisions(result: Any) -> dict[str, tuple[int, int]]:
     """(AssetPairs) The decimals of prices and quantities, by symbol as v2 spells it."""
     found: dict[str, tuple[int, int]] = {}
-    for row in _rows(result).values():
-        name, price, qty = row.get("wsname"), row.get("pair_decimals"), row.get("lot_decimals")
-        if isinstance(name, str) and type(price) is int and type(qty) is int:
-            found[modern(name)] = (price, qty)
+    for row in result.values() if isinstance(result, dict) else ():
+        if isinstance(row, dict):
+            name, price, qty = row.get("wsname"), row.get("pair_decimals"), row.get("lot_decimals")
+            if isinstance(name, str) and type(price) is int and type(qty) is int:
+                found[modern(name)] = (price, qty)
     return found
 
 

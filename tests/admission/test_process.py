@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -9,11 +10,12 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, strategies as st
 
 from kraken_trio.admission import Admission, ConnectBudget
 from kraken_trio.admission.default import EXEMPT, HostAndProcess, default_admission, is_loopback
 from kraken_trio.admission.host import HostBudget
-from kraken_trio.admission.process import PROCESS
+from kraken_trio.admission.process import PROCESS, SnapshotBudgets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,3 +171,42 @@ def test_only_who_names_a_file_imports_filelock() -> None:
     """Its import takes a tenth of the package's time."""
     program = "import sys, kraken_trio; sys.exit('filelock' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+# Snapshots
+
+
+def test_clients_with_one_key_share_a_budget_of_snapshots_whatever_their_clocks_say() -> None:
+    clock = Clock()
+    budgets = SnapshotBudgets(clock)
+    first, second = budgets.budget_of("key", 7.1), budgets.budget_of("key", 33.3)
+    other = budgets.budget_of("another key", 7.1)
+    assert first.take(7.1, 100)
+    assert not second.take(33.3, 5)
+    assert other.take(7.1, 100)
+    assert first.ready_at(7.1, 5) == pytest.approx(7.15)
+    assert second.ready_at(33.3, 5) == pytest.approx(33.35)
+    second.pause(34.3)
+    assert first.ready_at(7.1, 5) == pytest.approx(8.1)
+
+
+@given(st.floats(0, 1e9), st.floats(0, 1e9), st.lists(st.sampled_from([5, 25, 100]), min_size=1, max_size=20))
+def test_what_is_ready_can_be_taken(theirs: float, ours: float, costs: list[int]) -> None:
+    """A session asks at its deadline, and only then: rounding must not make it ask in vain for ever."""
+    clock = Clock()
+    clock.now = theirs
+    budget = SnapshotBudgets(clock).budget_of("key", ours)
+    now = ours
+    assert budget.ready_at(now, 100) == now
+    for cost in costs:
+        now = budget.ready_at(now, cost)
+        assert budget.ready_at(now, cost) == now
+        assert budget.take(now, cost)
+    assert now - ours >= sum(costs) / 100 - 1 - 1e-5
+
+
+def test_a_budget_is_forgotten_with_its_last_client() -> None:
+    budgets = SnapshotBudgets(Clock())
+    assert budgets.budget_of("key", 0.0).take(0.0, 100)
+    gc.collect()
+    assert budgets.budget_of("key", 0.0).take(0.0, 100)

@@ -24,8 +24,10 @@ from kraken_trio.events import (
     Gap,
     InstrumentUpdate,
     Level,
+    Level3Snapshot,
     OrderType,
     Pair,
+    RestingOrder,
     Side,
     SpreadUpdate,
     TickerUpdate,
@@ -100,6 +102,13 @@ def an_event(channel: str, number: int) -> Event:
     one = Decimal(1)
     events: dict[str, Event] = {
         "book": BookSnapshot(symbol=BTC, bids=(Level("1.0", "1.0"),), asks=(), received_ns=number),
+        "level3": Level3Snapshot(
+            symbol=BTC,
+            bids=(RestingOrder("O1", "1.0", "1.0", "2026-05-14T12:00:00.000000001Z"),),
+            asks=(),
+            checksum=2906427990,
+            received_ns=number,
+        ),
         "trade": msgspec.structs.replace(trade(number), received_ns=number),
         "ticker": msgspec.structs.replace(ticker(number), received_ns=number),
         "spread": SpreadUpdate(

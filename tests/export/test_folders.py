@@ -169,3 +169,8 @@ def test_nothing_in_that_time(recording: Path, tmp_path: Path) -> None:
         export(recording, tmp_path, start="2027-01-01")
     with pytest.raises(ExportError, match="the recording goes from"):
         to_df(recording, "trades", start="2027-01-01")
+
+
+def test_single_orders_have_no_tables(recording: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Level 3 has no tables: read its events with read_events"):
+        export(recording, tmp_path, channels=["level3"])

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["MUTANTS", "Mutant"]
 
 BOOK = ("tests/book/test_order_book.py", "tests/book/test_exchange.py", "tests/book/test_model.py")
+ORDERS = ("tests/book/test_level3.py",)
+LEVEL3 = ("tests/session/test_level3.py",)
 FEEDS = ("tests/session/test_feeds.py",)
 STATEFUL = ("tests/session/test_stateful.py",)
 LIVENESS = ("tests/session/test_liveness.py",)
@@ -441,6 +443,84 @@ MUTANTS: tuple[Mutant, ...] = (
         Never(),
         "the exchange answers with Exceeded msg rate",
         ("tests/session/test_timing.py", "tests/session/test_asking.py"),
+    ),
+    # -- single orders -----------------------------------------------------------------------------------------------
+    Mutant(
+        "move a modified order to the end",
+        "place of a modified order",
+        Never(),
+        "an order that was filled in part seems to be the last of its price",
+        ORDERS,
+    ),
+    Mutant(
+        "add a known id again",
+        "known id",
+        Never(),
+        "an order is in the book twice",
+        ORDERS,
+    ),
+    Mutant(
+        "keep prices beyond the depth",
+        "truncation of orders",
+        Never(),
+        "prices that were pushed out of the window stay, and come back as the best",
+        ORDERS,
+    ),
+    Mutant(
+        "keep the ids of what was cut",
+        "ids of the cut",
+        Drop(),
+        "orders that are not in the book are found",
+        ORDERS,
+    ),
+    Mutant(
+        "hash bids before asks of orders",
+        "asks before bids of orders",
+        Swap(),
+        "every checksum fails",
+        ORDERS,
+    ),
+    Mutant(
+        "take orders without a checksum",
+        "orders without a checksum",
+        Never(),
+        "a book that is not verified is shown",
+        ORDERS,
+    ),
+    Mutant(
+        "queue by the order of the message",
+        "queue by time",
+        Drop(),
+        "the queue of a price that comes back is wrong",
+        ORDERS,
+    ),
+    Mutant(
+        "leave out the token",
+        "token",
+        Never(),
+        "every subscription to Level 3 is refused",
+        LEVEL3,
+    ),
+    Mutant(
+        "request several symbols of Level 3 at once",
+        "alone",
+        Never(),
+        "a refused symbol is never asked for again",
+        LEVEL3,
+    ),
+    Mutant(
+        "go on after a refused snapshot",
+        "snapshots pause",
+        Never(),
+        "every further snapshot is refused, too",
+        LEVEL3,
+    ),
+    Mutant(
+        "take any number of symbols",
+        "symbols of a connection",
+        Never(),
+        "the exchange refuses the 201st symbol in unknown words",
+        LEVEL3,
     ),
     # -- the connection ----------------------------------------------------------------------------------------------
     Mutant(

@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 
 from kraken_trio import evidence, requests
 from kraken_trio.errors import ConnectError
-from kraken_trio.events import Cause, Event, Gap, Level, StateChange, StatusUpdate
+from kraken_trio.events import (
+    Cause,
+    Event,
+    Gap,
+    Level,
+    OrderEvent,
+    OrderEventKind,
+    RestingOrder,
+    StateChange,
+    StatusUpdate,
+)
 from kraken_trio.session import inputs, records
 from kraken_trio.session.steps import Happening, Step
 
@@ -26,10 +36,25 @@ decimals = st.builds(
     lambda digits, places: Decimal(f"{digits}e-{places}"), st.integers(0, 10**12), st.integers(0, 6)
 ).filter(lambda value: "E" not in str(value))
 times = st.integers(0, 2 * 10**15).map(lambda us: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us))
+instants = st.builds(lambda at, nano: f"{at:%Y-%m-%dT%H:%M:%S}.{nano:09}Z", times, st.integers(0, 10**9 - 1))
+"""Times with nine digits of a second."""
+orders = st.builds(
+    lambda name, price, qty, at: RestingOrder(name, str(price), str(qty), at),
+    texts.filter(bool),
+    decimals,
+    decimals,
+    instants,
+)
+order_events = st.builds(
+    lambda kind, order: OrderEvent(kind, order.order_id, order.price_text, order.qty_text, order.timestamp_text),
+    st.sampled_from(OrderEventKind),
+    orders,
+)
 levels = st.builds(lambda price, qty: Level(str(price), str(qty)), decimals, decimals)
 
 wishes = st.one_of(
     st.builds(requests.Book, symbols, st.sampled_from(requests.DEPTHS)),
+    st.builds(requests.Level3, symbols, st.sampled_from(requests.LEVEL3_DEPTHS)),
     st.builds(requests.Trades, symbols, snapshot=st.booleans()),
     st.builds(requests.Ticker, symbols, st.sampled_from(requests.TRIGGERS)),
     st.builds(requests.Candles, symbols, st.sampled_from(requests.INTERVALS)),
@@ -40,6 +65,8 @@ wishes = st.one_of(
 _PLAIN: dict[Any, SearchStrategy[Any]] = {
     Decimal: decimals,
     Level: levels,
+    RestingOrder: orders,
+    OrderEvent: order_events,
     datetime: times,
     type(None): st.none(),
     bool: st.booleans(),
@@ -62,6 +89,8 @@ def of(kind: Any) -> SearchStrategy[Any]:
             return st.tuples(*map(of, arguments))
         return st.lists(of(arguments[0]), max_size=3).map(tuple)
     if hasattr(kind, "__metadata__"):
+        if any(meta.pattern for meta in kind.__metadata__):
+            return instants
         return of(arguments[0])
     assert issubclass(kind, msgspec.Struct)
     return struct(kind)

@@ -313,7 +313,7 @@ def test_what_is_confirmed_counts_without_data(tmp_path: Path) -> None:
         answer("subscribe", "BTC/USD", channel="ohlc", interval=5),
         answer("subscribe", "BTC/USD", channel="ohlc", interval=5),
         json.dumps({"method": "subscribe", "result": {"channel": "instrument"}, "success": True}),
-        answer("subscribe", "BTC/USD", channel="level3"),  # nobody can want these
+        answer("subscribe", "BTC/USD", channel="level4"),  # nobody can want these
         answer("subscribe", "BTC/USD", channel="book", depth=11),
         answer("subscribe", "XBT/USD", channel="ticker"),
         answer("subscribe", "a b", channel="ticker"),

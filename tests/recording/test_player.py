@@ -17,6 +17,7 @@ from kraken_trio import (
     Cause,
     ConnectionState,
     Gap,
+    Level3,
     Lifecycle,
     StateChange,
     Ticker,
@@ -41,6 +42,7 @@ from kraken_trio.recording.records import (
 from kraken_trio.session import inputs
 from kraken_trio.wire.codec import codec_for
 from tests.session.driver import BTC, Client, Market, status, ticker, trades
+from tests.session.orders import Orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -339,3 +341,24 @@ def test_a_subscription_to_what_is_none_is_damage(kind: Any) -> None:
     request = {"request": msgspec.Raw(encode_request(STATE))}
     with pytest.raises(ProtocolError, match="is no subscription"):
         Player(codec_for("v2")).record(kind(**request, **({"step": "live"} if kind is KeyFrame else {})))
+
+
+def test_orders_are_played_from_the_beginning_and_from_a_key_frame() -> None:
+    client, market, wanted = Taped(), Orders(), Level3(BTC)
+    client.follow("feed", wanted)
+    client.receive(market.snapshot(), *(market.update() for _ in range(60)))
+    key_frames = client.keyframes()
+    first = client.taped()
+    delivered = client.events("feed")
+    client.receive(*(market.update() for _ in range(60)))
+    rest = client.taped()
+    played = Played(wanted).play([*first, *rest])
+    assert played.events == [*delivered, *client.events("feed")]
+    assert played.player.disagreement_count == 0
+    whole = client.session.rebuild(("level3", BTC))
+    assert whole is not None
+    assert played.player.rebuild(("level3", BTC)) == whole
+    later = Played(wanted).play([*key_frames, *rest])
+    assert later.player.rebuild(("level3", BTC)) == whole
+    assert later.kinds[0] == "Level3Snapshot"
+    assert later.events[1:] == played.events[len(delivered) :]

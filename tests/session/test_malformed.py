@@ -191,14 +191,14 @@ def test_what_nobody_knows_is_counted_and_hurts_nobody() -> None:
     client = Client()
     client.follow("feed", Ticker(BTC), Candles(BTC))
     client.receive(
-        '{"channel":"level3","type":"update","data":[]}',
+        '{"channel":"level4","type":"update","data":[]}',
         '{"method":"dance","success":true,"result":{}}',
         "{}",
         ticker(1).replace('"bid":1.0', '"mood":"good","bid":1.0'),
     )
     assert client.kinds("feed") == ["TickerUpdate"]
     assert client.session.statistics().unknown == {
-        "channel level3": 1,
+        "channel level4": 1,
         "method dance": 1,
         "frame": 1,
         "field ticker.mood": 1,

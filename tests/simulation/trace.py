@@ -33,6 +33,8 @@ class Trace:
         match event:
             case kt.BookSnapshot() | kt.BookUpdate():
                 text = f"{type(event).__name__} {event.symbol} {event.checksum} {event.timestamp}"
+            case kt.Level3Snapshot() | kt.Level3Update():
+                text = f"{type(event).__name__} {event.symbol} {event.checksum} {event.timestamp_text}"
             case kt.Trade():
                 text = f"Trade {event.symbol} {event.trade_id} {event.qty} @ {event.price}"
             case kt.TickerUpdate():

@@ -319,7 +319,7 @@ CONTRADICTIONS: dict[str, tuple[Kind, Callable[[Story], Files]]] = {
     "why a step was made": (Kind.DECISION, lambda s: s.replaced(b'"because":"sent"', b'"because":"lost"')),
     "whose step it was": (
         Kind.DECISION,
-        lambda s: s.replaced(b'"key":["book"', b'"key":["level3"', within=b'"kind":"Stepped"'),
+        lambda s: s.replaced(b'"key":["book"', b'"key":["level4"', within=b'"kind":"Stepped"'),
     ),
     "the frame of a step": (Kind.DECISION, lambda s: s.replaced(b'"frame":', b'"frame":1', within=b'"kind":"Stepped"')),
     "what begins": (Kind.DECISION, lambda s: s.replaced(b'"depth":10', b'"depth":25', within=b'"kind":"Begun"')),
@@ -343,11 +343,11 @@ CONTRADICTIONS: dict[str, tuple[Kind, Callable[[Story], Files]]] = {
     ),
     "what was reset": (
         Kind.DECISION,
-        lambda s: s.replaced(b'"key":["book"', b'"key":["level3"', within=b'"kind":"Reset"', file=3),
+        lambda s: s.replaced(b'"key":["book"', b'"key":["level4"', within=b'"kind":"Reset"', file=3),
     ),
     "what was resynced": (
         Kind.DECISION,
-        lambda s: s.replaced(b'"key":["ticker"', b'"key":["level3"', within=b'"kind":"Resynced"', file=4),
+        lambda s: s.replaced(b'"key":["ticker"', b'"key":["level4"', within=b'"kind":"Resynced"', file=4),
     ),
     "an event of another kind": (
         Kind.RECORD,

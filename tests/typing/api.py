@@ -57,6 +57,7 @@ class Heats(kt.Request[Heat]):
 
 
 BOOK, TRADES, TICKER, CANDLES = kt.Book("BTC/USD"), kt.Trades("BTC/USD"), kt.Ticker("BTC/USD"), kt.Candles("BTC/USD")
+ORDERS = kt.Level3("BTC/USD")
 BookEvent: TypeAlias = kt.BookSnapshot | kt.BookUpdate
 
 
@@ -98,6 +99,7 @@ async def what_comes_from_many_of_several_kinds(client: kt.Client, requests: lis
         CANDLES,
         kt.Instruments(),
         kt.Executions(),
+        ORDERS,
         kt.Balances(),
         kt.Lifecycle(),
         kt.Spread("A/B"),
@@ -141,6 +143,13 @@ def an_event(event: kt.Event) -> None:
             assert_type(bids, tuple[kt.Level, ...])
         case kt.Trade(price=price, side=side, trade_id=trade_id):
             assert_type(trade_id, int | None)
+        case kt.Level3Snapshot(bids=orders):
+            assert_type(orders, tuple[kt.RestingOrder, ...])
+        case kt.Level3Update(bids=changes):
+            assert_type(changes, tuple[kt.OrderEvent, ...])
+            assert_type(changes[0].kind, kt.OrderEventKind)
+            assert_type(changes[0].qty, Decimal)
+        case kt.Trade(price=price, side=side):
             assert_type(price, Decimal)
             assert_type(side, kt.Side)
         case kt.TickerUpdate(last=last):
@@ -170,6 +179,16 @@ def a_book(book: kt.OrderBook) -> None:
     assert_type(book.mid, Decimal | None)
     assert_type(book.checksum(), int)
     assert_type(book.snapshot(), kt.BookSnapshot)
+
+
+def orders(feed: kt.Feed) -> None:
+    book = feed.level3("BTC/USD")
+    assert_type(book, kt.Level3Book)
+    assert_type(book.best_bid, kt.OrderQueue | None)
+    assert_type(book.order("O1"), kt.RestingOrder | None)
+    assert_type(book.queue("O1"), kt.QueuePosition | None)
+    assert_type(book.to_levels(), kt.BookSnapshot)
+    assert_type(book.snapshot(), kt.Level3Snapshot)
 
 
 def a_rejection(error: kt.SubscriptionRejected) -> None:

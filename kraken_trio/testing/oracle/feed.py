@@ -22,6 +22,8 @@ from kraken_trio.events import (
     Execution,
     Gap,
     InstrumentUpdate,
+    Level3Snapshot,
+    Level3Update,
     OrdersSnapshot,
     SpreadUpdate,
     StateChange,
@@ -269,10 +271,13 @@ class FeedOracle:
         return None if sent is None or event.snapshot else sent.frame
 
     def _saw_other(
-        self, event: TickerUpdate | SpreadUpdate | Candle | InstrumentUpdate, cursor: _Cursor, topic: Topic
+        self,
+        event: Level3Snapshot | Level3Update | TickerUpdate | SpreadUpdate | Candle | InstrumentUpdate,
+        cursor: _Cursor,
+        topic: Topic,
     ) -> int | None:
         said, items = content_of(event), topic.items
-        if cursor.is_starting and event.snapshot:
+        if cursor.is_starting and getattr(event, "snapshot", False):
             # A feed starts with the latest of what was sent: of each candle, for instance.
             if topic.places(said):
                 cursor.start.add(said)

@@ -11,6 +11,8 @@ from kraken_trio.events import (
     Event,
     InstrumentUpdate,
     Level,
+    Level3Snapshot,
+    Level3Update,
     SpreadUpdate,
     TickerUpdate,
     Trade,
@@ -31,6 +33,8 @@ def key_of(event: Event) -> Key:
     match event:
         case BookSnapshot() | BookUpdate():
             return ("book", event.symbol)
+        case Level3Snapshot() | Level3Update():
+            return ("level3", event.symbol)
         case Trade():
             return ("trade", event.symbol)
         case TickerUpdate():
@@ -56,6 +60,12 @@ def content_of(event: Event) -> Any:
     match event:
         case BookSnapshot() | BookUpdate():
             return (levels_of(event.bids), levels_of(event.asks), event.checksum, _stamp(event.timestamp))
+        case Level3Snapshot() | Level3Update():
+            sides = (
+                tuple((order.order_id, order.price_text, order.qty_text, order.timestamp_text) for order in side)
+                for side in (event.bids, event.asks)
+            )
+            return (*sides, event.checksum, event.timestamp_text or "-")
         case Trade():
             return (
                 event.side.value, f"{event.price:f}", f"{event.qty:f}", event.ord_type.value, str(event.trade_id),

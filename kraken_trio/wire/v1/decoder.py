@@ -22,7 +22,7 @@ from kraken_trio.errors import ProtocolError
 from kraken_trio.requests import Instruments, Ticker
 from kraken_trio.settings import MAX_FRAME_BYTES
 from kraken_trio.wire.foreign import notice, protocol_of
-from kraken_trio.wire.messages import Data, Foreign, Heartbeat, Message, Notice, Pong
+from kraken_trio.wire.messages import Data, Foreign, Heartbeat, Message, Notice, Pong, Terms
 from kraken_trio.wire.refusals import error_words
 from kraken_trio.wire.tree import REFUSED, decode_tree, excerpt, whole
 from kraken_trio.wire.unknown import MAX_NAME, Unknowns
@@ -66,6 +66,10 @@ class V1Codec:
         return _CHANNELS
 
     # Writing
+
+    def terms(self, request: Request) -> Terms:
+        del request
+        return Terms()
 
     def objection(self, request: Request) -> str | None:
         if isinstance(request, Ticker) and request.trigger == "bbo":

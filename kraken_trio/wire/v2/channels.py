@@ -29,17 +29,21 @@ from kraken_trio.events import (
     Execution,
     InstrumentUpdate,
     Level,
+    Level3Snapshot,
+    Level3Update,
+    OrderEvent,
     OrderType,
     Pair,
+    RestingOrder,
     Side,
     TickerUpdate,
     Trade,
 )
-from kraken_trio.wire.messages import Data, DataEvent
+from kraken_trio.wire.messages import Data, DataEvent, Terms
 from kraken_trio.wire.tree import check_count, whole_checked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from kraken_trio.requests import Request
 
@@ -107,6 +111,16 @@ def _instruments(request: requests.Instruments) -> dict[str, object]:
     return params
 
 
+_NO_TERMS: Final = Terms()
+_LEVEL3_TERMS: Final = {
+    depth: Terms(is_alone=True, cost=cost, max_symbols=200) for depth, cost in ((10, 5), (100, 25), (1000, 100))
+}
+
+
+def _no_terms(_request: object) -> Terms:
+    return _NO_TERMS
+
+
 def _none(_event: object) -> Iterable[str]:
     return ()
 
@@ -133,6 +147,8 @@ class Channel:
     """The fields of an event whose values are unknown to this version."""
     fast: tuple[FastPath, ...] = ()
     """Fast paths, the most frequent first."""
+    terms: Callable[[Any], Terms] = _no_terms
+    """What the exchange demands of a subscription."""
     needs_token: bool = False
     """Whether requests have the token of the connection."""
     is_numbered: bool = False
@@ -147,20 +163,31 @@ def _entries(data: Any, kind: type[_E]) -> tuple[_E, ...]:
     return msgspec.convert(data, tuple[kind, ...])  # type: ignore[valid-type]  # a type made at run time
 
 
-def _read_book(data: Any, ours: Ours) -> tuple[DataEvent, ...]:
-    known = _known_of_books(data, ours["epoch"], ours["received_ns"])
-    return _entries(known, BookSnapshot if ours["snapshot"] else BookUpdate)
+def _book_reader(
+    snapshot: type[DataEvent],
+    update: type[DataEvent],
+    of_snapshot: type[msgspec.Struct],
+    of_update: type[msgspec.Struct],
+) -> Callable[[Any, Ours], tuple[DataEvent, ...]]:
+    """A reader for books of these events, and of these elements of their sides."""
+
+    def read(data: Any, ours: Ours) -> tuple[DataEvent, ...]:
+        kind, element = (snapshot, of_snapshot) if ours["snapshot"] else (update, of_update)
+        known = _known_of_books(data, fields_of(kind), fields_of(element), ours["epoch"], ours["received_ns"])
+        return _entries(known, kind)
+
+    return read
 
 
-def _known_of_books(data: Any, epoch: int, received_ns: int) -> Any:
+def _known_of_books(data: Any, fields: Collection[str], element: Collection[str], epoch: int, received_ns: int) -> Any:
     """The same without unknown fields, which the events would reject."""
     if not isinstance(data, list):
         return data
     return [
         {
-            key: _known_of_levels(value) if key in ("bids", "asks") else value
+            key: _known_of_side(value, element) if key in ("bids", "asks") else value
             for key, value in entry.items()
-            if key in _BOOK_FIELDS
+            if key in fields
         }
         | {"epoch": epoch, "received_ns": received_ns}
         if isinstance(entry, dict)
@@ -169,14 +196,14 @@ def _known_of_books(data: Any, epoch: int, received_ns: int) -> Any:
     ]
 
 
-def _known_of_levels(levels: Any) -> Any:
-    if not isinstance(levels, list):
-        return levels
+def _known_of_side(elements: Any, fields: Collection[str]) -> Any:
+    if not isinstance(elements, list):
+        return elements
     return [
-        {key: _as_text(value) for key, value in level.items() if key in _LEVEL_FIELDS}
-        if isinstance(level, dict)
-        else level
-        for level in levels
+        {key: _as_text(value) for key, value in element.items() if key in fields}
+        if isinstance(element, dict)
+        else element
+        for element in elements
     ]
 
 
@@ -262,6 +289,7 @@ def fields_of(kind: type[msgspec.Struct], *, also: Iterable[str] = ()) -> frozen
 _NUMBERED: Final = frozenset({"channel", "type", "data", "sequence"})
 _BOOK_FIELDS: Final = fields_of(BookSnapshot)
 _LEVEL_FIELDS: Final = fields_of(Level)
+_ORDER_FIELDS: Final = fields_of(OrderEvent)
 
 
 _EXECUTION_FIELDS: Final = fields_of(Execution) - {"changed", "recovered"}
@@ -345,10 +373,21 @@ CHANNELS: Final[dict[str, Channel]] = {
             name="book",
             request=requests.Book,
             identity=lambda request: {"depth": request.depth},
-            read=_read_book,
+            read=_book_reader(BookSnapshot, BookUpdate, Level, Level),
             fields=_BOOK_FIELDS | {"epoch", "received_ns"},  # they are set after decoding, whatever the frame has
             parts={"bids": _LEVEL_FIELDS, "asks": _LEVEL_FIELDS},
             fast=(fast_path("book", "update", BookUpdate), fast_path("book", "snapshot", BookSnapshot)),
+        ),
+        Channel(
+            name="level3",
+            request=requests.Level3,
+            identity=lambda request: {"depth": request.depth},
+            needs_token=True,
+            terms=lambda request: _LEVEL3_TERMS[request.depth],
+            read=_book_reader(Level3Snapshot, Level3Update, RestingOrder, OrderEvent),
+            fields=fields_of(Level3Snapshot) | {"epoch", "received_ns"},
+            parts={"bids": _ORDER_FIELDS, "asks": _ORDER_FIELDS},
+            fast=(fast_path("level3", "update", Level3Update), fast_path("level3", "snapshot", Level3Snapshot)),
         ),
         Channel(
             name="trade",

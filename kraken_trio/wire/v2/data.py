@@ -7,18 +7,29 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from kraken_trio.events import BookSnapshot, BookUpdate, Execution, InstrumentUpdate
+from kraken_trio.events import (
+    BookSnapshot,
+    BookUpdate,
+    Execution,
+    InstrumentUpdate,
+    Level3Snapshot,
+    Level3Update,
+    OrderEvent,
+    OrderEventKind,
+)
 from kraken_trio.wire.messages import Numbered
 from kraken_trio.wire.tree import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kraken_trio.events import Level
+    from kraken_trio.events import Level, RestingOrder
     from kraken_trio.wire.messages import DataEvent
 
 __all__ = ["data_frame"]
 
+_ON_THE_WIRE: Final = (OrderEventKind.ADD, OrderEventKind.MODIFY)
+"""Kinds that the exchange tells itself. Why an order is gone follows from the book."""
 _OURS: Final = ("epoch", "received_ns", "snapshot")
 
 
@@ -31,6 +42,10 @@ def data_frame(events: Sequence[DataEvent]) -> str:
         return f'{{"channel":"book","type":"{kind}","data":[{books}]}}'
     if isinstance(first, Numbered):
         return _numbered(first)
+    if isinstance(first, Level3Snapshot | Level3Update):
+        kind = "snapshot" if isinstance(first, Level3Snapshot) else "update"
+        books = ",".join([_level3(event) for event in events])  # type: ignore[arg-type]
+        return f'{{"channel":"level3","type":"{kind}","data":[{books}]}}'
     data = [_entry(event) for event in events]
     return encode(
         {
@@ -66,6 +81,29 @@ def _book(event: BookSnapshot | BookUpdate) -> str:
 
 def _levels(levels: Iterable[Level]) -> str:
     return ",".join([f'{{"price":{level.price_text},"qty":{level.qty_text}}}' for level in levels])
+
+
+def _level3(event: Level3Snapshot | Level3Update) -> str:
+    rest = "" if event.checksum is None else f',"checksum":{event.checksum}'
+    if event.timestamp_text is not None:
+        rest += f',"timestamp":{encode(event.timestamp_text)}'
+    return f'{{"symbol":{encode(event.symbol)},"bids":[{_orders(event.bids)}],"asks":[{_orders(event.asks)}]{rest}}}'
+
+
+def _orders(orders: Iterable[RestingOrder | OrderEvent]) -> str:
+    return ",".join(
+        [
+            f'{{{_what(order)}"order_id":{encode(order.order_id)},"limit_price":{order.price_text},'
+            f'"order_qty":{order.qty_text},"timestamp":{encode(order.timestamp_text)}}}'
+            for order in orders
+        ]
+    )
+
+
+def _what(order: RestingOrder | OrderEvent) -> str:
+    if not isinstance(order, OrderEvent):
+        return ""
+    return f'"event":"{order.kind if order.kind in _ON_THE_WIRE else OrderEventKind.DELETE}",'
 
 
 def _entry(event: msgspec.Struct) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from kraken_trio.errors import ProtocolError
 from kraken_trio.requests import Spread
 from kraken_trio.settings import MAX_FRAME_BYTES
 from kraken_trio.wire.foreign import notice, protocol_of
-from kraken_trio.wire.messages import Data, Empty, Foreign, Heartbeat, Message, Notice, Numbered
+from kraken_trio.wire.messages import Data, Empty, Foreign, Heartbeat, Message, Notice, Numbered, Terms
 from kraken_trio.wire.refusals import error_words
 from kraken_trio.wire.tree import REFUSED, decode_tree, excerpt, whole
 from kraken_trio.wire.unknown import MAX_NAME, Unknowns
@@ -74,6 +74,9 @@ class V2Codec:
     @property
     def initial_data(self) -> Collection[str]:
         return CHANNELS.keys()
+
+    def terms(self, request: Request) -> Terms:
+        return CHANNELS[request.channel or ""].terms(request)
 
     # Writing
 

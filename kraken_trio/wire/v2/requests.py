@@ -27,7 +27,7 @@ def request(method: Method, asked: Sequence[Request], req_id: int) -> str:
     params |= row.identity(first)
     if method is Method.SUBSCRIBE:
         params |= row.extras(first)
-    if row.needs_token:
+    if row.needs_token:  # mutant: token
         params["token"] = TOKEN
     return encode({"method": method.value, "params": params, "req_id": req_id})
 
