@@ -12,7 +12,7 @@ from kraken_trio._version import version
 from kraken_trio.auth import Credentials
 from kraken_trio.book import Level3Book, OrderBook, OrderQueue, QueuePosition
 from kraken_trio.client import Client, open_client
-from kraken_trio.endpoint import PUBLIC_V1, PUBLIC_V2, Endpoint
+from kraken_trio.endpoint import LEVEL3_V2, PRIVATE_V1, PRIVATE_V2, PUBLIC_V1, PUBLIC_V2, Endpoint
 from kraken_trio.errors import (
     BookUnavailable,
     ChecksumMismatch,
@@ -102,6 +102,9 @@ if TYPE_CHECKING:
     """The version of the installed package."""
 
 __all__ = [
+    "LEVEL3_V2",
+    "PRIVATE_V1",
+    "PRIVATE_V2",
     "PUBLIC_V1",
     "PUBLIC_V2",
     "Asset",

@@ -7,10 +7,13 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
+import trio
+
 from kraken_trio._address import parse_address
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._request import AnyEvent
 from kraken_trio.admission.default import default_admission
+from kraken_trio.admission.process import SNAPSHOTS
 from kraken_trio.auth import Credentials
 from kraken_trio.auth.account import RestAccount
 from kraken_trio.auth.rest import Rest
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from kraken_trio.admission import Admission
     from kraken_trio.events import ConnectionState
     from kraken_trio.runtime.shell import Account, Shell
+    from kraken_trio.session.timing import Budget
     from kraken_trio.statistics import ClientStatistics
     from kraken_trio.transport import Connect
 
@@ -301,6 +305,7 @@ async def open_client(
         jitter=random.random,
         admission=default_admission(endpoint.url, budget_file) if admission is None else admission,
         account=account,
+        snapshots=None if credentials is None else SNAPSHOTS.budget_of(credentials.fingerprint, trio.current_time()),
     ) as client:
         yield client
 
@@ -316,10 +321,11 @@ async def open_with(
     jitter: Callable[[], float],
     admission: Admission,
     account: Account | None = None,
+    snapshots: Budget | None = None,
 ) -> AsyncIterator[Client]:
     """:func:`open_client` with all sources of nondeterminism as parameters."""
     endpoint = _as_endpoint(endpoint)
-    session = Session(settings, jitter, codec_for(endpoint.protocol), endpoint)
+    session = Session(settings, jitter, codec_for(endpoint.protocol), endpoint, snapshots=snapshots)
     actor = Actor(
         endpoint,
         session=session,

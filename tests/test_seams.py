@@ -44,6 +44,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "_version.py": {"importlib.metadata.*": "the version"},
     "_compiled.py": {"importlib.import_module": "the compiled modules, if they were built"},
     "client.py": {
+        TRIO_TIME: "which a shared budget of snapshots is told",
         "time.time_ns": "the wall clock of open_client; open_with takes another",
         "random.random": "the jitter of open_client; open_with takes another",
     },
@@ -55,6 +56,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "time.*": "the budget of the host, which processes share",
         "trio.to_thread.run_sync": "a file that may be locked",
     },
+    "auth/account.py": {TRIO_TIME: "how long a question may take"},
     "auth/nonce.py": {"threading.Lock": "a key has one caller at a time, in all threads"},
     "auth/rest.py": {TRIO_TIME: "what deadlines are counted from"},
     "auth/tokens.py": {TRIO_TIME: "how old a token is"},

@@ -214,8 +214,7 @@ def test_an_answer_that_does_not_help_is_asked_for_again_when_it_is_needed_again
 def test_other_channels_ask_nothing() -> None:
     state = CHANNELS["trade"](Level3(BTC), Counters(), codec_for("v2"))
     assert (state.queries(), state.asks, Level3State.asks) == ((), False, True)
-    with pytest.raises(NotImplementedError):
-        state.answer(PAIRS, Answer())
+    assert state.answer(PAIRS, Answer()) == ((), None)
 
 
 def test_it_is_kept_as_a_snapshot() -> None:

@@ -156,6 +156,7 @@ def test_what_is_true_of_each_channel() -> None:
     )  # fmt: skip
     assert {channel: [name for name in names if getattr(kind, name)] for channel, kind in CHANNELS.items()} == {
         "book": ["must_verify", "is_cumulative", "can_conflate", "moves_with_trades", "has_symbols"],
+        "level3": ["must_verify", "is_cumulative", "can_conflate", "moves_with_trades", "has_symbols", "asks"],
         "trade": ["has_history", "moves_with_trades", "tells_of_trades", "has_symbols"],
         "ticker": ["can_conflate", "moves_with_trades", "tells_of_trades", "has_symbols"],
         "spread": ["can_conflate", "moves_with_trades", "has_symbols"],

@@ -267,10 +267,8 @@ def test_a_snapshot_of_a_book_has_a_checksum_of_32_bits_too() -> None:
 @pytest.mark.parametrize(
     ("frame", "what"),
     [
-        ('{"channel":"level3","type":"update","data":[]}', "channel level3"),
         ('{"channel":"futures"}', "channel futures"),
         ('{"channel":"level4","type":"update","data":[]}', "channel level4"),
-        ('{"channel":"executions"}', "channel executions"),
         ('{"channel":"book","type":"delta","data":[]}', "type book.delta"),
         ('{"channel":"trade","data":[]}', "type trade.None"),
         ('{"channel":"ticker","type":["update"]}', "type ticker.['update']"),

@@ -11,7 +11,9 @@ from kraken_trio.wire.messages import Data, Empty, Foreign, Heartbeat, Method, N
 
 def test_a_codec_has_all_that_is_promised() -> None:
     codec: Codec = codec_for("v2")
-    assert set(codec.channels) == {"book", "trade", "ticker", "ohlc", "instrument", "executions", "balances"}
+    assert set(codec.channels) == {
+        "book", "level3", "trade", "ticker", "ohlc", "instrument", "executions", "balances",
+    }  # fmt: skip
     assert codec.snapshots_carry_checksums
     assert codec.decode('{"channel":"heartbeat"}') == Heartbeat()
     assert codec.decode(b'{"method":"pong"}', epoch=1, received_ns=1) == Pong(req_id=None)
