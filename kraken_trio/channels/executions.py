@@ -175,6 +175,11 @@ class ExecutionState(ChannelState):
     def is_delta(event: Any, /) -> bool:
         return type(event) is Execution
 
+    @staticmethod
+    def how_to_recover(first: Any, last: Any, /) -> str:
+        times = [_text(getattr(event, "timestamp", None)) for event in (first, last)]
+        return f"; REST's TradesHistory has the fills from {times[0]} to {times[1]}"
+
     @classmethod
     def view(cls, request: object) -> OpenOrders:
         del request

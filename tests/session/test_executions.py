@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from kraken_trio.channels import Kept
-from kraken_trio.channels.executions import ATTEMPTS, RETRY_SECONDS, ExecutionState, OpenOrders
+from kraken_trio.channels import CHANNELS, Kept
+from kraken_trio.channels.executions import (
+    ATTEMPTS,
+    MAX_HELD,
+    MAX_PAGES,
+    REMEMBERED,
+    RETRY_SECONDS,
+    ExecutionState,
+    OpenOrders,
+)
 from kraken_trio.encoding import decode_event, encode_event
 from kraken_trio.errors import ProtocolError
 from kraken_trio.events import Cause, Event, Execution, Gap, OrdersSnapshot
 from kraken_trio.requests import Executions
-from kraken_trio.session.inputs import Authorised, Connected, Retried
+from kraken_trio.session.inputs import Answered, Authorised, Connected, Retried
 from kraken_trio.statistics import Counters
 from kraken_trio.wire.messages import TOKEN
+from kraken_trio.wire.rest import PAGE, Answer
 from tests.session.account import Account, message, stamp
 from tests.session.private import Private
 
@@ -321,6 +330,81 @@ def test_states_of_other_events_are_refused() -> None:
         state.restore(Kept((orders,)))
 
 
+@pytest.mark.parametrize("answer", [Answer({"T1": {}}), Answer([])], ids=["no order", "list"])
+def test_answers_of_rest_that_are_none_end_the_recovery(answer: Answer) -> None:
+    model = after_an_outage()
+    model.tell(Answered(model.queries[-1], answer))
+    assert len(model.gaps) == 1
+    model.tell(Answered(model.queries[-1], Answer([])))
+    assert set(ends(model).values()) == {"unknown"}
+
+
+def test_more_history_than_is_read_is_a_gap() -> None:
+    model = after_an_outage()
+    page = {f"X{number}": {"ordertxid": "O1", "time": 1} for number in range(PAGE)}
+    for _ in range(MAX_PAGES):
+        model.tell(Answered(model.queries[-1], Answer(page)))
+    (gap,) = model.gaps
+    assert "there are more than 10,000 of them" in gap.detail
+
+
+def test_more_reports_than_are_held_back_end_the_recovery() -> None:
+    model = after_an_outage()
+    rows = [report(f"O{number}") for number in range(MAX_HELD + 1)]
+    model.receive(message(rows, 2))
+    (gap,) = model.gaps
+    assert "more than 10,000 reports came meanwhile" in gap.detail
+
+
+def test_a_fill_without_a_time_is_taken_as_new() -> None:
+    account = Account(fills=3, seconds=10)
+    model = Private(account)
+    model.now = 20
+    model.connect()
+    model.cut()
+    model.tell(Retried())
+    model.tell(Connected())
+    fill = report(exec_type="trade", exec_id="T", order_status="filled")
+    asked = model.sent[-1]
+    ack = {"method": "subscribe", "success": True, "result": {"channel": "executions"}, "req_id": asked["req_id"]}
+    model.receive(json.dumps(ack), message([fill], 1, kind="snapshot"))
+    assert model.fills == ["T"]
+
+
+def test_old_fills_are_known_though_they_are_no_longer_remembered() -> None:
+    """A snapshot of fills from before the last ones that are remembered, whatever the reason for it is."""
+    account = Account(fills=REMEMBERED + 60, seconds=1000)
+    model = Private(account)
+    model.connect()
+    model.run(2000)
+    delivered = len(model.fills)
+    model.cut()
+    model.tell(Retried())
+    model.now = account.fills[40].at
+    model.connect()
+    assert len(model.fills) == delivered
+
+
+def test_a_view_of_orders_follows_lists_too() -> None:
+    model = connected()
+    model.receive(message([report()], 2))
+    view = OpenOrders()
+    view.follow_all(model.events, None)
+    view.invalidate("its feed is closed")
+    assert list(view.orders) == ["O1"]
+
+
+def test_what_a_full_feed_drops_can_be_got_from_rest() -> None:
+    first, last = (
+        Execution(order_id="O1", exec_type="trade", timestamp=datetime(2026, 10, 2, 9, minute, tzinfo=UTC))
+        for minute in (1, 2)
+    )
+    assert ExecutionState.how_to_recover(first, last) == (
+        "; REST's TradesHistory has the fills from 2026-10-02T09:01:00+00:00 to 2026-10-02T09:02:00+00:00"
+    )
+    assert CHANNELS["trade"].how_to_recover(first, last) == ""
+
+
 # Tokens
 
 
@@ -340,6 +424,17 @@ def test_a_token_that_is_not_accepted_is_renewed_once(text: str) -> None:
     refuse(model, text)
     assert model.renewals == 1
     assert [reasons for _, reasons in model.answers] == [{Executions(): text}]
+
+
+def test_a_stale_token_at_an_unsubscribe_is_renewed_too() -> None:
+    model = connected()
+    model.receive(message([report()], 7))
+    assert model.sent[-1]["method"] == "unsubscribe"
+    refuse(model, "EAPI:Invalid token")
+    assert model.renewals == 1
+    model.now += 2
+    model.do(model.session.tick(model.now))
+    assert model.sent[-1]["method"] == "unsubscribe"
 
 
 def test_another_token_may_be_refused_again_later() -> None:
