@@ -366,7 +366,7 @@ class ExecutionState(ChannelState):
             recovery.page += 1
             if recovery.page >= MAX_PAGES:
                 recovery.failure = f"there are more than {MAX_PAGES * PAGE:,} of them"
-        elif recovery.seen == recovery.shown.keys():  # mutant: REST is late
+        elif recovery.seen == recovery.shown.keys():  # mutant: late history
             # All from before the last one that was delivered to those of the snapshot: nothing is missing.
             recovery.is_complete = True
             is_open = {order.order_id for order in recovery.snapshot.orders}
