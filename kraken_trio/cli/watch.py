@@ -31,7 +31,7 @@ from kraken_trio.cli.wanted import CHANNELS, wanted_options
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kraken_trio import Client, Credentials, Event, Feed, Request
+    from kraken_trio import Client, ClientStatistics, Credentials, Event, Feed, Request
     from kraken_trio.cli.wanted import Wanted
 
 __all__ = ["overflow_for", "summary", "watch", "watch_command"]
@@ -159,6 +159,17 @@ def _note_refusals(
             raise SubscriptionRejected(refused)
 
 
+def _proofs(board: Board, now: ClientStatistics) -> list[str]:
+    """What was checked; for an account, what was filled."""
+    if board.account is not None and not board.ladders:
+        fills = f"{counted(board.account.fill_count, 'fill')}, {now.fills_recovered:,} recovered"
+        return [fills] if board.account.has_orders else []
+    return [
+        f"{counted(now.checksums_verified, 'checksum')} verified",
+        counted(now.checksum_failures, "mismatch", "mismatches"),
+    ]
+
+
 def summary(board: Board, client: Client, feed: Feed) -> str:
     """A summary in one line."""
     now, taken = client.statistics(), feed.statistics()
@@ -167,8 +178,7 @@ def summary(board: Board, client: Client, feed: Feed) -> str:
         (
             f"{board.elapsed:.0f} s: {counted(taken.delivered, 'event')}",
             *([f"{passed_over:,} more skipped to keep up"] if passed_over else []),
-            f"{counted(now.checksums_verified, 'checksum')} verified",
-            counted(now.checksum_failures, "mismatch", "mismatches"),
+            *_proofs(board, now),
             counted(now.gaps, "gap"),
             counted(now.connects, "connection"),
         )
