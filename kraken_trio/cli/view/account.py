@@ -39,6 +39,10 @@ class Account:
     def __init__(self, *, has_orders: bool, has_balances: bool) -> None:
         self.has_orders = has_orders
         self.has_balances = has_balances
+        self.known: set[str] = set()
+        """The channels whose first snapshot has come."""
+        self.outdated: set[str] = set()
+        """Those of which events are missing, up to their next snapshot."""
         self.orders: tuple[OpenOrder, ...] = ()
         """By symbol, and for each as in a book: the dearest first."""
         self.fills: deque[Execution] = deque(maxlen=_KEPT)

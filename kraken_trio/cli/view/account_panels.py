@@ -16,6 +16,7 @@ from kraken_trio.cli.view.panels import DIM, SIDE_SIGNS, framed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from decimal import Decimal
 
     from rich.panel import Panel
 
@@ -32,6 +33,8 @@ _QTY_WIDTH: Final = 12
 _QTY_LEAST: Final = 9
 _TEXT_WIDTH: Final = 16
 _RECOVERED: Final = "R"
+_OUTDATED: Final = " (outdated)"
+"""Events are missing: it is as it was before."""
 
 
 def account_layout(account: Account, width: int, height: int) -> Layout:
@@ -70,7 +73,8 @@ def orders_panel(account: Account, width: int, height: int) -> Panel:
     """A line for each open order; those without room are counted."""
     names = ("symbol", "side", "qty", "filled", "price", "status", "age", "type")
     rows = [_order(one) for one in account.orders]
-    return _table(f"open orders: {len(rows):,}", names, rows, width, height, left=("symbol", "side", "status", "type"))
+    title = _title(account, "executions", "open orders", len(rows))
+    return _table(title, names, rows, width, height, left=("symbol", "side", "status", "type"))
 
 
 def _order(one: OpenOrder) -> list[Cell]:
@@ -113,24 +117,31 @@ def _fill(fill: Execution) -> list[Cell]:
 
 
 def balances_panel(account: Account, width: int, height: int) -> Panel:
-    """A line for each asset, and one for each of its wallets if it has several."""
+    """A line for each asset, and one for each of its wallets if it has several and there is room for all."""
+    lines = sum(1 if len(one.wallets) == 1 else 1 + len(one.wallets) for one in account.balances)
+    with_wallets = lines + 3 <= height
     rows: list[list[Cell]] = []
     short: list[list[Cell]] = []
     for balance in account.balances:
         style = "" if balance.balance else DIM
-        only = balance.wallets[0] if len(balance.wallets) == 1 else None
-        line: list[Cell] = [(_text(balance.asset), style), (balance.balance, style)]
-        rows.append([*line, ("" if only is None else _text(f"{only.type}/{only.id}"), DIM)])
-        short.append([*line, ("" if only is None else _text(only.type), DIM)])
-        if only is None:
-            for wallet in balance.wallets:
-                part: list[Cell] = [("", ""), (wallet.balance, DIM)]
-                rows.append([*part, (_text(f"{wallet.type}/{wallet.id}"), DIM)])
-                short.append([*part, (_text(wallet.type), DIM)])
+        kinds = [(f"{wallet.type}/{wallet.id}", wallet.type) for wallet in balance.wallets]
+        names_of = (kinds or [("", "")])[0] if len(kinds) < 2 else ("", "") if with_wallets else ("mixed", "mixed")
+        lines_of: list[tuple[str, Decimal, tuple[str, str], str]] = [(balance.asset, balance.balance, names_of, style)]
+        if len(kinds) > 1 and with_wallets:
+            lines_of += [("", wallet.balance, kind, DIM) for wallet, kind in zip(balance.wallets, kinds, strict=True)]
+        for asset, qty, (full, kind), look in lines_of:
+            rows.append([(_text(asset), look), (qty, look), (_text(full), DIM)])
+            short.append([(_text(asset), look), (qty, look), (_text(kind), DIM)])
     names = ("asset", "balance", "wallet")
-    title = f"balances: {counted(len(account.balances), 'asset')}"
+    title = _title(account, "balances", "balances", len(account.balances))
     fits = sum(column.width + 1 for column in _columns(names, rows, ("asset", "wallet"))) <= width - 3
     return _table(title, names, rows if fits else short, width, height, left=("asset", "wallet"))
+
+
+def _title(account: Account, channel: str, name: str, count: int) -> str:
+    if channel in account.outdated:
+        return f"{name}: {count:,}{_OUTDATED}"
+    return f"{name}: {count:,}" if channel in account.known or count else name
 
 
 def _columns(names: Sequence[str], rows: Sequence[Sequence[Cell]], left: Sequence[str]) -> list[Column]:
@@ -138,10 +149,10 @@ def _columns(names: Sequence[str], rows: Sequence[Sequence[Cell]], left: Sequenc
     for index, name in enumerate(names):
         sizes = [_size(row[index]) for row in rows]
         size = max(len(name), *sizes) if any(sizes) else 0
-        is_number = any(not isinstance(row[index][0], str) for row in rows)
-        least = min(size, _QTY_LEAST) if is_number and name != "price" else None
-        if is_number and name != "price":
-            size = min(size, max(_QTY_WIDTH, len(name)) + 2)
+        is_quantity = name != "price" and any(not isinstance(row[index][0], str) for row in rows)
+        if is_quantity:
+            size = min(size, _QTY_WIDTH)
+        least = min(size, _QTY_LEAST) if is_quantity else None
         found.append(Column(name, size, least, "<" if name in left else ">"))
     return found
 
@@ -163,8 +174,9 @@ def _table(
 ) -> Panel:
     """Rows in a frame. Those without room are counted, unless they were cut before."""
     inner = width - 4
+    look = {"style": "yellow", "title_style": "bold yellow"} if title.endswith(_OUTDATED) else {}
     if not rows:
-        return framed(first_fit(width - 6, title), [Text("none", DIM)])
+        return framed(first_fit(width - 6, title, title.removesuffix(_OUTDATED)), [Text("none yet", DIM)], **look)
     room = max(height - 2, 0)
     with_names = with_names and room > min(len(rows), 2)
     room -= with_names
@@ -173,8 +185,9 @@ def _table(
     lines, left_out = columns(_columns(names, rows, left), [*header, *shown], inner)
     if hidden := len(rows) - len(shown):
         lines.append(Text(first_fit(inner, f"+{hidden:,} more", f"+{hidden}"), "bold"))
-    full = f"{title}, +{counted(left_out, 'column')}" if left_out else title
-    return framed(first_fit(width - 6, full, title), lines)
+    more = f", +{counted(left_out, 'column')}" if left_out else ""
+    short = title.removesuffix(_OUTDATED)
+    return framed(first_fit(width - 6, title + more, short + more, short), lines, **look)
 
 
 def _side(order: Order) -> tuple[str, str]:

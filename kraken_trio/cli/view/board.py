@@ -190,14 +190,10 @@ class Board:
                 self._gaps([event for event in group if isinstance(event, Gap)])
 
     def _take(self, event: Event) -> None:
-        if self.account is not None and (ended := self.account.take(event, self.elapsed)) is not None:
-            self.note(Kind.ORDER, ended)
+        if self.account is not None:
+            self._account(self.account, event)
         if isinstance(event, BookSnapshot | Level3Snapshot):
             self._snapshot(event)
-        elif isinstance(event, OrdersSnapshot):
-            self._whole("executions", counted(len(event.orders), "open order"))
-        elif isinstance(event, BalancesSnapshot):
-            self._whole("balances", f"balances of {counted(len(event.balances), 'asset')}")
         elif isinstance(event, Trade):
             self.trade_count += 1
             self.trades.append(event)
@@ -216,12 +212,18 @@ class Board:
             notices = "".join(f"; {notice}" for notice in event.notices)
             self.note(Kind.STATE, f"the exchange is {event.system}{notices}")
 
-    def _whole(self, channel: str, text: str) -> None:
-        """A snapshot of the account: the first, and the first after a gap, are told."""
-        if channel not in self._verified or channel in self._resyncing:
-            self.note(Kind.ACCOUNT, text)
-        self._resyncing.discard(channel)
-        self._verified.add(channel)
+    def _account(self, account: Account, event: Event) -> None:
+        ended = account.take(event, self.elapsed)
+        if ended is not None:
+            self.note(Kind.ORDER, ended)
+        if isinstance(event, OrdersSnapshot | BalancesSnapshot):
+            # The first one, and the first one after a gap, are told.
+            if event.channel not in account.known or event.channel in account.outdated:
+                is_orders = isinstance(event, OrdersSnapshot)
+                what = counted(*((len(event.orders), "open order") if is_orders else (len(event.balances), "asset")))
+                self.note(Kind.ACCOUNT, f"{event.channel}: {what}")
+            account.known.add(event.channel)
+            account.outdated.discard(event.channel)
 
     def _snapshot(self, event: BookSnapshot | Level3Snapshot) -> None:
         again = " again" if event.symbol in self._verified else ""
@@ -246,8 +248,8 @@ class Board:
             if gap.channel in {"book", "level3"} and gap.symbol in self.ladders:
                 self._resyncing.add(gap.symbol)
                 self.ladders[gap.symbol].missing = f"no verified state ({gap.cause.value})"
-            elif gap.channel in {"executions", "balances"}:
-                self._resyncing.add(gap.channel)
+            elif gap.channel in {"executions", "balances"} and self.account is not None:
+                self.account.outdated.add(gap.channel)
 
     def _quote(self, symbol: str) -> Quote:
         return self.quotes.get(symbol) or Quote(symbol)

@@ -104,21 +104,15 @@ def ladder_panel(ladder: Ladder, levels: int, width: int) -> Panel:
 
 
 def _queue(queue: OrderQueue, counts: int, width: int) -> Text:
-    """``3: 0.50000000 1.00000000 +1``: the number of orders, the quantities of the first, how many more there are."""
+    """``3: 0.50000000 1.00000000``: the number of orders, and the quantities of the first ones, as many as fit."""
     number = f"{len(queue.orders):>{counts}}"
-    if width < counts + 1:
-        return Text(first_fit(width, number), DIM)
-    room = width - counts - 1
     told = ""
-    for index, order in enumerate(queue.orders):
-        left = len(queue.orders) - index - 1
-        longer = f"{told} {order.qty:f}"
-        if len(longer) + (len(f" +{left}") if left else 0) > room:
-            left += 1
-            told += f" +{left}" if len(told) + len(f" +{left}") <= room and index else ""
+    for order in queue.orders:
+        longer = f"{told or ':'} {order.qty:f}"
+        if len(number) + len(longer) > width:
             break
         told = longer
-    return Text.assemble((number, ""), (":", DIM), (told, DIM))
+    return Text.assemble((first_fit(width, number), ""), (told, DIM))
 
 
 def _middle(ladder: Ladder, prices: int, width: int) -> Text:
