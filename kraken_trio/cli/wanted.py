@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import attrs
 import click
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from kraken_trio import Request
     from kraken_trio.requests import Depth, Interval, Level3Depth
+
+    _Decorator: TypeAlias = Callable[[Callable[..., object]], Callable[..., object]]
 
 __all__ = ["CHANNELS", "Wanted", "requests_for", "wanted_options"]
 
@@ -165,12 +167,12 @@ def requests_for(
     return list(wanted)
 
 
-def wanted_options(verb: str, *channels: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
+def wanted_options(verb: str, *channels: str) -> _Decorator:
     """Give a command the argument ``SYMBOL...`` and the options that say what to ``verb``, and from where.
 
     The command is called with ``wanted``, which has been checked.
     """
-    parts = [
+    parts: list[_Decorator] = [
         click.argument("symbols", nargs=-1, metavar=f"[{_SYMBOLS}...]"),
         click.option(
             "--channel",
@@ -217,8 +219,6 @@ def wanted_options(verb: str, *channels: str) -> Callable[[Callable[..., object]
     return decorate
 
 
-def _number(
-    name: str, values: Iterable[int], default: int, words: str
-) -> Callable[[Callable[..., object]], Callable[..., object]]:
+def _number(name: str, values: Iterable[int], default: int, words: str) -> _Decorator:
     kind = click.Choice([str(value) for value in values])
     return click.option(name, type=kind, default=str(default), show_default=True, help=words)

@@ -31,7 +31,6 @@ _BESIDE_WIDTH: Final = 76
 _LEAST_HEIGHT: Final = 3
 _QTY_WIDTH: Final = 12
 _QTY_LEAST: Final = 9
-_TEXT_WIDTH: Final = 16
 _RECOVERED: Final = "R"
 _OUTDATED: Final = " (outdated)"
 """Events are missing: it is as it was before."""
@@ -195,4 +194,4 @@ def _side(order: Order) -> tuple[str, str]:
 
 
 def _text(text: str | None) -> str:
-    return printable(text or "", _TEXT_WIDTH)
+    return printable(text or "")

@@ -216,14 +216,17 @@ class Board:
         ended = account.take(event, self.elapsed)
         if ended is not None:
             self.note(Kind.ORDER, ended)
-        if isinstance(event, OrdersSnapshot | BalancesSnapshot):
-            # The first one, and the first one after a gap, are told.
-            if event.channel not in account.known or event.channel in account.outdated:
-                is_orders = isinstance(event, OrdersSnapshot)
-                what = counted(*((len(event.orders), "open order") if is_orders else (len(event.balances), "asset")))
-                self.note(Kind.ACCOUNT, f"{event.channel}: {what}")
-            account.known.add(event.channel)
-            account.outdated.discard(event.channel)
+        if isinstance(event, OrdersSnapshot):
+            self._whole(account, event.channel, counted(len(event.orders), "open order"))
+        elif isinstance(event, BalancesSnapshot):
+            self._whole(account, event.channel, counted(len(event.balances), "asset"))
+
+    def _whole(self, account: Account, channel: str, what: str) -> None:
+        """A snapshot. The first one, and the first one after a gap, are told."""
+        if channel not in account.known or channel in account.outdated:
+            self.note(Kind.ACCOUNT, f"{channel}: {what}")
+        account.known.add(channel)
+        account.outdated.discard(channel)
 
     def _snapshot(self, event: BookSnapshot | Level3Snapshot) -> None:
         again = " again" if event.symbol in self._verified else ""
