@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 import click
 import trio
 
-from kraken_trio import Lifecycle
+from kraken_trio import Balances, Executions, Lifecycle
 from kraken_trio._address import parse_address
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["replay_command", "serve", "view"]
 
+_OF_ACCOUNT: Final = (Executions, Balances)
 _CAPACITY: Final = 16_384
 _BATCH: Final = 1024
 
@@ -121,7 +122,7 @@ def _chosen(client: ReplayClient, symbols: tuple[str, ...]) -> list[Request]:
     chosen = {
         (request.channel, request.symbol): request
         for request in client.replay.requests
-        if request.symbol is not None and (not wanted or request.symbol in wanted)
+        if (request.symbol in wanted if wanted else request.symbol is not None or isinstance(request, _OF_ACCOUNT))
     }
     missing = wanted - {symbol for _, symbol in chosen}
     if missing or not chosen:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+import logging
+from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
 
 import click
@@ -29,7 +30,7 @@ from kraken_trio.cli.view.live import display
 from kraken_trio.cli.wanted import CHANNELS, wanted_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from kraken_trio import Client, ClientStatistics, Credentials, Event, Feed, Request
     from kraken_trio.cli.wanted import Wanted
@@ -94,12 +95,16 @@ async def watch(
     """
     refused: dict[Request, str] = {}
     url = endpoint if isinstance(endpoint, str) else endpoint.url
-    async with open_client(endpoint, credentials=credentials) as client, AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack:
+        with _warnings() as warnings:  # of a key that may do more than read
+            client = await stack.enter_async_context(open_client(endpoint, credentials=credentials))
         feed = await _subscribe(stack, client, requests, refused)
         accepted = [request for request in requests if request not in refused]
         symbols = {request.symbol for request in refused}
         title = f"watch, {counted(len(symbols), 'symbol')} refused" if symbols else "watch"
         board = Board(title, url, accepted, limit=seconds)
+        for text in warnings:
+            board.note(Kind.NOTE, text)
         for text in refusals(refused):
             board.note(Kind.REFUSED, text)
         started = trio.current_time()
@@ -118,6 +123,28 @@ async def watch(
             stream.write(f"{summary(board, client, feed)}\n")
             stream.writelines(f"refused: {text}\n" for text in refusals(refused))
     return 0
+
+
+class _Warnings(logging.Handler):
+    """Keeps what the client warns of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What the client warns of in the block."""
+    handler, logger = _Warnings(), logging.getLogger("kraken_trio")
+    logger.addHandler(handler)
+    try:
+        yield handler.texts
+    finally:
+        logger.removeHandler(handler)
 
 
 async def _subscribe(

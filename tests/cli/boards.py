@@ -127,7 +127,7 @@ def statistics(**numbers: int) -> ClientStatistics:
 
 
 def sample(
-    board: Board, *books: OrderBook | Level3Book, elapsed: float = 1.0, account: Iterable[Any] = (), **numbers: int
+    board: Board, *books: OrderBook | Level3Book, elapsed: float = 1.0, account: Any = (), **numbers: int
 ) -> None:
     board.sample(statistics(**numbers), cast("Feed", StillFeed(*books, account=account)), elapsed)
 

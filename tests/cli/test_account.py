@@ -98,7 +98,7 @@ def table(lines: list[str], title: str) -> list[list[str]]:
     (top,) = (n for n, line in enumerate(lines) if f"─ {title}" in line)
     begin = lines[top].index(f"─ {title}") - 1
     end = lines[top].index("╮", begin)
-    found = []
+    found: list[list[str]] = []
     for line in lines[top + 1 :]:
         if line[begin] == "╰":
             return found
@@ -141,7 +141,7 @@ def test_an_order_has_an_age_or_at_least_one() -> None:
     ages = {one.order.order_id: (one.age, one.is_older) for one in board.account.orders}
     assert ages == {"O1": (4, True), "O2": (64, False), "O3": (124, False), "O4": (4, False), "O5": (4, True)}
     # A later report changes nothing; an order that is gone is forgotten; one that nobody announced is shown.
-    later = [orders(order("O1"), order("O6")), report("restated", "O1", timestamp=NOW)]
+    later: list[Any] = [orders(order("O1"), order("O6")), report("restated", "O1", timestamp=NOW)]
     board.take(later[1:])
     sample(board, elapsed=9, account=later)
     ages = {one.order.order_id: (one.age, one.is_older) for one in board.account.orders}
@@ -259,7 +259,7 @@ def test_what_is_missing_is_marked_up_to_the_next_snapshot() -> None:
 async def test_lines_tell_of_the_account() -> None:
     stream = io.StringIO()
     board = board_of(*ALL)
-    events = [
+    events: list[Any] = [
         orders(order()),
         fill(recovered=True),
         fill("T2", symbol=None, side=None, last_price=None, timestamp=None),
@@ -299,7 +299,7 @@ def test_every_number_is_true_and_every_line_filled(
     width: int, height: int, requests: tuple[Request, ...], amounts: list[Decimal], count: int, ascii_only: bool
 ) -> None:
     price, qty, done, paid, fee, whole, one, other, rest = amounts
-    events = [
+    events: list[Any] = [
         orders(*(order(f"O{n}", limit_price=price, order_qty=qty, cum_qty=done) for n in range(count))),
         *(fill(f"T{n}", last_price=paid, last_qty=rest, limit_price=price, order_qty=qty, cum_qty=done,
                fees=(Fee(asset="USD", qty=fee),)) for n in range(count)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,12 +18,17 @@ from kraken_trio import (
     Balances,
     Book,
     Credentials,
+    Endpoint,
     Executions,
     Level3,
     Trades,
 )
 from kraken_trio.cli import record, watch
+from kraken_trio.testing import open_exchange
+from kraken_trio.testing.exchange.rest import READ_ONLY, ApiKey, RestCore
+from kraken_trio.testing.exchange.rest_server import open_rest
 from tests.cli.test_app import invoke
+from tests.cli.test_watch import failing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,3 +166,37 @@ def test_a_rest_interface_that_is_not_there(key_file: Path, monkeypatch: pytest.
     assert "GetWebSocketsToken failed at 127.0.0.1:1: no answer" in failure(*there, "http://127.0.0.1:1")
     assert "only https:// keeps the answers and the key safe" in failure(*there, "http://example.com")
     assert "not a usable URL" in failure(*there, "ftp://127.0.0.1", "--key-file", str(key_file))
+
+
+# What the exchange says of the key
+
+
+def watching(permissions: frozenset[str]) -> tuple[int, str, str]:
+    """What becomes of watching with a key that may do this: exit status, error, and what was shown."""
+    stream = io.StringIO()
+
+    async def start() -> int:
+        key = ApiKey(key=KEY, secret=SECRET, permissions=permissions)
+        core = RestCore(keys=[key], now=trio.current_time(), epoch_ns=time.time_ns())
+        async with open_exchange(rate=0) as exchange, open_rest(core) as rest:
+            endpoint = Endpoint(exchange.url, needs_token=True, rest=rest)
+            keys = Credentials(KEY, SECRET)
+            books = [Book("BTC/USD")]
+            return await watch.watch(books, endpoint, credentials=keys, seconds=0.1, stream=stream, screen=False)
+
+    return (*failing(start), stream.getvalue())
+
+
+def test_a_key_that_lacks_a_permission() -> None:
+    status, error, shown = watching(READ_ONLY - {"create-ws-token"})
+    assert (status, shown) == (1, "")
+    assert 'the permission "WebSocket interface"' in error
+    assert error.startswith("Error: ")
+    assert error.count("\n") == 1
+
+
+def test_a_key_that_may_do_more_than_read() -> None:
+    status, _, shown = watching(READ_ONLY | {"modify-trades"})
+    assert status == 0
+    assert "may do more than read: Create & modify orders" in shown
+    assert "may do more" not in watching(READ_ONLY)[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -16,11 +17,10 @@ from kraken_trio.cli.view.panels import DIM, SIDE_SIGNS, framed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from decimal import Decimal
 
     from rich.panel import Panel
 
-    from kraken_trio import Execution, Order
+    from kraken_trio import Balance, Execution, Order
     from kraken_trio.cli.view.account import Account, OpenOrder
     from kraken_trio.cli.view.columns import Cell
 
@@ -117,24 +117,33 @@ def _fill(fill: Execution) -> list[Cell]:
 
 def balances_panel(account: Account, width: int, height: int) -> Panel:
     """A line for each asset, and one for each of its wallets if it has several and there is room for all."""
-    lines = sum(1 if len(one.wallets) == 1 else 1 + len(one.wallets) for one in account.balances)
-    with_wallets = lines + 3 <= height
-    rows: list[list[Cell]] = []
-    short: list[list[Cell]] = []
-    for balance in account.balances:
-        style = "" if balance.balance else DIM
-        kinds = [(f"{wallet.type}/{wallet.id}", wallet.type) for wallet in balance.wallets]
-        names_of = (kinds or [("", "")])[0] if len(kinds) < 2 else ("", "") if with_wallets else ("mixed", "mixed")
-        lines_of: list[tuple[str, Decimal, tuple[str, str], str]] = [(balance.asset, balance.balance, names_of, style)]
-        if len(kinds) > 1 and with_wallets:
-            lines_of += [("", wallet.balance, kind, DIM) for wallet, kind in zip(balance.wallets, kinds, strict=True)]
-        for asset, qty, (full, kind), look in lines_of:
-            rows.append([(_text(asset), look), (qty, look), (_text(full), DIM)])
-            short.append([(_text(asset), look), (qty, look), (_text(kind), DIM)])
-    names = ("asset", "balance", "wallet")
+    inner = width - 4
+    lines = [line for balance in account.balances for line in _balance(balance)]
+    if len(lines) + 3 > height:
+        lines = [line for balance in account.balances for line in _balance(balance, is_short=True)]
+    assets, wholes, wallets, kinds = (
+        max(len(name), *(len(line[index]) for line in lines), 0)
+        for name, index in (("asset", 0), ("balance", 1), ("wallet", 2), ("wallet", 3))
+    )
+    # Whole numbers first, then whole names of wallets.
+    fits = assets + wholes + wallets + 2 <= inner
+    rows: list[list[Cell]] = [
+        [(asset, style), (Decimal(amount), style), (wallet if fits else kind, DIM)]
+        for asset, amount, wallet, kind, style in lines
+    ]
     title = _title(account, "balances", "balances", len(account.balances))
-    fits = sum(column.width + 1 for column in _columns(names, rows, ("asset", "wallet"))) <= width - 3
-    return _table(title, names, rows if fits else short, width, height, left=("asset", "wallet"))
+    widest = wholes if fits else max(inner - assets - kinds - 2, _QTY_WIDTH)
+    names = ("asset", "balance", "wallet")
+    return _table(title, names, rows, width, height, left=("asset", "wallet"), widest=widest)
+
+
+def _balance(balance: Balance, *, is_short: bool = False) -> list[tuple[str, str, str, str, str]]:
+    """Its asset, its amount, its wallet in two ways, its style; and, unless it is to be short, those of its wallets."""
+    wallets = [(f"{one.balance:f}", _text(f"{one.type}/{one.id}"), _text(one.type)) for one in balance.wallets]
+    several = ("mixed", "mixed") if is_short else ("", "")
+    first = ("", "") if not wallets else wallets[0][1:] if len(wallets) == 1 else several
+    whole = (_text(balance.asset), f"{balance.balance:f}", *first, "" if balance.balance else DIM)
+    return [whole] if len(wallets) < 2 or is_short else [whole, *(("", *wallet, DIM) for wallet in wallets)]
 
 
 def _title(account: Account, channel: str, name: str, count: int) -> str:
@@ -143,14 +152,14 @@ def _title(account: Account, channel: str, name: str, count: int) -> str:
     return f"{name}: {count:,}" if channel in account.known or count else name
 
 
-def _columns(names: Sequence[str], rows: Sequence[Sequence[Cell]], left: Sequence[str]) -> list[Column]:
+def _columns(names: Sequence[str], rows: Sequence[Sequence[Cell]], left: Sequence[str], widest: int) -> list[Column]:
     found = []
     for index, name in enumerate(names):
         sizes = [_size(row[index]) for row in rows]
         size = max(len(name), *sizes) if any(sizes) else 0
         is_quantity = name != "price" and any(not isinstance(row[index][0], str) for row in rows)
         if is_quantity:
-            size = min(size, _QTY_WIDTH)
+            size = min(size, max(widest, len(name)))
         least = min(size, _QTY_LEAST) if is_quantity else None
         found.append(Column(name, size, least, "<" if name in left else ">"))
     return found
@@ -168,10 +177,14 @@ def _table(
     height: int,
     *,
     left: Sequence[str],
+    widest: int = _QTY_WIDTH,
     with_names: bool = True,
     is_cut: bool = False,
 ) -> Panel:
-    """Rows in a frame. Those without room are counted, unless they were cut before."""
+    """Rows in a frame. Those without room are counted, unless they were cut before.
+
+    ``widest``: of quantities. Longer ones get a unit.
+    """
     inner = width - 4
     look = {"style": "yellow", "title_style": "bold yellow"} if title.endswith(_OUTDATED) else {}
     if not rows:
@@ -181,7 +194,7 @@ def _table(
     room -= with_names
     shown = rows if len(rows) <= room or is_cut else rows[: max(room - 1, 0)]
     header: list[Sequence[Cell]] = [[(name, DIM) for name in names]] if with_names else []
-    lines, left_out = columns(_columns(names, rows, left), [*header, *shown], inner)
+    lines, left_out = columns(_columns(names, rows, left, widest), [*header, *shown], inner)
     if hidden := len(rows) - len(shown):
         lines.append(Text(first_fit(inner, f"+{hidden:,} more", f"+{hidden}"), "bold"))
     more = f", +{counted(left_out, 'column')}" if left_out else ""
