@@ -182,7 +182,6 @@ def test_how_an_order_ended_is_in_the_log() -> None:
         "executions: 1 open order",
         "BTC/USD buy 0.15000000 at 60990.0: canceled (User requested)",
         "BTC/USD buy 0.15000000 at 60990.0: expired, recovered",
-        "BTC/USD buy 0.15000000 at 60990.0: filled",
     ]
 
 

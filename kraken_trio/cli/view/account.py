@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Account", "OpenOrder", "order_text", "price_text", "qty_text"]
 
 _KEPT: Final = 200
-_ENDS: Final = frozenset({"canceled", "expired", "filled", "rejected", "unknown"})
+_ENDS: Final = frozenset({"canceled", "expired", "rejected", "unknown"})
+"""How orders end without a fill, which is seen among the fills."""
 _NOTHING: Final = "·"
 
 
@@ -57,7 +58,7 @@ class Account:
         """When orders were placed, in seconds since the start; and whether that is only when they were seen."""
 
     def take(self, event: Event, elapsed: float) -> str | None:
-        """Take an event. Returns a text for the log if an order has ended."""
+        """Take an event. Returns a text for the log if an order has ended, but was not filled."""
         if isinstance(event, OrdersSnapshot):
             for order in event.orders:
                 self._place(order, order.effective_time, event.received_ns, elapsed)

@@ -28,6 +28,8 @@ __all__ = ["account_layout", "balances_panel", "fills_panel", "orders_panel"]
 
 _BESIDE_WIDTH: Final = 76
 """From this width on, balances stand beside the fills, not below them."""
+_BALANCES_WIDTH: Final = 30
+"""The narrowest useful ones beside fills, which need the rest of 80 columns."""
 _LEAST_HEIGHT: Final = 3
 _QTY_WIDTH: Final = 12
 _QTY_LEAST: Final = 9
@@ -50,7 +52,7 @@ def account_layout(account: Account, width: int, height: int) -> Layout:
     if not account.has_balances:
         whole.split_column(orders, Layout(fills_panel(account, width, rest), size=rest))
     elif is_beside:
-        for_balances = max(width * 2 // 5, 31)
+        for_balances = max(width * 3 // 8, _BALANCES_WIDTH)
         for_fills = width - for_balances
         below = Layout(size=rest)
         below.split_row(
@@ -96,7 +98,7 @@ def fills_panel(account: Account, width: int, height: int) -> Panel:
     """The last fills, the latest first."""
     latest = list(islice(reversed(account.fills), max(height - 2, 0)))
     title = "fills, R: recovered" if any(fill.recovered for fill in latest) else "fills"
-    names = ("symbol", "price", "side", "qty", "", "time", "fee")
+    names = ("symbol", "price", "", "qty", "", "time", "fee")
     rows = [_fill(fill) for fill in latest]
     return _table(title, names, rows, width, height, left=("symbol",), with_names=False, is_cut=True)
 
