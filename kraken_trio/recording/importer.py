@@ -317,7 +317,7 @@ class Importer:
         sub = self.session.subscription(key)
         if sub is None or sub.step is not Step.SUBSCRIBING:
             return ()
-        return (self._codec.confirmation(Method.SUBSCRIBE, sub.request, sub.req_id).encode(),)
+        return tuple(frame.encode() for frame in self._codec.confirmation(Method.SUBSCRIBE, sub.request, sub.req_id))
 
     def _add(self, source: _Source, request: Request[Any]) -> None:
         key = (request.channel or "", request.symbol)
@@ -374,8 +374,8 @@ class Importer:
         for sub in session.subscriptions:
             if sub.step is Step.UNSUBSCRIBING:
                 assert sub.on_wire is not None  # it is being unsubscribed
-                answer = self._codec.confirmation(Method.UNSUBSCRIBE, sub.on_wire, sub.req_id)
-                return session.receive((answer,), self._wall_ns, self.now)
+                answers = self._codec.confirmation(Method.UNSUBSCRIBE, sub.on_wire, sub.req_id)
+                return session.receive(answers, self._wall_ns, self.now)
             if sub.step is Step.PAUSED:
                 self.now = max(self.now, session.deadline)
                 return session.tick(self.now)
