@@ -25,29 +25,29 @@ from kraken_trio.statistics import Counters
 from kraken_trio.wire.codec import codec_for
 from kraken_trio.wire.messages import TOKEN
 from kraken_trio.wire.rest import Answer, Query
-from tests.session.account import Account, message, stamp
+from tests.session.account import SPEECHES, Account, message, stamp
 
 FEED = "feed"
-STATUS = '{"channel":"status","type":"update","data":[{"system":"online"}]}'
+PROTOCOLS = ("v2", "v1")
+both = pytest.mark.parametrize("protocol", PROTOCOLS)
 
 
 class Private:
     """A session on an authenticated connection to an account; REST is ``lag`` seconds behind."""
 
-    def __init__(self, account: Account, lag: float = 0.0, history: bool = False) -> None:
+    def __init__(self, account: Account, lag: float = 0.0, history: bool = False, protocol: str = "v2") -> None:
+        self.speech = SPEECHES[protocol]()
         self.account = account
         self.lag = lag
         self.latency = 0.0
         self.is_rest_down = False
-        self.session = Session(
-            Settings(), lambda: 0.5, codec_for("v2"), Endpoint("wss://x/v2", serves=("executions",), needs_token=True)
-        )
+        endpoint = Endpoint("wss://x", protocol, serves=("executions",), needs_token=True)
+        self.session = Session(Settings(), lambda: 0.5, codec_for(protocol), endpoint)
         self.now = 0.0
         self.events: list[Event] = []
         self.asked: list[tuple[float, Query]] = []
         self.queries: list[Query] = []
         self.sent: list[dict[str, Any]] = []
-        self.sequence = 0
         self.next_report = 0
         self.renewals = 0
         self.answers: list[tuple[object, dict[Any, str]]] = []
@@ -73,17 +73,12 @@ class Private:
 
     def connect(self) -> None:
         self.do(self.session.connected(self.now))
-        self.receive(STATUS)
+        self.receive(self.speech.STATUS)
         self.subscribe()
 
     def subscribe(self) -> None:
         """The exchange answers a subscribe, and sends its snapshot."""
-        asked = self.sent[-1]
-        assert asked["method"] == "subscribe"
-        result = {"channel": "executions", "maxratecount": 125, "snapshot": True}
-        ack = {"method": "subscribe", "success": True, "result": result, "req_id": asked["req_id"]}
-        self.receive(json.dumps(ack), self.account.snapshot(self.now))
-        self.sequence = 1
+        self.receive(*self.speech.accept(self.sent, self.account.snapshot(self.now)))
         self.next_report = sum(report.at <= self.now for report in self.account.reports)
 
     def cut(self) -> None:
@@ -93,13 +88,12 @@ class Private:
         self.do(self.session.retry(self.now))
         self.connect()
 
-    def step(self) -> None:
-        """Receive the next message of the stream."""
+    def step(self, most: int | None = None) -> None:
+        """Receive the next report of the stream; of its messages perhaps only so many."""
         report = self.account.reports[self.next_report]
         self.next_report += 1
         self.now = max(self.now, report.at)
-        self.sequence += 1
-        self.receive(message(list(report.rows), self.sequence))
+        self.receive(*self.speech.tell(report)[:most])
 
     def run(self, until: float) -> None:
         """Receive the stream, and REST's answers, in the order of time."""
@@ -146,17 +140,19 @@ class Private:
 HOUR = Account(fills=500, seconds=3600)
 
 
-def cut_at(every: int, first: int = 0) -> int:
+def cut_at(every: int, protocol: str) -> int:
     """Cut the connection at so many messages of an hour with 500 fills. Returns how many there were."""
-    live = Private(HOUR)
+    live = Private(HOUR, protocol=protocol)
     live.connect()
     cuts = 0
     while live.next_report < len(HOUR.reports):
         index = live.next_report
-        if index % every == first:
+        if index % every == 0:
             cuts += 1
             cut = live.fork()
             cut.lag, cut.latency = (0.0, 60.0)[index // 3 % 2], (0.0, 2.0)[index // 6 % 2]
+            if index // every % 2:
+                cut.step(1)
             cut.cut()
             cut.now += (1.0, 30.0, 600.0)[index % 3]
             cut.retry()
@@ -170,20 +166,22 @@ def cut_at(every: int, first: int = 0) -> int:
     return cuts
 
 
-def test_the_connection_is_cut_anywhere_in_an_hour_with_500_fills() -> None:
+@both
+def test_the_connection_is_cut_anywhere_in_an_hour_with_500_fills(protocol: str) -> None:
     """Each fill once, and in order: for outages of up to ten minutes, and however late REST is.
 
     (Every 13th message; ``python -m tests.session.test_executions`` cuts at each.)
     """
-    assert cut_at(every=13) > 50
+    assert cut_at(13, protocol) > 50
 
 
+@both
 @pytest.mark.parametrize("lag", [0.0, 60.0], ids=str)
 @pytest.mark.parametrize("missed", [0, 1, 50, 51, 500], ids=str)
 @pytest.mark.parametrize("known", [0, 1, 60], ids=str)
-def test_however_many_fills_an_outage_has(missed: int, known: int, lag: float) -> None:
+def test_however_many_fills_an_outage_has(missed: int, known: int, lag: float, protocol: str) -> None:
     account = Account(fills=known + missed + 10, seconds=600)
-    model = Private(account)
+    model = Private(account, protocol=protocol)
     model.lag, model.latency = lag, 1.0
     model.connect()
     model.run(account.fills[known].at - 0.001)
@@ -199,11 +197,14 @@ def test_however_many_fills_an_outage_has(missed: int, known: int, lag: float) -
 
 
 @given(
-    cuts=st.lists(st.tuples(st.floats(0, 200), st.floats(0.1, 300)), max_size=4), lag=st.floats(0, 80), data=st.data()
+    cuts=st.lists(st.tuples(st.floats(0, 200), st.floats(0.1, 300)), max_size=4),
+    lag=st.floats(0, 80),
+    protocol=st.sampled_from(PROTOCOLS),
+    data=st.data(),
 )
-def test_any_outages(cuts: list[tuple[float, float]], lag: float, data: st.DataObject) -> None:
+def test_any_outages(cuts: list[tuple[float, float]], lag: float, protocol: str, data: st.DataObject) -> None:
     """Also while what was missed before is still being found out."""
-    model = Private(BUSY)
+    model = Private(BUSY, protocol=protocol)
     model.lag, model.latency = lag, data.draw(st.floats(0, 5), label="latency")
     model.connect()
     for online, offline in cuts:
@@ -217,10 +218,16 @@ def test_any_outages(cuts: list[tuple[float, float]], lag: float, data: st.DataO
     assert model.gaps == []
 
 
-@given(moments=st.lists(st.floats(0, 400), min_size=1, max_size=4), lag=st.floats(0, 80))
-def test_a_state_that_is_kept_and_restored_goes_on_as_if_nothing_had_been(moments: list[float], lag: float) -> None:
+@given(
+    moments=st.lists(st.floats(0, 400), min_size=1, max_size=4),
+    lag=st.floats(0, 80),
+    protocol=st.sampled_from(PROTOCOLS),
+)
+def test_a_state_that_is_kept_and_restored_goes_on_as_if_nothing_had_been(
+    moments: list[float], lag: float, protocol: str
+) -> None:
     """As from a recording's key frame, at any moment of an outage's recovery."""
-    model, other = Private(BUSY), Private(BUSY)
+    model, other = Private(BUSY, protocol=protocol), Private(BUSY, protocol=protocol)
     for one in (model, other):
         one.lag, one.latency = lag, 1.0
         one.connect()
@@ -246,10 +253,10 @@ def test_a_state_that_is_kept_and_restored_goes_on_as_if_nothing_had_been(moment
 BUSY = Account(fills=400, seconds=900, seed=1)
 
 
-def after_an_outage(fills: int = 80, **changes: Any) -> Private:
+def after_an_outage(fills: int = 80, protocol: str = "v2", **changes: Any) -> Private:
     """Connected again, after an outage of more fills than a snapshot shows."""
     account = Account(fills=fills + 10, seconds=600)
-    model = Private(account)
+    model = Private(account, protocol=protocol)
     for name, value in changes.items():
         setattr(model, name, value)
     model.connect()
@@ -260,8 +267,9 @@ def after_an_outage(fills: int = 80, **changes: Any) -> Private:
     return model
 
 
-def test_what_cannot_be_recovered_is_a_gap_that_says_from_when_to_when() -> None:
-    model = after_an_outage(is_rest_down=True)
+@both
+def test_what_cannot_be_recovered_is_a_gap_that_says_from_when_to_when(protocol: str) -> None:
+    model = after_an_outage(protocol=protocol, is_rest_down=True)
     model.run(model.now + 1000)
     (gap,) = model.gaps
     account = model.account
@@ -308,8 +316,9 @@ def ends(model: Private) -> dict[str, str | None]:
     }
 
 
-def test_how_orders_ended_during_an_outage_is_told() -> None:
-    model = after_an_outage(30)
+@both
+def test_how_orders_ended_during_an_outage_is_told(protocol: str) -> None:
+    model = after_an_outage(30, protocol)
     at = model.now
     model.run(at + 10)
     known = {order_id for fill in model.account.fills if fill.at <= at for order_id in [fill.order_id]}
@@ -416,9 +425,10 @@ def test_a_message_before_the_snapshot_is_not_taken() -> None:
     assert model.sent[-1]["method"] == "unsubscribe"
 
 
-def test_history_has_the_last_fills_before_the_subscription() -> None:
+@both
+def test_history_has_the_last_fills_before_the_subscription(protocol: str) -> None:
     account = Account(fills=70, seconds=100)
-    model = Private(account, history=True)
+    model = Private(account, history=True, protocol=protocol)
     model.now = account.fills[59].at
     model.connect()
     past = [event for event in model.events if isinstance(event, Execution)]
@@ -444,29 +454,27 @@ def test_states_of_other_events_are_refused() -> None:
 # Tokens
 
 
-def refuse(model: Private, text: str) -> None:
-    asked = model.sent[-1]
-    model.receive(json.dumps({"error": text, "method": "subscribe", "success": False, "req_id": asked["req_id"]}))
-
-
+@both
 @pytest.mark.parametrize("text", ["EAPI:Invalid token", "ESession:Invalid session"])
-def test_a_token_that_is_not_accepted_is_renewed_once(text: str) -> None:
-    model = Private(Account(fills=0, seconds=1))
+def test_a_token_that_is_not_accepted_is_renewed_once(text: str, protocol: str) -> None:
+    model = Private(Account(fills=0, seconds=1), protocol=protocol)
     model.do(model.session.connected(0.0))
-    refuse(model, text)
-    assert (model.renewals, len(model.sent)) == (1, 1)
+    frames = len(model.sent)
+    model.receive(*model.speech.refuse(model.sent, text))
+    assert (model.renewals, len(model.sent)) == (1, frames)
     model.do(model.session.authorised(0.0))
-    assert [asked["params"]["token"] for asked in model.sent] == [TOKEN] * 2
-    refuse(model, text)
+    assert [(asked.get("params") or asked["subscription"])["token"] for asked in model.sent] == [TOKEN] * 2 * frames
+    model.receive(*model.speech.refuse(model.sent, text))
     assert model.renewals == 1
     assert [reasons for _, reasons in model.answers] == [{Executions(): text}]
 
 
-def test_another_token_may_be_refused_again_later() -> None:
-    model = Private(Account(fills=0, seconds=1))
+@both
+def test_another_token_may_be_refused_again_later(protocol: str) -> None:
+    model = Private(Account(fills=0, seconds=1), protocol=protocol)
     model.do(model.session.connected(0.0))
     for _ in range(2):
-        refuse(model, "EAPI:Invalid token")
+        model.receive(*model.speech.refuse(model.sent, "EAPI:Invalid token"))
         model.do(model.session.authorised(0.0))
         model.subscribe()
         model.cut()
@@ -476,4 +484,5 @@ def test_another_token_may_be_refused_again_later() -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{cut_at(every=1)} cuts: each fill once, and in order\n")
+    for name in SPEECHES:
+        sys.stdout.write(f"{name}: {cut_at(1, name)} cuts: each fill once, and in order\n")

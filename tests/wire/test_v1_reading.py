@@ -29,7 +29,6 @@ from kraken_trio.wire.messages import (
 from kraken_trio.wire.tree import MAX_ENTRIES
 from tests.wire.frames import FRAMES as FRAMES_OF_V2, RATE_LIMIT as RATE_LIMIT_OF_V2
 from tests.wire.frames_v1 import (
-    ACCOUNT,
     BOTH_SIDES,
     CANDLE,
     DATA,
@@ -303,7 +302,7 @@ def test_the_client_marks_events(frame: str) -> None:
         ('[[],"openOrders",{}]', "array [array, text, object]", None),
         ('[5,"openOrders",{"sequence":1}]', "array [number, text, object]", None),
         ("[1,2,3,4,5,6,7,8,9]", f"array [{', '.join(['number'] * 8)}, ...]", None),
-        *((frame, f"channel {name}", name) for frame, name in zip(ACCOUNT, ("openOrders", "ownTrades"), strict=True)),
+        ('[[],"allOrders",{"sequence":1}]', "channel allOrders", "allOrders"),
     ],
 )
 def test_what_has_no_row_is_unknown_and_counted(frame: str, what: str, channel: str | None) -> None:

@@ -53,12 +53,9 @@ if TYPE_CHECKING:
 )
 @pytest.mark.parametrize("method", list(Method))
 def test_requests(asked: list[Request], pairs: list[str], subscription: dict[str, object], method: Method) -> None:
-    assert json.loads(codec_for("v1").request(method, asked, 17)) == {
-        "event": method.value,
-        "reqid": 17,
-        "pair": pairs,
-        "subscription": subscription,
-    }
+    assert [json.loads(frame) for frame in codec_for("v1").request(method, asked, 17)] == [
+        {"event": method.value, "reqid": 17, "pair": pairs, "subscription": subscription}
+    ]
 
 
 def test_they_are_one_line_each() -> None:
