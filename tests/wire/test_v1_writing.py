@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kraken_trio import (
+    Balances,
     Book,
     Candle,
     Candles,
+    Executions,
     Instruments,
     InstrumentUpdate,
     OrderType,
@@ -101,6 +103,7 @@ def test_confirmations_are_written_as_kraken_writes_them() -> None:
         ("v2", Spread("BTC/USD"), "Ticker('BTC/USD', trigger=\"bbo\")"),
         ("v1", Ticker("BTC/USD", trigger="bbo"), "Spread('BTC/USD')"),
         ("v1", Instruments(), "open_client(PUBLIC_V2)"),
+        ("v1", Balances(), "open_client(PRIVATE_V2)"),
     ],
 )
 def test_a_request_that_is_of_another_protocol_says_what_to_ask_for(protocol: str, asked: Request, text: str) -> None:
@@ -113,7 +116,7 @@ def test_a_request_that_is_of_another_protocol_says_what_to_ask_for(protocol: st
 
 @pytest.mark.parametrize("protocol", ["v1", "v2"])
 def test_what_both_have_is_served_by_both(protocol: str) -> None:
-    for asked in (Book("A/B"), Trades("A/B"), Ticker("A/B"), Candles("A/B")):
+    for asked in (Book("A/B"), Trades("A/B"), Ticker("A/B"), Candles("A/B"), Executions()):
         assert codec_for(protocol).objection(asked) is None
         assert asked.channel in codec_for(protocol).channels
 

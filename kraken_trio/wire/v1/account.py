@@ -22,7 +22,7 @@ from kraken_trio.wire.v1.names import symbol_of
 from kraken_trio.wire.v1.numbers import decimal, microseconds, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from decimal import Decimal
 
@@ -105,33 +105,34 @@ class OwnTrade(msgspec.Struct, frozen=True):
 
 
 def orders(
-    rows: Iterable[tuple[str, OpenOrder]],
+    rows: Sequence[tuple[str, OpenOrder]],
     sequence: int | None,
     epoch: int,
     received_ns: int,
     unknown: Callable[[str], None],
 ) -> Numbered:
     """One message of ``openOrders``."""
+    check_count(len(rows))
     return _numbered(
         STREAMS[0], [_order(*row, epoch, received_ns, unknown) for row in rows], sequence, epoch, received_ns
     )
 
 
 def trades(
-    rows: Iterable[tuple[str, OwnTrade]],
+    rows: Sequence[tuple[str, OwnTrade]],
     sequence: int | None,
     epoch: int,
     received_ns: int,
     unknown: Callable[[str], None],
 ) -> Numbered:
     """One message of ``ownTrades``."""
+    check_count(len(rows))
     is_news = sequence != _FIRST
     told = [_fill(*row, epoch, received_ns, unknown, is_news=is_news) for row in rows]
     return _numbered(STREAMS[1], told, sequence, epoch, received_ns)
 
 
 def _numbered(stream: str, rows: Sequence[Execution], sequence: int | None, epoch: int, received_ns: int) -> Numbered:
-    check_count(len(rows))
     return Numbered(
         channel=CHANNEL,
         snapshot=sequence == _FIRST,
