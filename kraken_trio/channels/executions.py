@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 import msgspec
@@ -482,7 +482,7 @@ class ExecutionState(ChannelState):
         }
         marks |= {f"sequence {stream}": sequence for stream, sequence in self._sequences.items()}
         for index, message in enumerate(self._early):
-            events += message.rows
+            events += cast("tuple[Execution, ...]", message.rows)
             marks |= {f"early {index} {message.stream}": message.sequence or 0, f"rows {index}": len(message.rows)}
         if self._floor is not None:
             marks["floor_us"] = (self._floor - _EPOCH) // _MICROSECOND

@@ -153,7 +153,7 @@ class Dialogue:
         """Handle a confirmation, for one symbol."""
         number = self._pending.find(message.req_id, message.symbol, message.channel, message.method)
         request = None if number is None else self._pending[number]
-        if number is not None and request is not None and request.answers + (request.refusal is not None) > 1:
+        if number is not None and request is not None and request.is_several:
             self._one_of_several(number, request, now)
             return
         key = None if number is None else self._pending.resolve(number, message.symbol)
@@ -211,7 +211,7 @@ class Dialogue:
                 self._counters.unmatched_answers += 1
             return
         request = self._pending[number]
-        if request.answers + (request.refusal is not None) > 1:
+        if request.is_several:
             request.refusal = request.refusal or message  # mutant: part of a request
             self._one_of_several(number, request, now)
             return

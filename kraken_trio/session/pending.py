@@ -35,6 +35,11 @@ class PendingRequest:
     throttled: bool = False
     """Whether a rate-limit refusal came that did not name its request."""
 
+    @property
+    def is_several(self) -> bool:
+        """Whether its next answer is one of several: it says nothing without the others."""
+        return self.answers > 1 or self.refusal is not None
+
     def key_of(self, symbol: str | None) -> Key | None:
         """The unanswered key with this symbol."""
         return next((key for key in self.keys if _same(key[1], symbol)), None)
