@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import kraken_trio as kt
 from kraken_trio.cli.audit import audit
+from kraken_trio.runtime.recorder import in_line
 from kraken_trio.testing import ReferenceBook
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ async def test_a_recording_of_v1_is_replayed(autojump_clock: MockClock, exchange
     live: list[kt.Event] = []
     async with (
         kt.open_client(kt.PUBLIC_V1, transport=exchange.connect) as client,
-        kt.record(client, tmp_path / "log"),
+        kt.record(client, tmp_path / "log", work=in_line),  # a thread has no place in virtual time
         client.subscribe(*requests) as feed,
     ):
         exchange.update({"b": [["100.50000", "3.00000000"]]})
