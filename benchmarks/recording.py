@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 Frame = tuple[int, bytes]
 """When it came, and what it was."""
-NOTHING = Effects()
+NOTHING = Effects(rearm=False)
 
 
 @attrs.frozen

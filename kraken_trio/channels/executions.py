@@ -181,6 +181,11 @@ class ExecutionState(ChannelState):
     def is_delta(event: Any, /) -> bool:
         return type(event) is Execution
 
+    @staticmethod
+    def how_to_recover(first: Any, last: Any, /) -> str:
+        times = [_text(getattr(event, "timestamp", None)) for event in (first, last)]
+        return f"; REST's TradesHistory has the fills from {times[0]} to {times[1]}"
+
     @classmethod
     def view(cls, request: object) -> OpenOrders:
         del request
@@ -403,7 +408,7 @@ class ExecutionState(ChannelState):
             recovery.page += 1
             if recovery.page >= MAX_PAGES:
                 recovery.failure = f"there are more than {MAX_PAGES * PAGE:,} of them"
-        elif recovery.seen == recovery.shown.keys():  # mutant: REST is late
+        elif recovery.seen == recovery.shown.keys():  # mutant: late history
             # All from before the last one that was delivered to those of the snapshot: nothing is missing.
             recovery.is_complete = True
             is_open = {order.order_id for order in recovery.snapshot.orders}

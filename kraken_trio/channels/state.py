@@ -102,6 +102,12 @@ class ChannelState(ABC):
         return None, None
 
     @staticmethod
+    def how_to_recover(first: Any, last: Any, /) -> str:
+        """Where the events from ``first`` to ``last``, which a full feed has dropped, can be got; empty if nowhere."""
+        del first, last
+        return ""
+
+    @staticmethod
     def begins(event: Any, /) -> bool:
         """Whether ``event`` may be the first data of a subscription."""
         del event

@@ -27,7 +27,17 @@ from kraken_trio._text import printable
 from kraken_trio.channels import CHANNELS
 from kraken_trio.encoding import decode_event, decode_request, encode_event, encode_request
 from kraken_trio.errors import ProtocolError
-from kraken_trio.events import BookSnapshot, BookUpdate, Cause, ConnectionState, Gap, StateChange, StatusUpdate
+from kraken_trio.events import (
+    BookSnapshot,
+    BookUpdate,
+    Cause,
+    ConnectionState,
+    Gap,
+    Level3Snapshot,
+    Level3Update,
+    StateChange,
+    StatusUpdate,
+)
 from kraken_trio.recording import format as fmt, records
 from kraken_trio.recording.findings import NS_PER_DAY, Defect, Hole, Kind, Recorder, Report, Row, by_day, iso
 from kraken_trio.recording.player import Player
@@ -83,6 +93,13 @@ _LEADS_TO: Final[Mapping[str, frozenset[Cause]]] = {
     "Lost": frozenset({Cause.DISCONNECTED, Cause.SILENCE, Cause.PROTOCOL, Cause.REFUSED}),
 }
 """Inputs, and the causes of the change of state that each of them leads to, always."""
+_BOOKS: Final[dict[type[Any], bool]] = {
+    BookSnapshot: True,
+    BookUpdate: False,
+    Level3Snapshot: True,
+    Level3Update: False,
+}
+"""The events of books, and whether they are snapshots."""
 _OF_INPUTS: Final = frozenset({Cause.CLOSED}.union(*_LEADS_TO.values()))
 _ROUNDING_NS: Final = 1000
 """The monotonic time of a message is known to the microsecond."""
@@ -702,18 +719,18 @@ class Auditor:
                     self._missed(line, row, event)
                     continue
                 row.events += 1
-                if kind is BookUpdate or kind is BookSnapshot:
+                if kind in _BOOKS:
                     if event.checksum is None:
                         row.absent += 1
                     else:
                         row.verified += 1
-                    if kind is BookSnapshot:
+                    if _BOOKS[kind]:
                         continue
                 elif key[0] == "trade":
                     line.has_trades = True
                     if event.snapshot:
                         continue
-                elif getattr(event, "snapshot", False):
+                elif getattr(event, "snapshot", False) or getattr(event, "recovered", False):
                     continue
                 time = getattr(event, "timestamp", None)
                 if time is not None:

@@ -505,7 +505,7 @@ def _lacks_data(sub: Subscription) -> bool:
     return sub.step is Step.LIVE and sub.state.must_verify and sub.state.rebuild() is None
 
 
-_OF_DATA: Final = frozenset({Cause.CHECKSUM.value, Cause.CROSSED.value})
+_OF_DATA: Final = frozenset({Cause.CHECKSUM.value, Cause.CROSSED.value, Cause.MISSED.value})
 
 
 def _request_of(named: Named) -> Request[Any]:

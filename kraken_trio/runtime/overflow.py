@@ -233,6 +233,8 @@ class _Hole:
             cause, evidence = self.gap.cause, self.gap.evidence
             detail += f", and {self.gaps} gaps, the last: {self.gap.detail or cause.value}"
         channel, symbol = self.key
+        if channel in CHANNELS:
+            detail += CHANNELS[channel].how_to_recover(self.first, self.last)
         return Gap(
             symbol=symbol,
             cause=cause,

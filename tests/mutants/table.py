@@ -38,6 +38,12 @@ __all__ = ["MUTANTS", "Mutant"]
 
 BOOK = ("tests/book/test_order_book.py", "tests/book/test_exchange.py", "tests/book/test_model.py")
 ORDERS = ("tests/book/test_level3.py",)
+EXECUTIONS = (
+    "tests/session/test_executions.py::test_a_message_that_is_not_the_next_one_means_a_new_snapshot",
+    "tests/session/test_executions.py::test_a_fill_that_comes_twice_is_delivered_once",
+    "tests/session/test_executions.py::test_however_many_fills_an_outage_has",
+    "tests/session/test_executions.py",
+)
 LEVEL3 = ("tests/session/test_level3.py",)
 FEEDS = ("tests/session/test_feeds.py",)
 STATEFUL = ("tests/session/test_stateful.py",)
@@ -1124,5 +1130,34 @@ MUTANTS: tuple[Mutant, ...] = (
         Never(),
         "require_read_only=True promises nothing",
         ("tests/auth/test_tokens.py",),
+    ),
+    # -- own orders and fills ----------------------------------------------------------------------------------------
+    Mutant(
+        "take any message of an account",
+        "next message",
+        Never(),
+        "a lost report of an order is never noticed",
+        EXECUTIONS,
+    ),
+    Mutant(
+        "deliver a known fill",
+        "each fill once",
+        Never(),
+        "a fill counts twice",
+        EXECUTIONS,
+    ),
+    Mutant(
+        "recover what the stream will bring",
+        "newer than the snapshot",
+        Always(),
+        "fills come out of order, and what they change of their orders is lost",
+        EXECUTIONS,
+    ),
+    Mutant(
+        "believe a history that is behind",
+        "late history",
+        Always(),
+        "fills of an outage are missing, without a word",
+        EXECUTIONS,
     ),
 )

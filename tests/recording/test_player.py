@@ -16,6 +16,7 @@ from kraken_trio import (
     BookUpdate,
     Cause,
     ConnectionState,
+    Executions,
     Gap,
     Level3,
     Lifecycle,
@@ -41,20 +42,41 @@ from kraken_trio.recording.records import (
 )
 from kraken_trio.session import inputs
 from kraken_trio.wire.codec import codec_for
+from tests.session.account import Account
 from tests.session.driver import BTC, Client, Market, status, ticker, trades
 from tests.session.orders import Orders
+from tests.session.private import Private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from kraken_trio.events import Event
     from kraken_trio.recording.records import Entry
-    from kraken_trio.session import Effects
+    from kraken_trio.session import Effects, Session
 
 BOOK, TRADES, STATE = Book(BTC), Trades(BTC), Lifecycle()
 
 
-class Taped(Client):
+class Tape:
+    """The log of a session."""
+
+    session: Session
+    packer: Packer
+
+    def keyframes(self) -> list[Entry]:
+        """The session's state."""
+        frames = (frame_of(self.session, key) for key in keys_of(self.session))
+        return [client_frame(self.session), *(frame for frame in frames if frame is not None)]
+
+    def taped(self) -> list[Any]:
+        """Frames and records so far, in order."""
+        return [
+            (message[4], message[2]) if message[0] <= fmt.TEXT_MORE else read(message[4])
+            for message in fmt.messages(b"".join(self.packer.take().parts))
+        ]
+
+
+class Taped(Client, Tape):
     """A session, and its log."""
 
     def __init__(self, **options: Any) -> None:
@@ -81,18 +103,6 @@ class Taped(Client):
             }
             self.packer.told(made[name](*args, **kwargs), self.session.epoch, ns, self.now, effects)
         return effects
-
-    def keyframes(self) -> list[Entry]:
-        """The session's state."""
-        frames = (frame_of(self.session, key) for key in keys_of(self.session))
-        return [client_frame(self.session), *(frame for frame in frames if frame is not None)]
-
-    def taped(self) -> list[Any]:
-        """Frames and records so far, in order."""
-        return [
-            (message[4], message[2]) if message[0] <= fmt.TEXT_MORE else read(message[4])
-            for message in fmt.messages(b"".join(self.packer.take().parts))
-        ]
 
 
 class Played:
@@ -362,3 +372,46 @@ def test_orders_are_played_from_the_beginning_and_from_a_key_frame() -> None:
     assert later.player.rebuild(("level3", BTC)) == whole
     assert later.kinds[0] == "Level3Snapshot"
     assert later.events[1:] == played.events[len(delivered) :]
+
+
+class TapedAccount(Private, Tape):
+    """The same of an account."""
+
+    def __init__(self, account: Account, **options: Any) -> None:
+        self.packer = Packer()
+        super().__init__(account, **options)
+
+    def tell(self, happening: inputs.Input) -> Effects:
+        effects = super().tell(happening)
+        self.packer.told(happening, self.session.epoch, int(self.now * 1e9), self.now, effects)
+        return effects
+
+    def receive(self, *frames: str) -> Effects:
+        effects = super().receive(*frames)
+        self.packer.received(frames, 1, self.now, effects)
+        return effects
+
+
+@pytest.mark.parametrize("lag", [0.0, 30.0, 10_000.0], ids=["at once", "late", "never"])
+def test_what_was_recovered_is_played_again_from_anywhere(lag: float) -> None:
+    """REST's answers are in the log. From a key frame in the middle of a recovery, it goes on from there."""
+    account = Account(fills=200, seconds=300, seed=3)
+    client = TapedAccount(account)
+    client.connect()
+    client.run(20)
+    client.cut()
+    client.now = 150.0
+    client.lag = lag
+    client.retry()
+    client.run(170)
+    key_frames, first, before = client.keyframes(), client.taped(), len(client.events)
+    client.run(400)
+    rest = client.taped()
+    played = Played(Executions()).play([*first, *rest])
+    assert played.events == client.events
+    assert played.player.disagreement_count == 0
+    later = Played(Executions()).play([*key_frames, *rest])
+    assert later.player.disagreement_count == 0
+    assert later.kinds[0] == "OrdersSnapshot"
+    assert later.events[1:] == client.events[before:]
+    assert len(later.events) > 50

@@ -2,140 +2,38 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from kraken_trio.channels import Kept
-from kraken_trio.channels.executions import ATTEMPTS, RETRY_SECONDS, ExecutionState, OpenOrders
+from kraken_trio.channels import CHANNELS, Kept
+from kraken_trio.channels.executions import (
+    ATTEMPTS,
+    MAX_HELD,
+    MAX_PAGES,
+    REMEMBERED,
+    RETRY_SECONDS,
+    ExecutionState,
+    OpenOrders,
+)
 from kraken_trio.encoding import decode_event, encode_event
-from kraken_trio.endpoint import Endpoint
 from kraken_trio.errors import ProtocolError
 from kraken_trio.events import Cause, Event, Execution, Gap, OrdersSnapshot
 from kraken_trio.requests import Executions
-from kraken_trio.session import Effects, Session
-from kraken_trio.settings import Settings
+from kraken_trio.session.inputs import Answered, Authorised, Connected, Retried
 from kraken_trio.statistics import Counters
-from kraken_trio.wire.codec import codec_for
 from kraken_trio.wire.messages import TOKEN
-from kraken_trio.wire.rest import Answer, Query
-from tests.session.account import SPEECHES, Account, message, stamp
+from kraken_trio.wire.rest import PAGE, Answer
+from tests.session.account import Account, message, stamp
+from tests.session.private import Private
 
-FEED = "feed"
 PROTOCOLS = ("v2", "v1")
 both = pytest.mark.parametrize("protocol", PROTOCOLS)
-
-
-class Private:
-    """A session on an authenticated connection to an account; REST is ``lag`` seconds behind."""
-
-    def __init__(self, account: Account, lag: float = 0.0, history: bool = False, protocol: str = "v2") -> None:
-        self.speech = SPEECHES[protocol]()
-        self.account = account
-        self.lag = lag
-        self.latency = 0.0
-        self.is_rest_down = False
-        endpoint = Endpoint("wss://x", protocol, serves=("executions",), needs_token=True)
-        self.session = Session(Settings(), lambda: 0.5, codec_for(protocol), endpoint)
-        self.now = 0.0
-        self.events: list[Event] = []
-        self.asked: list[tuple[float, Query]] = []
-        self.queries: list[Query] = []
-        self.sent: list[dict[str, Any]] = []
-        self.next_report = 0
-        self.renewals = 0
-        self.answers: list[tuple[object, dict[Any, str]]] = []
-        self.do(self.session.add(FEED, [Executions(history=history)], 0.0))
-        self.do(self.session.open(0.0))
-
-    def fork(self) -> Private:
-        """A copy that goes its own way. What is frozen is shared."""
-        frozen: list[object] = [self.account, *self.events, *self.sent, *self.queries]
-        return copy.deepcopy(self, {id(value): value for value in frozen})
-
-    def do(self, effects: Effects) -> None:
-        self.events += effects.deliver.get(FEED, [])
-        self.sent += [json.loads(frame) for frame in effects.send]
-        self.renewals += effects.renew_token
-        self.answers += [answer for answer in effects.answers if answer[1]]
-        for query in effects.queries:
-            self.queries.append(query)
-            self.asked.append((self.now + query.after + self.latency, query))
-
-    def receive(self, *frames: str) -> None:
-        self.do(self.session.receive(frames, 1, self.now))
-
-    def connect(self) -> None:
-        self.do(self.session.connected(self.now))
-        self.receive(self.speech.STATUS)
-        self.subscribe()
-
-    def subscribe(self) -> None:
-        """The exchange answers a subscribe, and sends its snapshot."""
-        self.receive(*self.speech.accept(self.sent, self.account.snapshot(self.now)))
-        self.next_report = sum(report.at <= self.now for report in self.account.reports)
-
-    def cut(self) -> None:
-        self.do(self.session.disconnected(Cause.DISCONNECTED, "cut", self.now))
-
-    def retry(self) -> None:
-        self.do(self.session.retry(self.now))
-        self.connect()
-
-    def step(self, most: int | None = None) -> None:
-        """Receive the next report of the stream; of its messages perhaps only so many."""
-        report = self.account.reports[self.next_report]
-        self.next_report += 1
-        self.now = max(self.now, report.at)
-        self.receive(*self.speech.tell(report)[:most])
-
-    def run(self, until: float) -> None:
-        """Receive the stream, and REST's answers, in the order of time."""
-        while True:
-            reports = self.account.reports
-            report_at = reports[self.next_report].at if self.next_report < len(reports) else float("inf")
-            answer_at = min((at for at, _ in self.asked), default=float("inf"))
-            if min(report_at, answer_at) > until:
-                break
-            if answer_at < report_at:
-                at, query = min(self.asked, key=lambda one: one[0])
-                self.asked.remove((at, query))
-                self.now = max(self.now, at)
-                if self.is_rest_down:
-                    answer = Answer(error="REST is down")
-                else:
-                    answer = self.account.answer(query, self.now - self.lag)
-                self.do(self.session.answered(query, answer, self.now))
-            else:
-                self.step()
-        self.now = until
-
-    @property
-    def fills(self) -> list[str]:
-        return [event.exec_id for event in self.events if isinstance(event, Execution) and event.exec_id is not None]
-
-    @property
-    def gaps(self) -> list[Gap]:
-        return [event for event in self.events if isinstance(event, Gap) and event.cause is Cause.MISSED]
-
-    def check_each_fill_once_and_in_order(self, since: float = 0.0) -> None:
-        wanted = [fill.exec_id for fill in self.account.fills if since < fill.at <= self.now]
-        assert self.fills == wanted
-
-    def check_open_orders(self) -> None:
-        """The feed's own view, which follows nothing but the events."""
-        view = OpenOrders()
-        for event in self.events:
-            view.follow(event)
-        seen = {order_id: order.cum_qty or Decimal(0) for order_id, order in view.orders.items()}
-        assert seen == self.account.open_orders(self.now)
-
 
 HOUR = Account(fills=500, seconds=3600)
 
@@ -412,14 +310,14 @@ def test_messages_without_numbers_are_taken() -> None:
 
 def test_an_account_may_have_no_snapshot() -> None:
     model = Private(Account(fills=0, seconds=1))
-    model.do(model.session.connected(0.0))
+    model.tell(Connected())
     model.receive(message([report()], 1))
     assert [type(event) for event in model.events] == [OrdersSnapshot, Execution]
 
 
 def test_a_message_before_the_snapshot_is_not_taken() -> None:
     model = Private(Account(fills=0, seconds=1))
-    model.do(model.session.connected(0.0))
+    model.tell(Connected())
     model.receive(message([report()], 7))
     assert not any(isinstance(event, Execution) for event in model.events)
     assert model.sent[-1]["method"] == "unsubscribe"
@@ -451,38 +349,128 @@ def test_states_of_other_events_are_refused() -> None:
         state.restore(Kept((orders,)))
 
 
+@pytest.mark.parametrize("answer", [Answer({"T1": {}}), Answer([])], ids=["no order", "list"])
+def test_answers_of_rest_that_are_none_end_the_recovery(answer: Answer) -> None:
+    model = after_an_outage()
+    model.tell(Answered(model.queries[-1], answer))
+    assert len(model.gaps) == 1
+    model.tell(Answered(model.queries[-1], Answer([])))
+    assert set(ends(model).values()) == {"unknown"}
+
+
+def test_more_history_than_is_read_is_a_gap() -> None:
+    model = after_an_outage()
+    page = {f"X{number}": {"ordertxid": "O1", "time": 1} for number in range(PAGE)}
+    for _ in range(MAX_PAGES):
+        model.tell(Answered(model.queries[-1], Answer(page)))
+    (gap,) = model.gaps
+    assert "there are more than 10,000 of them" in gap.detail
+
+
+def test_more_reports_than_are_held_back_end_the_recovery() -> None:
+    model = after_an_outage()
+    rows = [report(f"O{number}") for number in range(MAX_HELD + 1)]
+    model.receive(message(rows, 2))
+    (gap,) = model.gaps
+    assert "more than 10,000 reports came meanwhile" in gap.detail
+
+
+def test_a_fill_without_a_time_is_taken_as_new() -> None:
+    account = Account(fills=3, seconds=10)
+    model = Private(account)
+    model.now = 20
+    model.connect()
+    model.cut()
+    model.tell(Retried())
+    model.tell(Connected())
+    fill = report(exec_type="trade", exec_id="T", order_status="filled")
+    asked = model.sent[-1]
+    ack = {"method": "subscribe", "success": True, "result": {"channel": "executions"}, "req_id": asked["req_id"]}
+    model.receive(json.dumps(ack), message([fill], 1, kind="snapshot"))
+    assert model.fills == ["T"]
+
+
+def test_old_fills_are_known_though_they_are_no_longer_remembered() -> None:
+    """A snapshot of fills from before the last ones that are remembered, whatever the reason for it is."""
+    account = Account(fills=REMEMBERED + 60, seconds=1000)
+    model = Private(account)
+    model.connect()
+    model.run(2000)
+    delivered = len(model.fills)
+    model.cut()
+    model.tell(Retried())
+    model.now = account.fills[40].at
+    model.connect()
+    assert len(model.fills) == delivered
+
+
+def test_a_view_of_orders_follows_lists_too() -> None:
+    model = connected()
+    model.receive(message([report()], 2))
+    view = OpenOrders()
+    view.follow_all(model.events, None)
+    view.invalidate("its feed is closed")
+    assert list(view.orders) == ["O1"]
+
+
+def test_what_a_full_feed_drops_can_be_got_from_rest() -> None:
+    first, last = (
+        Execution(order_id="O1", exec_type="trade", timestamp=datetime(2026, 10, 2, 9, minute, tzinfo=UTC))
+        for minute in (1, 2)
+    )
+    assert ExecutionState.how_to_recover(first, last) == (
+        "; REST's TradesHistory has the fills from 2026-10-02T09:01:00+00:00 to 2026-10-02T09:02:00+00:00"
+    )
+    assert CHANNELS["trade"].how_to_recover(first, last) == ""
+
+
 # Tokens
+
+
+def refuse(model: Private, text: str) -> None:
+    model.receive(*model.speech.refuse(model.sent, text))
 
 
 @both
 @pytest.mark.parametrize("text", ["EAPI:Invalid token", "ESession:Invalid session"])
 def test_a_token_that_is_not_accepted_is_renewed_once(text: str, protocol: str) -> None:
     model = Private(Account(fills=0, seconds=1), protocol=protocol)
-    model.do(model.session.connected(0.0))
+    model.tell(Connected())
     frames = len(model.sent)
-    model.receive(*model.speech.refuse(model.sent, text))
+    refuse(model, text)
     assert (model.renewals, len(model.sent)) == (1, frames)
-    model.do(model.session.authorised(0.0))
+    model.tell(Authorised())
     assert [(asked.get("params") or asked["subscription"])["token"] for asked in model.sent] == [TOKEN] * 2 * frames
-    model.receive(*model.speech.refuse(model.sent, text))
+    refuse(model, text)
     assert model.renewals == 1
     assert [reasons for _, reasons in model.answers] == [{Executions(): text}]
+
+
+def test_a_stale_token_at_an_unsubscribe_is_renewed_too() -> None:
+    model = connected()
+    model.receive(message([report()], 7))
+    assert model.sent[-1]["method"] == "unsubscribe"
+    refuse(model, "EAPI:Invalid token")
+    assert model.renewals == 1
+    model.now += 2
+    model.do(model.session.tick(model.now))
+    assert model.sent[-1]["method"] == "unsubscribe"
 
 
 @both
 def test_another_token_may_be_refused_again_later(protocol: str) -> None:
     model = Private(Account(fills=0, seconds=1), protocol=protocol)
-    model.do(model.session.connected(0.0))
+    model.tell(Connected())
     for _ in range(2):
-        model.receive(*model.speech.refuse(model.sent, "EAPI:Invalid token"))
-        model.do(model.session.authorised(0.0))
+        refuse(model, "EAPI:Invalid token")
+        model.tell(Authorised())
         model.subscribe()
         model.cut()
-        model.do(model.session.retry(model.now))
-        model.do(model.session.connected(model.now))
+        model.tell(Retried())
+        model.tell(Connected())
     assert model.renewals == 2
 
 
 if __name__ == "__main__":
-    for name in SPEECHES:
+    for name in PROTOCOLS:
         sys.stdout.write(f"{name}: {cut_at(1, name)} cuts: each fill once, and in order\n")

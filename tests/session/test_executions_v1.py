@@ -17,7 +17,7 @@ from kraken_trio.requests import Executions
 from kraken_trio.session.steps import Step
 from kraken_trio.statistics import Counters
 from tests.session.account import Account
-from tests.session.test_executions import Private
+from tests.session.private import Private
 
 ORDERS, TRADES = "openOrders", "ownTrades"
 NO = "EGeneral:Permission denied"
