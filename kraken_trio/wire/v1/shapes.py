@@ -254,7 +254,7 @@ _level: Final = partial(type(msgspec.Struct).__call__, Level)
 def _read_book(parts: Sequence[BookPart], context: Context) -> tuple[DataEvent, ...]:
     """One event: between two payloads a book may be crossed, and only the last has the checksum of all."""
     *earlier, last = parts
-    if any(part.checksum is not None for part in earlier):
+    if any(part.checksum is not None for part in earlier):  # mutant: checksum of all parts
         msg = "a checksum before the last part of a book"
         raise ProtocolError(msg)
     is_snapshot = parts[0].all_asks is not None or parts[0].all_bids is not None
@@ -374,7 +374,7 @@ def _read_candles(parts: Sequence[CandlePart], context: Context) -> tuple[DataEv
         Candle(
             symbol=context.symbol,
             interval=interval,
-            interval_begin=moment(microseconds(part.end)) - timedelta(minutes=interval),
+            interval_begin=moment(microseconds(part.end)) - timedelta(minutes=interval),  # mutant: end of a candle
             open=decimal(part.open),
             high=decimal(part.high),
             low=decimal(part.low),
@@ -539,7 +539,7 @@ _ROWS: Final = (
         channel=account.STREAMS[1],
         request=requests.Executions,
         # Each fill by itself, and always the last ones: what happened without a connection is found by them.
-        extras={"snapshot": True, "consolidate_taker": False},
+        extras={"snapshot": True, "consolidate_taker": False},  # mutant: fills by themselves
         payload=tuple[dict[str, account.OwnTrade], ...],
         read=_read_own_trades,
         additions=_new_in_own_trades,
