@@ -108,7 +108,7 @@ def test_every_changed_digit_of_a_real_quantity_is_found(captures: Path, tmp_pat
     [
         ("v1_trade_ten_pairs.txt", "no checksum of a book in 49 frames (30 heartbeats, 11 control frames, 8 trade)"),
         ("v1_ticker_ten_pairs.txt", "no checksum of a book in 60 frames (31 heartbeats, 18 ticker, 11 control frames)"),
-        ("level3_docs_example.jsonl", "no checksum of a book in 1 frame (1 channel level3)"),
+        ("level3_docs_example.jsonl", "no checksum of a book in 1 frame (1 level3)"),
         ("v1_book1000_ten_pairs.txt", "older protocol, v1"),
         ("v1_trade_ten_pairs.txt", "older protocol, v1"),
         ("level3_docs_example.jsonl", "no checksum of a book in 1 frame (1 level3)"),
