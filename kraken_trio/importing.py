@@ -15,7 +15,7 @@ from kraken_trio._version import version
 from kraken_trio.errors import RecordingError
 from kraken_trio.recording.foreign import read_frames
 from kraken_trio.recording.format import FRAME_FIRST, TEXT_MORE
-from kraken_trio.recording.importer import PROTOCOL, SETTINGS, Importer, Survey, Times
+from kraken_trio.recording.importer import SETTINGS, Importer, Survey, Times
 from kraken_trio.recording.keyframes import client_frame, frame_of, keys_of
 from kraken_trio.recording.packer import Packer
 from kraken_trio.recording.records import CycleBegun, CycleEnded, encode, named_requests
@@ -89,17 +89,18 @@ def import_recording(
     answer or its first data are, and a book whose checksum is wrong has a :class:`~kraken_trio.Gap` until its next
     snapshot. The depth of a book is taken from the exchange's answer, or is the smallest that fits its snapshot.
 
-    A file is anything that ``kraken-trio verify`` reads, of Kraken's protocol v2. Files are imported in the order of
-    their times, each as a run of a recorder; those that overlap in time are one run, and their frames are put in the
-    order of receipt. Where the exchange's status tells of another connection, the client has connected again.
+    A file is anything that ``kraken-trio verify`` reads, of Kraken's protocols v2 and v1. Files are imported in the
+    order of their times, each as a run of a recorder; those that overlap in time are one run, and their frames are put
+    in the order of receipt. Where the exchange's status tells of another connection, the client has connected again.
 
     ``start`` is the time of the first frame of a file without times, and then of all its frames: they are replayed at
     once. ``progress`` is called with the number of bytes, each time when some were read; all files are read twice.
 
     Every file is looked through before anything is written. Raises :class:`~kraken_trio.RecordingError` if one is no
-    recording, or has no times; if two that overlap have the same subscription; if the folder is in use, or what is in
-    it is later than the files; and if not all frames have arrived there. A file that is damaged is imported as far as
-    it can be read, which :attr:`ImportReport.problems` tells.
+    recording, or has no times; if two that overlap have the same subscription; if they and what is in the folder are
+    not of one protocol; if the folder is in use, or what is in it is later than the files; and if not all frames have
+    arrived there. A file that is damaged is imported as far as it can be read, which :attr:`ImportReport.problems`
+    tells.
     """
     paths = [Path(files)] if isinstance(files, str | os.PathLike) else [Path(file) for file in files]
     if not paths:
@@ -108,6 +109,7 @@ def import_recording(
     start_ns = None if start is None else moment_ns(start, "start")
     told: Callable[[int], object] = progress or (lambda _size: None)
     found = sorted((_surveyed(path, start_ns, told) for path in paths), key=lambda file: file.survey.first_ns)
+    _check_protocols(found)
     runs = _runs(found)
     _check_order(Path(folder), found[0])
     before = _recorded_frames(folder)
@@ -196,12 +198,31 @@ def _runs(files: list[_File]) -> list[list[_File]]:
     return runs
 
 
+def _check_protocols(files: list[_File]) -> None:
+    """A recording is of one."""
+    first, *others = files
+    for file in others:
+        if file.survey.protocol != first.survey.protocol:
+            msg = (
+                f"{first.name} is of Kraken's protocol {first.survey.protocol}, and {file.name} of "
+                f"{file.survey.protocol}: import them into folders of their own"
+            )
+            raise RecordingError(msg)
+
+
 def _check_order(folder: Path, first: _File) -> None:
     """What is in the folder must be earlier."""
     if not folder.is_dir() or not any(folder.glob("*.mcap")):
         return
     with open_folder(folder) as recorded:
+        protocol = recorded.segments[-1].values.get("protocol", "v2")
         end_ns = max((chunk.end_ns for chunk in recorded.segments[-1].index.chunks), default=0)
+    if protocol != first.survey.protocol:
+        msg = (
+            f"{first.name} is of Kraken's protocol {first.survey.protocol}, and what is recorded in "
+            f"{printable(folder, 400)} of {printable(protocol, 40)}: import it into another folder"
+        )
+        raise RecordingError(msg)
     if end_ns > first.survey.first_ns:
         msg = (
             f"{first.name} begins before the end of what is recorded in {printable(folder, 400)}: "
@@ -250,7 +271,8 @@ class _Run:
         self._cycle_ns = cycle_ns
         self._progress = progress
         self._packer = Packer()
-        self._importer = Importer(self._packer, *(file.survey.begins for file in files))
+        self._protocol = files[0].survey.protocol
+        self._importer = Importer(self._packer, *(file.survey.begins for file in files), protocol=self._protocol)
         self._writer = LogWriter(
             folder, library=f"kraken_trio {version()}", level=_LEVEL, keep_ns=None, keep_bytes=None
         )
@@ -275,7 +297,7 @@ class _Run:
                     # No client of this version has decided what is in it: it had other answers than an exchange's.
                     "version": f"{version()}+import",
                     "endpoint": printable(f"imported from {names}", 400),
-                    "protocol": PROTOCOL,
+                    "protocol": self._protocol,
                     "settings": encode(SETTINGS).decode(),
                 }
             )

@@ -3,7 +3,8 @@
 The exchange keeps nothing for a client: after a lost connection, a new snapshot has the open orders and the last 50
 fills. What happened in between is found by comparing. Rules:
 
-1. Messages are numbered. A number that is not the next one means that messages are missing: resubscribe.
+1. Messages are numbered. A number that is not the next one means that messages are missing: resubscribe. A protocol may
+   have several streams, each with its numbers and its part of the snapshot: it begins when all parts are there.
 2. A fill is identified by its ``exec_id``. The last :data:`REMEMBERED` are remembered; older ones have been delivered.
 3. If a snapshot has no fill that is remembered, and is full, there may be more than it shows: REST's history is read,
    page by page, from before the last fill that was delivered. If it has all fills of the snapshot, too, nothing can be
@@ -19,7 +20,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 import msgspec
@@ -28,13 +29,13 @@ from kraken_trio._text import printable
 from kraken_trio.channels.state import ChannelState, Failure, Kept
 from kraken_trio.errors import ProtocolError
 from kraken_trio.events import Cause, Event, Execution, Gap, Order, OrdersSnapshot
+from kraken_trio.wire.messages import Numbered
 from kraken_trio.wire.rest import PAGE, Query, ended_orders, fills
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from kraken_trio.statistics import Counters
-    from kraken_trio.wire.messages import Numbered
     from kraken_trio.wire.rest import Answer
 
 __all__ = ["ATTEMPTS", "MAX_HELD", "REMEMBERED", "ExecutionState", "OpenOrders"]
@@ -50,6 +51,8 @@ MAX_DUE: Final = 10_000
 """The orders of which it is found out how they ended."""
 MAX_HELD: Final = 10_000
 """The reports that are held back while something is being recovered."""
+MAX_EARLY: Final = 100
+"""The messages that wait for another stream's part of the snapshot."""
 ORDERS_PER_QUERY: Final = 50
 _MARGIN: Final = 1  # second: REST's times have fewer digits
 _ENDED: Final = frozenset({"filled", "canceled", "expired", "rejected"})
@@ -133,6 +136,7 @@ class ExecutionState(ChannelState):
         "_began",
         "_counters",
         "_due",
+        "_early",
         "_epoch",
         "_fills",
         "_floor",
@@ -141,7 +145,7 @@ class ExecutionState(ChannelState):
         "_orders",
         "_received_ns",
         "_recovery",
-        "_sequence",
+        "_sequences",
     )
 
     is_cumulative = True
@@ -159,8 +163,10 @@ class ExecutionState(ChannelState):
         """When the last fill before the first snapshot was: it and older ones are not for us."""
         self._began: bool = False
         """Whether there has been a snapshot."""
-        self._sequence: int | None = None
-        """The number of the last message; None while the next one has to be a snapshot."""
+        self._sequences: dict[str, int] = {}
+        """The number of each stream's last message; empty while the next one has to be a snapshot."""
+        self._early: list[Numbered] = []
+        """What waits for the other streams' parts of the snapshot: of each stream, its own part comes first."""
         self._epoch: int = 0
         self._received_ns: int = 0
         self._recovery: _Recovery | None = None
@@ -187,32 +193,68 @@ class ExecutionState(ChannelState):
 
     # Messages
 
+    def holds(self, events: Sequence[Any]) -> bool:
+        """See the base class."""
+        message: Numbered = events[0]
+        begun = {early.stream for early in self._early}
+        if self._sequences or message.snapshot is (message.stream in begun):
+            return False  # it is taken as it is, or is not the next one of its stream
+        if begun.union((message.stream,)) >= set(message.streams) or len(self._early) >= MAX_EARLY:
+            return False
+        self._early.append(message)
+        return True
+
     def take(self, events: Sequence[Any]) -> tuple[Sequence[Event], Failure | None]:
         """See the base class. ``events`` are one :class:`~kraken_trio.wire.messages.Numbered`."""
         message: Numbered = events[0]
         self._epoch, self._received_ns = message.epoch, message.received_ns
-        if message.snapshot:
-            self._sequence = message.sequence or 0
+        if len(message.streams) > 1 and not self._sequences:
+            return self._take_parts(message)
+        if message.snapshot and len(message.streams) == 1:
+            self._sequences[message.stream] = message.sequence or 0
             return self._compare(message.rows), None
         before: Sequence[Event] = ()
-        if self._sequence is None:
+        if not self._sequences:
             if message.sequence != 1:
-                return (), Failure(Cause.MISSED, f"message {message.sequence} of the orders came before their snapshot")
-            self._sequence = 0  # an account without orders and fills may have no snapshot
+                return (), _too_early(message)
+            self._sequences[message.stream] = 0  # an account without orders and fills may have no snapshot
             before = self._compare(())
+        told, failure = self._follow(message)
+        return [*before, *told], failure
+
+    def _take_parts(self, last: Numbered) -> tuple[Sequence[Event], Failure | None]:
+        """Take the snapshot of several streams, of which this is the last part, and what came meanwhile."""
+        messages, self._early = [*self._early, last], []
+        parts = {message.stream: message for message in messages if message.snapshot}
+        if parts.keys() != set(last.streams) or len(parts) + sum(not one.snapshot for one in messages) < len(messages):
+            return (), _too_early(last)
+        self._sequences = {stream: part.sequence or 0 for stream, part in parts.items()}
+        told = [*self._compare([row for stream in last.streams for row in parts[stream].rows])]
+        for message in messages:
+            if not message.snapshot:
+                more, failure = self._follow(message)
+                told += more
+                if failure is not None:
+                    return told, failure
+        return told, None
+
+    def _follow(self, message: Numbered) -> tuple[Sequence[Event], Failure | None]:
+        """Take a message after the snapshot."""
         if message.sequence is not None:
-            if message.sequence != self._sequence + 1:  # mutant: next message
-                text = f"message {message.sequence} of the orders came after message {self._sequence}"
-                return before, Failure(Cause.MISSED, text)
-            self._sequence = message.sequence
+            last = self._sequences[message.stream]
+            if message.sequence != last + 1:  # mutant: next message
+                what = message.stream or "the orders"
+                text = f"message {message.sequence} of {what} came after message {last}"
+                return (), Failure(Cause.MISSED, text)
+            self._sequences[message.stream] = message.sequence
         reports: Sequence[Any] = message.rows
         recovery = self._recovery
         if recovery is None:
-            return [*before, *self._deliver(reports)], None
+            return self._deliver(reports), None
         recovery.held.extend(reports)
         if len(recovery.held) > MAX_HELD:
             recovery.failure = f"more than {MAX_HELD:,} reports came meanwhile"
-        return [*before, *self._conclude()], None
+        return self._conclude(), None
 
     def _deliver(self, reports: Iterable[Execution]) -> list[Event]:
         """What is delivered of reports that follow what has been delivered: known fills are left out."""
@@ -313,7 +355,7 @@ class ExecutionState(ChannelState):
 
     def queries(self) -> Sequence[Query]:
         """See the base class: first the fills, then how orders ended."""
-        if self._sequence is None:
+        if not self._sequences:
             return ()  # not while there is no connection
         recovery = self._recovery
         if recovery is not None:
@@ -431,18 +473,22 @@ class ExecutionState(ChannelState):
         return OrdersSnapshot(orders=tuple(self._orders.values()), epoch=self._epoch, received_ns=self._received_ns)
 
     def keep(self) -> Kept:
-        whole = self.rebuild()
-        if whole is None:
+        if not self._began and not self._early:
             return Kept()
+        whole = self.rebuild() or OrdersSnapshot(orders=())
         due = msgspec.structs.replace(whole, orders=tuple(self._due.values()))
         events: list[Event] = [whole, due, *self._fills.values()]
         marks = {
-            "sequence": -1 if self._sequence is None else self._sequence,
+            "began": int(self._began),
             "number": self._number,
             "attempts": self._attempts,
             "waiting": int(self._is_waiting),
             "fills": len(self._fills),
         }
+        marks |= {f"sequence {stream}": sequence for stream, sequence in self._sequences.items()}
+        for index, message in enumerate(self._early):
+            events += cast("tuple[Execution, ...]", message.rows)
+            marks |= {f"early {index} {message.stream}": message.sequence or 0, f"rows {index}": len(message.rows)}
         if self._floor is not None:
             marks["floor_us"] = (self._floor - _EPOCH) // _MICROSECOND
         recovery = self._recovery
@@ -460,14 +506,16 @@ class ExecutionState(ChannelState):
             return
         marks, events = kept.marks, iter(kept.events)
         whole, due = _snapshot(events), _snapshot(events)
-        self._began = True
+        self._began = bool(marks.get("began", 1))
         self._epoch, self._received_ns = whole.epoch, whole.received_ns
         self._replace(whole)
         self._due = {order.order_id: order for order in due.orders}
         for fill in _reports(events, marks.get("fills", 0)):
             self._remember(fill)
-        sequence = marks.get("sequence", -1)
-        self._sequence = None if sequence < 0 else sequence
+        self._sequences = {name[len(_SEQUENCE) :]: at for name, at in marks.items() if name.startswith(_SEQUENCE)}
+        while (early := _early(len(self._early), events, marks)) is not None:
+            snapshot = all(early.stream != other.stream for other in self._early)
+            self._early.append(msgspec.structs.replace(early, snapshot=snapshot))
         self._number, self._attempts = marks.get("number", 0), marks.get("attempts", 0)
         self._is_waiting = bool(marks.get("waiting"))
         floor = marks.get("floor_us")
@@ -483,7 +531,8 @@ class ExecutionState(ChannelState):
 
     def reset(self) -> None:
         """The next message has to be a snapshot; what was being found out about fills will be found again."""
-        self._sequence = None
+        self._sequences = {}
+        self._early = []
         self._recovery = None
 
     @property
@@ -508,6 +557,25 @@ def _reports(events: Iterator[Event], count: int) -> Iterator[Execution]:
         if not isinstance(event, Execution):
             raise _not_kept(event)
         yield event
+
+
+_SEQUENCE: Final = "sequence "
+
+
+def _early(index: int, events: Iterator[Event], marks: Mapping[str, int]) -> Numbered | None:
+    """The message with this index of those that wait for the rest of their snapshot."""
+    begin = f"early {index} "
+    name = next((name for name in marks if name.startswith(begin)), None)
+    if name is None:
+        return None
+    rows = tuple(_reports(events, marks.get(f"rows {index}", 0)))
+    return Numbered(
+        channel=Execution.channel, snapshot=False, sequence=marks[name], rows=rows, stream=name[len(begin) :]
+    )
+
+
+def _too_early(message: Numbered) -> Failure:
+    return Failure(Cause.MISSED, f"message {message.sequence} of the orders came before their snapshot")
 
 
 def _not_kept(event: object) -> ProtocolError:

@@ -144,6 +144,14 @@ class ChannelState(ABC):
         trusted. If nothing was changed, the identical sequence ``events`` is returned.
         """
 
+    def holds(self, events: Sequence[Any]) -> bool:
+        """Whether ``events`` are a part of the first data, which waits for the rest; :meth:`take` then has all of it.
+
+        It is asked before the first data are taken; what is held counts neither as data nor as the exchange's answer.
+        """
+        del events
+        return False
+
     @abstractmethod
     def start(self, request: Request[Any]) -> Sequence[Event]:
         """The first events for a feed that asks for ``request`` now."""

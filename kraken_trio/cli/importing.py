@@ -28,7 +28,7 @@ __all__ = ["import_command"]
 @click.option("--out", type=click.Path(file_okay=False), required=True, metavar="FOLDER", help="Where to write.")
 @click.option("--start", metavar="TIME", help="When a file without times was begun: 2026-11-29T12:00:00Z.")
 def import_command(files: tuple[str, ...], out: str, start: str | None) -> None:
-    """Import recordings of Kraken's v2 protocol into a FOLDER, so that they can be audited, replayed and exported.
+    """Import recordings of Kraken's protocols into a FOLDER, so that they can be audited, replayed and exported.
 
     Each FILE may be what "kraken-trio verify" reads: a .cbcap, or one frame per line, with its time; also compressed
     by gzip or zstd. The frames are kept as they are. Files that overlap in time become one recording, with their

@@ -29,6 +29,7 @@ from kraken_trio.requests import (
     Executions,
     Instruments,
     Level3,
+    Spread,
     Ticker,
     Trades,
     canonical_symbol,
@@ -52,9 +53,8 @@ if TYPE_CHECKING:
     from kraken_trio.session.subscription import Key
     from kraken_trio.wire.messages import DataEvent, Message
 
-__all__ = ["PROTOCOL", "SETTINGS", "Importer", "Survey"]
+__all__ = ["SETTINGS", "Importer", "Survey"]
 
-PROTOCOL: Final = "v2"
 MAX_KEYS: Final = 10_000
 """Subscriptions of one file: Kraken has about 1500 symbols, and five channels."""
 _SENSELESS_LIMIT: Final = 1000
@@ -82,10 +82,8 @@ SETTINGS: Final = Settings(
 )
 """Of the session: it never loses patience, and never gives up."""
 
-_FOREIGN: Final = {
-    "v1": "it is a recording of Kraken's older protocol, v1, which cannot be imported; v2 is wss://ws.kraken.com/v2",
-    "futures": "it is a recording of Kraken Futures, which cannot be imported; v2 is wss://ws.kraken.com/v2",
-}
+_PROTOCOLS: Final = ("v2", "v1")
+_FUTURES: Final = "it is a recording of Kraken Futures, which cannot be imported; spot is wss://ws.kraken.com/v2"
 
 
 _WITHOUT_SYMBOLS: Final[Mapping[str | None, Request[Any]]] = {
@@ -113,6 +111,8 @@ def _request(channel: str, symbol: str | None, variant: object = None) -> Reques
         return None if interval is None else Candles(symbol, interval)
     if channel == Trades.channel:
         return Trades(symbol, snapshot=True)
+    if channel == Spread.channel:
+        return Spread(symbol)
     return Ticker(symbol) if channel == Ticker.channel else None
 
 
@@ -147,7 +147,9 @@ class Survey:
         self.begins: dict[Key, Request[Any]] = {}
         """With which request each subscription begins."""
         self._guessed: set[Key] = set()
-        self._codec = codec_for(PROTOCOL)
+        self.protocol: str = _PROTOCOLS[0]
+        """That of the first frame."""
+        self._codec = codec_for(self.protocol)
         self._alike = 0
         self._time = Times(start_ns)
 
@@ -160,12 +162,10 @@ class Survey:
         self.end_ns = max(self.end_ns, time_ns)
         self.first_ns = min(self.first_ns, time_ns)
         try:
-            message = self._codec.decode(frame.data)
+            message = self._decode(frame.data)
         except ProtocolError:
             self._unlike()
             return
-        if isinstance(message, Foreign) and not self._alike:
-            raise RecordingError(_FOREIGN[message.protocol])
         if isinstance(message, Notice | Foreign) or (isinstance(message, Unknown) and message.channel is None):
             self._unlike()
             return
@@ -176,12 +176,22 @@ class Survey:
         elif isinstance(message, Ack) and message.method is Method.SUBSCRIBE:
             self._answered(message)
 
+    def _decode(self, data: bytes) -> Message:
+        message = self._codec.decode(data)
+        if isinstance(message, Foreign) and not self._alike:
+            if message.protocol not in _PROTOCOLS:
+                raise RecordingError(_FUTURES)
+            self.protocol = message.protocol
+            self._codec = codec_for(self.protocol)
+            message = self._codec.decode(data)
+        return message
+
     def _unlike(self) -> None:
         if self.frames >= _SENSELESS_LIMIT and not self._alike:
             raise self._senseless()
 
     def _senseless(self) -> RecordingError:
-        return RecordingError(f"it is no recording of Kraken's v2 protocol: no frame in its first {self.frames} lines")
+        return RecordingError(f"it is no recording of Kraken's protocols: no frame in its first {self.frames} lines")
 
     def _guess(self, event: DataEvent) -> None:
         key = (event.channel, event.symbol)
@@ -244,12 +254,12 @@ class Importer:
     ``begins`` has what :attr:`Survey.begins` says of each.
     """
 
-    def __init__(self, packer: Packer, *begins: Mapping[Key, Request[Any]]) -> None:
+    def __init__(self, packer: Packer, *begins: Mapping[Key, Request[Any]], protocol: str = "v2") -> None:
         self.session: Session = Session(
             SETTINGS,
             lambda: 0.0,
-            codec_for(PROTOCOL),
-            Endpoint(PUBLIC_V2.url),
+            codec_for(protocol),
+            Endpoint(PUBLIC_V2.url, protocol),
             snapshots=TokenBucket(_NEVER_TOO_MANY, _NEVER_TOO_MANY),
         )
         self.confirmed: dict[Request[Any], None] = {}
@@ -259,7 +269,7 @@ class Importer:
         self.now: float = 0.0
         """The time since the first frame, which never goes back."""
         self._packer = packer
-        self._codec = codec_for(PROTOCOL)
+        self._codec = codec_for(protocol)
         self._sources = [_Source(begin) for begin in begins]
         self._first_ns: int | None = None
         self._wall_ns = 0
@@ -332,7 +342,7 @@ class Importer:
         sub = self.session.subscription(key)
         if sub is None or sub.step is not Step.SUBSCRIBING:
             return ()
-        return (self._codec.confirmation(Method.SUBSCRIBE, sub.request, sub.req_id).encode(),)
+        return tuple(frame.encode() for frame in self._codec.confirmation(Method.SUBSCRIBE, sub.request, sub.req_id))
 
     def _add(self, source: _Source, request: Request[Any]) -> None:
         key = (request.channel or "", request.symbol)
@@ -368,6 +378,8 @@ class Importer:
 
     def _received(self, frames: tuple[bytes, ...]) -> Effects:
         effects = self.session.receive(frames, self._wall_ns, self.now)
+        if len(frames) > 1:  # they stand for one frame of the file
+            effects.records = [_at(record, 0) for record in effects.records]
         return self._settled(effects) if effects.records else effects
 
     def _settled(self, effects: Effects) -> Effects:
@@ -379,7 +391,7 @@ class Importer:
                 if sub is not None and sub.is_confirmed:
                     self.confirmed[sub.request] = None
         while (more := self._answer()) is not None:
-            effects.records += map(_behind, more.records)
+            effects.records += [_at(record, None) for record in more.records]
             effects.places += more.places
         return effects
 
@@ -389,14 +401,14 @@ class Importer:
         for sub in session.subscriptions:
             if sub.step is Step.UNSUBSCRIBING:
                 assert sub.on_wire is not None  # it is being unsubscribed
-                answer = self._codec.confirmation(Method.UNSUBSCRIBE, sub.on_wire, sub.req_id)
-                return session.receive((answer,), self._wall_ns, self.now)
+                answers = self._codec.confirmation(Method.UNSUBSCRIBE, sub.on_wire, sub.req_id)
+                return session.receive(answers, self._wall_ns, self.now)
             if sub.step is Step.PAUSED:
                 self.now = max(self.now, session.deadline)
                 return session.tick(self.now)
         return None
 
 
-def _behind(record: Any) -> Any:
-    """The record of what no frame of the file led to."""
-    return attrs.evolve(record, frame=None) if hasattr(record, "frame") else record
+def _at(record: Any, frame: int | None) -> Any:
+    """The record of what this frame of the file led to; None for none."""
+    return attrs.evolve(record, frame=frame) if hasattr(record, "frame") else record

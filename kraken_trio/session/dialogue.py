@@ -8,7 +8,8 @@ Rules:
    requested alone is refused with the same text, and none of the others has been accepted since.
 3. Every request has a deadline. Requests of one kind share a frame; frames are paced, and a rate-limit refusal pauses
    all of them.
-4. A snapshot that the exchange counts (see :attr:`Terms.cost <kraken_trio.wire.messages.Terms.cost>`) is requested when
+4. A request may be several frames, each with an answer of its own. It is confirmed if all of them are.
+5. A snapshot that the exchange counts (see :attr:`Terms.cost <kraken_trio.wire.messages.Terms.cost>`) is requested when
    the budget of snapshots allows it, for the first time as for any other. Those wait in order; all other requests pass
    them.
 """
@@ -26,6 +27,8 @@ from kraken_trio.session.timing import TokenBucket
 from kraken_trio.wire.messages import Ack, Method, Refusal, RefusalKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kraken_trio.session.deliveries import Deliveries
     from kraken_trio.session.recovery import Recovery
     from kraken_trio.session.subscription import Key, Subscription
@@ -95,7 +98,7 @@ class Dialogue:
             if ready is None or ready.at > now or (ready.cost and not self._snapshots.take(now, ready.cost)):
                 return frames
             self._bucket.take(now)
-            frames.append(self._request(ready, now))
+            frames += self._request(ready, now)
 
     def _next(self, now: float) -> _Next | None:
         """The request that may be sent first: of those that cost nothing, or of snapshots that cost something."""
@@ -121,7 +124,7 @@ class Dialogue:
         """Whether nothing is left to send, and no answer is awaited."""
         return not self._subscriptions.derived.to_send and not self._pending
 
-    def _request(self, ready: _Next, now: float) -> str:
+    def _request(self, ready: _Next, now: float) -> Sequence[str]:
         by_key, to_send = self._subscriptions.by_key, self._subscriptions.derived.to_send
         first = ready.first
         method, kind = METHODS[first.step], _kind(first)
@@ -133,9 +136,11 @@ class Dialogue:
         number = self.next_req_id()
         requests = [self._subscriptions.sent(sub, method, number) for sub in subs]
         keys = dict.fromkeys(sub.key for sub in subs)
-        self._pending.add(number, PendingRequest(method, keys), now, self._settings.answer_timeout)
-        self._counters.requests_sent += 1
-        return self._codec.request(method, requests, number)
+        frames = self._codec.request(method, requests, number)
+        request = PendingRequest(method, keys, answers=len(frames))
+        self._pending.add(number, request, now, self._settings.answer_timeout)
+        self._counters.requests_sent += len(frames)
+        return frames
 
     def next_req_id(self) -> int:
         """A ``req_id`` that this client has not used before."""
@@ -144,10 +149,13 @@ class Dialogue:
 
     # Confirmations
 
-    def ack(self, message: Ack) -> None:
+    def ack(self, message: Ack, now: float) -> None:
         """Handle a confirmation, for one symbol."""
         number = self._pending.find(message.req_id, message.symbol, message.channel, message.method)
         request = None if number is None else self._pending[number]
+        if number is not None and request is not None and request.is_several:
+            self._one_of_several(number, request, now)
+            return
         key = None if number is None else self._pending.resolve(number, message.symbol)
         if number is None or request is None or key is None:
             self._ack_unmatched(message)
@@ -159,6 +167,12 @@ class Dialogue:
             self._subscriptions.accepted(sub)
         else:
             self._subscriptions.left(sub)
+
+    def _one_of_several(self, number: int, request: PendingRequest, now: float) -> None:
+        """Handle one of the answers to a request of several frames: with the last one, it is refused if one was."""
+        request.answers -= 1
+        if not request.answers and request.refusal is not None:
+            self._refused_whole(number, request, request.refusal, now)
 
     def _ack_unmatched(self, message: Ack) -> None:
         """Handle a confirmation after a refusal, and an unsubscribe by the exchange itself; count the rest."""
@@ -197,6 +211,10 @@ class Dialogue:
                 self._counters.unmatched_answers += 1
             return
         request = self._pending[number]
+        if request.is_several:
+            request.refusal = request.refusal or message  # mutant: part of a request
+            self._one_of_several(number, request, now)
+            return
         if symbol is None:
             self._refused_whole(number, request, message, now)
             return

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.session.subscription import Key
     from kraken_trio.session.timing import PausableClock
-    from kraken_trio.wire.messages import Method
+    from kraken_trio.wire.messages import Method, Refusal
 
 __all__ = ["PendingRequest", "PendingRequests"]
 
@@ -28,8 +28,17 @@ class PendingRequest:
 
     method: Method
     keys: dict[Key, None]
+    answers: int = 1
+    """How many answers of each symbol are still to come."""
+    refusal: Refusal | None = None
+    """The first of them that was a refusal."""
     throttled: bool = False
     """Whether a rate-limit refusal came that did not name its request."""
+
+    @property
+    def is_several(self) -> bool:
+        """Whether its next answer is one of several: it says nothing without the others."""
+        return self.answers > 1 or self.refusal is not None
 
     def key_of(self, symbol: str | None) -> Key | None:
         """The unanswered key with this symbol."""

@@ -104,6 +104,8 @@ class Routing:
             return sub
         self.is_stirred = True
         if sub is not None and sub.takes_data and sub.state.begins(events[0]):  # mutant: begins
+            if sub.state.holds(events):  # mutant: part of the first data
+                return None
             if sub.step is Step.SUBSCRIBING:
                 self._subscriptions.accepted(sub)
             if sub.takes_data:

@@ -444,7 +444,7 @@ class Session:
         if isinstance(message, Heartbeat):
             self._counters.heartbeats += 1
         elif isinstance(message, Ack):
-            self._dialogue.ack(message)
+            self._dialogue.ack(message, self._subscriptions.now)
             for warning in message.warnings:
                 if warning not in self._warnings and len(self._warnings) < _MAX_WARNINGS:
                     self._warnings[warning] = None

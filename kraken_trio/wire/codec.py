@@ -68,8 +68,11 @@ class Codec(Protocol):
         """Why the protocol cannot serve this request, and what to ask for instead; None if it can, or does not know."""
         ...
 
-    def request(self, method: Method, asked: Sequence[Request], req_id: int) -> str:
-        """One frame that subscribes or unsubscribes ``asked``: equal in channel and variant, differing in symbol."""
+    def request(self, method: Method, asked: Sequence[Request], req_id: int) -> Sequence[str]:
+        """The frames that subscribe or unsubscribe ``asked``: equal in channel and variant, differing in symbol.
+
+        More than one if the channel is several on the wire. Each has an answer of its own, for each symbol.
+        """
         ...
 
     def mentions(self, frame: str, channel: str, symbol: str | None) -> bool:
@@ -80,8 +83,8 @@ class Codec(Protocol):
         """A frame that asks for a :class:`~kraken_trio.wire.messages.Pong`."""
         ...
 
-    def confirmation(self, method: Method, asked: Request, req_id: int) -> str:
-        """A frame that confirms the request of one symbol: for who plays the exchange to a session."""
+    def confirmation(self, method: Method, asked: Request, req_id: int) -> Sequence[str]:
+        """The frames that confirm the request of one symbol: for who plays the exchange to a session."""
         ...
 
     def data(self, events: Sequence[DataEvent]) -> str:

@@ -61,8 +61,12 @@ class Numbered(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     channel: str
     snapshot: bool
     sequence: int | None
-    """One more than that of the channel's last message; None if the message had none."""
+    """One more than that of the stream's last message; None if the message had none."""
     rows: tuple[Execution | Balance | BalanceUpdate, ...]
+    stream: str = ""
+    """Which of :attr:`streams` it is of."""
+    streams: tuple[str, ...] = ("",)
+    """What the channel consists of on the wire: each numbers its own messages, and has a part of the snapshot."""
     epoch: int = 0
     received_ns: int = 0
 

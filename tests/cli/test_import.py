@@ -52,7 +52,7 @@ def test_no_recording(tmp_path: Path) -> None:
     for options, problem in [
         ((), "frame 1 (line 1, byte 0) has no time of receipt: say when the recording was begun"),
         (("--start", "yesterday"), "start='yesterday': no time from 1970"),
-        (("--start", "2026-01-01"), "it is no recording of Kraken's v2 protocol"),
+        (("--start", "2026-01-01"), "it is no recording of Kraken's protocols"),
     ]:
         result = run(path, "--out", tmp_path / "log", *options)
         assert result.exit_code == 1

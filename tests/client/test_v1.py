@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import kraken_trio as kt
 from kraken_trio.cli.audit import audit
+from kraken_trio.runtime.recorder import in_line
 from kraken_trio.testing import ReferenceBook
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class V1Exchange:
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
+        self.sequences: dict[str, int] = {}
+        self.kept: dict[str, list[Any]] = {"openOrders": [], "ownTrades": []}
+        """What a snapshot of an account has."""
         self.book = ReferenceBook(None)
         self._change({"b": [["100.00000", "1.00000000"]], "a": [["101.00000", "2.00000000"]]})
 
@@ -39,7 +43,7 @@ class V1Exchange:
     async def connect(
         self, url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits
     ) -> AsyncIterator[V1Exchange]:
-        assert url == kt.PUBLIC_V1.url
+        assert url in (kt.PUBLIC_V1.url, kt.PRIVATE_V1.url)
         self._said, self._saying = trio.Event(), [STATUS]
         self._lost = False
         yield self
@@ -60,7 +64,13 @@ class V1Exchange:
             return
         self.asked.append(asked)
         answer = {key: asked[key] for key in ("reqid", "subscription")} | {"event": "subscriptionStatus"}
-        for pair in asked["pair"]:
+        if "pair" not in asked:
+            name = asked["subscription"]["name"]
+            self.sequences[name] = 0
+            self.say(json.dumps(answer | {"channelName": name, "status": f"{asked['event']}d"}))
+            if asked["event"] == "subscribe":
+                self.account(name, *self.kept[name])
+        for pair in asked.get("pair", ()):
             self.say(json.dumps(answer | {"pair": pair, "status": f"{asked['event']}d"}))
             if asked["event"] == "subscribe" and asked["subscription"]["name"] == "book":
                 rows = {key: [[*level, f"{WHEN}.000001"] for level in side] for key, side in self._sides()}
@@ -93,6 +103,21 @@ class V1Exchange:
 
     def trade(self, qty: str) -> None:
         self.say(json.dumps([337, [["100.00000", qty, f"{WHEN}.000003", "s", "m", ""]], "trade", "XBT/USD"]))
+
+    def account(self, name: str, *rows: Any) -> None:
+        self.sequences[name] += 1
+        self.say(json.dumps([rows, name, {"sequence": self.sequences[name]}]))
+
+    def fill(self, number: int, second: int) -> None:
+        """It is told, and kept for the next snapshot."""
+        fill = {
+            "ordertxid": "O1", "pair": "XBT/USD", "type": "buy", "ordertype": "limit", "price": "100.0", "vol": "1.0",
+            "cost": "100.0", "fee": "0.1", "time": f"{WHEN + second}.000001",
+        }  # fmt: skip
+        self.kept["ownTrades"].insert(0, {f"T{number}": fill})
+        if not self._lost:
+            self.account("ownTrades", {f"T{number}": fill})
+            self.account("openOrders", {"O1": {"vol_exec": f"{number}.0", "userref": 0}})
 
 
 @pytest.fixture
@@ -150,7 +175,7 @@ async def test_a_recording_of_v1_is_replayed(autojump_clock: MockClock, exchange
     live: list[kt.Event] = []
     async with (
         kt.open_client(kt.PUBLIC_V1, transport=exchange.connect) as client,
-        kt.record(client, tmp_path / "log"),
+        kt.record(client, tmp_path / "log", work=in_line),  # a thread has no place in virtual time
         client.subscribe(*requests) as feed,
     ):
         exchange.update({"b": [["100.50000", "3.00000000"]]})
@@ -176,3 +201,32 @@ async def test_a_recording_of_v1_is_replayed(autojump_clock: MockClock, exchange
     assert "\nundamaged; " in CliRunner().invoke(audit, [str(tmp_path / "log")]).output
     read = [event for event in kt.read_events(tmp_path / "log", *requests) if not isinstance(event, kt.Gap)]
     assert [event for event in live if not isinstance(event, kt.Gap)] == read
+
+
+async def test_own_orders_of_v1_are_recorded_and_replayed(
+    autojump_clock: MockClock, exchange: V1Exchange, tmp_path: Path
+) -> None:
+    descr = {"pair": "XBT/USD", "type": "buy", "ordertype": "limit", "price": "100.0", "price2": "0"}
+    exchange.kept["openOrders"] = [{"O1": {"status": "open", "vol": "9.0", "vol_exec": "0.0", "descr": descr}}]
+    endpoint = kt.Endpoint(kt.PRIVATE_V1.url, "v1", serves=kt.PRIVATE_V1.serves)  # without a token
+    live: list[kt.Event] = []
+    async with (
+        kt.open_client(endpoint, transport=exchange.connect) as client,
+        kt.record(client, tmp_path / "log", work=in_line, keyframe_every=1.0),
+        client.subscribe(kt.Executions(history=True)) as feed,
+    ):
+        assert [asked["subscription"]["name"] for asked in exchange.asked] == ["openOrders", "ownTrades"]
+        exchange.fill(1, 1)
+        live += [await feed.receive() for _ in range(3)]
+        await trio.sleep(1.5)
+        exchange.lose()
+        exchange.fill(2, 2)
+        live += [await feed.receive() for _ in range(3)]
+        exchange.fill(3, 3)
+        live += [await feed.receive() for _ in range(2)]
+    fills = [event for event in live if isinstance(event, kt.Execution) and event.exec_type == "trade"]
+    assert [(fill.exec_id, fill.recovered) for fill in fills] == [("T1", False), ("T2", True), ("T3", False)]
+    async with kt.open_replay(tmp_path / "log") as client, client.subscribe(kt.Executions(history=True)) as feed:
+        assert [await feed.receive() for _ in live] == live
+    result = CliRunner().invoke(audit, [str(tmp_path / "log")])
+    assert "\nundamaged; " in result.output, result.output

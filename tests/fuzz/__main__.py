@@ -15,8 +15,8 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
-TARGETS = ("wire", "session", "verify", "core")
-MAX_INPUT_BYTES = {"wire": 4096, "session": 2048, "verify": 8192, "core": 2048}
+TARGETS = ("wire", "wire_v1", "session", "verify", "core")
+MAX_INPUT_BYTES = {"wire": 4096, "wire_v1": 4096, "session": 2048, "verify": 8192, "core": 2048}
 INPUT_SECONDS = 10
 """An input that takes longer is a finding."""
 MEMORY_MEGABYTES = 1024

@@ -12,6 +12,7 @@ from kraken_trio._zstd import zstd
 from kraken_trio.testing import DEFAULT_MARKETS, ExchangeCore, Market
 from kraken_trio.testing.exchange.actions import Send
 from tests.fuzz.survival import REQUEST_NUMBER, SEPARATOR
+from tests.wire.frames_v1 import ACCOUNT as ACCOUNT_OF_V1, FRAMES as FRAMES_OF_V1
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,6 +43,10 @@ def exchange_frames(seed: int = 1) -> list[str]:
 
 def _wire() -> list[bytes]:
     return [frame.encode() for frame in exchange_frames()]
+
+
+def _wire_v1() -> list[bytes]:
+    return [frame.encode() for frame in (*FRAMES_OF_V1, *ACCOUNT_OF_V1)]
 
 
 def _session() -> list[bytes]:
@@ -93,6 +98,7 @@ def _core() -> list[bytes]:
 
 SEEDS: Final[Mapping[str, Callable[[], list[bytes]]]] = {
     "wire": _wire,
+    "wire_v1": _wire_v1,
     "session": _session,
     "verify": _verify,
     "core": _core,
@@ -124,6 +130,16 @@ WORDS: Final = (
         "\\\\ud800",
         "4294967296",
         "%q",
+        '"event"',
+        '"subscriptionStatus"',
+        '"errorMessage"',
+        '"reqid"',
+        '"pair"',
+        '"XBT/USD"',
+        '"book-10"',
+        '"openOrders"',
+        '"ownTrades"',
+        '{"sequence":1}',
         '{"ts":',
         '{"rx_ns":',
         '"frame":',

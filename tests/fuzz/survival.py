@@ -50,17 +50,17 @@ if TYPE_CHECKING:
 
     from kraken_trio.events import Event
 
-__all__ = ["TARGETS", "core", "play", "session", "verified", "verify", "wire"]
+__all__ = ["TARGETS", "core", "play", "session", "verified", "verify", "wire", "wire_v1"]
 
 
 # Frames
 
 
-def wire(data: bytes) -> None:
+def wire(data: bytes, protocol: str = "v2") -> None:
     """Any bytes into the decoder; if they are a text, the same comes of it as a text."""
-    message = survive(data)
+    message = survive(data, protocol)
     try:
-        other = survive(data.decode())
+        other = survive(data.decode(), protocol)
     except UnicodeDecodeError:
         return
     try:
@@ -68,6 +68,11 @@ def wire(data: bytes) -> None:
     except ProtocolError:
         assert isinstance(message, Data), "only the levels of a book are judged later: by the book"
         assert message.channel == "book"
+
+
+def wire_v1(data: bytes) -> None:
+    """The same for v1."""
+    wire(data, "v1")
 
 
 # Sessions
@@ -430,6 +435,7 @@ def core(data: bytes) -> None:
 
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "wire": wire,
+    "wire_v1": wire_v1,
     "session": session,
     "verify": verify,
     "core": core,

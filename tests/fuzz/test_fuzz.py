@@ -34,6 +34,7 @@ from tests.fuzz.survival import (
     verified,
     verify,
     wire,
+    wire_v1,
 )
 from tests.session.driver import Client, Market, candle, status, ticker, trades
 
@@ -58,6 +59,13 @@ def test_a_search_begins_with_what_is_right(target: str) -> None:
 @example(b'{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[{"price":"x","qty":1}],"asks":[]}]}')
 def test_any_bytes_into_the_decoder(data: bytes) -> None:
     wire(data)
+
+
+@given(st.sampled_from(SEEDS["wire_v1"]()), st.integers(0, 2000), st.integers(0, 6), st.binary(max_size=6))
+@example(b'[[],"openOrders",{"sequence":1}]', 0, 0, b"")
+def test_a_damaged_frame_of_v1_into_the_decoder(frame: bytes, start: int, length: int, piece: bytes) -> None:
+    at = start % len(frame)
+    wire_v1(frame[:at] + piece + frame[at + length :])
 
 
 # Sessions

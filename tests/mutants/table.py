@@ -60,6 +60,7 @@ REFUSALS = (
     "tests/session/test_refusals_of_many.py",
 )
 CLIENT = ("tests/client/test_regressions.py", "tests/client/test_recovery.py")
+EXECUTIONS_V1 = ("tests/session/test_executions_v1.py",)
 
 
 @attrs.frozen
@@ -1159,5 +1160,48 @@ MUTANTS: tuple[Mutant, ...] = (
         Always(),
         "fills of an outage are missing, without a word",
         EXECUTIONS,
+    ),
+    Mutant(
+        "confirm what was refused by half",
+        "part of a request",
+        Drop(),
+        "a program waits for fills that its key may not see",
+        EXECUTIONS_V1,
+    ),
+    Mutant(
+        "begin with half of a snapshot",
+        "part of the first data",
+        Never(),
+        "own orders of v1 begin without the fills, or with a refused half",
+        EXECUTIONS_V1,
+    ),
+    # -- v1 ----------------------------------------------------------------------------------------------------------
+    Mutant(
+        "take several fills of v1 for one",
+        "fills by themselves",
+        Becomes('{"snapshot": True}'),
+        "fills have other ids than in REST's history, and what was missed is not recognised",
+        ("tests/wire/test_v1_private.py",),
+    ),
+    Mutant(
+        "take a checksum of v1 for that of its part",
+        "checksum of all parts",
+        Never(),
+        "a frame with a damaged half is taken",
+        ("tests/wire/test_v1_reading.py",),
+    ),
+    Mutant(
+        "begin a candle of v1 when it ends",
+        "end of a candle",
+        Becomes("moment(microseconds(part.end))"),
+        "candles are one interval late, and a backtest sees the future",
+        ("tests/wire/test_v1_reading.py",),
+    ),
+    Mutant(
+        "use the names of v1",
+        "names of v1",
+        Becomes("return name"),
+        "nobody gets what was asked for as BTC/USD",
+        ("tests/wire/test_v1_reading.py", "tests/session/test_v1.py"),
     ),
 )

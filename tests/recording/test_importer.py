@@ -22,6 +22,20 @@ from kraken_trio.recording.packer import Packer
 from kraken_trio.storage.auditing import audit_folder
 from kraken_trio.storage.reading import open_folder
 from tests.cli.recorder import ASKS, BIDS, HEARTBEAT, Recorder, ack
+from tests.wire.frames_v1 import (
+    CANDLE,
+    CHANGES,
+    HEARTBEAT as HEARTBEAT_V1,
+    ORDERS,
+    OWN_TRADES,
+    PENDING,
+    SNAPSHOT,
+    SPREAD,
+    STATUS as STATUS_V1,
+    TICKER,
+    TRADES,
+    UPDATE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -415,6 +429,77 @@ def test_a_folder_is_in_the_order_of_time(tmp_path: Path) -> None:
     assert [(event.trade_id, event.epoch) for event in trades] == [(1, 1), (2, 1), (3, 2)]
 
 
+# v1
+
+
+def v1_answer(name: str, status: str = "subscribed", **more: object) -> str:
+    told = {"event": "subscriptionStatus", "status": status, "reqid": 7, "channelName": name}
+    return json.dumps(told | {"subscription": {"name": name.partition("-")[0], **more}})
+
+
+def test_a_recording_of_v1(tmp_path: Path) -> None:
+    book = v1_answer("book-10", depth=10).replace('"reqid"', '"pair":"XBT/USD","reqid"')
+    frames = [STATUS_V1, book, SNAPSHOT, UPDATE, HEARTBEAT_V1, TRADES, TICKER, CANDLE, SPREAD]
+    report = kt.import_recording(written(tmp_path / "f", frames), tmp_path / "log")
+    # The snapshot is an excerpt: it has no checksum, and that of the update is of the whole.
+    assert (report.frames, report.malformed, report.checksum_failures) == (len(frames), 0, 1)
+    assert report.requests == (
+        kt.Book("BTC/USD"), kt.Trades("DOGE/BTC", snapshot=True), kt.Ticker("BTC/USD"), kt.Candles("BTC/USD", 5),
+        kt.Spread("BTC/USD"),
+    )  # fmt: skip
+    kinds = {type(event).__name__ for event in events_of(tmp_path / "log", *report.requests)}
+    assert {"BookSnapshot", "Gap", "Trade", "TickerUpdate", "Candle", "SpreadUpdate"} <= kinds
+    assert recorded_frames(tmp_path / "log") == [frame.encode() for frame in frames]
+    assert audit_folder(tmp_path / "log").verdict is Verdict.HOLES
+
+
+@pytest.mark.parametrize("has_answers", [False, True])
+def test_own_orders_of_v1(tmp_path: Path, *, has_answers: bool) -> None:
+    past = OWN_TRADES.replace('"sequence":2', '"sequence":1').replace("T1", "T0")
+    both = [v1_answer("openOrders"), ORDERS, v1_answer("ownTrades"), past]
+    frames = [*(both if has_answers else [ORDERS, past]), PENDING, OWN_TRADES, CHANGES]
+    if has_answers:
+        frames += [v1_answer(name, "unsubscribed") for name in ("openOrders", "ownTrades")]
+    report = kt.import_recording(written(tmp_path / "f", frames), tmp_path / "log")
+    assert (report.requests, report.malformed) == ((kt.Executions(),), 0)
+    told = [getattr(event, "exec_type", "snapshot") for event in events_of(tmp_path / "log", kt.Executions())]
+    assert told[:5] == ["snapshot", "pending_new", "trade", "status", "canceled"]
+    assert audit_folder(tmp_path / "log").verdict is Verdict.COMPLETE
+
+
+def test_the_real_recordings_of_v1(captures: Path, tmp_path: Path) -> None:
+    for file in sorted(captures.glob("v1_*.txt")):
+        report = kt.import_recording(file, tmp_path / file.stem, start=None)
+        with file.open("rb") as opened:
+            frames = list(read_frames([opened.read()]))
+        assert report.frames == len(frames) == len(recorded_frames(tmp_path / file.stem))
+        assert (report.malformed, report.checksum_failures, len(report.requests)) == (0, 0, 10)
+        verification = Verification()
+        for frame in frames:
+            verification.take(frame)
+        assert report.checksums_verified == verification.verified
+        assert audit_folder(tmp_path / file.stem).verdict is Verdict.COMPLETE
+
+
+def test_a_folder_is_of_one_protocol(tmp_path: Path) -> None:
+    one, two = written(tmp_path / "a", [trade(1)]), written(tmp_path / "b", [TRADES], START_NS + SECOND)
+    with pytest.raises(kt.RecordingError, match=r"a is of Kraken's protocol v2, and .*b of v1: import them into"):
+        kt.import_recording([one, two], tmp_path / "log")
+    kt.import_recording(one, tmp_path / "log")
+    with pytest.raises(kt.RecordingError, match=r"b is of Kraken's protocol v1, and what is .* of v2: import it into"):
+        kt.import_recording(two, tmp_path / "log")
+
+
+def test_answers_that_no_request_leads_to_change_nothing(tmp_path: Path) -> None:
+    frames = [answer("subscribe", "A/B", channel="spread"), v1_answer("instrument"), trade(1)]
+    assert kt.import_recording(written(tmp_path / "f", frames), tmp_path / "log").requests == (
+        kt.Trades("BTC/USD", snapshot=True),
+    )
+    frames = [HEARTBEAT_V1, v1_answer("instrument"), v1_answer("balances"), TICKER]
+    report = kt.import_recording(written(tmp_path / "g", frames), tmp_path / "log of v1")
+    assert report.requests == (kt.Ticker("BTC/USD"),)
+
+
 # What is no recording
 
 
@@ -425,7 +510,7 @@ def test_a_folder_is_in_the_order_of_time(tmp_path: Path) -> None:
         pytest.param(b"1785644622: hello\n", "no frame in its first 1 lines", id="text"),
         pytest.param(b"1785644622: {\n" * 2000, "no frame in its first 1000 lines", id="much else"),
         pytest.param(b"configuration: x\n", "there is no frame in it", id="no frame"),
-        pytest.param(b'1785644622: {"event":"heartbeat"}\n', "older protocol, v1", id="v1"),
+        pytest.param(b'1785644622: {"event":"challenge","message":"x"}\n', "Kraken Futures", id="futures"),
         pytest.param(b"CBCAP2 \n", "its first line is not", id="another version"),
     ],
 )

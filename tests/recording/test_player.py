@@ -108,8 +108,8 @@ class Taped(Client, Tape):
 class Played:
     """A player with one feed."""
 
-    def __init__(self, *wanted: Any, at_once: bool = False) -> None:
-        self.player = Player(codec_for("v2"))
+    def __init__(self, *wanted: Any, at_once: bool = False, protocol: str = "v2") -> None:
+        self.player = Player(codec_for(protocol))
         self.player.add("feed", wanted or (BOOK,), at_once=at_once)
         self.events: list[Event] = []
         self.changes: list[StateChange] = []
@@ -392,11 +392,12 @@ class TapedAccount(Private, Tape):
         return effects
 
 
+@pytest.mark.parametrize("protocol", ["v2", "v1"])
 @pytest.mark.parametrize("lag", [0.0, 30.0, 10_000.0], ids=["at once", "late", "never"])
-def test_what_was_recovered_is_played_again_from_anywhere(lag: float) -> None:
+def test_what_was_recovered_is_played_again_from_anywhere(lag: float, protocol: str) -> None:
     """REST's answers are in the log. From a key frame in the middle of a recovery, it goes on from there."""
     account = Account(fills=200, seconds=300, seed=3)
-    client = TapedAccount(account)
+    client = TapedAccount(account, protocol=protocol)
     client.connect()
     client.run(20)
     client.cut()
@@ -407,11 +408,28 @@ def test_what_was_recovered_is_played_again_from_anywhere(lag: float) -> None:
     key_frames, first, before = client.keyframes(), client.taped(), len(client.events)
     client.run(400)
     rest = client.taped()
-    played = Played(Executions()).play([*first, *rest])
+    played = Played(Executions(), protocol=protocol).play([*first, *rest])
     assert played.events == client.events
     assert played.player.disagreement_count == 0
-    later = Played(Executions()).play([*key_frames, *rest])
+    later = Played(Executions(), protocol=protocol).play([*key_frames, *rest])
     assert later.player.disagreement_count == 0
     assert later.kinds[0] == "OrdersSnapshot"
     assert later.events[1:] == client.events[before:]
     assert len(later.events) > 50
+
+
+@pytest.mark.parametrize("cut", range(5))
+def test_own_orders_of_v1_are_played_from_between_the_parts_of_their_snapshot(cut: int) -> None:
+    account = Account(fills=20, seconds=300, seed=3)
+    client = TapedAccount(account, protocol="v1")
+    client.tell(inputs.Connected())
+    client.receive(client.speech.STATUS)
+    frames = client.speech.accept(client.sent, account.snapshot(client.now))
+    client.receive(*frames[:cut])
+    key_frames, _ = client.keyframes(), client.taped()
+    client.receive(*frames[cut:])
+    client.run(400)
+    later = Played(Executions(), protocol="v1").play([*key_frames, *client.taped()])
+    assert later.player.disagreement_count == 0
+    assert later.events == client.events
+    assert len(later.events) > 20

@@ -18,6 +18,8 @@ from kraken_trio.wire.rest import Answer
 from kraken_trio.wire.tree import decode_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from kraken_trio.wire.rest import Query
 
 START = datetime(2026, 10, 2, 9, tzinfo=UTC)
@@ -130,7 +132,8 @@ class Account:
             if when <= at and order.order_id not in ended
         }  # fmt: skip
 
-    def snapshot(self, at: float) -> str:
+    def snapshot(self, at: float) -> list[dict[str, Any]]:
+        """What a snapshot shows: the open orders, and the last fills, the newest first."""
         orders = {order.order_id: order for _, order in self._placed}
         rows: list[dict[str, Any]] = [
             {
@@ -140,8 +143,7 @@ class Account:
             for order_id, filled in self.open_orders(at).items()
         ]  # fmt: skip
         past = [fill for fill in self.fills if fill.at <= at][-PAGE:]
-        rows += [self._trade_row(fill) for fill in reversed(past)]
-        return message(rows, 1, kind="snapshot")
+        return [*rows, *(self._trade_row(fill) for fill in reversed(past))]
 
     # REST
 
@@ -189,3 +191,109 @@ def message(rows: list[dict[str, Any]], sequence: int | None, *, kind: str = "up
 def _number(value: object) -> Any:
     assert isinstance(value, Decimal)
     return float(value) if value % 1 else int(value)
+
+
+# How each protocol tells it
+
+
+class V2:
+    """The stream of v2: one channel."""
+
+    STATUS = '{"channel":"status","type":"update","data":[{"system":"online"}]}'
+
+    def __init__(self) -> None:
+        self._sequence = 0
+
+    def accept(self, sent: Sequence[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str]:
+        """The exchange answers the latest request, a subscribe, and sends its snapshot."""
+        asked = sent[-1]
+        assert asked["method"] == "subscribe"
+        result = {"channel": "executions", "maxratecount": 125, "snapshot": True}
+        ack = {"method": "subscribe", "success": True, "result": result, "req_id": asked["req_id"]}
+        self._sequence = 1
+        return [json.dumps(ack), message(rows, 1, kind="snapshot")]
+
+    def refuse(self, sent: Sequence[dict[str, Any]], text: str) -> list[str]:
+        refusal = {"error": text, "method": "subscribe", "success": False, "req_id": sent[-1]["req_id"]}
+        return [json.dumps(refusal)]
+
+    def tell(self, report: Report) -> list[str]:
+        self._sequence += 1
+        return [message(list(report.rows), self._sequence)]
+
+
+class V1:
+    """Those of v1: two channels, of which nothing says which one is first."""
+
+    STATUS = '{"connectionID":1,"event":"systemStatus","status":"online","version":"1.9.1"}'
+
+    def __init__(self) -> None:
+        self._sequences = {"openOrders": 0, "ownTrades": 0}
+        self._number = 0
+
+    def accept(self, sent: Sequence[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str]:
+        answers = []
+        for asked, name in zip(sent[-2:], self._sequences, strict=True):
+            assert (asked["event"], asked["subscription"]["name"]) == ("subscribe", name)
+            answer = {"event": "subscriptionStatus", "status": "subscribed", "reqid": asked["reqid"]}
+            answers.append(json.dumps({**answer, "channelName": name, "subscription": asked["subscription"]}))
+        self._sequences = dict.fromkeys(self._sequences, 0)
+        orders = self._frame("openOrders", [_v1_order(row) for row in rows if "exec_id" not in row])
+        trades = self._frame("ownTrades", [_v1_trade(row) for row in rows if "exec_id" in row])
+        self._number += 1
+        orders_first = [answers[0], orders, answers[1], trades]
+        return (
+            orders_first,
+            [answers[1], trades, answers[0], orders],
+            [*answers, trades, orders],
+            [orders, trades, *answers],
+        )[self._number % 4]
+
+    def refuse(self, sent: Sequence[dict[str, Any]], text: str) -> list[str]:
+        refusal = {"event": "subscriptionStatus", "status": "error", "errorMessage": text}
+        return [
+            json.dumps({**refusal, "reqid": asked["reqid"], "subscription": asked["subscription"]})
+            for asked in sent[-2:]
+        ]
+
+    def tell(self, report: Report) -> list[str]:
+        """A fill is two messages."""
+        frames = []
+        for row in report.rows:
+            frames.append(self._frame("openOrders", [_v1_order(row)]))
+            if "exec_id" in row:
+                frames.append(self._frame("ownTrades", [_v1_trade(row)]))
+        self._number += 1
+        return frames if self._number % 2 else frames[::-1]
+
+    def _frame(self, name: str, rows: list[dict[str, Any]]) -> str:
+        self._sequences[name] += 1
+        return json.dumps([rows, name, {"sequence": self._sequences[name]}])
+
+
+SPEECHES: dict[str, Callable[[], V1 | V2]] = {"v1": V1, "v2": V2}
+_V1_STATUS = {"pending_new": "pending", "new": "open", "filled": "closed"}
+
+
+def _v1_order(row: dict[str, Any]) -> dict[str, Any]:
+    """What ``openOrders`` says of a row of v2: of a fill, the new totals."""
+    told: dict[str, Any] = {"userref": 0}
+    if "cum_qty" in row:
+        told |= {"vol_exec": str(row["cum_qty"]), "avg_price": "60000.0"}
+    if "exec_id" not in row:
+        told["status"] = _V1_STATUS.get(row["order_status"], row["order_status"])
+    if "order_qty" in row:
+        descr = {"pair": "XBT/USD", "type": "buy", "ordertype": "limit", "price": "60000.0", "price2": "0.0"}
+        told |= {"vol": str(row["order_qty"]), "descr": descr, "oflags": "fciq"}
+    return {row["order_id"]: told}
+
+
+def _v1_trade(row: dict[str, Any]) -> dict[str, Any]:
+    at = datetime.fromisoformat(row["timestamp"]) - datetime(1970, 1, 1, tzinfo=UTC)
+    since_1970 = at // timedelta(microseconds=1)
+    told = {
+        "ordertxid": row["order_id"], "pair": "XBT/USD", "type": "buy", "ordertype": "limit", "price": "60000.0",
+        "vol": str(row["last_qty"]), "cost": str(row["cost"]), "fee": "1.5", "margin": "0.0",
+        "time": f"{since_1970 // 1_000_000}.{since_1970 % 1_000_000:06}",
+    }  # fmt: skip
+    return {row["exec_id"]: told}

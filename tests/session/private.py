@@ -16,7 +16,7 @@ from kraken_trio.session.inputs import Added, Answered, Connected, Lost, Opened,
 from kraken_trio.settings import Settings
 from kraken_trio.wire.codec import codec_for
 from kraken_trio.wire.rest import Answer
-from tests.session.account import message
+from tests.session.account import SPEECHES
 
 if TYPE_CHECKING:
     from kraken_trio.session.inputs import Input
@@ -24,26 +24,24 @@ if TYPE_CHECKING:
     from tests.session.account import Account
 
 FEED = "feed"
-STATUS = '{"channel":"status","type":"update","data":[{"system":"online"}]}'
 
 
 class Private:
     """A session on an authenticated connection to an account; REST is ``lag`` seconds behind."""
 
-    def __init__(self, account: Account, lag: float = 0.0, history: bool = False) -> None:
+    def __init__(self, account: Account, lag: float = 0.0, history: bool = False, protocol: str = "v2") -> None:
+        self.speech = SPEECHES[protocol]()
         self.account = account
         self.lag = lag
         self.latency = 0.0
         self.is_rest_down = False
-        self.session = Session(
-            Settings(), lambda: 0.5, codec_for("v2"), Endpoint("wss://x/v2", serves=("executions",), needs_token=True)
-        )
+        endpoint = Endpoint("wss://x", protocol, serves=("executions",), needs_token=True)
+        self.session = Session(Settings(), lambda: 0.5, codec_for(protocol), endpoint)
         self.now = 0.0
         self.events: list[Event] = []
         self.asked: list[tuple[float, Query]] = []
         self.queries: list[Query] = []
         self.sent: list[dict[str, Any]] = []
-        self.sequence = 0
         self.next_report = 0
         self.renewals = 0
         self.answers: list[tuple[object, dict[Any, str]]] = []
@@ -77,17 +75,12 @@ class Private:
 
     def connect(self) -> None:
         self.tell(Connected())
-        self.receive(STATUS)
+        self.receive(self.speech.STATUS)
         self.subscribe()
 
     def subscribe(self) -> None:
         """The exchange answers a subscribe, and sends its snapshot."""
-        asked = self.sent[-1]
-        assert asked["method"] == "subscribe"
-        result = {"channel": "executions", "maxratecount": 125, "snapshot": True}
-        ack = {"method": "subscribe", "success": True, "result": result, "req_id": asked["req_id"]}
-        self.receive(json.dumps(ack), self.account.snapshot(self.now))
-        self.sequence = 1
+        self.receive(*self.speech.accept(self.sent, self.account.snapshot(self.now)))
         self.next_report = sum(report.at <= self.now for report in self.account.reports)
 
     def cut(self) -> None:
@@ -97,13 +90,12 @@ class Private:
         self.tell(Retried())
         self.connect()
 
-    def step(self) -> None:
-        """Receive the next message of the stream."""
+    def step(self, most: int | None = None) -> None:
+        """Receive the next report of the stream; of its messages perhaps only so many."""
         report = self.account.reports[self.next_report]
         self.next_report += 1
         self.now = max(self.now, report.at)
-        self.sequence += 1
-        self.receive(message(list(report.rows), self.sequence))
+        self.receive(*self.speech.tell(report)[:most])
 
     def run(self, until: float) -> None:
         """Receive the stream, and REST's answers, in the order of time."""

@@ -33,20 +33,25 @@ from kraken_trio.wire.rest import PAGE, Answer
 from tests.session.account import Account, message, stamp
 from tests.session.private import Private
 
+PROTOCOLS = ("v2", "v1")
+both = pytest.mark.parametrize("protocol", PROTOCOLS)
+
 HOUR = Account(fills=500, seconds=3600)
 
 
-def cut_at(every: int, first: int = 0) -> int:
+def cut_at(every: int, protocol: str) -> int:
     """Cut the connection at so many messages of an hour with 500 fills. Returns how many there were."""
-    live = Private(HOUR)
+    live = Private(HOUR, protocol=protocol)
     live.connect()
     cuts = 0
     while live.next_report < len(HOUR.reports):
         index = live.next_report
-        if index % every == first:
+        if index % every == 0:
             cuts += 1
             cut = live.fork()
             cut.lag, cut.latency = (0.0, 60.0)[index // 3 % 2], (0.0, 2.0)[index // 6 % 2]
+            if index // every % 2:
+                cut.step(1)
             cut.cut()
             cut.now += (1.0, 30.0, 600.0)[index % 3]
             cut.retry()
@@ -60,20 +65,22 @@ def cut_at(every: int, first: int = 0) -> int:
     return cuts
 
 
-def test_the_connection_is_cut_anywhere_in_an_hour_with_500_fills() -> None:
+@both
+def test_the_connection_is_cut_anywhere_in_an_hour_with_500_fills(protocol: str) -> None:
     """Each fill once, and in order: for outages of up to ten minutes, and however late REST is.
 
     (Every 13th message; ``python -m tests.session.test_executions`` cuts at each.)
     """
-    assert cut_at(every=13) > 50
+    assert cut_at(13, protocol) > 50
 
 
+@both
 @pytest.mark.parametrize("lag", [0.0, 60.0], ids=str)
 @pytest.mark.parametrize("missed", [0, 1, 50, 51, 500], ids=str)
 @pytest.mark.parametrize("known", [0, 1, 60], ids=str)
-def test_however_many_fills_an_outage_has(missed: int, known: int, lag: float) -> None:
+def test_however_many_fills_an_outage_has(missed: int, known: int, lag: float, protocol: str) -> None:
     account = Account(fills=known + missed + 10, seconds=600)
-    model = Private(account)
+    model = Private(account, protocol=protocol)
     model.lag, model.latency = lag, 1.0
     model.connect()
     model.run(account.fills[known].at - 0.001)
@@ -89,11 +96,14 @@ def test_however_many_fills_an_outage_has(missed: int, known: int, lag: float) -
 
 
 @given(
-    cuts=st.lists(st.tuples(st.floats(0, 200), st.floats(0.1, 300)), max_size=4), lag=st.floats(0, 80), data=st.data()
+    cuts=st.lists(st.tuples(st.floats(0, 200), st.floats(0.1, 300)), max_size=4),
+    lag=st.floats(0, 80),
+    protocol=st.sampled_from(PROTOCOLS),
+    data=st.data(),
 )
-def test_any_outages(cuts: list[tuple[float, float]], lag: float, data: st.DataObject) -> None:
+def test_any_outages(cuts: list[tuple[float, float]], lag: float, protocol: str, data: st.DataObject) -> None:
     """Also while what was missed before is still being found out."""
-    model = Private(BUSY)
+    model = Private(BUSY, protocol=protocol)
     model.lag, model.latency = lag, data.draw(st.floats(0, 5), label="latency")
     model.connect()
     for online, offline in cuts:
@@ -107,10 +117,16 @@ def test_any_outages(cuts: list[tuple[float, float]], lag: float, data: st.DataO
     assert model.gaps == []
 
 
-@given(moments=st.lists(st.floats(0, 400), min_size=1, max_size=4), lag=st.floats(0, 80))
-def test_a_state_that_is_kept_and_restored_goes_on_as_if_nothing_had_been(moments: list[float], lag: float) -> None:
+@given(
+    moments=st.lists(st.floats(0, 400), min_size=1, max_size=4),
+    lag=st.floats(0, 80),
+    protocol=st.sampled_from(PROTOCOLS),
+)
+def test_a_state_that_is_kept_and_restored_goes_on_as_if_nothing_had_been(
+    moments: list[float], lag: float, protocol: str
+) -> None:
     """As from a recording's key frame, at any moment of an outage's recovery."""
-    model, other = Private(BUSY), Private(BUSY)
+    model, other = Private(BUSY, protocol=protocol), Private(BUSY, protocol=protocol)
     for one in (model, other):
         one.lag, one.latency = lag, 1.0
         one.connect()
@@ -136,10 +152,10 @@ def test_a_state_that_is_kept_and_restored_goes_on_as_if_nothing_had_been(moment
 BUSY = Account(fills=400, seconds=900, seed=1)
 
 
-def after_an_outage(fills: int = 80, **changes: Any) -> Private:
+def after_an_outage(fills: int = 80, protocol: str = "v2", **changes: Any) -> Private:
     """Connected again, after an outage of more fills than a snapshot shows."""
     account = Account(fills=fills + 10, seconds=600)
-    model = Private(account)
+    model = Private(account, protocol=protocol)
     for name, value in changes.items():
         setattr(model, name, value)
     model.connect()
@@ -150,8 +166,9 @@ def after_an_outage(fills: int = 80, **changes: Any) -> Private:
     return model
 
 
-def test_what_cannot_be_recovered_is_a_gap_that_says_from_when_to_when() -> None:
-    model = after_an_outage(is_rest_down=True)
+@both
+def test_what_cannot_be_recovered_is_a_gap_that_says_from_when_to_when(protocol: str) -> None:
+    model = after_an_outage(protocol=protocol, is_rest_down=True)
     model.run(model.now + 1000)
     (gap,) = model.gaps
     account = model.account
@@ -198,8 +215,9 @@ def ends(model: Private) -> dict[str, str | None]:
     }
 
 
-def test_how_orders_ended_during_an_outage_is_told() -> None:
-    model = after_an_outage(30)
+@both
+def test_how_orders_ended_during_an_outage_is_told(protocol: str) -> None:
+    model = after_an_outage(30, protocol)
     at = model.now
     model.run(at + 10)
     known = {order_id for fill in model.account.fills if fill.at <= at for order_id in [fill.order_id]}
@@ -306,9 +324,10 @@ def test_a_message_before_the_snapshot_is_not_taken() -> None:
     assert model.sent[-1]["method"] == "unsubscribe"
 
 
-def test_history_has_the_last_fills_before_the_subscription() -> None:
+@both
+def test_history_has_the_last_fills_before_the_subscription(protocol: str) -> None:
     account = Account(fills=70, seconds=100)
-    model = Private(account, history=True)
+    model = Private(account, history=True, protocol=protocol)
     model.now = account.fills[59].at
     model.connect()
     past = [event for event in model.events if isinstance(event, Execution)]
@@ -410,18 +429,19 @@ def test_what_a_full_feed_drops_can_be_got_from_rest() -> None:
 
 
 def refuse(model: Private, text: str) -> None:
-    asked = model.sent[-1]
-    model.receive(json.dumps({"error": text, "method": "subscribe", "success": False, "req_id": asked["req_id"]}))
+    model.receive(*model.speech.refuse(model.sent, text))
 
 
+@both
 @pytest.mark.parametrize("text", ["EAPI:Invalid token", "ESession:Invalid session"])
-def test_a_token_that_is_not_accepted_is_renewed_once(text: str) -> None:
-    model = Private(Account(fills=0, seconds=1))
+def test_a_token_that_is_not_accepted_is_renewed_once(text: str, protocol: str) -> None:
+    model = Private(Account(fills=0, seconds=1), protocol=protocol)
     model.tell(Connected())
+    frames = len(model.sent)
     refuse(model, text)
-    assert (model.renewals, len(model.sent)) == (1, 1)
+    assert (model.renewals, len(model.sent)) == (1, frames)
     model.tell(Authorised())
-    assert [asked["params"]["token"] for asked in model.sent] == [TOKEN] * 2
+    assert [(asked.get("params") or asked["subscription"])["token"] for asked in model.sent] == [TOKEN] * 2 * frames
     refuse(model, text)
     assert model.renewals == 1
     assert [reasons for _, reasons in model.answers] == [{Executions(): text}]
@@ -447,8 +467,9 @@ def test_a_key_that_is_refused_ends_the_client_even_later() -> None:
     assert model.session.reconnect_at == inf
 
 
-def test_another_token_may_be_refused_again_later() -> None:
-    model = Private(Account(fills=0, seconds=1))
+@both
+def test_another_token_may_be_refused_again_later(protocol: str) -> None:
+    model = Private(Account(fills=0, seconds=1), protocol=protocol)
     model.tell(Connected())
     for _ in range(2):
         refuse(model, "EAPI:Invalid token")
@@ -461,4 +482,5 @@ def test_another_token_may_be_refused_again_later() -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{cut_at(every=1)} cuts: each fill once, and in order\n")
+    for name in PROTOCOLS:
+        sys.stdout.write(f"{name}: {cut_at(1, name)} cuts: each fill once, and in order\n")

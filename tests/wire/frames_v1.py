@@ -49,7 +49,23 @@ RATE_LIMIT = '{"Error":"Exceeded msg rate"}'
 DATA = (SNAPSHOT, UPDATE, BOTH_SIDES, TRADES, TICKER, CANDLE, SPREAD)
 """Data, one of each shape."""
 FRAMES = (*DATA, STATUS, HEARTBEAT, PONG, SUBSCRIBED, UNSUBSCRIBED, REFUSED, ERROR, RATE_LIMIT)
-ACCOUNT = (
-    '[[],"openOrders",{"sequence":1}]',
-    '[[{"T6JESJ-ZQZXR-IQ4S5R":{"cost":"5953.07941194"}}],"ownTrades",{"sequence":1}]',
+ORDERS = '[[],"openOrders",{"sequence":1}]'
+PENDING = (
+    '[[{"O1":{"avg_price":"0.0000","cost":"0.0000","descr":{"close":null,"leverage":null,"order":"sell 4.00000000 '
+    'XBT/USD @ limit 6.1200","ordertype":"limit","pair":"XBT/USD","price":"6.1200","price2":"0.0000","type":"sell"},'
+    '"expiretm":null,"fee":"0.0000","limitprice":"0.0000","misc":"","oflags":"fciq,post","opentm":"1790000100.000001",'
+    '"refid":null,"starttm":null,"status":"pending","stopprice":"0.0000","timeinforce":"GTC","userref":7,'
+    '"vol":"4.00000000","vol_exec":"0.00000000"}}],"openOrders",{"sequence":2}]'
 )
+CHANGES = (
+    '[[{"O1":{"vol_exec":"1.50000000","cost":"9.1800","fee":"0.0147","avg_price":"6.1200","userref":7}},'
+    '{"O2":{"lastupdated":"1790000200.000001","status":"canceled","userref":0,"cancel_reason":"User requested"}}],'
+    '"openOrders",{"sequence":3}]'
+)
+OWN_TRADES = (
+    '[[{"T1":{"cost":"9.1800","fee":"0.0147","margin":"0.0000","ordertxid":"O1","ordertype":"limit","pair":"XBT/USD",'
+    '"postxid":"TKH2SE","price":"6.1200","time":"1790000150.000001","type":"sell","vol":"1.50000000"}}],"ownTrades",'
+    '{"sequence":2}]'
+)
+ACCOUNT = (ORDERS, PENDING, CHANGES, OWN_TRADES)
+"""Those of an account."""

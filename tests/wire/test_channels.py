@@ -384,7 +384,7 @@ def test_a_toy_channel_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
         assert codec.decode('{"channel":"toy","type":"snapshot","data":[]}') == Empty("toy")
         assert codec.decode(f'{{"channel":"toy","type":"update",{data},"new":1}}').is_pushed
         assert codec.unknown == {"field toy:new": 1}
-        text = codec.request(Method.SUBSCRIBE, [Toy("BTC/USD")], 7)
+        (text,) = codec.request(Method.SUBSCRIBE, [Toy("BTC/USD")], 7)
         assert json.loads(text)["params"] == {"channel": "toy", "symbol": ["BTC/USD"], "size": 2, "snapshot": True}
 
 

@@ -17,7 +17,7 @@ def test_a_codec_has_all_that_is_promised() -> None:
     assert codec.snapshots_carry_checksums
     assert codec.decode('{"channel":"heartbeat"}') == Heartbeat()
     assert codec.decode(b'{"method":"pong"}', epoch=1, received_ns=1) == Pong(req_id=None)
-    assert '"subscribe"' in codec.request(Method.SUBSCRIBE, [Book("BTC/USD")], 1)
+    assert '"subscribe"' in codec.request(Method.SUBSCRIBE, [Book("BTC/USD")], 1)[0]
     assert '"ping"' in codec.ping(2)
     assert codec.guess_topic('{"channel":"book","data":[{"symbol":"BTC/USD"') == ("book", "BTC/USD")
 
@@ -25,7 +25,7 @@ def test_a_codec_has_all_that_is_promised() -> None:
 @pytest.mark.parametrize("protocol", ["v1", "v2"])
 def test_a_request_mentions_what_it_is_about(protocol: str) -> None:
     codec = codec_for(protocol)
-    frame = codec.request(Method.SUBSCRIBE, [Book("BTC/USD"), Book("ETH/DOGE")], 1)
+    (frame,) = codec.request(Method.SUBSCRIBE, [Book("BTC/USD"), Book("ETH/DOGE")], 1)
     asked = [("book", "BTC/USD"), ("book", "ETH/DOGE"), ("book", "ETH/USD"), ("trade", "BTC/USD")]
     assert [codec.mentions(frame, *key) for key in asked] == [True, True, False, False]
     assert codec.mentions(frame, "book", None)

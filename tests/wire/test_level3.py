@@ -126,5 +126,5 @@ def test_what_kraken_demands() -> None:
 
 
 def test_who_plays_the_exchange_confirms_without_a_token() -> None:
-    answer = json.loads(codec_for("v2").confirmation(Method.SUBSCRIBE, Level3("DOT/USD"), 7))
+    answer = json.loads(codec_for("v2").confirmation(Method.SUBSCRIBE, Level3("DOT/USD"), 7)[0])
     assert answer["result"] == {"channel": "level3", "depth": 10, "symbol": "DOT/USD"}

@@ -32,14 +32,14 @@ def executions(*rows: dict[str, Any], kind: str = "update", sequence: Any = 2) -
 
 def test_requests_have_what_stands_for_the_token() -> None:
     codec = codec_for("v2")
-    subscribe = json.loads(codec.request(Method.SUBSCRIBE, [Executions()], 1))
+    subscribe = json.loads(codec.request(Method.SUBSCRIBE, [Executions()], 1)[0])
     assert subscribe["params"] == {
         "channel": "executions", "snap_orders": True, "snap_trades": True, "order_status": True, "token": TOKEN,
     }  # fmt: skip
-    assert json.loads(codec.request(Method.SUBSCRIBE, [Balances()], 2))["params"] == {
+    assert json.loads(codec.request(Method.SUBSCRIBE, [Balances()], 2)[0])["params"] == {
         "channel": "balances", "snapshot": True, "token": TOKEN,
     }  # fmt: skip
-    assert json.loads(codec.request(Method.UNSUBSCRIBE, [Balances()], 3))["params"] == {
+    assert json.loads(codec.request(Method.UNSUBSCRIBE, [Balances()], 3)[0])["params"] == {
         "channel": "balances", "token": TOKEN,
     }  # fmt: skip
 

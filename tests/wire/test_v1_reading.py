@@ -29,13 +29,14 @@ from kraken_trio.wire.messages import (
 from kraken_trio.wire.tree import MAX_ENTRIES
 from tests.wire.frames import FRAMES as FRAMES_OF_V2, RATE_LIMIT as RATE_LIMIT_OF_V2
 from tests.wire.frames_v1 import (
-    ACCOUNT,
     BOTH_SIDES,
     CANDLE,
     DATA,
     ERROR,
     FRAMES,
     HEARTBEAT,
+    OWN_TRADES,
+    PENDING,
     PONG,
     RATE_LIMIT,
     REFUSED,
@@ -303,7 +304,7 @@ def test_the_client_marks_events(frame: str) -> None:
         ('[[],"openOrders",{}]', "array [array, text, object]", None),
         ('[5,"openOrders",{"sequence":1}]', "array [number, text, object]", None),
         ("[1,2,3,4,5,6,7,8,9]", f"array [{', '.join(['number'] * 8)}, ...]", None),
-        *((frame, f"channel {name}", name) for frame, name in zip(ACCOUNT, ("openOrders", "ownTrades"), strict=True)),
+        ('[[],"allOrders",{"sequence":1}]', "channel allOrders", "allOrders"),
     ],
 )
 def test_what_has_no_row_is_unknown_and_counted(frame: str, what: str, channel: str | None) -> None:
@@ -537,6 +538,9 @@ def test_no_frame_of_ours_is_another_protocols(frame: str) -> None:
         (UPDATE[:60], (None, None)),
         (SUBSCRIBED.replace("10", "1,0"), ("book", "BTC/USD")),
         (SUBSCRIBED[:70], ("book", None)),
+        (PENDING.replace('"close":null', '"close":nil'), ("executions", None)),
+        (OWN_TRADES.replace('"cost"', "cost").replace("[[", "[ [").encode(), ("executions", None)),
+        ('{"channelName":"openOrders","event":x', ("executions", None)),
         ("", (None, None)),
         (b"\xff\xfe", (None, None)),
     ],

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kraken_trio import (
+    Balances,
     Book,
     Candle,
     Candles,
+    Executions,
     Instruments,
     InstrumentUpdate,
     OrderType,
@@ -53,19 +55,16 @@ if TYPE_CHECKING:
 )
 @pytest.mark.parametrize("method", list(Method))
 def test_requests(asked: list[Request], pairs: list[str], subscription: dict[str, object], method: Method) -> None:
-    assert json.loads(codec_for("v1").request(method, asked, 17)) == {
-        "event": method.value,
-        "reqid": 17,
-        "pair": pairs,
-        "subscription": subscription,
-    }
+    assert [json.loads(frame) for frame in codec_for("v1").request(method, asked, 17)] == [
+        {"event": method.value, "reqid": 17, "pair": pairs, "subscription": subscription}
+    ]
 
 
 def test_they_are_one_line_each() -> None:
     codec = codec_for("v1")
-    assert codec.request(Method.SUBSCRIBE, [Book("BTC/USD"), Book("ETH/USD")], 7) == (
+    assert codec.request(Method.SUBSCRIBE, [Book("BTC/USD"), Book("ETH/USD")], 7) == [
         '{"event":"subscribe","reqid":7,"pair":["XBT/USD","ETH/USD"],"subscription":{"name":"book","depth":10}}'
-    )
+    ]
     assert codec.ping(42) == '{"event":"ping","reqid":42}'
     assert json.loads(codec.ping(2**64 - 1))["reqid"] == 2**64 - 1
 
@@ -78,7 +77,7 @@ def test_they_are_one_line_each() -> None:
 )
 def test_confirmations(asked: Request, method: Method) -> None:
     codec = codec_for("v1")
-    assert codec.decode(codec.confirmation(method, asked, 17)) == Ack(
+    assert codec.decode(codec.confirmation(method, asked, 17)[0]) == Ack(
         method=method,
         channel=asked.channel or "",
         symbol=asked.symbol,
@@ -91,7 +90,7 @@ def test_confirmations(asked: Request, method: Method) -> None:
 def test_confirmations_are_written_as_kraken_writes_them() -> None:
     codec = codec_for("v1")
     for method, frame in ((Method.SUBSCRIBE, SUBSCRIBED), (Method.UNSUBSCRIBE, UNSUBSCRIBED)):
-        written = json.loads(codec.confirmation(method, Book("BTC/USD"), 7))
+        written = json.loads(codec.confirmation(method, Book("BTC/USD"), 7)[0])
         assert written | {"channelID": 336} == json.loads(frame)
 
 
@@ -104,6 +103,7 @@ def test_confirmations_are_written_as_kraken_writes_them() -> None:
         ("v2", Spread("BTC/USD"), "Ticker('BTC/USD', trigger=\"bbo\")"),
         ("v1", Ticker("BTC/USD", trigger="bbo"), "Spread('BTC/USD')"),
         ("v1", Instruments(), "open_client(PUBLIC_V2)"),
+        ("v1", Balances(), "open_client(PRIVATE_V2)"),
     ],
 )
 def test_a_request_that_is_of_another_protocol_says_what_to_ask_for(protocol: str, asked: Request, text: str) -> None:
@@ -116,7 +116,7 @@ def test_a_request_that_is_of_another_protocol_says_what_to_ask_for(protocol: st
 
 @pytest.mark.parametrize("protocol", ["v1", "v2"])
 def test_what_both_have_is_served_by_both(protocol: str) -> None:
-    for asked in (Book("A/B"), Trades("A/B"), Ticker("A/B"), Candles("A/B")):
+    for asked in (Book("A/B"), Trades("A/B"), Ticker("A/B"), Candles("A/B"), Executions()):
         assert codec_for(protocol).objection(asked) is None
         assert asked.channel in codec_for(protocol).channels
 

@@ -100,7 +100,7 @@ def test_a_book_without_a_checksum() -> None:
 )
 def test_confirmations(asked: Request, method: Method) -> None:
     codec = codec_for("v2")
-    assert codec.decode(codec.confirmation(method, asked, 17)) == Ack(
+    assert codec.decode(codec.confirmation(method, asked, 17)[0]) == Ack(
         method=method,
         channel=asked.channel or "",
         symbol=asked.symbol,

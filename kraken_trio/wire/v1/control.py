@@ -14,7 +14,8 @@ from kraken_trio.wire.refusals import error_text, kind_of, mentioned
 from kraken_trio.wire.tree import encode, items, text, whole
 from kraken_trio.wire.unknown import MAX_NAME
 from kraken_trio.wire.v1.names import symbol_of, wire_name
-from kraken_trio.wire.v1.requests import channel_name, subscription_of
+from kraken_trio.wire.v1.requests import channel_name, rows_of, subscription_of
+from kraken_trio.wire.v1.shapes import OUR_NAMES
 
 if TYPE_CHECKING:
     from kraken_trio.requests import Request
@@ -70,26 +71,30 @@ def _subscription(tree: dict[str, Any]) -> dict[str, Any]:
 
 def _channel(tree: dict[str, Any], subscription: dict[str, Any]) -> str | None:
     name = text(subscription, "name")
-    if name is not None:
-        return name
-    name = text(tree, "channelName")
-    return None if name is None else name.partition("-")[0]
+    if name is None:
+        name = text(tree, "channelName")
+        name = None if name is None else name.partition("-")[0]
+    return None if name is None else OUR_NAMES.get(name, name)
 
 
-def confirmation(method: Method, asked: Request, req_id: int) -> str:
-    """The frame by which the exchange confirms a request, as far as :func:`answer` reads it."""
-    assert asked.symbol is not None  # every channel here has symbols
-    return encode(
-        {
-            "channelID": 0,
-            "channelName": channel_name(asked),
-            "event": "subscriptionStatus",
-            "pair": wire_name(asked.symbol),
-            "reqid": req_id,
-            "status": _STATUS[method],
-            "subscription": subscription_of(asked),
-        }
-    )
+def confirmation(method: Method, asked: Request, req_id: int) -> list[str]:
+    """The frames by which the exchange confirms a request, as far as :func:`answer` reads them."""
+    pair = {} if asked.symbol is None else {"pair": wire_name(asked.symbol)}
+    number = {} if asked.symbol is None else {"channelID": 0}
+    return [
+        encode(
+            {
+                **number,
+                "channelName": channel_name(asked, row),
+                "event": "subscriptionStatus",
+                **pair,
+                "reqid": req_id,
+                "status": _STATUS[method],
+                "subscription": subscription_of(asked, row),
+            }
+        )
+        for row in rows_of(asked)
+    ]
 
 
 def status(tree: dict[str, Any]) -> Status | None:

@@ -19,18 +19,28 @@ import msgspec
 
 from kraken_trio._text import printable
 from kraken_trio.errors import ProtocolError
-from kraken_trio.requests import Instruments, Ticker
+from kraken_trio.requests import Balances, Instruments, Ticker
 from kraken_trio.settings import MAX_FRAME_BYTES
 from kraken_trio.wire.foreign import notice, protocol_of
 from kraken_trio.wire.messages import Data, Foreign, Heartbeat, Message, Notice, Pong, Terms
 from kraken_trio.wire.refusals import error_words
 from kraken_trio.wire.tree import REFUSED, decode_tree, excerpt, whole
 from kraken_trio.wire.unknown import MAX_NAME, Unknowns
+from kraken_trio.wire.v1.account import STREAMS
 from kraken_trio.wire.v1.control import answer, confirmation, refusal, status
 from kraken_trio.wire.v1.data import data_frame
 from kraken_trio.wire.v1.names import symbol_of, wire_name
 from kraken_trio.wire.v1.requests import ping, request
-from kraken_trio.wire.v1.shapes import SHAPES, Context, Layout, description, layout_of, row_of, usual_update
+from kraken_trio.wire.v1.shapes import (
+    BY_REQUEST,
+    OUR_NAMES,
+    Context,
+    Layout,
+    description,
+    layout_of,
+    row_of,
+    usual_update,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -45,7 +55,7 @@ _MAX_EXCERPT: Final = 80
 _MAX_FOREIGN_EXCERPT: Final = 200  # all that a user is shown of it
 _ARRAY: Final = ("[", b"[")
 _MAX_ADDITIONS: Final = 300  # per payload: more than there can be names of them
-_CHANNELS: Final = tuple(channel for layout, channel in SHAPES if layout is Layout.PUBLIC)
+_CHANNELS: Final = tuple(BY_REQUEST)
 
 
 class V1Codec:
@@ -54,7 +64,7 @@ class V1Codec:
     snapshots_carry_checksums: bool = False
     numbers_trades: bool = False
     has_canonical_books: bool = False
-    initial_data: Collection[str] = frozenset({"book", "ticker"})
+    initial_data: Collection[str] = frozenset({"book", "ticker", "executions"})
 
     def __init__(self) -> None:
         self.unknown: Unknowns = Unknowns()
@@ -82,18 +92,24 @@ class V1Codec:
                 "Kraken's protocol v1 has no reference data: take Instruments() from a client of v2, such as "
                 "open_client(PUBLIC_V2)"
             )
+        if request.channel == Balances.channel:
+            return (
+                "Kraken's protocol v1 has no balances: take Balances() from a client of v2, such as "
+                "open_client(PRIVATE_V2)"
+            )
         return None
 
-    def request(self, method: Method, asked: Sequence[Request], req_id: int) -> str:
+    def request(self, method: Method, asked: Sequence[Request], req_id: int) -> list[str]:
         return request(method, asked, req_id)
 
     def mentions(self, frame: str, channel: str, symbol: str | None) -> bool:
-        return f'"{channel}"' in frame and (symbol is None or f'"{wire_name(symbol)}"' in frame)
+        is_of_it = any(f'"{row.channel}"' in frame for row in BY_REQUEST.get(channel, ()))
+        return is_of_it and (symbol is None or f'"{wire_name(symbol)}"' in frame)
 
     def ping(self, req_id: int) -> str:
         return ping(req_id)
 
-    def confirmation(self, method: Method, asked: Request, req_id: int) -> str:
+    def confirmation(self, method: Method, asked: Request, req_id: int) -> list[str]:
         return confirmation(method, asked, req_id)
 
     def data(self, events: Sequence[DataEvent]) -> str:
@@ -138,8 +154,11 @@ class V1Codec:
         ending = _ENDING.search(said)
         if ending is not None:
             return ending[1], symbol_of(ending[2])
+        account = _ACCOUNT_ENDING.search(said)
+        if account is not None:
+            return OUR_NAMES[account[1]], None
         channel, pair = _CHANNEL_NAME.search(said), _PAIR_NAME.search(said)
-        return (channel[1] if channel else None, symbol_of(pair[1]) if pair else None)
+        return (OUR_NAMES.get(channel[1], channel[1]) if channel else None, symbol_of(pair[1]) if pair else None)
 
     def _object(self, tree: dict[str, Any], frame: str | bytes) -> Message:
         event = tree.get("event")
@@ -168,23 +187,25 @@ class V1Codec:
         if found is None:
             return self.unknown.message(f"channel {printable(name, MAX_NAME)}", name)
         row, value = found
-        payloads = self._converted(row, items[1:-2])
+        is_public = layout is Layout.PUBLIC
+        payloads = self._converted(row, items[1:-2] if is_public else items[:1], 1 if is_public else 0)
         context = Context(
-            symbol=symbol_of(items[-1]),
+            symbol=symbol_of(items[-1]) if is_public else "",
             value=value,
+            sequence=None if is_public else whole(items[-1], "sequence"),
             epoch=epoch,
             received_ns=received_ns,
             unknown=lambda field: self.unknown.add(f"value {row.channel}.{field}"),
         )
-        return Data(row.channel, row.read(payloads, context))
+        return Data(OUR_NAMES[row.channel], row.read(payloads, context))
 
-    def _converted(self, row: Shape, raw: list[Any]) -> list[Any]:
-        """The payloads, as the row's type has them."""
+    def _converted(self, row: Shape, raw: list[Any], first: int) -> list[Any]:
+        """The payloads, as the row's type has them; ``first`` is the place of the first one in the array."""
         if not raw:
             msg = f"an array of {row.channel} without a payload"
             raise ProtocolError(msg)
         payloads = []
-        for place, payload in enumerate(raw, 1):
+        for place, payload in enumerate(raw, first):
             try:
                 payloads.append(msgspec.convert(payload, row.payload))
             except msgspec.ValidationError as error:
@@ -198,5 +219,6 @@ class V1Codec:
 _GUESS_BYTES: Final = 4096
 _NAME: Final = r"[A-Za-z0-9.\-]{1,32}/[A-Za-z0-9.\-]{1,32}"
 _ENDING: Final = re.compile(rf'"([a-z]{{1,16}})(?:-[0-9]{{1,5}})?"\s*,\s*"({_NAME})"\s*\]\s*\Z', re.ASCII)
-_CHANNEL_NAME: Final = re.compile(r'"channelName"\s*:\s*"([a-z]{1,16})')
+_ACCOUNT_ENDING: Final = re.compile(rf'"({"|".join(STREAMS)})"\s*,\s*\{{[^{{}}]{{0,200}}\}}\s*\]\s*\Z', re.ASCII)
+_CHANNEL_NAME: Final = re.compile(r'"channelName"\s*:\s*"([A-Za-z]{1,16})')
 _PAIR_NAME: Final = re.compile(rf'"pair"\s*:\s*"({_NAME})"')

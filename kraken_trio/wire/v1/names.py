@@ -31,4 +31,4 @@ def wire_name(symbol: str) -> str:
 
 def _renamed(name: str, names: dict[str, str]) -> str:
     base, slash, quote = name.partition("/")
-    return f"{names.get(base, base)}{slash}{names.get(quote, quote)}"
+    return f"{names.get(base, base)}{slash}{names.get(quote, quote)}"  # mutant: names of v1

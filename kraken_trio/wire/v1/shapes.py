@@ -34,6 +34,7 @@ from kraken_trio.events import (
     Trade,
 )
 from kraken_trio.wire.tree import check_count, whole_checked
+from kraken_trio.wire.v1 import account
 from kraken_trio.wire.v1.names import symbol_of
 from kraken_trio.wire.v1.numbers import decimal, microseconds, moment
 
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
     from kraken_trio.wire.messages import DataEvent
 
 __all__ = [
+    "BY_REQUEST",
     "ORDER_TYPES",
+    "OUR_NAMES",
     "SHAPES",
     "SIDES",
     "Context",
@@ -209,8 +212,11 @@ class Context:
     """What a frame says besides its payloads, and what the client adds to its events."""
 
     symbol: str
+    """Empty for those of an account."""
     value: int | None
     """The number in the channel's name: the depth of a book, the interval of a candle."""
+    sequence: int | None
+    """(account) The number of the frame."""
     epoch: int
     received_ns: int
     unknown: Callable[[str], None]
@@ -248,7 +254,7 @@ _level: Final = partial(type(msgspec.Struct).__call__, Level)
 def _read_book(parts: Sequence[BookPart], context: Context) -> tuple[DataEvent, ...]:
     """One event: between two payloads a book may be crossed, and only the last has the checksum of all."""
     *earlier, last = parts
-    if any(part.checksum is not None for part in earlier):
+    if any(part.checksum is not None for part in earlier):  # mutant: checksum of all parts
         msg = "a checksum before the last part of a book"
         raise ProtocolError(msg)
     is_snapshot = parts[0].all_asks is not None or parts[0].all_bids is not None
@@ -368,7 +374,7 @@ def _read_candles(parts: Sequence[CandlePart], context: Context) -> tuple[DataEv
         Candle(
             symbol=context.symbol,
             interval=interval,
-            interval_begin=moment(microseconds(part.end)) - timedelta(minutes=interval),
+            interval_begin=moment(microseconds(part.end)) - timedelta(minutes=interval),  # mutant: end of a candle
             open=decimal(part.open),
             high=decimal(part.high),
             low=decimal(part.low),
@@ -398,6 +404,18 @@ def _read_spread(parts: Sequence[SpreadPart], context: Context) -> tuple[DataEve
         )
         for part in parts
     )
+
+
+def _read_orders(parts: Sequence[tuple[dict[str, account.OpenOrder], ...]], context: Context) -> tuple[DataEvent, ...]:
+    rows = [row for part in parts for entry in part for row in entry.items()]
+    return (account.orders(rows, context.sequence, context.epoch, context.received_ns, context.unknown),)
+
+
+def _read_own_trades(
+    parts: Sequence[tuple[dict[str, account.OwnTrade], ...]], context: Context
+) -> tuple[DataEvent, ...]:
+    rows = [row for part in parts for entry in part for row in entry.items()]
+    return (account.trades(rows, context.sequence, context.epoch, context.received_ns, context.unknown),)
 
 
 # What is new in a payload: fields of an object, elements at the end of an array
@@ -436,14 +454,30 @@ def _new_in_spread(raw: Any) -> Iterator[str]:
     return _additions(raw, SpreadPart, "spread")
 
 
+def _new_in_orders(raw: Any) -> Iterator[str]:
+    for entry in raw:
+        for row in entry.values():
+            yield from _additions(row, account.OpenOrder, "openOrders")
+            yield from _additions(row.get("descr") or {}, account.Description, "openOrders.descr")
+
+
+def _new_in_own_trades(raw: Any) -> Iterator[str]:
+    for entry in raw:
+        for row in entry.values():
+            yield from _additions(row, account.OwnTrade, "ownTrades")
+
+
 @attrs.frozen(kw_only=True)
 class Shape:
     """One row: an array of a layout and a channel, how it is requested, and how it becomes events."""
 
     layout: Layout = Layout.PUBLIC
     channel: str
-    """Its name on the wire, without the number; it is also ours."""
+    """Its name on the wire, without the number."""
     request: type[Request]
+    """What is asked for, whose channel has our name of it."""
+    extras: Mapping[str, object] = {}
+    """The further fields of a subscribe."""
     parameter: str | None = None
     """The parameter that identifies a subscription: the number in the channel's name, and a field of the request."""
     payload: Any
@@ -492,9 +526,35 @@ _ROWS: Final = (
         read=_read_spread,
         additions=_new_in_spread,
     ),
+    Shape(
+        layout=Layout.ACCOUNT,
+        channel=account.STREAMS[0],
+        request=requests.Executions,
+        payload=tuple[dict[str, account.OpenOrder], ...],
+        read=_read_orders,
+        additions=_new_in_orders,
+    ),
+    Shape(
+        layout=Layout.ACCOUNT,
+        channel=account.STREAMS[1],
+        request=requests.Executions,
+        # Each fill by itself, and always the last ones: what happened without a connection is found by them.
+        extras={"snapshot": True, "consolidate_taker": False},  # mutant: fills by themselves
+        payload=tuple[dict[str, account.OwnTrade], ...],
+        read=_read_own_trades,
+        additions=_new_in_own_trades,
+    ),
 )
 SHAPES: Final[Mapping[tuple[Layout, str], Shape]] = {(row.layout, row.channel): row for row in _ROWS}
 """Every shape that is known, by its layout and its channel."""
+BY_REQUEST: Final[Mapping[str, Sequence[Shape]]] = {
+    request.channel: [row for row in _ROWS if row.request is request]
+    for request in dict.fromkeys(row.request for row in _ROWS)
+    if request.channel is not None
+}
+"""Those that are requested together, by our name of the channel."""
+OUR_NAMES: Final[Mapping[str, str]] = {row.channel: name for name, rows in BY_REQUEST.items() for row in rows}
+"""Our names of channels, by those on the wire."""
 
 _MOST_DIGITS: Final = 5
 _LARGEST: Final = 10**_MOST_DIGITS

@@ -88,8 +88,8 @@ class V2Codec:
             )
         return None
 
-    def request(self, method: Method, asked: Sequence[Request], req_id: int) -> str:
-        return request(method, asked, req_id)
+    def request(self, method: Method, asked: Sequence[Request], req_id: int) -> list[str]:
+        return [request(method, asked, req_id)]
 
     def mentions(self, frame: str, channel: str, symbol: str | None) -> bool:
         return f'"{channel}"' in frame and (symbol is None or f'"{symbol}"' in frame)
@@ -97,8 +97,8 @@ class V2Codec:
     def ping(self, req_id: int) -> str:
         return ping(req_id)
 
-    def confirmation(self, method: Method, asked: Request, req_id: int) -> str:
-        return confirmation(method, asked, req_id)
+    def confirmation(self, method: Method, asked: Request, req_id: int) -> list[str]:
+        return [confirmation(method, asked, req_id)]
 
     def data(self, events: Sequence[DataEvent]) -> str:
         return data_frame(events)
