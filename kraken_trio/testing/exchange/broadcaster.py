@@ -8,6 +8,7 @@ from zlib import crc32
 
 from kraken_trio.testing.exchange import frames
 from kraken_trio.testing.exchange.irregular import irregular
+from kraken_trio.testing.exchange.level3 import Level3
 from kraken_trio.testing.exchange.server_book import CHECKED_LEVELS, DepthChange
 from kraken_trio.testing.faults import CorruptChecksum, CorruptLevel, IrregularSnapshot, OmitChecksum, SkipUpdate
 
@@ -31,6 +32,11 @@ class Broadcaster:
 
     def __init__(self, state: ExchangeState) -> None:
         self._state = state
+        self._level3 = Level3(state)
+
+    def forget(self, subscription: Subscription) -> None:
+        """The subscription has ended."""
+        self._level3.forget(subscription)
 
     # Snapshots
 
@@ -44,6 +50,8 @@ class Broadcaster:
         market = state.market.symbols[subscription.symbol or ""]
         if subscription.channel == "book":
             self._book_snapshot(subscription, market, now_ns)
+        elif subscription.channel == "level3":
+            self._level3.snapshot(subscription, market)
         elif subscription.channel == "trade":
             state.deliver(subscription, frames.trades("snapshot", market.spec, market.tape.latest))
         elif subscription.channel == "ticker":
@@ -112,6 +120,8 @@ class Broadcaster:
         market = state.market.symbols[update.symbol]
         if update.book.windows:
             self._book_update(update, market)
+        if update.orders.windows:
+            self._level3.publish(update, market)
         if update.trades:
             self._trade_update(update, market)
         self._ticker_update(update, market)

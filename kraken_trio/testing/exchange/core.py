@@ -19,12 +19,14 @@ from kraken_trio.testing import checks
 from kraken_trio.testing.exchange import frames
 from kraken_trio.testing.exchange.broadcaster import Broadcaster
 from kraken_trio.testing.exchange.dialect import read_request
+from kraken_trio.testing.exchange.hosts import Host
 from kraken_trio.testing.exchange.journal import ReceivedRequest
 from kraken_trio.testing.exchange.market import Market
 from kraken_trio.testing.exchange.recording import Recording
 from kraken_trio.testing.exchange.replay import Replay
 from kraken_trio.testing.exchange.request_handler import RequestHandler
-from kraken_trio.testing.exchange.state import ExchangeState
+from kraken_trio.testing.exchange.state import SNAPSHOT_POINTS, ExchangeState
+from kraken_trio.testing.exchange.tokens import Tokens
 from kraken_trio.testing.faults import (
     CrossedBook,
     DelayConnect,
@@ -81,7 +83,10 @@ class ExchangeCore(ExchangeState):
         snapshot_delay: float = 0.0,
         faults: Iterable[Fault | Scheduled] = (),
         journal_limit: int | None = None,
+        tokens: Tokens | None = None,
+        snapshot_points: int = SNAPSHOT_POINTS,
     ) -> None:
+        """``tokens`` is the register that is shared with the exchange's REST side; None: a new one."""
         checks.instance(Market, wanted="a Market")("market", market)
         checks.number()("now", now)
         checks.epoch_ns("epoch_ns", epoch_ns)
@@ -90,6 +95,8 @@ class ExchangeCore(ExchangeState):
         checks.optional(checks.number(above=0))("replay_rate", replay_rate)
         checks.seconds("snapshot_delay", snapshot_delay)
         checks.optional(checks.count)("journal_limit", journal_limit)
+        checks.optional(checks.instance(Tokens, wanted="a Tokens"))("tokens", tokens)
+        checks.integer(least=0)("snapshot_points", snapshot_points)
         super().__init__(
             market,
             now=now,
@@ -98,6 +105,8 @@ class ExchangeCore(ExchangeState):
             recording=recording,
             snapshot_delay=snapshot_delay,
             journal_limit=journal_limit,
+            tokens=tokens,
+            snapshot_points=snapshot_points,
         )
         self.paused: bool = False
         self.market_updates: int = 0
@@ -165,9 +174,9 @@ class ExchangeCore(ExchangeState):
             self.refused_connects += 1
         return fault
 
-    def connect(self, now: float, *, v1: bool = False) -> tuple[int, list[Action]]:
-        """Add a connection (of the older protocol, if so given). Returns its number."""
-        connection = self.add_connection(now)
+    def connect(self, now: float, *, v1: bool = False, host: Host = Host.ALL) -> tuple[int, list[Action]]:
+        """Add a connection (of the older protocol, if so given) to this host. Returns its number."""
+        connection = self.add_connection(now, host)
         if v1 or self.armed.take(SpeakV1) is not None:
             connection.speaks_v1 = True
             self.push(connection, frames.status_v1(self.system, connection.connection_id))

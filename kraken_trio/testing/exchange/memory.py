@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import trio
 
 from kraken_trio.errors import ConnectError
+from kraken_trio.testing.exchange.hosts import Host, host_of
 from kraken_trio.testing.faults import DelayConnect, DropConnect, DropHow, HangConnect, RawKind, RefuseConnect
 from kraken_trio.transport import ConnectionLost
 
@@ -144,12 +145,13 @@ async def connect_in_memory(
     del ssl_context  # without TLS there is nothing to verify
     await trio.lowlevel.checkpoint()
     path = urlsplit(url).path or "/"
-    if path not in ("/v2", "/"):
+    host = host_of(path)
+    if host is None and path != "/":
         msg = f"{url} refused the WebSocket connection: HTTP 404"
         raise ConnectError(msg, status=404, retryable=False)
     await _admitted(front, url, limits)
     peer = MemoryPeer()
-    number = front.connected(peer, v1=path == "/")
+    number = front.connected(peer, v1=host is None, host=host or Host.ALL)
     try:
         yield kind(front, peer, number)
     finally:

@@ -131,6 +131,8 @@ class OrderChange:
     """Per watched depth; depths at which nothing was visible are absent."""
     checksum: int
     """After the change."""
+    time_ns: int
+    """Of its latest event."""
 
 
 class Match(NamedTuple):
@@ -140,7 +142,7 @@ class Match(NamedTuple):
     qty: int
 
 
-_UNCHANGED = OrderChange({}, 0)
+_UNCHANGED = OrderChange({}, 0, 0)
 
 
 class OrderSide:
@@ -409,7 +411,7 @@ class OrderBook:
                 windows[depth] = OrderWindow(bids, asks)
         self.bids.forget()
         self.asks.forget()
-        return OrderChange(windows, self.checksum() if windows else 0)
+        return OrderChange(windows, self.checksum() if windows else 0, self.now_ns)
 
     def snapshot(self, depth: int) -> OrderWindow:
         """All orders that a client of this depth holds."""

@@ -27,6 +27,7 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
+from kraken_trio.testing.exchange.hosts import Host, host_of
 from kraken_trio.testing.faults import DelayConnect, DropConnect, DropHow, HangConnect, RawKind, RefuseConnect
 from kraken_trio.testing.network.link import MemoryStream
 
@@ -37,7 +38,6 @@ __all__ = ["ConnectionEnd", "Front", "Peer", "Wire"]
 
 _V1 = "/"
 """The path of Kraken's older protocol, of which this exchange has only the first frames."""
-_PATHS = ("/v2", _V1)
 _CHUNK = 64 * 1024
 _MAX_MESSAGE = 1024 * 1024
 """The largest message accepted from a client, in bytes."""
@@ -63,7 +63,7 @@ class Front(Protocol):
     """What a peer needs of the exchange."""
 
     def admit(self) -> RefuseConnect | HangConnect | DropConnect | DelayConnect | None: ...
-    def connected(self, end: ConnectionEnd, *, v1: bool) -> int: ...
+    def connected(self, end: ConnectionEnd, *, v1: bool, host: Host = Host.ALL) -> int: ...
     def received(self, number: int, data: str | bytes) -> None: ...
     def disconnected(self, number: int) -> None: ...
     def written(self) -> None: ...
@@ -212,7 +212,8 @@ class Peer:
 
     async def _decide(self, request: Request) -> bool:
         path = request.target.partition("?")[0]
-        if path not in _PATHS:
+        host = host_of(path)
+        if host is None and path != _V1:
             await self._reject(404, [])
             return False
         match self._front.admit():
@@ -231,7 +232,7 @@ class Peer:
             case None:
                 pass
         await self._stream.send_all(self._ws.send(AcceptConnection()))
-        self._number = self._front.connected(self, v1=path == _V1)
+        self._number = self._front.connected(self, v1=host is None, host=host or Host.ALL)
         return True
 
     async def _reject(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> None:

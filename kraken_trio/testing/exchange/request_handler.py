@@ -16,6 +16,7 @@ from kraken_trio.testing.exchange.dialect import (
     read_subscription,
     symbol_error,
 )
+from kraken_trio.testing.exchange.level3 import COSTS, MAX_SYMBOLS, SnapshotBudget
 from kraken_trio.testing.exchange.subscriptions import Subscription
 from kraken_trio.testing.faults import (
     DelayAcks,
@@ -83,12 +84,15 @@ class RequestHandler:
 
     def _subscription(self, connection: Connection, asked: Asked, now: float) -> None:
         try:
-            wanted = read_subscription(asked.params)
+            wanted = read_subscription(asked.params, connection.host)
         except Refusal as refusal:
             self._refuse(connection, asked, str(refusal), now)
             return
-        fault = self._refusal_of_all(wanted, asked)
-        if fault is not None and fault.shape is Shape.BARE:
+        error = self._token_error(wanted, now)
+        fault = None if error is not None else self._refusal_of_all(wanted, asked)
+        if error is not None:
+            self._refuse(connection, asked, error, now)
+        elif fault is not None and fault.shape is Shape.BARE:
             self._state.answer(connection, frames.bare_error(fault.error))
         elif fault is not None:
             channel = wanted.rule.name if fault.names_channel else None
@@ -97,6 +101,14 @@ class RequestHandler:
             self._subscribe(connection, asked, wanted, now)
         else:
             self._unsubscribe(connection, asked, wanted, now)
+
+    def _token_error(self, wanted: Subscribing, now: float) -> str | None:
+        """Why the token is refused; errors of symbols and parameters are said first."""
+        rule = wanted.rule
+        names = [symbol for symbol in wanted.symbols if isinstance(symbol, str) and self._is_traded(rule.name, symbol)]
+        if not rule.needs_token or wanted.variant_error is not None or (rule.has_symbols and not names):
+            return None
+        return self._state.tokens.check(wanted.token, now)
 
     # Armed refusals
 
@@ -134,6 +146,10 @@ class RequestHandler:
         granted: list[Subscription] = []
         for symbol in wanted.symbols:
             denial = self._denial(connection, wanted, symbol, asked)
+            if denial is None and wanted.rule.name == "level3" and not self._can_afford(connection, wanted, now):
+                now_ns = self._state.wall_ns(now)
+                self._say(connection, frames.level3_limit(str(symbol), asked.req_id, now_ns, now_ns + _WORK_NS))
+                continue
             if denial is not None:
                 self._deny(connection, asked, wanted, symbol, denial, now)
                 continue
@@ -141,13 +157,17 @@ class RequestHandler:
             subscription = Subscription(
                 connection=connection, channel=wanted.rule.name, symbol=symbol, variant=wanted.variant
             )
+            subscription.options = wanted.options
+            if wanted.rule.needs_token and isinstance(wanted.token, str):
+                subscription.token = wanted.token
+                self._state.tokens.hold(wanted.token)
             subscription.muted = self._takes(Mute, subscription) is not None
             self._state.subscriptions.add(subscription)
             self._state.update_depths(subscription)
             granted.append(subscription)
             if connection.next_beat is None:
                 connection.next_beat = now + 1.0
-            self._ack(connection, asked, wanted.rule.granted(symbol, wanted.variant, snapshot=wanted.snapshot), now)
+            self._ack(connection, asked, wanted.granted(symbol), now)
         if granted:
             self._begin(connection, granted, wanted, now)
 
@@ -171,7 +191,18 @@ class RequestHandler:
         there = self._state.subscriptions.find(connection, (rule.name, symbol))
         if there is not None:
             return _Denial("Already subscribed" if there.variant == wanted.variant else rule.second)
+        if rule.name == "level3":
+            count = sum(channel == "level3" for channel, _ in connection.subscriptions)
+            if count >= MAX_SYMBOLS:
+                return _Denial("Symbol limit exceeded")
         return None
+
+    def _can_afford(self, connection: Connection, wanted: Subscribing, now: float) -> bool:
+        """Whether the budget for snapshots of Level 3 is enough; if so, it is spent."""
+        if connection.budget is None:
+            connection.budget = SnapshotBudget(self._state.snapshot_points)
+        assert isinstance(wanted.variant, int)
+        return connection.budget.spend(COSTS[wanted.variant], now)
 
     def _is_traded(self, channel: str, symbol: str) -> bool:
         if self._state.recording is not None:
@@ -234,13 +265,15 @@ class RequestHandler:
                 # Observed at Kraken: this refusal has the method "subscribe", whatever was requested.
                 self._refuse(connection, asked, "Subscription Not Found", now, symbol=symbol, method="subscribe")
                 continue
-            late = self._takes(LateUpdates, there) if there.channel == "book" else None
+            late = self._takes(LateUpdates, there) if there.channel in ("book", "level3") else None
             self._remove(there, late=late.updates if isinstance(late, LateUpdates) else None)
             self._ack(connection, asked, wanted.rule.ended(there.symbol, there.variant), now)
 
     def _remove(self, subscription: Subscription, late: int | None = None) -> None:
         self._state.subscriptions.remove(subscription, late=late)
         self._state.update_depths(subscription)
+        self._state.release_token(subscription)
+        self._broadcaster.forget(subscription)
 
     def end_subscriptions(self, fault: EndSubscription, now: float) -> None:
         """End these subscriptions, and confirm an unsubscribe that was not requested."""

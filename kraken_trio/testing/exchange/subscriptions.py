@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
+from kraken_trio.testing.exchange.hosts import Host
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from kraken_trio.testing.exchange.journal import ConnectionJournal
+    from kraken_trio.testing.exchange.level3 import SnapshotBudget
 
 __all__ = ["Connection", "Subscription", "Subscriptions", "Topic"]
 
@@ -32,6 +35,9 @@ class Connection:
     """Whether nothing is sent to it or read from it."""
     silent: bool = False
     """Whether requests are answered, but nothing else is sent."""
+    host: Host = Host.ALL
+    budget: SnapshotBudget | None = None
+    """For snapshots of Level 3; None before the first."""
     speaks_v1: bool = False
     """Whether it speaks Kraken's older protocol, of which this exchange has only the first frames."""
     subscriptions: dict[Topic, Subscription] = attrs.Factory(dict)
@@ -51,6 +57,11 @@ class Subscription:
     """Whether nothing is ever sent for it."""
     late: int | None = None
     """The number of updates still to be sent after it was unsubscribed."""
+    token: str | None = None
+    """The one it was made with."""
+    options: Mapping[str, bool] = attrs.Factory(dict)
+    sequence: int = 0
+    """The number of its latest frame, in a private channel."""
 
     @property
     def topic(self) -> Topic:

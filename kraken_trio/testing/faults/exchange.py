@@ -45,6 +45,13 @@ from kraken_trio.testing.faults.data import (
     SkipUpdate,
     UnknownField,
 )
+from kraken_trio.testing.faults.level3 import (
+    DeepSnapshot,
+    Exponents,
+    ReorderQueue,
+    SwapUpdates,
+    UnknownOrder,
+)
 from kraken_trio.testing.faults.subscription import (
     DelayAcks,
     DelaySnapshots,
@@ -63,6 +70,7 @@ __all__ = [
     "CorruptChecksum",
     "CorruptLevel",
     "CrossedBook",
+    "DeepSnapshot",
     "DelayAcks",
     "DelayConnect",
     "DelaySnapshots",
@@ -71,6 +79,7 @@ __all__ = [
     "DropHow",
     "DuplicateAck",
     "EndSubscription",
+    "Exponents",
     "Fault",
     "Freeze",
     "HangConnect",
@@ -85,14 +94,17 @@ __all__ = [
     "RawKind",
     "Refuse",
     "RefuseConnect",
+    "ReorderQueue",
     "SetStatus",
     "Shape",
     "SkipUpdate",
     "SpeakV1",
     "StopHeartbeats",
     "StopPushing",
+    "SwapUpdates",
     "UnknownChannel",
     "UnknownField",
+    "UnknownOrder",
     "UpdateBeforeSnapshot",
 ]
 
@@ -126,5 +138,10 @@ Fault: TypeAlias = (
     | IrregularSnapshot
     | SpeakV1
     | OmitSnapshot
+    | DeepSnapshot
+    | Exponents
+    | ReorderQueue
+    | SwapUpdates
+    | UnknownOrder
 )
 """Anything that can be injected."""

@@ -1,0 +1,33 @@
+"""The hosts of Kraken, as paths of one fake exchange: each serves other channels."""
+
+from __future__ import annotations
+
+import enum
+
+__all__ = ["Host", "host_of"]
+
+
+class Host(enum.Enum):
+    """The part of the exchange that a connection has reached; the value is the path of its URL."""
+
+    ALL = "/v2"
+    """Serves every channel: no host of Kraken does, but it is handy in tests."""
+    PUBLIC = "/v2/public"
+    """As ``ws.kraken.com``: market data."""
+    PRIVATE = "/v2/auth"
+    """As ``ws-auth.kraken.com``: ``executions`` and ``balances``."""
+    LEVEL3 = "/v2/l3"
+    """As ``ws-l3.kraken.com``: ``level3``."""
+
+    def serves(self, channel: str) -> bool:
+        """Whether this channel can be subscribed here."""
+        return self is Host.ALL or self is _HOSTS.get(channel, Host.PUBLIC)
+
+
+_HOSTS = {"executions": Host.PRIVATE, "balances": Host.PRIVATE, "level3": Host.LEVEL3}
+_PATHS = {host.value: host for host in Host}
+
+
+def host_of(path: str) -> Host | None:
+    """The host at this path; None if there is none."""
+    return _PATHS.get(path)
