@@ -14,6 +14,7 @@ from kraken_trio.testing.faults import CorruptChecksum, CorruptLevel, IrregularS
 
 if TYPE_CHECKING:
     from kraken_trio.testing.exchange.market import MarketUpdate, SymbolMarket
+    from kraken_trio.testing.exchange.private import Private
     from kraken_trio.testing.exchange.state import ExchangeState
     from kraken_trio.testing.exchange.subscriptions import Subscription
 
@@ -30,8 +31,9 @@ _UpdateFault: TypeAlias = SkipUpdate | CorruptLevel | CorruptChecksum | OmitChec
 class Broadcaster:
     """Makes data frames. Every text is made once for all connections that get it."""
 
-    def __init__(self, state: ExchangeState) -> None:
+    def __init__(self, state: ExchangeState, private: Private) -> None:
         self._state = state
+        self._private = private
         self._level3 = Level3(state)
 
     def forget(self, subscription: Subscription) -> None:
@@ -46,6 +48,9 @@ class Broadcaster:
         if subscription.channel == "instrument":
             specs = [spec for spec in state.market.specs if subscription.variant or spec.multiplier is None]
             state.deliver(subscription, frames.instruments("snapshot", specs))
+            return
+        if subscription.channel in ("executions", "balances"):
+            self._private.snapshot(subscription)
             return
         market = state.market.symbols[subscription.symbol or ""]
         if subscription.channel == "book":

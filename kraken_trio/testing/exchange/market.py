@@ -371,6 +371,63 @@ class SymbolMarket:
             self._crossing = None
         return self._message([])
 
+    # Orders of the account
+
+    def submit(
+        self, name: SideName, key: int | None, qty: int, now_ns: int, *, number: int, ord_type: str = "limit"
+    ) -> tuple[MarketUpdate, Order | None]:
+        """An order of the account: it takes what it crosses, and what is left of a limit order rests.
+
+        ``key`` is that of its limit on its own side; None: a market order, whose rest is gone.
+        """
+        self._begin(now_ns)
+        other: SideName = ASK if name == BID else BID
+        there = self.book.side(other)
+        trades: list[TradePrint] = []
+        while qty and there.keys and (key is None or there.keys[0] <= -key):
+            best = there.keys[0]
+            taken = min(qty, there.qty[best])
+            trades += self._fill(other, best, taken, ord_type, taker=number)
+            qty -= taken
+        order = None
+        if qty and key is not None:
+            order = self.orders.rest(self.orders.side(name), key, qty, own=True, number=number)
+        return self._message(trades), order
+
+    def withdraw(self, name: SideName, order: Order, now_ns: int, *, amended: bool = False) -> MarketUpdate:
+        """An order of the account is cancelled, or goes for the first half of a price amend."""
+        self._begin(now_ns)
+        self.orders.side(name).remove(order, order.time_ns if amended else self.orders.tick())
+        return self._message([])
+
+    def cut(self, name: SideName, order: Order, qty: int, now_ns: int) -> MarketUpdate:
+        """An order of the account gets smaller, and keeps its place."""
+        self._begin(now_ns)
+        self.orders.side(name).cut(order, qty)
+        return self._message([])
+
+    def hit(self, name: SideName, order: Order, qty: int, now_ns: int) -> MarketUpdate:
+        """A taker fills this much of a resting order, and all that stands before it."""
+        self._begin(now_ns)
+        side = self.orders.side(name)
+        trades: list[TradePrint] = []
+        while side.levels.keys[0] < order.key:
+            key = side.levels.keys[0]
+            trades += self._fill(name, key, side.levels.qty[key], "market")
+        queue = side.queue(order.key)
+        ahead = sum(one.qty for one in queue[: queue.index(order)])
+        trades += self._fill(name, order.key, ahead + qty, "market")
+        return self._message(trades)
+
+    def key_near_touch(self, name: SideName, mean: float) -> int | None:
+        """A key at which an order does not cross; None where there is none."""
+        return self._key_near_touch(name, mean)
+
+    def best_key(self, name: SideName) -> int | None:
+        """That of the best level."""
+        keys = self.book.side(name).keys
+        return keys[0] if keys else None
+
 
 class _Markets(Mapping[str, SymbolMarket]):
     """All of them; each is made when somebody looks at it, which changes nothing: it depends on no other."""

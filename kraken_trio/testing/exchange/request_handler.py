@@ -88,7 +88,7 @@ class RequestHandler:
         except Refusal as refusal:
             self._refuse(connection, asked, str(refusal), now)
             return
-        error = self._token_error(wanted, now)
+        error = self._token_error(wanted, asked, now)
         fault = None if error is not None else self._refusal_of_all(wanted, asked)
         if error is not None:
             self._refuse(connection, asked, error, now)
@@ -102,11 +102,12 @@ class RequestHandler:
         else:
             self._unsubscribe(connection, asked, wanted, now)
 
-    def _token_error(self, wanted: Subscribing, now: float) -> str | None:
+    def _token_error(self, wanted: Subscribing, asked: Asked, now: float) -> str | None:
         """Why the token is refused; errors of symbols and parameters are said first."""
         rule = wanted.rule
         names = [symbol for symbol in wanted.symbols if isinstance(symbol, str) and self._is_traded(rule.name, symbol)]
-        if not rule.needs_token or wanted.variant_error is not None or (rule.has_symbols and not names):
+        other = wanted.variant_error is not None or (rule.has_symbols and not names)
+        if not rule.needs_token or (asked.method == "subscribe" and other):
             return None
         return self._state.tokens.check(wanted.token, now)
 

@@ -3,7 +3,8 @@
 There are two kinds:
 
 *Immediate* faults happen when they are injected: :class:`Drop`, :class:`Freeze`, :class:`StopPushing`,
-:class:`EndSubscription`, :class:`Raw`, :class:`UnknownChannel`, :class:`SetStatus`, :class:`CrossedBook`.
+:class:`EndSubscription`, :class:`Raw`, :class:`UnknownChannel`, :class:`SetStatus`, :class:`CrossedBook`,
+:class:`StrangeReport`, :class:`ExpireTokens`, :class:`FillBurst`.
 
 *Armed* faults wait for their occasion, and happen ``times`` times; ``times=None`` means until
 ``clear_faults()``. If several armed faults of a kind fit one occasion, the one injected first is taken.
@@ -52,6 +53,15 @@ from kraken_trio.testing.faults.level3 import (
     SwapUpdates,
     UnknownOrder,
 )
+from kraken_trio.testing.faults.private import (
+    DropAfterTrade,
+    ExpireTokens,
+    FillBurst,
+    RepeatFill,
+    RepeatSequence,
+    SkipSequence,
+    StrangeReport,
+)
 from kraken_trio.testing.faults.subscription import (
     DelayAcks,
     DelaySnapshots,
@@ -75,12 +85,15 @@ __all__ = [
     "DelayConnect",
     "DelaySnapshots",
     "Drop",
+    "DropAfterTrade",
     "DropConnect",
     "DropHow",
     "DuplicateAck",
     "EndSubscription",
+    "ExpireTokens",
     "Exponents",
     "Fault",
+    "FillBurst",
     "Freeze",
     "HangConnect",
     "IgnoreRequests",
@@ -95,12 +108,16 @@ __all__ = [
     "Refuse",
     "RefuseConnect",
     "ReorderQueue",
+    "RepeatFill",
+    "RepeatSequence",
     "SetStatus",
     "Shape",
+    "SkipSequence",
     "SkipUpdate",
     "SpeakV1",
     "StopHeartbeats",
     "StopPushing",
+    "StrangeReport",
     "SwapUpdates",
     "UnknownChannel",
     "UnknownField",
@@ -143,5 +160,12 @@ Fault: TypeAlias = (
     | ReorderQueue
     | SwapUpdates
     | UnknownOrder
+    | DropAfterTrade
+    | ExpireTokens
+    | FillBurst
+    | RepeatFill
+    | RepeatSequence
+    | SkipSequence
+    | StrangeReport
 )
 """Anything that can be injected."""

@@ -33,7 +33,7 @@ class UnknownOrder(_Level3Fault):
 class DeepSnapshot(_Level3Fault):
     """The next snapshot has more levels than asked for; its checksum is correct, and clients cut."""
 
-    levels: int = attrs.field(default=3, validator=valid(checks.integer(least=1)))
+    levels: int = attrs.field(default=3, validator=valid(checks.integer(least=1, most=100_000)))
     """The number of surplus levels per side."""
 
 
