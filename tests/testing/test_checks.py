@@ -55,6 +55,7 @@ from kraken_trio.testing import (
     run_virtual,
     strategies,
 )
+from kraken_trio.testing.exchange.tokens import Tokens
 from kraken_trio.testing.faults import LinkFault, NetworkFault
 
 if TYPE_CHECKING:
@@ -110,8 +111,11 @@ BAD: dict[str, tuple[object, ...]] = {
     "dials": BOOLEAN,
     "direction": ("to client", None, 5),
     "error": TEXT,
+    "exec_type": (*TEXT, ""),
     "existing": BOOLEAN,
+    "extra": BOOLEAN,
     "fault": (None, "Drop()", Drop, Cut()),
+    "fills": (*COUNT, None),
     "history": (*COUNT, None),
     "how": ("eof", None, 1000, Direction.BOTH),
     "kind": ("text", None, 1),
@@ -284,6 +288,8 @@ FUNCTIONS: dict[Any, dict[str, tuple[object, ...]]] = {
         "replay_rate": (0, -1, nan, inf, "5", True, 5),  # and a good one without a recording
         "faults": ("x", Drop(), 5, None, ["Drop()"], [Drop], [Cut()], [None], [ResetLink()], b"x"),
         "snapshot_delay": (-1, nan, inf, "1", None, True),
+        "snapshot_points": (-1, 1.5, "1", None, True),
+        "account_rate": RATE,
         "ssl_context": ("tls", 5, True),
         "network": ("memory", 5, Network),
         "host": HOST,
@@ -306,6 +312,8 @@ FUNCTIONS: dict[Any, dict[str, tuple[object, ...]]] = {
         "recording": ("x", 5, [""]),
         "replay_rate": (0, -1, nan, inf, "5", True),
         "snapshot_delay": (-1, nan, inf, "1", None, True),
+        "snapshot_points": (-1, 1.5, "1", None, True),
+        "account_rate": RATE,
         "faults": (
             "x",
             Drop(),
@@ -318,6 +326,7 @@ FUNCTIONS: dict[Any, dict[str, tuple[object, ...]]] = {
             [Scheduled(at=1, fault=ResetLink())],
         ),
         "journal_limit": (-1, 1.5, "1", True),
+        "tokens": ("token", 5, Tokens),
     },
     Market: {"specs": MARKETS, "seed": SEED, "rate": RATE, "start_ns": (*EPOCH, None)},
     Network: {"seed": SEED, "conditions": (None, "bad", (0, 1), Conditions)},

@@ -69,9 +69,9 @@ def test_level3_and_the_book_of_one_connection_agree() -> None:
     frames = talk.ask() + talk.ask(channel="book", token=None)
     for _ in range(200):
         for text in frames:
-            if '"channel":"level3"' in text:
+            if text.startswith('{"channel":"level3"'):
                 assert orders.feed(text)
-            elif '"channel":"book"' in text:
+            elif text.startswith('{"channel":"book"'):
                 assert book.feed(text)
         for name in SIDES:
             ours = [(price, f"{qty:f}") for price, qty in orders.quantities(name)]

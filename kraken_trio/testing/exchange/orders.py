@@ -419,4 +419,3 @@ class OrderBook:
 
     def checksum(self) -> int:
         return crc32((self.asks.hashed() + self.bids.hashed()).encode("ascii"))
-

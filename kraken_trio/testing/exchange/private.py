@@ -109,9 +109,7 @@ class Private:
         repeat = armed.take(RepeatSequence, fits) if armed else None
         if repeat is None:
             subscription.sequence += 1
-        text = (
-            f'{{"channel":"{channel}","type":"{kind}","data":[{",".join(rows)}],"sequence":{subscription.sequence}}}'
-        )
+        text = f'{{"channel":"{channel}","type":"{kind}","data":[{",".join(rows)}],"sequence":{subscription.sequence}}}'
         skip = armed.take(SkipSequence, fits) if armed else None
         if skip is not None:
             state.withhold(subscription, text, skip)

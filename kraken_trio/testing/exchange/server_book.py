@@ -22,7 +22,17 @@ from zlib import crc32
 
 import attrs
 
-__all__ = ["ASK", "BID", "CHECKED_LEVELS", "BookChange", "DepthChange", "ServerBook", "ServerSide", "SideName", "scaled_text"]
+__all__ = [
+    "ASK",
+    "BID",
+    "CHECKED_LEVELS",
+    "BookChange",
+    "DepthChange",
+    "ServerBook",
+    "ServerSide",
+    "SideName",
+    "scaled_text",
+]
 
 CHECKED_LEVELS = 10
 

@@ -112,9 +112,7 @@ class ExchangeState:
         connection_id = self.random.getrandbits(64) | 1 << 62
         journal = ConnectionJournal(number, self._journal_limit)
         self.journals.append(journal)
-        connection = Connection(
-            number=number, connection_id=connection_id, idle_since=now, journal=journal, host=host
-        )
+        connection = Connection(number=number, connection_id=connection_id, idle_since=now, journal=journal, host=host)
         self.connections[number] = connection
         return connection
 
