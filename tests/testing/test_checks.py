@@ -111,7 +111,7 @@ BAD: dict[str, tuple[object, ...]] = {
     "dials": BOOLEAN,
     "direction": ("to client", None, 5),
     "error": TEXT,
-    "exec_type": (*TEXT, ""),
+    "exec_type": TEXT,
     "existing": BOOLEAN,
     "extra": BOOLEAN,
     "fault": (None, "Drop()", Drop, Cut()),

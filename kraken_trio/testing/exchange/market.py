@@ -31,7 +31,7 @@ import attrs
 
 from kraken_trio.testing import checks
 from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
-from kraken_trio.testing.exchange.orders import Order, OrderBook, OrderChange, OrderSide
+from kraken_trio.testing.exchange.orders import Order, OrderBook, OrderChange
 from kraken_trio.testing.exchange.server_book import ASK, BID, BookChange, ServerBook, ServerSide, SideName
 from kraken_trio.testing.exchange.tape import Tape, TradePrint
 
