@@ -68,7 +68,10 @@ class Level3Reader:
 
     def quantities(self, side: str) -> list[tuple[str, Decimal]]:
         """Price levels: the sums of the queues."""
-        return [(price, sum(Decimal(order["order_qty"]) for order in queue)) for price, queue in self.levels(side)]
+        return [
+            (price, sum((Decimal(order["order_qty"]) for order in queue), Decimal(0)))
+            for price, queue in self.levels(side)
+        ]
 
     def checksum(self) -> int:
         tokens = []

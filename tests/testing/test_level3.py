@@ -9,8 +9,8 @@ import pytest
 
 from kraken_trio.testing import ExchangeCore, Market, MarketSpec, ReferenceBook
 from kraken_trio.testing.exchange.actions import Send
+from kraken_trio.testing.exchange.budget import MAX_SYMBOLS
 from kraken_trio.testing.exchange.hosts import Host, host_of
-from kraken_trio.testing.exchange.level3 import MAX_SYMBOLS
 from kraken_trio.testing.exchange.tokens import INVALID_SESSION, Tokens
 from kraken_trio.testing.faults import DeepSnapshot, Exponents, ReorderQueue, SkipUpdate, SwapUpdates, UnknownOrder
 from tests.testing.level3_reader import SIDES, Level3Reader, LostSynchronisation

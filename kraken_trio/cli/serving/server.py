@@ -23,6 +23,7 @@ from kraken_trio.events import BookSnapshot
 from kraken_trio.runtime.feed import FeedSender, open_feed
 from kraken_trio.testing.exchange import frames
 from kraken_trio.testing.exchange.core import HEARTBEAT_INTERVAL
+from kraken_trio.testing.exchange.hosts import Host
 from kraken_trio.testing.exchange.peer import Peer
 from kraken_trio.testing.faults import DropHow
 from kraken_trio.wire import Codec, codec_for
@@ -220,7 +221,8 @@ class Server:
     def admit(self) -> None:
         return None
 
-    def connected(self, end: ConnectionEnd, *, v1: bool) -> int:
+    def connected(self, end: ConnectionEnd, *, v1: bool, host: Host = Host.ALL) -> int:
+        del host  # there is one: it serves what is recorded
         self._number += 1
         number = self._number
         connection = self.connections[number] = _Connection(self, end, number, v1=v1)

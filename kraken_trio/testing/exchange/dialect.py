@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from kraken_trio.requests import DEPTHS, INTERVALS, TRIGGERS
+from kraken_trio.testing.exchange.budget import COSTS
 from kraken_trio.testing.exchange.hosts import Host
-from kraken_trio.testing.exchange.level3 import COSTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,31 +16,9 @@ if TYPE_CHECKING:
     from kraken_trio.testing.exchange.state import ExchangeState
     from kraken_trio.testing.exchange.subscriptions import Subscription
 
-__all__ = ["COSTS", "MAX_SYMBOLS", "Level3", "SnapshotBudget"]
-
-COSTS = {10: 5, 100: 25, 1000: 100}
-"""The points that a snapshot of a depth costs."""
-MAX_SYMBOLS = 200
-"""Symbols of one connection."""
-_BUDGET_SECONDS = 1.0
+__all__ = ["Level3"]
 
 _F = TypeVar("_F", SwapUpdates, UnknownOrder, DeepSnapshot, ReorderQueue, Exponents)
-
-
-@attrs.define
-class SnapshotBudget:
-    """The points for snapshots of one connection: so many in any second."""
-
-    points: int
-    _spent: list[tuple[float, int]] = attrs.Factory(list)
-
-    def spend(self, cost: int, now: float) -> bool:
-        """Spend this. Returns False, and spends nothing, if too little is left."""
-        self._spent = [(at, points) for at, points in self._spent if now - at < _BUDGET_SECONDS]
-        if sum(points for _, points in self._spent) + cost > self.points:
-            return False
-        self._spent.append((now, cost))
-        return True
 
 
 class Level3:

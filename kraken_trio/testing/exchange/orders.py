@@ -60,9 +60,7 @@ _COUNTS = (1, 1, 1, 2, 1, 3, 2, 4)
 
 
 def text_id(kind: str, number: int) -> str:
-    """The id of this number, in Kraken's form: ``OXXXXX-XXXXX-XXXXXX``. Different numbers below 2**80 have different
-    ids.
-    """
+    """The id of this number (below 2**80) in Kraken's form: ``OXXXXX-XXXXX-XXXXXX``. No two numbers share one."""
     mixed = (number * 0x9E3779B97F4A7C15F39D) & _80
     mixed ^= mixed >> 41
     mixed = (mixed * 0xD6E8FEB86659FD93CA6B) & _80

@@ -117,7 +117,7 @@ class Private:
             state.deliver(subscription, text)
 
 
-# Rows: names and JSON
+# Rows, by name; the values are JSON
 
 
 def _row(fields: dict[str, str]) -> str:

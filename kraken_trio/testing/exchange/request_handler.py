@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from kraken_trio.testing.exchange import frames
+from kraken_trio.testing.exchange.budget import COSTS, MAX_SYMBOLS, SnapshotBudget
 from kraken_trio.testing.exchange.dialect import (
     CHANNELS,
     MALFORMED,
@@ -16,7 +17,6 @@ from kraken_trio.testing.exchange.dialect import (
     read_subscription,
     symbol_error,
 )
-from kraken_trio.testing.exchange.level3 import COSTS, MAX_SYMBOLS, SnapshotBudget
 from kraken_trio.testing.exchange.subscriptions import Subscription
 from kraken_trio.testing.faults import (
     DelayAcks,

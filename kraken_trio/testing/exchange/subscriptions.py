@@ -11,8 +11,8 @@ from kraken_trio.testing.exchange.hosts import Host
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from kraken_trio.testing.exchange.budget import SnapshotBudget
     from kraken_trio.testing.exchange.journal import ConnectionJournal
-    from kraken_trio.testing.exchange.level3 import SnapshotBudget
 
 __all__ = ["Connection", "Subscription", "Subscriptions", "Topic"]
 

@@ -6,13 +6,12 @@ from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING, TypeAlias
 
-from kraken_trio.testing.exchange.account import LedgerEntry, Report
 from kraken_trio.testing.exchange.server_book import ASK, BID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from kraken_trio.testing.exchange.account import Account, AccountOrder
+    from kraken_trio.testing.exchange.account import Account, AccountOrder, LedgerEntry, Report
     from kraken_trio.testing.exchange.market import Market, MarketUpdate, SymbolMarket
     from kraken_trio.testing.exchange.orders import Order
     from kraken_trio.testing.exchange.server_book import SideName
@@ -23,7 +22,7 @@ MAX_OPEN = 30
 """Open orders at most; more are cancelled."""
 _SECOND_NS = 10**9
 
-Happened: TypeAlias = "list[Report | LedgerEntry]"
+Happened: TypeAlias = "Sequence[Report | LedgerEntry]"
 
 
 class Trader:
@@ -219,7 +218,7 @@ class Trader:
             expires_ns=expires_ns,
         )
         order = self.account.order(number)
-        self._tell(list(placed))
+        self._tell(placed)
         self._submit(market, order, name, key, qty, now_ns)
         return order
 
