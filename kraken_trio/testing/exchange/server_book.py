@@ -80,7 +80,7 @@ class BookChange:
 class ServerSide:
     """One side, complete and sorted."""
 
-    __slots__ = ("_emitted", "_pushed_out", "keys", "qty", "sign")
+    __slots__ = ("_emitted", "_hashed", "_pushed_out", "keys", "qty", "sign")
 
     def __init__(self, sign: int) -> None:
         self.sign: int = sign
@@ -88,6 +88,8 @@ class ServerSide:
         self.keys: list[int] = []
         """Best first: the lowest."""
         self.qty: dict[int, int] = {}
+        self._hashed: str | None = None
+        """The text to hash, until one of its levels changes."""
         self._emitted: dict[int, list[tuple[int, int]]] = {}
         self._pushed_out: dict[int, set[int]] = {}
 
@@ -95,6 +97,7 @@ class ServerSide:
         """Replace everything by these quantities by key."""
         self.qty = dict(levels)
         self.keys = sorted(levels)
+        self._hashed = None
 
     def watch(self, depths: frozenset[int]) -> None:
         self._emitted = {depth: [] for depth in depths}
@@ -106,6 +109,8 @@ class ServerSide:
         index = bisect_left(keys, key)
         known = index < len(keys) and keys[index] == key
         price = self.sign * key
+        if index < CHECKED_LEVELS:
+            self._hashed = None
         if qty:
             self.qty[key] = qty
             if not known:
@@ -147,14 +152,16 @@ class ServerSide:
         return [(self.sign * key, self.qty[key]) for key in keys]
 
     def hashed(self) -> str:
-        qty = self.qty
-        return "".join([f"{abs(key)}{qty[key]}" for key in self.keys[:CHECKED_LEVELS]])
+        if self._hashed is None:
+            qty = self.qty
+            self._hashed = "".join([f"{abs(key)}{qty[key]}" for key in self.keys[:CHECKED_LEVELS]])
+        return self._hashed
 
 
 class ServerBook:
     """Both sides. Change it with :meth:`put`, any number of times, then take the message with :meth:`commit`."""
 
-    __slots__ = ("_best", "_top", "asks", "bids", "watched")
+    __slots__ = ("_best", "_checksum", "_top", "asks", "bids", "watched")
 
     def __init__(self, bids: dict[int, int] | None = None, asks: dict[int, int] | None = None) -> None:
         """``bids`` and ``asks`` are quantities by price (both positive)."""
@@ -164,6 +171,7 @@ class ServerBook:
         self.asks.load(asks or {})
         self.watched: frozenset[int] = frozenset()
         self._top = self.hashed()
+        self._checksum = crc32(self._top.encode("ascii"))
         self._best = (self.bids.best(), self.asks.best())
 
     def watch(self, depths: frozenset[int]) -> None:
@@ -189,11 +197,13 @@ class ServerBook:
                 windows[depth] = DepthChange(bids, asks)
         top = self.hashed()
         top_changed = top != self._top
-        self._top = top
+        if top_changed:
+            self._top = top
+            self._checksum = crc32(top.encode("ascii"))
         best = (self.bids.best(), self.asks.best())
         best_changed = best != self._best
         self._best = best
-        return BookChange(windows, crc32(top.encode("ascii")), top_changed, best_changed)
+        return BookChange(windows, self._checksum, top_changed, best_changed)
 
     def hashed(self) -> str:
         """The string to hash. A scaled integer's digits are those of the wire without point and leading zeros."""
