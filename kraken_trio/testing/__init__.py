@@ -19,12 +19,14 @@ From the bottom up:
 * :mod:`~kraken_trio.testing.strategies`: Hypothesis strategies; imported separately, need ``kraken-trio[testing]``
 """
 
+from kraken_trio.testing.exchange.account import Account
 from kraken_trio.testing.exchange.core import ExchangeCore
 from kraken_trio.testing.exchange.journal import ConnectionJournal, ReceivedRequest, Subscribed, Withheld
 from kraken_trio.testing.exchange.market import Market
 from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
 from kraken_trio.testing.exchange.recording import Recording, read_frames
 from kraken_trio.testing.exchange.server import Exchange, ExchangeStatistics, open_exchange
+from kraken_trio.testing.exchange.tokens import Tokens
 from kraken_trio.testing.faults import (
     BlackHole,
     Conditions,
@@ -103,6 +105,7 @@ from kraken_trio.testing.reference_book import ReferenceBook
 
 __all__ = [
     "DEFAULT_MARKETS",
+    "Account",
     "BlackHole",
     "Conditions",
     "ConnectionJournal",
@@ -179,6 +182,7 @@ __all__ = [
     "SwapUpdates",
     "Tear",
     "Throttle",
+    "Tokens",
     "UnknownChannel",
     "UnknownField",
     "UnknownHost",

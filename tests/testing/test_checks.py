@@ -48,6 +48,7 @@ from kraken_trio.testing import (
     SkipUpdate,
     Split,
     Throttle,
+    Tokens,
     checks,
     open_exchange,
     open_proxy,
@@ -55,7 +56,6 @@ from kraken_trio.testing import (
     run_virtual,
     strategies,
 )
-from kraken_trio.testing.exchange.tokens import Tokens
 from kraken_trio.testing.faults import LinkFault, NetworkFault
 
 if TYPE_CHECKING:
@@ -329,6 +329,12 @@ FUNCTIONS: dict[Any, dict[str, tuple[object, ...]]] = {
         "tokens": ("token", 5, Tokens),
     },
     Market: {"specs": MARKETS, "seed": SEED, "rate": RATE, "start_ns": (*EPOCH, None)},
+    Tokens: {
+        "seed": SEED,
+        "lifetime": (-1, nan, inf, "1", None, True),
+        "refusal": TEXT,
+        "reusable": BOOLEAN,
+    },
     Network: {"seed": SEED, "conditions": (None, "bad", (0, 1), Conditions)},
     link: {"number": (0, -1, 1.5, "1", True), "random": (None, 5, random), "conditions": (None, 5)},
     ReferenceBook: {

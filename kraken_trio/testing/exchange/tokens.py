@@ -7,6 +7,8 @@ from random import Random
 
 import attrs
 
+from kraken_trio.testing import checks
+
 __all__ = ["INVALID_SESSION", "INVALID_TOKEN", "LIFETIME", "NO_TOKEN", "Tokens"]
 
 LIFETIME = 900.0
@@ -36,12 +38,16 @@ class Tokens:
 
     def __init__(
         self,
-        seed: object = 0,
+        seed: int = 0,
         *,
         lifetime: float = LIFETIME,
         refusal: str = INVALID_TOKEN,
         reusable: bool = False,
     ) -> None:
+        checks.seed("seed", seed)
+        checks.seconds("lifetime", lifetime)
+        checks.text("an answer")("refusal", refusal)
+        checks.boolean("reusable", reusable)
         self.lifetime: float = lifetime
         self.refusal: str = refusal
         """The answer to an invalid token: :data:`INVALID_TOKEN` or :data:`INVALID_SESSION`."""
