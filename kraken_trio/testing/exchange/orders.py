@@ -153,6 +153,8 @@ class OrderSide:
         self._salt = salt
         self._start_ns = start_ns
         self._queues: dict[int, list[Order]] = {}
+        self._texts: dict[int, str] = {}
+        """What is hashed of a level, until it changes."""
         self._bounds: dict[int, int] = {}
         """By depth, the key of the last level that clients hold."""
         self._before: dict[int, list[tuple[Order, int]]] = {}
@@ -193,9 +195,11 @@ class OrderSide:
         return tuple([self._event(ADD, order) for key in self.levels.keys[:depth] for order in self.queue(key)])
 
     def hashed(self) -> str:
-        return "".join(
-            [f"{abs(key)}{order.qty}" for key in self.levels.keys[:CHECKED_LEVELS] for order in self.queue(key)]
-        )
+        return "".join([self._texts.get(key) or self._text(key) for key in self.levels.keys[:CHECKED_LEVELS]])
+
+    def _text(self, key: int) -> str:
+        text = self._texts[key] = "".join([f"{abs(key)}{order.qty}" for order in self.queue(key)])
+        return text
 
     def orders_of_others(self, key: int) -> list[Order]:
         """The orders of a level that are not the account's."""
@@ -261,6 +265,7 @@ class OrderSide:
     def _open(self, key: int) -> list[Order]:
         """A queue that is about to change."""
         queue = self.queue(key)
+        self._texts.pop(key, None)
         if self.watching and key not in self._before:
             self._before[key] = [(order, order.qty) for order in queue]
         return queue
