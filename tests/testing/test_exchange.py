@@ -86,7 +86,7 @@ async def test_the_hosts_of_kraken_are_paths_of_one_exchange() -> None:
             client = Level3Reader(10, 1, 8)
             verified = 0
             while verified < 50:
-                text = await orders.get_message()
+                text = str(await orders.get_message())
                 if text.startswith('{"channel":"level3"'):
                     assert client.feed(text)
                     verified += 1

@@ -16,6 +16,7 @@ from kraken_trio.testing.exchange.account import Account, legacy_pair
 from kraken_trio.testing.exchange.actions import End, Send
 from kraken_trio.testing.exchange.trader import MAX_OPEN
 from kraken_trio.testing.faults import (
+    CrossedBook,
     DropAfterTrade,
     ExpireTokens,
     FillBurst,
@@ -475,6 +476,19 @@ def test_a_burst_while_connected_is_an_order_s_life() -> None:
     talk.inject(FillBurst(fills=3))
     kinds = [r["exec_type"] for r in talk.reports]
     assert kinds == ["pending_new", "new", "trade", "trade", "trade", "filled"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_burst_in_a_crossed_book_is_told_too(seed: int) -> None:
+    """An order that takes what it crosses has less left for the takers of the burst."""
+    talk = Talk(seed=seed)
+    talk.subscribe()
+    talk.inject(CrossedBook(symbol=BTC, consistent=True))
+    talk.run(2)
+    for _ in range(8):
+        talk.inject(FillBurst(fills=60))
+    told = [r["exec_id"] for r in talk.reports if r["exec_type"] == "trade"]
+    assert told == [f.exec_id for f in talk.account.fills]
 
 
 @pytest.mark.parametrize(("exec_type", "extra"), [("canceled", False), ("pondered", True)])

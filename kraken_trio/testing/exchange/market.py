@@ -407,7 +407,7 @@ class SymbolMarket:
         return self._message([])
 
     def hit(self, name: SideName, order: Order, qty: int, now_ns: int) -> MarketUpdate:
-        """A taker fills this much of a resting order, and all that stands before it."""
+        """A taker fills this much of a resting order, at most what is left, and all that stands before it."""
         self._begin(now_ns)
         side = self.orders.side(name)
         trades: list[TradePrint] = []
@@ -416,7 +416,7 @@ class SymbolMarket:
             trades += self._fill(name, key, side.levels.qty[key], "market")
         queue = side.queue(order.key)
         ahead = sum(one.qty for one in queue[: queue.index(order)])
-        trades += self._fill(name, order.key, ahead + qty, "market")
+        trades += self._fill(name, order.key, ahead + min(qty, order.qty), "market")
         return self._message(trades)
 
     def key_near_touch(self, name: SideName, mean: float) -> int | None:
