@@ -22,14 +22,14 @@ import msgspec
 
 from kraken_trio.testing import checks
 from kraken_trio.testing.checks import valid
-from kraken_trio.testing.exchange.account import ListedAccount, OrderRow, TradeRow
+from kraken_trio.testing.exchange.account_view import ListedAccount, OrderRow, TradeRow
 from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
 from kraken_trio.testing.exchange.rest_names import asset_name, pair_names
-from kraken_trio.testing.exchange.ws_tokens import TokenRegister
+from kraken_trio.testing.exchange.tokens import Tokens
 from kraken_trio.testing.faults.rest import BreakRest, RestBreak
 
 if TYPE_CHECKING:
-    from kraken_trio.testing.exchange.account import AccountView
+    from kraken_trio.testing.exchange.account_view import AccountView
 
 __all__ = ["READ_ONLY", "ApiKey", "RestCore", "RestRequest", "RestResponse"]
 
@@ -170,7 +170,7 @@ class RestCore:
         *,
         keys: Iterable[ApiKey] = (),
         account: AccountView | None = None,
-        tokens: TokenRegister | None = None,
+        tokens: Tokens | None = None,
         now: float = 0.0,
         epoch_ns: int = 1_790_000_000 * 10**9,
         lag: float = 0.0,
@@ -180,7 +180,7 @@ class RestCore:
     ) -> None:
         self.markets: tuple[MarketSpec, ...] = tuple(markets)
         self.account: AccountView = ListedAccount() if account is None else account
-        self.tokens: TokenRegister = TokenRegister() if tokens is None else tokens
+        self.tokens: Tokens = Tokens() if tokens is None else tokens
         self.system: str = "online"
         """What ``SystemStatus`` says."""
         self.calls: list[str] = []
@@ -319,7 +319,7 @@ class RestCore:
             raise _Refused(_No.PERMISSION)
         self._count_call(key, _COSTS.get(name, 1.0), now)
         if name == "GetWebSocketsToken":
-            return {"token": self.tokens.issue(key.api.key, now), "expires": 900}
+            return {"token": self.tokens.issue(now), "expires": 900}
         if name == "GetApiKeyInfo":
             return _key_info(key)
         return self._account_call(name, params, self.wall_ns(now - self._lag))
@@ -354,7 +354,7 @@ class RestCore:
         account = self.account
         if name == "BalanceEx":
             return {
-                asset_name(row.asset): {"balance": str(row.balance), "hold_trade": str(row.held)}
+                asset_name(row.asset): {"balance": f"{row.balance:f}", "hold_trade": f"{row.held:f}"}
                 for row in account.balances(at_ns)
             }
         if name == "Ledgers":
@@ -362,8 +362,8 @@ class RestCore:
             rows = {
                 row.ledger_id: {
                     "refid": row.ref_id, "time": _seconds(row.time_ns), "type": row.kind, "subtype": "",
-                    "aclass": "currency", "asset": asset_name(row.asset), "amount": str(row.amount),
-                    "fee": str(row.fee), "balance": str(row.balance),
+                    "aclass": "currency", "asset": asset_name(row.asset), "amount": f"{row.amount:f}",
+                    "fee": f"{row.fee:f}", "balance": f"{row.balance:f}",
                 }
                 for row in found
             }  # fmt: skip
@@ -484,10 +484,10 @@ def _trade(row: TradeRow) -> dict[str, Any]:
         "time": _seconds(row.time_ns),
         "type": row.side,
         "ordertype": row.order_type,
-        "price": str(row.price),
-        "cost": str(row.cost),
-        "fee": str(row.fee),
-        "vol": str(row.qty),
+        "price": f"{row.price:f}",
+        "cost": f"{row.cost:f}",
+        "fee": f"{row.fee:f}",
+        "vol": f"{row.qty:f}",
         "margin": "0.00000",
         "leverage": "0",
         "misc": "",
@@ -525,25 +525,25 @@ def _order(row: OrderRow, *, with_trades: bool) -> dict[str, Any]:
         "status": row.status,
         "opentm": _seconds(row.opened_ns),
         "starttm": 0,
-        "expiretm": 0,
+        "expiretm": 0 if row.expires_ns is None else row.expires_ns // 10**9,
         "descr": {
             "pair": pair,
             "type": row.side,
             "ordertype": row.order_type,
-            "price": str(row.limit_price),
+            "price": f"{row.trigger or row.limit_price:f}",
             "price2": "0",
             "leverage": "none",
-            "order": f"{row.side} {row.qty} {pair} @ {row.order_type} {row.limit_price}",
+            "order": f"{row.side} {row.qty:f} {pair} @ {row.order_type} {row.limit_price:f}",
             "close": "",
         },
-        "vol": str(row.qty),
-        "vol_exec": str(row.filled),
-        "cost": str(row.cost),
-        "fee": str(row.fee),
-        "price": str(row.avg_price),
+        "vol": f"{row.qty:f}",
+        "vol_exec": f"{row.filled:f}",
+        "cost": f"{row.cost:f}",
+        "fee": f"{row.fee:f}",
+        "price": f"{row.avg_price:f}",
         "stopprice": "0.00000",
         "limitprice": "0.00000",
-        "misc": "",
+        "misc": "amended" if row.was_amended else "",
         "oflags": "fciq",
     }
     if row.cl_ord_id is not None:

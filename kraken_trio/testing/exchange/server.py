@@ -17,12 +17,13 @@ import trio
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.testing import checks
 from kraken_trio.testing.exchange.core import ExchangeCore
-from kraken_trio.testing.exchange.market import Market, check_markets
+from kraken_trio.testing.exchange.market import MAX_RATE, Market, check_markets
 from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
 from kraken_trio.testing.exchange.memory import connect_in_memory
 from kraken_trio.testing.exchange.recording import Recording
 from kraken_trio.testing.exchange.server_book import scaled_text
 from kraken_trio.testing.exchange.shell import Shell
+from kraken_trio.testing.exchange.state import SNAPSHOT_POINTS
 from kraken_trio.testing.faults import Fault, LinkFault, Scheduled
 from kraken_trio.testing.network.network import Network
 from kraken_trio.testing.reference_book import ReferenceBook
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from kraken_trio.testing.exchange.account import Account
     from kraken_trio.testing.exchange.journal import ConnectionJournal, ReceivedRequest, Subscribed
+    from kraken_trio.testing.exchange.tokens import Tokens
     from kraken_trio.transport import Limits, Transport
 
 __all__ = ["Exchange", "ExchangeStatistics", "open_exchange"]
@@ -80,13 +83,19 @@ class Exchange:
     def __init__(self, shell: Shell, url: str) -> None:
         core = shell.core
         self.url: str = url
-        """The URL for clients: ``ws://127.0.0.1:<port>/v2``."""
+        """The URL for clients: ``ws://127.0.0.1:<port>/v2``. It serves every channel of v2; ``/v2/public``,
+        ``/v2/auth`` and ``/v2/l3`` serve those of Kraken's hosts.
+        """
         self.v1_url: str = url.removesuffix("/v2")
         """The URL for clients of Kraken's older protocol, v1."""
         self.requests: list[ReceivedRequest] = core.requests
         """Every message that any client sent, oldest first."""
         self.journal: list[ConnectionJournal] = core.journals
         """The data frames of every connection, sent and withheld: ``journal[0]`` is the first connection's."""
+        self.account: Account = core.account
+        """Of which the private channels tell: its orders, fills and ledger."""
+        self.tokens: Tokens = core.tokens
+        """The register of WebSocket tokens. Its times are those of Trio's clock."""
         self._shell = shell
         self._core = core
 
@@ -191,6 +200,10 @@ class Exchange:
             await trio.lowlevel.checkpoint()
         return sent
 
+    def issue_token(self) -> str:
+        """A new WebSocket token, as REST would give: for ``level3``, ``executions`` and ``balances``."""
+        return self.tokens.issue(trio.current_time())
+
     # Connecting
 
     def connect(
@@ -229,6 +242,8 @@ def open_exchange(
     replay_rate: float | None = None,
     faults: Iterable[Fault | LinkFault | Scheduled] = (),
     snapshot_delay: float = 0.0,
+    snapshot_points: int = SNAPSHOT_POINTS,
+    account_rate: float = 0.0,
     ssl_context: ssl.SSLContext | None = None,
     network: Network | None = None,
     host: str | None = None,
@@ -256,6 +271,11 @@ def open_exchange(
         ``network`` may be among them.
     ``snapshot_delay``
         Seconds between a subscription's answer and its snapshot. Kraken takes 0.014 to 0.23.
+    ``snapshot_points``
+        The budget for snapshots of Level 3, per second and connection: one costs 5, 25 or 100 by its depth.
+    ``account_rate``
+        How often per second, on average, the exchange's account places, amends or cancels an order. The market fills
+        them; ``executions`` and ``balances`` tell of them.
     ``ssl_context``
         Serve TLS (``wss://``) with this server-side context.
     ``network``
@@ -287,6 +307,8 @@ def open_exchange(
         raise ValueError(msg)
     check_markets(markets, seed, rate)
     checks.seconds("snapshot_delay", snapshot_delay)
+    checks.integer(least=0)("snapshot_points", snapshot_points)
+    checks.number(least=0, most=MAX_RATE)("account_rate", account_rate)
     checks.optional(checks.number(above=0))("replay_rate", replay_rate)
     checks.optional(checks.count)("journal_limit", journal_limit)
 
@@ -304,6 +326,8 @@ def open_exchange(
             snapshot_delay=snapshot_delay,
             faults=here,
             journal_limit=journal_limit,
+            snapshot_points=snapshot_points,
+            account_rate=account_rate,
         )
         shell = Shell(core, ssl_context, queue_limit)
         async with _listening(shell, network, host, port, elsewhere) as url:

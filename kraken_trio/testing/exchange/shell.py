@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from kraken_trio.testing.exchange.actions import End, Send, SendRaw
+from kraken_trio.testing.exchange.hosts import Host
 from kraken_trio.testing.exchange.peer import Peer
 from kraken_trio.testing.faults import DelayConnect, DropConnect, DropHow, HangConnect, RefuseConnect
 
@@ -38,8 +39,8 @@ class Shell:
         self._happened()
         return fault
 
-    def connected(self, end: ConnectionEnd, *, protocol: str) -> int:
-        number, actions = self.core.connect(trio.current_time(), protocol=protocol)
+    def connected(self, end: ConnectionEnd, *, protocol: str, host: Host = Host.ALL) -> int:
+        number, actions = self.core.connect(trio.current_time(), protocol=protocol, host=host)
         self.peers[number] = end
         self.core.journals[-1].link = end.link
         self.do(actions)
