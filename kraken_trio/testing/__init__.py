@@ -25,10 +25,12 @@ from kraken_trio.testing.exchange.journal import ConnectionJournal, ReceivedRequ
 from kraken_trio.testing.exchange.market import Market
 from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
 from kraken_trio.testing.exchange.recording import Recording, read_frames
+from kraken_trio.testing.exchange.rest import READ_ONLY, ApiKey, RestCore
 from kraken_trio.testing.exchange.server import Exchange, ExchangeStatistics, open_exchange
 from kraken_trio.testing.exchange.tokens import Tokens
 from kraken_trio.testing.faults import (
     BlackHole,
+    BreakRest,
     Conditions,
     CorruptChecksum,
     CorruptLevel,
@@ -60,6 +62,7 @@ from kraken_trio.testing.faults import (
     Irregularity,
     IrregularSnapshot,
     IrregularUpdate,
+    LagRest,
     LateUpdates,
     LinkFault,
     Mute,
@@ -77,6 +80,7 @@ from kraken_trio.testing.faults import (
     RepeatSequence,
     Reset,
     ResetLink,
+    RestBreak,
     Scheduled,
     SetStatus,
     Shape,
@@ -108,8 +112,11 @@ from kraken_trio.testing.reference_book import ReferenceBook
 
 __all__ = [
     "DEFAULT_MARKETS",
+    "READ_ONLY",
     "Account",
+    "ApiKey",
     "BlackHole",
+    "BreakRest",
     "Conditions",
     "ConnectionJournal",
     "CorruptChecksum",
@@ -145,6 +152,7 @@ __all__ = [
     "IrregularSnapshot",
     "IrregularUpdate",
     "Irregularity",
+    "LagRest",
     "LateUpdates",
     "Link",
     "LinkFault",
@@ -171,6 +179,8 @@ __all__ = [
     "RepeatSequence",
     "Reset",
     "ResetLink",
+    "RestBreak",
+    "RestCore",
     "Scheduled",
     "SetStatus",
     "Shape",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, get_args
 
 from kraken_trio.testing import checks
 from kraken_trio.testing.exchange.account import Account
+from kraken_trio.testing.exchange.account_view import AccountRows
 from kraken_trio.testing.exchange.broadcaster import Broadcaster
 from kraken_trio.testing.exchange.hosts import Host
 from kraken_trio.testing.exchange.journal import ReceivedRequest
@@ -25,10 +26,12 @@ from kraken_trio.testing.exchange.private import Private
 from kraken_trio.testing.exchange.recording import Recording
 from kraken_trio.testing.exchange.replay import Replay
 from kraken_trio.testing.exchange.request_handler import RequestHandler
+from kraken_trio.testing.exchange.rest import ApiKey, RestCore
 from kraken_trio.testing.exchange.state import SNAPSHOT_POINTS, ExchangeState
 from kraken_trio.testing.exchange.tokens import Tokens
 from kraken_trio.testing.exchange.trader import Trader
 from kraken_trio.testing.faults import (
+    BreakRest,
     CrossedBook,
     DelayConnect,
     Drop,
@@ -41,6 +44,7 @@ from kraken_trio.testing.faults import (
     Freeze,
     HangConnect,
     IgnoreRequests,
+    LagRest,
     LinkFault,
     Mute,
     NetworkFault,
@@ -64,7 +68,7 @@ if TYPE_CHECKING:
     from kraken_trio.testing.exchange.server_book import SideName
     from kraken_trio.testing.exchange.subscriptions import Connection
 
-__all__ = ["ExchangeCore"]
+__all__ = ["ExchangeCore", "check_keys"]
 
 IDLE_LIMIT = 60.0
 """Seconds after which a connection without subscriptions and requests is closed."""
@@ -91,8 +95,9 @@ class ExchangeCore(ExchangeState):
         tokens: Tokens | None = None,
         snapshot_points: int = SNAPSHOT_POINTS,
         account_rate: float = 0.0,
+        keys: Iterable[ApiKey] = (),
     ) -> None:
-        """``tokens`` is the register that is shared with the exchange's REST side; None: a new one.
+        """``tokens`` is the register of WebSocket tokens; None: a new one. ``keys`` are those that REST knows.
 
         ``account_rate`` is how often per second, on average, the exchange's account does something: it places, amends
         and cancels orders.
@@ -108,6 +113,7 @@ class ExchangeCore(ExchangeState):
         checks.optional(checks.instance(Tokens, wanted="a Tokens"))("tokens", tokens)
         checks.integer(least=0)("snapshot_points", snapshot_points)
         checks.number(least=0, most=MAX_RATE)("account_rate", account_rate)
+        keys = check_keys(keys)
         super().__init__(
             market,
             now=now,
@@ -125,6 +131,15 @@ class ExchangeCore(ExchangeState):
         self._crossed: set[str] = set()
         self.account: Account = Account(market.specs)
         """The one whose orders the private channels and REST tell of."""
+        self.rest: RestCore = RestCore(
+            market.specs,
+            keys=keys,
+            account=AccountRows(self.account),
+            tokens=self.tokens,
+            now=now,
+            epoch_ns=epoch_ns,
+        )
+        """The REST interface. It issues the tokens that the channels check, and tells of the same account."""
         private = Private(self, self.account)
         self._private = private
         self._broadcaster = Broadcaster(self, private)
@@ -291,6 +306,10 @@ class ExchangeCore(ExchangeState):
                     self._broadcaster.publish_phantom(market)
             case StrangeReport():
                 self._private.strange(fault, self.wall_ns(now))
+            case BreakRest():
+                self.rest.inject(fault)
+            case LagRest(seconds=seconds):
+                self.rest.set_lag(seconds)
             case ExpireTokens():
                 self.tokens.revoke_all()
             case FillBurst(fills=fills, symbol=symbol):
@@ -306,6 +325,8 @@ class ExchangeCore(ExchangeState):
     def clear_faults(self, now: float) -> list[Action]:
         """Disarm everything, and uncross books. What has happened stays: a frozen connection stays frozen."""
         self.armed.clear()
+        self.rest.clear_faults()
+        self.rest.set_lag(0.0)
         self.set_status(self.system, has_id=True)
         for symbol in sorted(self._crossed):
             self._saw(self.market.symbols[symbol].uncross(self.wall_ns(now)))
@@ -348,6 +369,11 @@ class ExchangeCore(ExchangeState):
         for update in self.market.burst(updates, self.wall_ns(now), symbol):
             self._happened(update)
         return self.take_actions()
+
+
+def check_keys(keys: object) -> tuple[ApiKey, ...]:
+    """The keys of an exchange. Raises :class:`TypeError` if they are none."""
+    return checks.items("keys", keys, checks.instance(ApiKey, wanted="ApiKey(...)"), "keys in a list: [ApiKey(...)]")
 
 
 def _check_fault(name: str, fault: object) -> None:

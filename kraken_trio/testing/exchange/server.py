@@ -16,11 +16,12 @@ import trio
 
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.testing import checks
-from kraken_trio.testing.exchange.core import ExchangeCore
+from kraken_trio.testing.exchange.core import ExchangeCore, check_keys
 from kraken_trio.testing.exchange.market import MAX_RATE, Market, check_markets
 from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
 from kraken_trio.testing.exchange.memory import connect_in_memory
 from kraken_trio.testing.exchange.recording import Recording
+from kraken_trio.testing.exchange.rest_server import open_rest
 from kraken_trio.testing.exchange.server_book import scaled_text
 from kraken_trio.testing.exchange.shell import Shell
 from kraken_trio.testing.exchange.state import SNAPSHOT_POINTS
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from kraken_trio.testing.exchange.account import Account
     from kraken_trio.testing.exchange.journal import ConnectionJournal, ReceivedRequest, Subscribed
+    from kraken_trio.testing.exchange.rest import ApiKey, RestCore
+    from kraken_trio.testing.exchange.rest_memory import RestTransport
     from kraken_trio.testing.exchange.tokens import Tokens
     from kraken_trio.transport import Limits, Transport
 
@@ -80,7 +83,7 @@ class Exchange:
     them. A recording is served in v2 only.
     """
 
-    def __init__(self, shell: Shell, url: str) -> None:
+    def __init__(self, shell: Shell, url: str, rest_url: str) -> None:
         core = shell.core
         self.url: str = url
         """The URL for clients: ``ws://127.0.0.1:<port>/v2``. It serves every channel of v2; ``/v2/public``,
@@ -88,6 +91,10 @@ class Exchange:
         """
         self.v1_url: str = url.removesuffix("/v2")
         """The URL for clients of Kraken's older protocol, v1."""
+        self.rest_url: str = rest_url
+        """The URL of the REST interface: ``http://127.0.0.1:<port>``. On a network in memory nobody listens there: see
+        :meth:`rest_transport`.
+        """
         self.requests: list[ReceivedRequest] = core.requests
         """Every message that any client sent, oldest first."""
         self.journal: list[ConnectionJournal] = core.journals
@@ -96,6 +103,8 @@ class Exchange:
         """Of which the private channels tell: its orders, fills and ledger."""
         self.tokens: Tokens = core.tokens
         """The register of WebSocket tokens. Its times are those of Trio's clock."""
+        self.rest: RestCore = core.rest
+        """The REST interface: its keys, and the calls that it got."""
         self._shell = shell
         self._core = core
 
@@ -143,7 +152,7 @@ class Exchange:
     @property
     def faults(self) -> tuple[Fault, ...]:
         """The armed faults that still wait for their occasion."""
-        return self._core.armed.pending()
+        return (*self._core.armed.pending(), *self._core.rest.armed.pending())
 
     def statistics(self) -> ExchangeStatistics:
         """The counters, now."""
@@ -206,6 +215,21 @@ class Exchange:
 
     # Connecting
 
+    def url_of(self, host: str) -> str:
+        """The URL that serves only the channels of one of Kraken's hosts: ``public``, ``auth`` or ``l3``."""
+        checks.one_of("public", "auth", "l3")("host", host)
+        return f"{self.url}/{host}"
+
+    def rest_transport(self, *, latency: float = 0.0) -> RestTransport:
+        """The REST interface without a socket, for httpx, in virtual time too: an :class:`httpx.AsyncBaseTransport`.
+
+        ``latency``: seconds on the way there, and again on the way back. It needs ``kraken-trio[private]``.
+        """
+        from kraken_trio.testing.exchange.rest_memory import RestTransport  # noqa: PLC0415 (httpx is of an extra)
+
+        checks.seconds("latency", latency)
+        return RestTransport(self._shell, latency=latency)
+
     def connect(
         self, url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits
     ) -> AbstractAsyncContextManager[Transport]:
@@ -244,6 +268,7 @@ def open_exchange(
     snapshot_delay: float = 0.0,
     snapshot_points: int = SNAPSHOT_POINTS,
     account_rate: float = 0.0,
+    keys: Iterable[ApiKey] = (),
     ssl_context: ssl.SSLContext | None = None,
     network: Network | None = None,
     host: str | None = None,
@@ -252,7 +277,7 @@ def open_exchange(
     queue_limit: int | None = None,
     epoch_ns: int | None = None,
 ) -> AbstractAsyncContextManager[Exchange]:
-    """A fake Kraken v2 exchange on a loopback socket, while a block runs.
+    """A fake Kraken on loopback sockets, while a block runs.
 
     ``async with open_exchange() as exchange: ... open_client(exchange.url) ...``
 
@@ -276,8 +301,10 @@ def open_exchange(
     ``account_rate``
         How often per second, on average, the exchange's account places, amends or cancels an order. The market fills
         them; ``executions`` and ``balances`` tell of them.
+    ``keys``
+        The API keys that the REST interface at :attr:`Exchange.rest_url` knows; all are of the same account.
     ``ssl_context``
-        Serve TLS (``wss://``) with this server-side context.
+        Serve TLS (``wss://``, ``https://``) with this server-side context.
     ``network``
         Listen there instead of on a real socket: see :class:`~kraken_trio.testing.Network`.
     ``host``, ``port``
@@ -309,6 +336,7 @@ def open_exchange(
     checks.seconds("snapshot_delay", snapshot_delay)
     checks.integer(least=0)("snapshot_points", snapshot_points)
     checks.number(least=0, most=MAX_RATE)("account_rate", account_rate)
+    keys = check_keys(keys)
     checks.optional(checks.number(above=0))("replay_rate", replay_rate)
     checks.optional(checks.count)("journal_limit", journal_limit)
 
@@ -328,10 +356,11 @@ def open_exchange(
             journal_limit=journal_limit,
             snapshot_points=snapshot_points,
             account_rate=account_rate,
+            keys=keys,
         )
         shell = Shell(core, ssl_context, queue_limit)
-        async with _listening(shell, network, host, port, elsewhere) as url:
-            yield Exchange(shell, url)
+        async with _listening(shell, network, host, port, elsewhere) as (url, rest_url):
+            yield Exchange(shell, url, rest_url)
 
     return opened()
 
@@ -339,8 +368,8 @@ def open_exchange(
 @asynccontextmanager
 async def _listening(
     shell: Shell, network: Network | None, host: str | None, port: int, script: list[LinkFault | Scheduled]
-) -> AsyncIterator[str]:
-    """Serve clients while the block runs. The value is the URL for them."""
+) -> AsyncIterator[tuple[str, str]]:
+    """Serve clients while the block runs. The value is the URLs for them: of the WebSocket, and of REST."""
     scheme = "ws" if shell.ssl_context is None else "wss"
     if network is None:
         listeners = await trio.open_tcp_listeners(port, host=host or "127.0.0.1")
@@ -356,8 +385,14 @@ async def _listening(
             await nursery.start(network.listen, host, port or _USUAL_PORTS[scheme], shell.serve, nursery)
             nursery.start_soon(network.play, script)
         nursery.start_soon(shell.keep_time)
+        name = f"[{host}]" if ":" in host else host
+        url = f"{scheme}://{name}{f':{port}' if port else ''}/v2"
         try:
-            yield f"{scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}/v2"
+            if network is None:
+                async with open_rest(shell, ssl_context=shell.ssl_context, host=host) as rest_url:
+                    yield url, rest_url
+            else:
+                yield url, f"http://{name}"
         finally:
             nursery.cancel_scope.cancel()
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kraken_trio.testing.exchange.actions import Action
     from kraken_trio.testing.exchange.core import ExchangeCore
     from kraken_trio.testing.exchange.peer import ConnectionEnd, Wire
+    from kraken_trio.testing.exchange.rest import RestRequest, RestResponse
 
 __all__ = ["Shell"]
 
@@ -56,6 +57,12 @@ class Shell:
 
     def written(self) -> None:
         self._happened()
+
+    def respond(self, request: RestRequest, now: float) -> RestResponse:
+        """Answer a request of the REST interface."""
+        response = self.core.rest.respond(request, now)
+        self._happened()
+        return response
 
     # From the core
 

@@ -76,12 +76,14 @@ from kraken_trio.testing.faults.proxy import (
     Throttle,
     Unreachable,
 )
+from kraken_trio.testing.faults.rest import BreakRest, LagRest, RestBreak
 from kraken_trio.testing.faults.script import (
     Scheduled,
 )
 
 __all__ = [
     "BlackHole",
+    "BreakRest",
     "Conditions",
     "CorruptChecksum",
     "CorruptLevel",
@@ -113,6 +115,7 @@ __all__ = [
     "IrregularSnapshot",
     "IrregularUpdate",
     "Irregularity",
+    "LagRest",
     "LateUpdates",
     "LinkFault",
     "Mute",
@@ -130,6 +133,7 @@ __all__ = [
     "RepeatSequence",
     "Reset",
     "ResetLink",
+    "RestBreak",
     "Scheduled",
     "SetStatus",
     "Shape",

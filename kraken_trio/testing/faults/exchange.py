@@ -4,7 +4,7 @@ There are two kinds:
 
 *Immediate* faults happen when they are injected: :class:`Drop`, :class:`Freeze`, :class:`StopPushing`,
 :class:`EndSubscription`, :class:`Raw`, :class:`StrayError`, :class:`UnknownChannel`, :class:`SetStatus`,
-:class:`CrossedBook`, :class:`StrangeReport`, :class:`ExpireTokens`, :class:`FillBurst`.
+:class:`CrossedBook`, :class:`StrangeReport`, :class:`ExpireTokens`, :class:`FillBurst`, :class:`LagRest`.
 
 *Armed* faults wait for their occasion, and happen ``times`` times; ``times=None`` means until
 ``clear_faults()``. If several armed faults of a kind fit one occasion, the one injected first is taken.
@@ -65,6 +65,7 @@ from kraken_trio.testing.faults.private import (
     SkipSequence,
     StrangeReport,
 )
+from kraken_trio.testing.faults.rest import BreakRest, LagRest, RestBreak
 from kraken_trio.testing.faults.subscription import (
     DelayAcks,
     DelaySnapshots,
@@ -80,6 +81,7 @@ from kraken_trio.testing.faults.subscription import (
 )
 
 __all__ = [
+    "BreakRest",
     "CorruptChecksum",
     "CorruptLevel",
     "CrossedBook",
@@ -103,6 +105,7 @@ __all__ = [
     "IrregularSnapshot",
     "IrregularUpdate",
     "Irregularity",
+    "LagRest",
     "LateUpdates",
     "Mute",
     "OmitChecksum",
@@ -114,6 +117,7 @@ __all__ = [
     "ReorderQueue",
     "RepeatFill",
     "RepeatSequence",
+    "RestBreak",
     "SetStatus",
     "Shape",
     "SkipSequence",
@@ -175,5 +179,7 @@ Fault: TypeAlias = (
     | RepeatSequence
     | SkipSequence
     | StrangeReport
+    | BreakRest
+    | LagRest
 )
 """Anything that can be injected."""
