@@ -279,7 +279,7 @@ class ExecutionState(ChannelState):
         ours = {"epoch": snapshot.epoch, "received_ns": snapshot.received_ns, "recovered": True}
         delivered: list[Event] = []
         # What REST found is from before the fills of the snapshot.
-        missed = [*sorted((fill for fill in recovery.found.values()), key=_when), *recovery.shown.values()]
+        missed = [*sorted(recovery.found.values(), key=_when_in_rest), *recovery.shown.values()]
         if not recovery.is_complete:
             delivered.append(self._lost(recovery))
         delivered += self._deliver(msgspec.structs.replace(fill, **ours) for fill in missed)
@@ -512,6 +512,11 @@ def _not_kept(event: object) -> ProtocolError:
 def _when(report: Execution) -> datetime:
     """What reports are sorted by."""
     return report.timestamp or _EPOCH
+
+
+def _when_in_rest(fill: Execution) -> tuple[datetime, int]:
+    """What fills of REST are sorted by: its times have few digits, and it tells the newest first."""
+    return _when(fill), fill.trade_id or 0
 
 
 def _text(moment: datetime | None) -> str:
