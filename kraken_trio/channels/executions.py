@@ -51,6 +51,8 @@ MAX_DUE: Final = 10_000
 MAX_HELD: Final = 10_000
 """The reports that are held back while something is being recovered."""
 ORDERS_PER_QUERY: Final = 50
+MAX_TEXT: Final = 600
+"""Characters that say what could not be found out: errors of REST tell what to do about it."""
 _MARGIN: Final = 1  # second: REST's times have fewer digits
 _ENDED: Final = frozenset({"filled", "canceled", "expired", "rejected"})
 _ORDER_FIELDS: Final = Order.__struct_fields__
@@ -299,7 +301,7 @@ class ExecutionState(ChannelState):
             symbol=None,
             cause=Cause.MISSED,
             channel="executions",
-            detail=printable(detail),
+            detail=printable(detail, MAX_TEXT),
             epoch=self._epoch,
             received_ns=self._received_ns,
         )
@@ -394,7 +396,7 @@ class ExecutionState(ChannelState):
     def _give_up(self, why: str, received_ns: int, order_ids: Iterable[str] | None = None) -> Sequence[Event]:
         """Tell that these orders have ended; nobody says how."""
         self._attempts, self._is_waiting = 0, False
-        reason = printable(f"it is not open any more; how it ended is unknown: {why}")
+        reason = printable(f"it is not open any more; how it ended is unknown: {why}", MAX_TEXT)
         ends = [
             Execution(order_id=order_id, exec_type="unknown", order_status="unknown", reason=reason, recovered=True)
             for order_id in (self._due if order_ids is None else order_ids)
