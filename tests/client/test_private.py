@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 import kraken_trio as kt
 from kraken_trio.testing import (
+    READ_ONLY,
+    ApiKey,
     BreakRest,
     Drop,
     DropAfterTrade,
@@ -26,7 +28,7 @@ from kraken_trio.testing import (
     StrangeReport,
     run_virtual,
 )
-from tests.client.private import BTC, client_of, exchange_of, followed
+from tests.client.private import API, BTC, CREDENTIALS, KEY, SECRET, client_of, endpoint_of, exchange_of, followed
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -71,7 +73,8 @@ async def test_fills_of_an_outage(fills: int, lag: int, autojump_clock: MockCloc
 
 
 FAULTS: list[Fault] = [
-    SkipSequence(), SkipSequence(channel="balances"), RepeatSequence(), RepeatSequence(channel="balances"), RepeatFill(),
+    SkipSequence(), SkipSequence(channel="balances"), RepeatSequence(), RepeatSequence(channel="balances"),
+    RepeatFill(),
     DropAfterTrade(), DropAfterTrade(how=DropHow.CLOSE_1001), ExpireTokens(), StrangeReport(), Freeze(),
     StrangeReport(exec_type="vanished", extra=True), Drop(how=DropHow.CLOSE_1012),
     BreakRest(how=RestBreak.HTML), BreakRest(how=RestBreak.RESET, times=2),
@@ -137,3 +140,186 @@ def test_each_fill_once_whatever_happens(script: list[tuple[float, Fault]], seed
             it.check()
 
     run_virtual(main)
+
+
+# Bad input: an error that says what to do, or a silent recovery
+
+
+def denied(*permissions: str) -> ApiKey:
+    return ApiKey(key=KEY, secret=SECRET, permissions=READ_ONLY - set(permissions))
+
+
+@pytest.mark.parametrize(
+    ("keys", "credentials", "texts"),
+    [
+        ([API], kt.Credentials(KEY, "AgICAgICAgICAgICAgICAgICAgICAgIC"), ["the secret is not that of the key the-…"]),
+        ([], CREDENTIALS, ["EAPI:Invalid key", "check that the key the-… is complete"]),
+        (
+            [denied("create-ws-token")],
+            CREDENTIALS,
+            ['the key the-… lacks the permission "', "https://www.kraken.com/u/security/api"],
+        ),
+        (
+            [ApiKey(key=KEY, secret=SECRET, otp="123456")],
+            CREDENTIALS,
+            ["second factor"],
+        ),
+        (
+            [ApiKey(key=KEY, secret=SECRET, permissions=READ_ONLY | {"modify-trades"})],
+            kt.Credentials(KEY, SECRET, require_read_only=True),
+            ["require_read_only=True, but the key the-… may do more than read: "],
+        ),
+    ],
+    ids=["wrong secret", "unknown key", "no permission", "no second factor", "a trading key"],
+)
+async def test_a_key_that_does_not_do(
+    keys: list[ApiKey], credentials: kt.Credentials, texts: list[str], autojump_clock: MockClock
+) -> None:
+    """The first connection fails at once."""
+    async with exchange_of(keys=keys) as exchange:
+        with pytest.raises(kt.ConnectError) as caught, trio.fail_after(60):
+            async with client_of(exchange, credentials=credentials):
+                pytest.fail("it has connected")
+        assert all(text in str(caught.value) for text in texts), str(caught.value)
+        assert not caught.value.retryable
+        assert exchange.connects == 0
+
+
+async def test_a_trading_key_is_warned_about_once(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
+    key = ApiKey(key=KEY, secret=SECRET, permissions=READ_ONLY | {"modify-trades"})
+    async with exchange_of(keys=[key]) as exchange, client_of(exchange) as client, followed(exchange, client) as it:
+        await outage(exchange, 1)
+        await trio.sleep(60)
+        await it.settle()
+        it.check()
+    assert sum("may do more than read" in text for text in caplog.messages) == 1
+
+
+async def test_a_key_that_may_not_see_its_history(autojump_clock: MockClock) -> None:
+    """What can be told without REST is told; what cannot is a gap that names the permission."""
+    async with (
+        exchange_of(keys=[denied("query-closed-trades")]) as exchange,
+        client_of(exchange) as client,
+        followed(exchange, client) as it,
+    ):
+        await trio.sleep(10)
+        await outage(exchange, 10)
+        await trio.sleep(60)
+        assert not it.missed
+        await outage(exchange, 200)
+        await trio.sleep(60)
+        await it.settle()
+        [gap] = it.missed
+        assert 'lacks the permission "' in gap.detail
+        it.check_state()
+
+
+async def test_a_clock_that_goes_back_an_hour(autojump_clock: MockClock) -> None:
+    back = 0
+    async with (
+        exchange_of() as exchange,
+        client_of(exchange, wall_ns=lambda: exchange.time_ns - back) as client,
+        followed(exchange, client) as it,
+    ):
+        await trio.sleep(10)
+        back = 3600 * 10**9
+        await outage(exchange, 60)
+        await trio.sleep(60)
+        await it.settle()
+        assert exchange.rest.calls.count("TradesHistory") >= 2
+        it.check()
+
+
+async def test_a_process_whose_clock_is_an_hour_behind_the_last_one_is_told_why(autojump_clock: MockClock) -> None:
+    async with exchange_of() as exchange:
+        async with client_of(exchange):
+            pass
+        with pytest.raises(kt.ConnectError, match=r"EAPI:Invalid nonce.*check this machine's clock"):
+            async with client_of(exchange, wall_ns=lambda: exchange.time_ns - 3600 * 10**9):
+                pytest.fail("it has connected")
+
+
+async def test_two_processes_with_one_key(autojump_clock: MockClock) -> None:
+    """Each keeps the other from a call now and then; both find all that happened."""
+    async with (
+        exchange_of() as exchange,
+        client_of(exchange) as one,
+        client_of(exchange, latency=0.2) as other,
+        followed(exchange, one) as first,
+        followed(exchange, other) as second,
+    ):
+        await trio.sleep(10)
+        for fills in (60, 500):
+            await outage(exchange, fills)
+            await trio.sleep(60)
+        await first.settle()
+        first.check()
+        second.check()
+
+
+@pytest.mark.parametrize("refusal", ["EAPI:Invalid token", "ESession:Invalid session"])
+async def test_a_token_that_expires_between_rest_and_subscribe(refusal: str, autojump_clock: MockClock) -> None:
+    async with exchange_of() as exchange, client_of(exchange) as client:
+        exchange.tokens.refusal = refusal
+        exchange.inject(ExpireTokens())
+        async with followed(exchange, client) as it:
+            await trio.sleep(20)
+            exchange.inject(ExpireTokens())
+            exchange.inject(SkipSequence())  # so that it subscribes again
+            await trio.sleep(20)
+            await it.settle()
+            it.check()
+        assert exchange.tokens.issued == 3
+        assert exchange.connects == 1
+
+
+async def test_a_token_that_is_never_good_is_refused_for_good(autojump_clock: MockClock) -> None:
+    async with exchange_of() as exchange, client_of(exchange) as client:
+        exchange.tokens.lifetime = 0.0
+        await trio.sleep(1)
+        exchange.inject(ExpireTokens())
+        with pytest.raises(kt.SubscriptionRejected, match="EAPI:Invalid token"), trio.fail_after(120):
+            async with client.subscribe(kt.Executions()):
+                pytest.fail("it has subscribed")
+
+
+@pytest.mark.parametrize("how", [RestBreak.HTML, RestBreak.EMPTY, RestBreak.NO_RESULT_KEY, RestBreak.ENDLESS])
+async def test_rest_that_answers_nonsense(how: RestBreak, autojump_clock: MockClock) -> None:
+    """The first connection fails with what came; later ones are tried until it is over."""
+    async with exchange_of() as exchange:
+        exchange.inject(BreakRest(how=how, call="GetWebSocketsToken", times=None))
+        with pytest.raises(kt.ConnectError, match="GetWebSocketsToken") as caught, trio.fail_after(60):
+            async with client_of(exchange):
+                pytest.fail("it has connected")
+        assert caught.value.retryable
+        exchange.clear_faults()
+        async with client_of(exchange) as client, followed(exchange, client) as it:
+            exchange.inject(BreakRest(how=how, times=None))
+            await outage(exchange, 3)
+            await trio.sleep(60)
+            exchange.clear_faults()
+            await trio.sleep(60)
+            await it.settle()
+            it.check()
+
+
+async def test_over_real_sockets() -> None:
+    async with exchange_of(account_rate=20.0, rate=100.0) as exchange:
+        async with (
+            kt.open_client(endpoint_of(exchange), credentials=CREDENTIALS) as client,
+            followed(exchange, client) as it,
+        ):
+            with trio.fail_after(20):
+                await exchange.wait_until(lambda e: len(e.account.fills) > 5)
+                exchange.inject(Drop(how=DropHow.RESET))
+                exchange.inject(FillBurst(fills=80))
+                await exchange.wait_until(lambda e: "QueryOrders" in e.rest.calls)
+                exchange.pause()
+                exchange.clear_faults()
+                while (
+                    len(it.fills) < len(exchange.account.fills) - it.since
+                    or client.state is not kt.ConnectionState.SUBSCRIBED
+                ):
+                    await trio.sleep(0.05)
+                await trio.sleep(0.3)
+            it.check()
