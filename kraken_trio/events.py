@@ -125,6 +125,8 @@ class Cause(enum.Enum):
     """The consumer was too slow, and its feed's policy dropped events."""
     MISSED = "missed"
     """The exchange's numbers (of trades, or of the messages of a private channel) show that some are missing."""
+    UNRECOVERED = "unrecovered"
+    """Fills of the account during an outage could not be found out; the gap's ``detail`` says from when to when."""
     NOT_RECORDED = "not recorded"
     """A recording does not cover this time."""
     SOUGHT = "sought"

@@ -346,7 +346,7 @@ class ExecutionState(ChannelState):
     def _gap(self, detail: str) -> Gap:
         return Gap(
             symbol=None,
-            cause=Cause.MISSED,
+            cause=Cause.UNRECOVERED,
             channel="executions",
             detail=printable(detail, MAX_TEXT),
             epoch=self._epoch,

@@ -743,7 +743,7 @@ class Auditor:
 
     def _missed(self, line: _Line, row: Row, gap: Gap) -> None:
         """A gap that the data show themselves; all others are known by the decisions."""
-        if gap.cause is not Cause.MISSED:
+        if gap.cause is not Cause.MISSED and gap.cause is not Cause.UNRECOVERED:
             return
         if gap.missed is None and line.has_trades:
             self._here(Kind.DATA, f"{_name(line.key)}: trade numbers go back on one connection: {gap.detail}")

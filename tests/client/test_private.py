@@ -111,7 +111,7 @@ async def test_rest_that_is_down_is_a_gap_that_says_so(autojump_clock: MockClock
         place = wanted.index(lost[0])
         assert lost == wanted[place : place + len(lost)]
         assert before.exec_id == wanted[place - 1]
-        assert gap.cause is kt.Cause.MISSED
+        assert gap.cause is kt.Cause.UNRECOVERED
         assert "HTTP 520" in gap.detail
         it.check_state()
 

@@ -124,7 +124,11 @@ class Private:
 
     @property
     def gaps(self) -> list[Gap]:
-        return [event for event in self.events if isinstance(event, Gap) and event.cause is Cause.MISSED]
+        return [
+            event
+            for event in self.events
+            if isinstance(event, Gap) and event.cause in (Cause.MISSED, Cause.UNRECOVERED)
+        ]
 
     def check_each_fill_once_and_in_order(self, since: float = 0.0) -> None:
         wanted = [fill.exec_id for fill in self.account.fills if since < fill.at <= self.now]

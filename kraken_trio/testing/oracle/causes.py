@@ -106,7 +106,7 @@ class Explanations:
 
         ``number`` is the exchange's, of the connection that the gap is about: a slow consumer may be behind by some.
         """
-        if gap.cause is _C.MISSED:
+        if gap.cause in (_C.MISSED, _C.UNRECOVERED):
             return  # the feed's oracle sees whether it is so
         if (gap.cause, None) not in self._explained and (gap.cause, gap.symbol) not in self._explained:
             raise BrokenPromise(6, f"{name} at {now:.6f}: nothing that went wrong explains {gap}")
