@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 from kraken_trio.testing import DEFAULT_MARKETS, ExchangeCore, Market
-from kraken_trio.testing.exchange import frames, market, server_book
+from kraken_trio.testing.exchange import frames, market, orders, server_book
 from kraken_trio.testing.exchange.actions import Send
 from kraken_trio.testing.exchange.market import SymbolMarket
 
@@ -66,9 +66,8 @@ class _PlainMarket(SymbolMarket):
         key = self._key_near_touch(name, 5)
         if key is None:
             return
-        own.put(key, own.qty.get(key, 0) + self._quantity())
-        if len(own.keys) > self.spec.levels * 1.25 + 4:
-            own.put(own.keys[-1], 0)
+        self.orders.rest(self.orders.side(name), key, self._quantity())
+        self._trim(name, own)
 
 
 def market_frames(depth: int, updates: int, *, symbols: int = 1, levels: int = 1500) -> Frames:
@@ -121,7 +120,7 @@ def _folder() -> Path:
 
 
 def _cached(name: str, asked: tuple[int, ...], depth: int) -> Frames:
-    code = "".join(inspect.getsource(module) for module in (market, server_book, frames)) + inspect.getsource(
+    code = "".join(inspect.getsource(module) for module in (market, orders, server_book, frames)) + inspect.getsource(
         _PlainMarket
     )
     digest = hashlib.sha256(f"{SEED}{asked}{code}".encode()).hexdigest()[:16]

@@ -186,7 +186,7 @@ def replaying(folder: Path, request: kt.Book, batches: list[list[bytes]], rounds
         for what, measure in measured.items():
             found[what].append(measure())
     print(f"{f'replaying, {NAME} core':36}{'messages/s':>12}{'of receive':>12}{'of memory':>12}")
-    best = {what: statistics.median(times) for what, times in found.items()}
+    best = {what: min(times) for what, times in found.items()}  # machines change their speed meanwhile
     receive, in_memory = best["Session.receive"], best["session and feed, in memory"]
     for what, seconds in best.items():
         print(f"{what:36}{count / seconds:12,.0f}{receive / seconds:12.2f}{in_memory / seconds:12.2f}")

@@ -4,6 +4,7 @@ The tree, by what is at fault::
 
     KrakenTrioError
     ├── ConnectError            the network, the address, or the exchange's front end
+    │   └── KeyRefused          the API key: it is wrong, or lacks a permission
     ├── SubscriptionRejected    the request: refused by the exchange, or by the client
     ├── ConsumerTooSlow         your code: it did not receive its events in time
     ├── BookUnavailable         nothing: the book is being resynced; wait for its BookSnapshot
@@ -36,6 +37,7 @@ __all__ = [
     "ChecksumMismatch",
     "ConnectError",
     "ConsumerTooSlow",
+    "KeyRefused",
     "KrakenTrioError",
     "ProtocolError",
     "RecordingError",
@@ -73,6 +75,13 @@ class ConnectError(KrakenTrioError):
         """Seconds to wait before the next attempt, if the peer gave them (HTTP's ``Retry-After``)."""
         self.retryable: bool = retryable
         """False if retrying cannot help: a wrong address, a refused certificate, HTTP 3xx, 400, 401 or 404."""
+
+
+class KeyRefused(ConnectError):
+    """The exchange does not accept the API key, or the key lacks a permission: the text says which.
+
+    The client ends, even if it was connected before: trying again would lock the key out.
+    """
 
 
 class SubscriptionRejected(KrakenTrioError):

@@ -784,7 +784,8 @@ class Execution(Order, frozen=True, gc=False, kw_only=True):
     channel: ClassVar[str] = "executions"
     exec_type: str
     """``pending_new``, ``new``, ``trade``, ``filled``, ``canceled``, ``expired``, ``amended``, ``restated``,
-    ``status``, ``iceberg_refill``, ``rejected``, or something new. ``unknown``: see :attr:`order_status`."""
+    ``status``, ``iceberg_refill``, ``rejected``, or something new. ``unknown``: see
+    :attr:`Order.order_status <kraken_trio.Order.order_status>`."""
     exec_id: str | None = None
     """(fill) Identifies it."""
     ext_exec_id: str | None = None

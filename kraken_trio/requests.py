@@ -119,7 +119,8 @@ class Overflow(enum.Enum):
     from the client's verified book without a request to the exchange; while that is not verified, its
     :class:`~kraken_trio.Gap` is delivered instead, and the snapshot later. Events of one symbol and channel stay in
     order; events of different ones may be reordered. Finished candles may be skipped. Rejected for
-    :class:`~kraken_trio.Trades`: trades cannot be conflated."""
+    :class:`~kraken_trio.Trades`, :class:`~kraken_trio.Executions` and :class:`~kraken_trio.Balances`: each of their
+    events counts."""
     DROP_OLDEST = "drop oldest"
     """The oldest events are dropped. In their place comes, per channel and symbol, one :class:`~kraken_trio.Gap` with
     ``cause=OVERFLOW`` and their number. If a gap was among them, the new one takes its cause, detail and evidence, and

@@ -49,7 +49,7 @@ class Exchange(InMemoryExchange):
     """Whose clock is right."""
 
     def trade(self, specs: Iterable[MarketSpec] = DEFAULT_MARKETS, *, rate: float = 20.0) -> Shell:
-        market = Market(tuple(specs), seed=7, rate=rate, start_ns=EPOCH_NS)
+        market = Market(tuple(specs), seed=8, rate=rate, start_ns=EPOCH_NS)
         core = ExchangeCore(market, now=trio.current_time(), epoch_ns=EPOCH_NS, seed=7)
         self.shell = Shell(core, None, None)
         return self.shell

@@ -17,6 +17,7 @@ from kraken_trio import (
     ConnectError,
     ConsumerTooSlow,
     Instruments,
+    KeyRefused,
     KrakenTrioError,
     ProtocolError,
     RecordingError,
@@ -70,11 +71,12 @@ def test_printable_examples(text: str, limit: int, line: str) -> None:
 
 def test_the_tree() -> None:
     assert issubclass(ChecksumMismatch, ProtocolError)
+    assert issubclass(KeyRefused, ConnectError)
     families = [ConnectError, SubscriptionRejected, ConsumerTooSlow, BookUnavailable, RecordingError, ProtocolError]
     assert all(family.__mro__[1] is KrakenTrioError for family in families)
     assert KrakenTrioError.__mro__[1] is Exception
     public = set(errors.__all__)
-    assert public == {family.__name__ for family in (*families, ChecksumMismatch, KrakenTrioError)}
+    assert public == {family.__name__ for family in (*families, ChecksumMismatch, KeyRefused, KrakenTrioError)}
     assert all(name in (errors.__doc__ or "") for name in public)
 
 

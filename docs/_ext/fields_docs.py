@@ -8,7 +8,8 @@
 
 ``columns`` says what stands between name and meaning: ``type``, ``default``, both (if nothing is said), or nothing.
 ``grouped`` makes one table for every comment line between the fields, under that comment as a title. ``skip`` leaves
-fields out. Every field can be referred to, as ``kraken_trio.Settings.connect_timeout``.
+fields out, ``own`` those that are inherited. Every field can be referred to, as
+``kraken_trio.Settings.connect_timeout``.
 
 The docstrings are reStructuredText: in MyST use it inside of ``{eval-rst}``.
 """
@@ -76,6 +77,7 @@ class AttrsFields(SphinxDirective):
     option_spec: ClassVar[dict[str, Callable[[str], Any]] | None] = {
         "columns": str.split,
         "grouped": directives.flag,
+        "own": directives.flag,
         "skip": str.split,
     }
 
@@ -89,6 +91,8 @@ class AttrsFields(SphinxDirective):
         }
         skipped = self.options.get("skip", [])
         fields = [field for field in fields_of(self.cls) if field.name not in skipped]
+        if "own" in self.options:
+            fields = [field for field in fields if field.name in self.cls.__annotations__]
         if "grouped" not in self.options:
             return [self.table(fields)]
         found: list[nodes.Node] = []

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RestAccount"]
 
+_MAX_TEXT: Final = 500
 _PATIENCE: Final = 90.0
 """Seconds in which a question must be answered, its repetitions included."""
 
@@ -58,7 +59,7 @@ class RestAccount:
             result = await self._call(query.name, query.params, limit, private=query.private)
             pairs = await self._pairs(named_pairs(result), limit) if query.private else {}
         except (RestError, ProtocolError) as error:
-            return Answer(error=printable(error))
+            return Answer(error=printable(error, _MAX_TEXT))
         return Answer(result, pairs=pairs)
 
     async def _call(self, name: str, params: tuple[tuple[str, str], ...], limit: float, *, private: bool) -> Any:

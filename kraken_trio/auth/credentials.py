@@ -96,7 +96,8 @@ class Credentials(Concealed):
         """
         missing = [name for name in (f"{prefix}_API_KEY", f"{prefix}_API_SECRET") if not os.environ.get(name)]
         if missing:
-            msg = f"no credentials: the environment variable {' and '.join(missing)} is not set"
+            what = f"variable {missing[0]} is" if len(missing) == 1 else f"variables {' and '.join(missing)} are"
+            msg = f"no credentials: the environment {what} not set"
             raise ValueError(msg)
         return cls(
             os.environ[f"{prefix}_API_KEY"].strip(),

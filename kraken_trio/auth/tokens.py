@@ -10,7 +10,7 @@ import trio
 from kraken_trio.auth.answers import ErrorKind, RestError, is_denied
 from kraken_trio.auth.concealed import Concealed
 from kraken_trio.auth.permissions import NEEDED, KeyInfo, read_key_info, title
-from kraken_trio.errors import ConnectError
+from kraken_trio.errors import ConnectError, KeyRefused
 
 if TYPE_CHECKING:
     from kraken_trio.auth.rest import Rest
@@ -109,7 +109,7 @@ class Tokens:
                 raise ConnectError(msg)
             what = ", ".join(map(title, info.beyond_reading))
             msg = f"require_read_only=True, but the key {self._hint} may do more than read: {what}; {_CHANGE}"
-            raise ConnectError(msg, retryable=False)
+            raise KeyRefused(msg, retryable=False)
         if info is None:
             return None
         self._is_checked = True
@@ -132,7 +132,8 @@ class Tokens:
             info = await self._look(min(_INFO_PATIENCE, (deadline - trio.current_time()) / 2))
             if info is not None:
                 text = f"{self._rest.name} denied a token ({error.failure.text}): {self._why_denied(info)}"
-        return ConnectError(
+        refused = KeyRefused if kind is ErrorKind.FATAL else ConnectError
+        return refused(
             text,
             status=error.failure.status,
             retry_after=error.retry_after,

@@ -54,6 +54,8 @@ MAX_HELD: Final = 10_000
 MAX_EARLY: Final = 100
 """The messages that wait for another stream's part of the snapshot."""
 ORDERS_PER_QUERY: Final = 50
+MAX_TEXT: Final = 600
+"""Characters that say what could not be found out: errors of REST tell what to do about it."""
 _MARGIN: Final = 1  # second: REST's times have fewer digits
 _ENDED: Final = frozenset({"filled", "canceled", "expired", "rejected"})
 _ORDER_FIELDS: Final = Order.__struct_fields__
@@ -326,7 +328,7 @@ class ExecutionState(ChannelState):
         ours = {"epoch": snapshot.epoch, "received_ns": snapshot.received_ns, "recovered": True}
         delivered: list[Event] = []
         # What REST found is from before the fills of the snapshot.
-        missed = [*sorted((fill for fill in recovery.found.values()), key=_when), *recovery.shown.values()]
+        missed = [*sorted(recovery.found.values(), key=_when_in_rest), *recovery.shown.values()]
         if not recovery.is_complete:
             delivered.append(self._lost(recovery))
         delivered += self._deliver(msgspec.structs.replace(fill, **ours) for fill in missed)
@@ -346,7 +348,7 @@ class ExecutionState(ChannelState):
             symbol=None,
             cause=Cause.MISSED,
             channel="executions",
-            detail=printable(detail),
+            detail=printable(detail, MAX_TEXT),
             epoch=self._epoch,
             received_ns=self._received_ns,
         )
@@ -441,7 +443,7 @@ class ExecutionState(ChannelState):
     def _give_up(self, why: str, received_ns: int, order_ids: Iterable[str] | None = None) -> Sequence[Event]:
         """Tell that these orders have ended; nobody says how."""
         self._attempts, self._is_waiting = 0, False
-        reason = printable(f"it is not open any more; how it ended is unknown: {why}")
+        reason = printable(f"it is not open any more; how it ended is unknown: {why}", MAX_TEXT)
         ends = [
             Execution(order_id=order_id, exec_type="unknown", order_status="unknown", reason=reason, recovered=True)
             for order_id in (self._due if order_ids is None else order_ids)
@@ -585,6 +587,11 @@ def _not_kept(event: object) -> ProtocolError:
 def _when(report: Execution) -> datetime:
     """What reports are sorted by."""
     return report.timestamp or _EPOCH
+
+
+def _when_in_rest(fill: Execution) -> tuple[datetime, int]:
+    """What fills of REST are sorted by: its times have few digits, and it tells the newest first."""
+    return _when(fill), fill.trade_id or 0
 
 
 def _text(moment: datetime | None) -> str:

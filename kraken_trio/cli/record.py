@@ -7,7 +7,7 @@ import re
 import time
 from collections import deque
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import attrs
 import click
@@ -15,7 +15,6 @@ import trio
 
 from kraken_trio import (
     Endpoint,
-    Instruments,
     KrakenTrioError,
     Overflow,
     SubscriptionRejected,
@@ -26,15 +25,16 @@ from kraken_trio import (
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import clock, counted
-from kraken_trio.cli.running import live_options, output, positive_duration, refusals, run_and_exit, variant_options
+from kraken_trio.cli.running import live_options, output, positive_duration, refusals, run_and_exit
 from kraken_trio.cli.view.live import Writer
-from kraken_trio.cli.watch import ANSWER_LIMIT, CHANNELS, requests_for
+from kraken_trio.cli.wanted import CHANNELS, wanted_options
+from kraken_trio.cli.watch import ANSWER_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from kraken_trio import Client, Recording, Request
-    from kraken_trio.requests import Depth, Interval
+    from kraken_trio import Client, Credentials, Recording, Request
+    from kraken_trio.cli.wanted import Wanted
 
 __all__ = ["Options", "Size", "record_command", "run", "sized"]
 
@@ -93,16 +93,7 @@ class Options:
 
 
 @click.command("record", short_help="Record everything into a folder, to be replayed and proved.")
-@click.argument("symbols", nargs=-1, required=True, metavar="SYMBOL...")
-@click.option(
-    "--channel",
-    "channels",
-    type=click.Choice([*CHANNELS, "instruments"]),
-    multiple=True,
-    default=("book", "trades"),
-    help="What to record; may be repeated.  [default: book, trades]",
-)
-@variant_options
+@wanted_options("record", *CHANNELS, "instruments")
 @click.option(
     "--out", "folder", metavar="FOLDER", required=True, help="Where to; a recording that is there is continued."
 )
@@ -141,17 +132,13 @@ class Options:
 )
 @live_options
 def record_command(
-    symbols: tuple[str, ...],
-    channels: tuple[str, ...],
-    depth: str,
-    interval: str,
+    wanted: Wanted,
     folder: str,
     flush_every: float,
     keyframe_every: float,
     max_segment_bytes: int,
     keep_days: float | None,
     keep_bytes: int | None,
-    url: str,
     seconds: float | None,
     *,
     backpressure: bool,
@@ -172,20 +159,11 @@ def record_command(
       kraken-trio record BTC/USD --out data
       kraken-trio record BTC/USD ETH/USD --depth 1000 --channel book --channel trades --out data
       kraken-trio record BTC/USD --out data --keep-days 30 --keep-bytes 500GB
+      kraken-trio record --executions --balances --key-file ~/.kraken-key --out account
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
     stream, screen = output(plain=plain)
-    try:
-        requests = requests_for(
-            symbols,
-            [channel for channel in channels if channel != "instruments"],
-            depth=cast("Depth", int(depth)),  # click has checked them
-            interval=cast("Interval", int(interval)),
-            history=True,
-        )
-    except ValueError as error:
-        raise click.BadParameter(printable(error), param_hint="SYMBOL") from None
-    if "instruments" in channels:
-        requests.append(Instruments())
+    requests = wanted.requests(history=True)
+    credentials = wanted.credentials()
     options = Options(
         flush_every=flush_every,
         keyframe_every=keyframe_every,
@@ -196,17 +174,27 @@ def record_command(
     )
 
     async def start() -> int:
-        return await run(requests, url, folder, options, seconds=seconds, stream=stream, screen=screen)
+        return await run(
+            requests,
+            wanted.endpoint,
+            folder,
+            options,
+            credentials=credentials,
+            seconds=seconds,
+            stream=stream,
+            screen=screen,
+        )
 
     run_and_exit(start)
 
 
 async def run(
     requests: Sequence[Request],
-    url: str,
+    endpoint: Endpoint | str,
     folder: str,
     options: Options,
     *,
+    credentials: Credentials | None = None,
     seconds: float | None,
     stream: TextIO,
     screen: bool,
@@ -220,8 +208,9 @@ async def run(
     wanted = list(requests)
     refused: dict[Request, str] = {}
     async with _display(stream, screen=screen) as show:
-        show.say(f"connecting to {Endpoint(url).name} (Ctrl-C stops)")
-        async with open_client(url) as client:
+        name = Endpoint(endpoint).name if isinstance(endpoint, str) else endpoint.name
+        show.say(f"connecting to {name} (Ctrl-C stops)")
+        async with open_client(endpoint, credentials=credentials) as client:
             with trio.move_on_after(float("inf") if seconds is None else seconds):
                 while True:  # noqa: ASYNC913 (it records, or fails)
                     try:

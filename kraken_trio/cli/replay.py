@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final, TextIO
 import click
 import trio
 
-from kraken_trio import Lifecycle, Overflow, Trades
+from kraken_trio import Balances, Executions, Lifecycle
 from kraken_trio._address import parse_address
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted
 from kraken_trio.cli.running import output, plain_option, run_and_exit
 from kraken_trio.cli.view.board import Board, Kind
 from kraken_trio.cli.view.live import display
-from kraken_trio.cli.watch import summary
+from kraken_trio.cli.watch import overflow_for, summary
 from kraken_trio.errors import ConnectError, KrakenTrioError
 from kraken_trio.replay import open_replay
 from kraken_trio.requests import canonical_symbol
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["replay_command", "serve", "view"]
 
+_OF_ACCOUNT: Final = (Executions, Balances)
 _CAPACITY: Final = 16_384
 _BATCH: Final = 1024
 
@@ -121,7 +122,7 @@ def _chosen(client: ReplayClient, symbols: tuple[str, ...]) -> list[Request]:
     chosen = {
         (request.channel, request.symbol): request
         for request in client.replay.requests
-        if request.symbol is not None and (not wanted or request.symbol in wanted)
+        if (request.symbol in wanted if wanted else request.symbol is not None or isinstance(request, _OF_ACCOUNT))
     }
     missing = wanted - {symbol for _, symbol in chosen}
     if missing or not chosen:
@@ -136,9 +137,7 @@ async def view(client: ReplayClient, folder: str, requests: Sequence[Request], *
     """Show it until its end."""
     board = Board("replay", folder, requests)
     started = trio.current_time()
-    with_trades = any(isinstance(request, Trades) for request in requests)
-    overflow = Overflow.DROP_OLDEST if with_trades else Overflow.CONFLATE
-    async with client.subscribe(*requests, Lifecycle(), capacity=_CAPACITY, overflow=overflow) as feed:
+    async with client.subscribe(*requests, Lifecycle(), capacity=_CAPACITY, overflow=overflow_for(requests)) as feed:
 
         def refresh() -> None:
             now = client.replay.now

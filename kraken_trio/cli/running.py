@@ -15,11 +15,10 @@ import click
 import trio
 from rich.console import Console
 
-from kraken_trio import PUBLIC_V2, KrakenTrioError, SubscriptionRejected
+from kraken_trio import KrakenTrioError, SubscriptionRejected
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import listed
-from kraken_trio.requests import DEPTHS, INTERVALS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -39,7 +38,6 @@ __all__ = [
     "refusals",
     "run_and_exit",
     "run_until_signal",
-    "variant_options",
 ]
 
 STOPPED = 128 + signal.SIGINT
@@ -52,33 +50,15 @@ class NoRecording(click.ClickException):
     exit_code: ClassVar[int] = click.UsageError.exit_code
 
 
-def variant_options(command: _Command) -> _Command:
-    """Give a command the options ``--depth`` and ``--interval``: which books, and which candles."""
-    for name, values, default, words in (
-        ("--interval", INTERVALS, "1", "Minutes per candle."),
-        ("--depth", DEPTHS, "10", "Levels per side of the books."),
-    ):
-        kind = click.Choice([str(value) for value in values])
-        command = click.option(name, type=kind, default=default, show_default=True, help=words)(command)
-    return command
-
-
 def live_options(command: _Command) -> _Command:
-    """Give a command that connects the options ``--url``, ``--seconds`` and ``--plain``."""
+    """Give a command that connects the options ``--seconds`` and ``--plain``."""
     command = plain_option(command)
-    command = click.option(
+    return click.option(
         "--seconds",
         type=float,
         metavar="SECONDS",
         callback=positive_duration,
         help="Duration.  [default: until Ctrl-C]",
-    )(command)
-    return click.option(
-        "--url",
-        metavar="URL",
-        default=PUBLIC_V2.url,
-        show_default=True,
-        help="A server that speaks Kraken's v2 protocol.",
     )(command)
 
 
@@ -143,8 +123,14 @@ async def run_until_signal(run: Callable[[], Awaitable[int]]) -> int:
 
 
 def refusals(reasons: Mapping[Request, str]) -> list[str]:
-    """``NOPE/USD (book, trade): Currency pair not supported NOPE/USD``, for each symbol and text."""
+    """``NOPE/USD (book, trade): Currency pair not supported NOPE/USD``, for each symbol and text.
+
+    Of channels without symbols, only the names: ``executions, balances: …``.
+    """
     channels: dict[tuple[str, str], list[str]] = {}
     for request, text in reasons.items():
         channels.setdefault((request.symbol or "", printable(text)), []).append(request.channel or "")
-    return [f"{symbol} ({listed(names)}): {text}" for (symbol, text), names in channels.items()]
+    return [
+        f"{f'{symbol} ({listed(names)})' if symbol else listed(names)}: {text}"
+        for (symbol, text), names in channels.items()
+    ]

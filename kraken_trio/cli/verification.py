@@ -4,6 +4,7 @@ Rules:
 
 * A checksum counts as verified only if the book matched it. One that could not be checked, because there was no
   snapshot yet, or none since a mismatch, is not verified.
+* Books of prices and of single orders (Level 3) are checked alike.
 * A book's depth is taken from the exchange's answer to the subscription, otherwise from the user's option,
   otherwise it is the smallest depth of Kraken's in which the snapshot fits.
 * After a failure a book is checked again from its next snapshot.
@@ -17,17 +18,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
 from kraken_trio._text import printable
-from kraken_trio.book import OrderBook
+from kraken_trio.book import Level3Book, OrderBook
 from kraken_trio.cli.formatting import counted
 from kraken_trio.errors import ChecksumMismatch, ProtocolError, RecordingError
-from kraken_trio.events import BookSnapshot, BookUpdate
+from kraken_trio.events import BookSnapshot, BookUpdate, Level3Snapshot, Level3Update
 from kraken_trio.evidence import ChecksumEvidence
-from kraken_trio.requests import DEPTHS
+from kraken_trio.requests import DEPTHS, LEVEL3_DEPTHS
 from kraken_trio.wire import codec_for
 from kraken_trio.wire.messages import Ack, Data, Foreign, Heartbeat, Method, Notice, Unknown
 
@@ -62,11 +63,17 @@ _FOREIGN: Final = {
 }
 
 
+_BookEvent: TypeAlias = BookSnapshot | BookUpdate | Level3Snapshot | Level3Update
+_DEPTHS: Final[dict[str, tuple[int, ...]]] = {"book": DEPTHS, "level3": LEVEL3_DEPTHS}
+"""The channels that have checksums, and the depths that Kraken offers."""
+
+
 @attrs.define
 class SymbolReport:
-    """The result for one symbol's book."""
+    """The result for one symbol's book, of prices or of single orders."""
 
     symbol: str
+    channel: str = "book"
     depth: int | None = None
     """The last one; None before the first snapshot."""
     depth_inferred: bool = False
@@ -96,7 +103,8 @@ class Verification:
     """One file's frames, checked as they come."""
 
     def __init__(self, depth: int | None = None) -> None:
-        self.symbols: dict[str, SymbolReport] = {}
+        self.symbols: dict[tuple[str, str], SymbolReport] = {}
+        """By channel and symbol."""
         self.failures: list[Failure] = []
         """The first ones."""
         self.failure_count: int = 0
@@ -104,8 +112,8 @@ class Verification:
         self.others: Counter[str] = Counter()
         """Frames in which there is nothing to check, by kind."""
         self._depth = depth
-        self._acked: dict[str, int] = {}
-        self._books: dict[str, OrderBook] = {}
+        self._acked: dict[tuple[str, str], int] = {}
+        self._books: dict[tuple[str, str], OrderBook | Level3Book] = {}
         self._protocol = "v2"
         self._codec = codec_for(self._protocol)
         self._alike = 0
@@ -152,15 +160,15 @@ class Verification:
             self._unlike(is_text=isinstance(message, Notice))
         elif not isinstance(message, Foreign):
             self._alike += 1
-        if isinstance(message, Data) and message.channel == "book":
+        if isinstance(message, Data) and message.channel in _DEPTHS:
             for event in message.events:
-                assert isinstance(event, BookSnapshot | BookUpdate)
+                assert isinstance(event, BookSnapshot | BookUpdate | Level3Snapshot | Level3Update)
                 self._check(event, frame)
         elif isinstance(message, Data):
             self._other(message.channel)
         elif isinstance(message, Ack):
             self._other("control frames")
-            if message.method is Method.SUBSCRIBE and message.channel == "book":
+            if message.method is Method.SUBSCRIBE and message.channel in _DEPTHS:
                 self._subscribed(message)
         elif isinstance(message, Heartbeat):
             self._other("heartbeats")
@@ -227,33 +235,34 @@ class Verification:
         return RecordingError(f"it is no recording of Kraken's protocols: {found}; it begins with '{start}'")
 
     def _subscribed(self, ack: Ack) -> None:
-        symbol, depth = ack.symbol, ack.depth
-        if symbol is None or depth not in DEPTHS:
+        depth = ack.depth
+        if ack.channel is None or ack.symbol is None or depth is None or depth not in _DEPTHS[ack.channel]:
             return
-        if symbol in self._acked or len(self._acked) < MAX_SYMBOLS:
-            self._acked[symbol] = depth
-            report = self.symbols.get(symbol)
+        key = (ack.channel, ack.symbol)
+        if key in self._acked or len(self._acked) < MAX_SYMBOLS:
+            self._acked[key] = depth
+            report = self.symbols.get(key)
             if report is not None and report.depth_inferred:  # the answer came after the snapshot
-                self._books[symbol].depth = report.depth = depth
+                self._books[key].depth = report.depth = depth
                 report.depth_inferred = False
 
-    def _check(self, event: BookSnapshot | BookUpdate, frame: RecordedFrame) -> None:
-        symbol = event.symbol
-        report = self.symbols.get(symbol)
+    def _check(self, event: _BookEvent, frame: RecordedFrame) -> None:
+        key = (event.channel, event.symbol)
+        report = self.symbols.get(key)
         if report is None:
             if len(self.symbols) >= MAX_SYMBOLS:
                 msg = f"{frame.where} is of yet another symbol: there are more than {MAX_SYMBOLS}"
                 raise RecordingError(msg)
-            report = self.symbols[symbol] = SymbolReport(symbol)
+            report = self.symbols[key] = SymbolReport(event.symbol, event.channel)
         has_checksum = event.checksum is not None
         report.checksums += has_checksum
         book = self._book_for(event, report)
-        if book is None or not (book.available or isinstance(event, BookSnapshot)):
+        if book is None or not (book.available or isinstance(event, BookSnapshot | Level3Snapshot)):
             if has_checksum:
                 self._unchecked(report, frame)
             return
         try:
-            book.apply(event)
+            book.apply(event)  # type: ignore[arg-type]  # it is of the event's channel
         except ChecksumMismatch as error:
             report.mismatches += 1
             hint = ""
@@ -272,17 +281,18 @@ class Verification:
             problem = f"{printable(report.symbol, 40)}: an update before the first snapshot, which cannot be checked"
             self._fail(Failure(where=frame.where, problem=problem))
 
-    def _book_for(self, event: BookSnapshot | BookUpdate, report: SymbolReport) -> OrderBook | None:
-        book = self._books.get(event.symbol)
-        if isinstance(event, BookUpdate):
+    def _book_for(self, event: _BookEvent, report: SymbolReport) -> OrderBook | Level3Book | None:
+        key = (event.channel, event.symbol)
+        book = self._books.get(key)
+        if isinstance(event, BookUpdate | Level3Update):
             return book
-        depth = self._acked.get(event.symbol) or self._depth
+        depth = self._acked.get(key) or self._depth
         report.depth_inferred = depth is None
         if depth is None:
-            levels = max(len(event.bids), len(event.asks))
-            depth = next((offered for offered in DEPTHS if offered >= levels), levels)
+            prices = max(len({entry.price_text for entry in side}) for side in (event.bids, event.asks))
+            depth = next((offered for offered in _DEPTHS[event.channel] if offered >= prices), prices)
         if book is None or book.depth != depth:
-            book = self._books[event.symbol] = OrderBook(depth)
+            book = self._books[key] = OrderBook(depth) if isinstance(event, BookSnapshot) else Level3Book(depth)
         report.depth = depth
         return book
 

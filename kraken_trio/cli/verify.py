@@ -44,7 +44,7 @@ _DESCRIBED_BRIEFLY: Final = 10
     help="Depth of books whose subscription is not in the recording.  [default: the smallest that fits the snapshot]",
 )
 def verify(files: tuple[str, ...], depth: str | None) -> None:
-    """Check every checksum in other programs' recordings of Kraken's protocols, v2 and v1.
+    """Check every checksum in other programs' recordings of Kraken's protocols, v2 (with Level 3) and v1.
 
     Each frame of each FILE is decoded and checked as in a live client. A FILE is a .cbcap, or holds one frame per
     line: alone, after its time ("1785644622.17: {...}", "2026-11-29T02:54:37.123Z {...}"), or in a wrapper
@@ -156,7 +156,7 @@ def _report(name: str, verification: Verification, out: Console) -> None:
         return
     _print(out, Text(name, "bold"), Text(f": {counted(verification.frames, 'frame')}"))
     reports = list(verification.symbols.values())
-    width = max((len(printable(report.symbol, 40)) for report in reports), default=0)
+    width = max((len(_name_of(report)) for report in reports), default=0)
     for report in reports:
         _print(out, _line_of(report, width))
     for index, failure in enumerate(verification.failures[: 1 + _DESCRIBED_BRIEFLY]):
@@ -168,9 +168,14 @@ def _report(name: str, verification: Verification, out: Console) -> None:
         _print(out, Text(f"  … and {counted(untold, 'more failure')}", "red"))
 
 
+def _name_of(report: SymbolReport) -> str:
+    symbol = printable(report.symbol, 40)
+    return symbol if report.channel == "book" else f"{symbol} {report.channel}"
+
+
 def _line_of(report: SymbolReport, width: int) -> Text:
     good = report.verified == report.checksums
-    line = Text(f"  {printable(report.symbol, 40):<{width}}  ")
+    line = Text(f"  {_name_of(report):<{width}}  ")
     if report.depth is not None:
         line.append(f"depth {report.depth}{' (inferred)' if report.depth_inferred else ''}, ")
     line.append(f"{report.verified} of {report.checksums} checksums verified", "green" if good else "red")

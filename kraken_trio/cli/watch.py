@@ -1,73 +1,53 @@
-"""``kraken-trio watch``: a live view of Kraken, or of anything that speaks its v2 protocol."""
+"""``kraken-trio watch``: a live view of Kraken, or of anything that speaks its protocols."""
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Final, TextIO, cast
+import logging
+from contextlib import AsyncExitStack, contextmanager
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 import trio
 
 from kraken_trio import (
-    Book,
-    Candles,
+    Balances,
     Cause,
     Endpoint,
+    Executions,
     Gap,
     KrakenTrioError,
     Lifecycle,
     Overflow,
     SubscriptionRejected,
     SubscriptionState,
-    Ticker,
     Trades,
     open_client,
 )
-from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted
-from kraken_trio.cli.running import live_options, output, refusals, run_and_exit, variant_options
+from kraken_trio.cli.running import live_options, output, refusals, run_and_exit
 from kraken_trio.cli.view.board import Board, Kind
 from kraken_trio.cli.view.live import display
-from kraken_trio.requests import canonical_symbol
+from kraken_trio.cli.wanted import CHANNELS, wanted_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from kraken_trio import Client, Event, Feed, Request
-    from kraken_trio.requests import Depth, Interval
+    from kraken_trio import Client, ClientStatistics, Credentials, Event, Feed, Request
+    from kraken_trio.cli.wanted import Wanted
 
-__all__ = ["CHANNELS", "requests_for", "watch", "watch_command"]
+__all__ = ["overflow_for", "summary", "watch", "watch_command"]
 
-CHANNELS: Final = ("book", "trades", "ticker", "candles")
 ANSWER_LIMIT: Final = 30.0
 """Seconds within which the exchange must have answered all requests."""
 _CAPACITY: Final = 16_384
 _BATCH: Final = 1024
 
 
-@click.command("watch", short_help="Watch symbols live: books, trades, tickers, candles.")
-@click.argument("symbols", nargs=-1, required=True, metavar="SYMBOL...")
-@click.option(
-    "--channel",
-    "channels",
-    type=click.Choice(CHANNELS),
-    multiple=True,
-    default=("book", "trades"),
-    help="What to watch; may be repeated.  [default: book, trades]",
-)
-@variant_options
+@click.command("watch", short_help="Watch symbols live, or your own orders and balances.")
+@wanted_options("watch", *CHANNELS)
 @live_options
-def watch_command(
-    symbols: tuple[str, ...],
-    channels: tuple[str, ...],
-    depth: str,
-    interval: str,
-    url: str,
-    seconds: float | None,
-    *,
-    plain: bool,
-) -> None:
-    """Watch SYMBOLs live: order books, trades, tickers, candles.
+def watch_command(wanted: Wanted, seconds: float | None, *, plain: bool) -> None:
+    """Watch SYMBOLs live: order books, trades, tickers, candles; or, with an API key, single orders or an account.
 
     Every book that is shown is verified: its checksum was checked after every message. The client reconnects and
     resyncs by itself; what was missed is shown.
@@ -83,60 +63,48 @@ def watch_command(
       kraken-trio watch BTC/USD ETH/USD --depth 100
       kraken-trio watch BTC/EUR --channel ticker --channel candles --interval 5
       kraken-trio watch BTC/USD --channel trades --plain --seconds 60
+      kraken-trio watch --level3 BTC/USD
+      kraken-trio watch --executions --balances --key-file ~/.kraken-key
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
     stream, screen = output(plain=plain)
-    try:
-        requests = requests_for(
-            symbols,
-            channels,
-            depth=cast("Depth", int(depth)),  # click has checked them
-            interval=cast("Interval", int(interval)),
-            history=screen,
-        )
-    except ValueError as error:
-        raise click.BadParameter(printable(error), param_hint="SYMBOL") from None
-    click.echo(f"connecting to {Endpoint(url).name} (Ctrl-C stops)", err=True)
+    requests = wanted.requests(history=screen)
+    credentials = wanted.credentials()
+    click.echo(f"connecting to {wanted.endpoint.name} (Ctrl-C stops)", err=True)
 
     async def start() -> int:
-        return await watch(requests, url, seconds=seconds, stream=stream, screen=screen)
+        return await watch(
+            requests, wanted.endpoint, credentials=credentials, seconds=seconds, stream=stream, screen=screen
+        )
 
     run_and_exit(start)
 
 
-def requests_for(
-    symbols: Iterable[str], channels: Iterable[str], *, depth: Depth, interval: Interval, history: bool
-) -> list[Request]:
-    """The requests of a command line, without duplicates. ``history``: begin with the latest trades.
-
-    Raises :class:`ValueError` for what is not a symbol.
-    """
-    wanted: dict[Request, None] = {}
-    for symbol in dict.fromkeys(map(canonical_symbol, symbols)):
-        for channel in channels:
-            if channel == "book":
-                wanted[Book(symbol, depth)] = None
-            elif channel == "trades":
-                wanted[Trades(symbol, snapshot=history)] = None
-            elif channel == "ticker":
-                wanted[Ticker(symbol)] = None
-            else:
-                wanted[Candles(symbol, interval)] = None
-    return list(wanted)
-
-
-async def watch(requests: Sequence[Request], url: str, *, seconds: float | None, stream: TextIO, screen: bool) -> int:
+async def watch(
+    requests: Sequence[Request],
+    endpoint: Endpoint | str,
+    *,
+    credentials: Credentials | None = None,
+    seconds: float | None,
+    stream: TextIO,
+    screen: bool,
+) -> int:
     """Show ``requests`` until the time is over. Returns the exit status.
 
     What the exchange refuses is named and left out. Raises :class:`~kraken_trio.SubscriptionRejected` if nothing is
     left, and another :class:`~kraken_trio.KrakenTrioError` when the client cannot begin or go on.
     """
     refused: dict[Request, str] = {}
-    async with open_client(url) as client, AsyncExitStack() as stack:
+    url = endpoint if isinstance(endpoint, str) else endpoint.url
+    async with AsyncExitStack() as stack:
+        with _warnings() as warnings:  # of a key that may do more than read
+            client = await stack.enter_async_context(open_client(endpoint, credentials=credentials))
         feed = await _subscribe(stack, client, requests, refused)
         accepted = [request for request in requests if request not in refused]
         symbols = {request.symbol for request in refused}
         title = f"watch, {counted(len(symbols), 'symbol')} refused" if symbols else "watch"
         board = Board(title, url, accepted, limit=seconds)
+        for text in warnings:
+            board.note(Kind.NOTE, text)
         for text in refusals(refused):
             board.note(Kind.REFUSED, text)
         started = trio.current_time()
@@ -157,6 +125,28 @@ async def watch(requests: Sequence[Request], url: str, *, seconds: float | None,
     return 0
 
 
+class _Warnings(logging.Handler):
+    """Keeps what the client warns of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What the client warns of in the block."""
+    handler, logger = _Warnings(), logging.getLogger("kraken_trio")
+    logger.addHandler(handler)
+    try:
+        yield handler.texts
+    finally:
+        logger.removeHandler(handler)
+
+
 async def _subscribe(
     stack: AsyncExitStack, client: Client, requests: Sequence[Request], refused: dict[Request, str]
 ) -> Feed:
@@ -165,12 +155,9 @@ async def _subscribe(
         with trio.fail_after(ANSWER_LIMIT):
             while True:  # noqa: ASYNC913 (entering waits for the exchange's answer)
                 wanted = [request for request in requests if request not in refused]
-                # The view must show the present even if this machine is too slow for all events.
-                with_trades = any(isinstance(request, Trades) for request in wanted)
-                overflow = Overflow.DROP_OLDEST if with_trades else Overflow.CONFLATE
                 try:
                     return await stack.enter_async_context(
-                        client.subscribe(*wanted, Lifecycle(), capacity=_CAPACITY, overflow=overflow)
+                        client.subscribe(*wanted, Lifecycle(), capacity=_CAPACITY, overflow=overflow_for(wanted))
                     )
                 except SubscriptionRejected as error:
                     refused |= error.reasons
@@ -179,6 +166,12 @@ async def _subscribe(
     except trio.TooSlowError:
         msg = f"the exchange has not answered within {ANSWER_LIMIT:g} s; try again later"
         raise KrakenTrioError(msg) from None
+
+
+def overflow_for(requests: Iterable[Request]) -> Overflow:
+    """What lets a view show the present even if this machine is too slow for all events."""
+    each_counts = any(isinstance(request, Trades | Executions | Balances) for request in requests)
+    return Overflow.DROP_OLDEST if each_counts else Overflow.CONFLATE
 
 
 def _note_refusals(
@@ -193,6 +186,17 @@ def _note_refusals(
             raise SubscriptionRejected(refused)
 
 
+def _proofs(board: Board, now: ClientStatistics) -> list[str]:
+    """What was checked; for an account, what was filled."""
+    if board.account is not None and not board.ladders:
+        fills = f"{counted(board.account.fill_count, 'fill')}, {now.fills_recovered:,} recovered"
+        return [fills] if board.account.has_orders else []
+    return [
+        f"{counted(now.checksums_verified, 'checksum')} verified",
+        counted(now.checksum_failures, "mismatch", "mismatches"),
+    ]
+
+
 def summary(board: Board, client: Client, feed: Feed) -> str:
     """A summary in one line."""
     now, taken = client.statistics(), feed.statistics()
@@ -201,8 +205,7 @@ def summary(board: Board, client: Client, feed: Feed) -> str:
         (
             f"{board.elapsed:.0f} s: {counted(taken.delivered, 'event')}",
             *([f"{passed_over:,} more skipped to keep up"] if passed_over else []),
-            f"{counted(now.checksums_verified, 'checksum')} verified",
-            counted(now.checksum_failures, "mismatch", "mismatches"),
+            *_proofs(board, now),
             counted(now.gaps, "gap"),
             counted(now.connects, "connection"),
         )

@@ -17,16 +17,18 @@ import attrs
 
 from kraken_trio.endpoint import PUBLIC_V2, Endpoint
 from kraken_trio.errors import ProtocolError, RecordingError
-from kraken_trio.events import BookSnapshot, Candle, Cause
+from kraken_trio.events import BookSnapshot, Candle, Cause, Level3Snapshot
 from kraken_trio.recording.records import Started, Stopped
 from kraken_trio.requests import (
     DEPTHS,
     INTERVALS,
+    LEVEL3_DEPTHS,
     Balances,
     Book,
     Candles,
     Executions,
     Instruments,
+    Level3,
     Spread,
     Ticker,
     Trades,
@@ -35,6 +37,7 @@ from kraken_trio.requests import (
 from kraken_trio.session import Session
 from kraken_trio.session.inputs import Added, Closed, Connected, Lost, Opened, Removed, Retried
 from kraken_trio.session.steps import Step
+from kraken_trio.session.timing import TokenBucket
 from kraken_trio.settings import Settings
 from kraken_trio.wire.codec import codec_for
 from kraken_trio.wire.messages import Ack, Data, Foreign, Method, Notice, Refusal, Status, Unknown
@@ -100,6 +103,9 @@ def _request(channel: str, symbol: str | None, variant: object = None) -> Reques
     if channel == Book.channel:
         depth = next((offered for offered in DEPTHS if offered == variant), None)
         return None if depth is None else Book(symbol, depth)
+    if channel == Level3.channel:
+        prices = next((offered for offered in LEVEL3_DEPTHS if offered == variant), None)
+        return None if prices is None else Level3(symbol, prices)
     if channel == Candles.channel:
         interval = next((offered for offered in INTERVALS if offered == variant), None)
         return None if interval is None else Candles(symbol, interval)
@@ -120,6 +126,9 @@ def _of_data(event: DataEvent) -> Request[Any] | None:
     if isinstance(event, BookSnapshot):
         levels = max(len(event.bids), len(event.asks))
         variant = next((depth for depth in DEPTHS if depth >= levels), None)
+    elif isinstance(event, Level3Snapshot):
+        prices = max(len({order.price_text for order in side}) for side in (event.bids, event.asks))
+        variant = next((depth for depth in LEVEL3_DEPTHS if depth >= prices), None)
     elif isinstance(event, Candle):
         variant = event.interval
     return _request(event.channel, event.symbol, variant)
@@ -246,8 +255,13 @@ class Importer:
     """
 
     def __init__(self, packer: Packer, *begins: Mapping[Key, Request[Any]], protocol: str = "v2") -> None:
-        endpoint = Endpoint(PUBLIC_V2.url, protocol)
-        self.session: Session = Session(SETTINGS, lambda: 0.0, codec_for(protocol), endpoint)
+        self.session: Session = Session(
+            SETTINGS,
+            lambda: 0.0,
+            codec_for(protocol),
+            Endpoint(PUBLIC_V2.url, protocol),
+            snapshots=TokenBucket(_NEVER_TOO_MANY, _NEVER_TOO_MANY),
+        )
         self.confirmed: dict[Request[Any], None] = {}
         """All requests that were ever confirmed."""
         self.ignored: int = 0

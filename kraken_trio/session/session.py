@@ -28,7 +28,7 @@ import msgspec
 
 from kraken_trio._text import printable
 from kraken_trio.book.core import NAME
-from kraken_trio.errors import ConnectError, ProtocolError
+from kraken_trio.errors import ConnectError, KeyRefused, ProtocolError
 from kraken_trio.events import Cause, ConnectionState, StatusUpdate
 from kraken_trio.session.deliveries import Deliveries, Effects
 from kraken_trio.session.dialogue import Dialogue
@@ -281,7 +281,8 @@ class Session:
         """The attempt failed."""
         self._begin(now)
         # A wrong certificate or name may be temporary (captive portal, wrong clock); a refusal by HTTP status is not.
-        if not error.retryable and (self.epoch == 0 or error.status is not None):
+        is_final = self.epoch == 0 or error.status is not None or isinstance(error, KeyRefused)
+        if is_final and not error.retryable:
             self._end(error)
         else:
             self._deliveries.advance(Trigger.CONNECT_FAILED, str(error))

@@ -47,7 +47,7 @@ __all__ = [
 
 Check: TypeAlias = Callable[[str, object], None]
 
-CHANNELS: Final = ("book", "trade", "ticker", "ohlc", "instrument", "spread")
+CHANNELS: Final = ("book", "trade", "ticker", "ohlc", "instrument", "spread", "level3", "executions", "balances")
 """The channels of the fake exchange, of both protocols."""
 
 _SYMBOL: Final = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")

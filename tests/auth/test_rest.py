@@ -17,7 +17,7 @@ from kraken_trio.auth.answers import ErrorKind, RestError
 from kraken_trio.auth.nonce import KeyRing
 from kraken_trio.auth.over_httpx import MAX_ANSWER_BYTES
 from kraken_trio.auth.rest import Rest
-from kraken_trio.testing.exchange.account import BalanceRow
+from kraken_trio.testing.exchange.account_view import BalanceRow
 from kraken_trio.testing.exchange.rest import READ_ONLY, ApiKey
 from kraken_trio.testing.faults.rest import RestBreak
 from tests.auth.world import EPOCH_NS, KEY, OTP, SECRET, URL, World

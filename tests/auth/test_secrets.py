@@ -123,8 +123,8 @@ def watched(world: World) -> Secrets:
         secrets.add(**{f"signature {len(secrets.values)}": request.header("API-Sign")})
         return respond(request, now)
 
-    def issued(key: str, now: float) -> str:
-        token = issue(key, now)
+    def issued(now: float) -> str:
+        token = issue(now)
         secrets.add(**{f"token {len(secrets.values)}": token})
         return token
 

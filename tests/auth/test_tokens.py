@@ -39,8 +39,7 @@ async def refused(world: World, **more: Any) -> kt.ConnectError:
 async def test_a_token_is_good_at_the_exchange(autojump_clock: MockClock) -> None:
     world = World()
     token = await world.tokens.fresh()
-    assert world.core.tokens.key_of(token.value) == KEY
-    assert world.core.tokens.use(token.value, 1, trio.current_time()) is None
+    assert world.core.tokens.check(token.value, trio.current_time()) is None
     assert (repr(token), token.warning) == ("<Token>", None)
     assert world.core.calls == [TOKEN, INFO]
     assert world.tokens.key_info is not None
@@ -262,7 +261,7 @@ async def test_a_token_that_expires_before_it_is_used(autojump_clock: MockClock)
     world = World()
     token = await world.tokens.fresh()
     await trio.sleep(LIFETIME + 1)
-    assert world.core.tokens.use(token.value, 1, trio.current_time()) == "EAPI:Invalid token"
+    assert world.core.tokens.check(token.value, trio.current_time()) == "EAPI:Invalid token"
     world.tokens.spent()
     again = await world.tokens.fresh()
-    assert world.core.tokens.use(again.value, 1, trio.current_time()) is None
+    assert world.core.tokens.check(again.value, trio.current_time()) is None

@@ -17,6 +17,7 @@ from kraken_trio import (
     ConnectionState,
     FeedStatistics,
     Level,
+    Level3Book,
     Lifecycle,
     OrderBook,
     OrderType,
@@ -26,10 +27,12 @@ from kraken_trio import (
     Trade,
     Trades,
 )
+from kraken_trio.channels.balances import Balances as BalancesView
+from kraken_trio.channels.executions import OpenOrders
 from kraken_trio.cli.view.board import Board
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from kraken_trio import Feed
 
@@ -84,8 +87,17 @@ def candle(symbol: str = "BTC/USD") -> Candle:
 class StillFeed:
     """What a board looks at of a feed."""
 
-    def __init__(self, *books: OrderBook) -> None:
-        self.books = {book.symbol: book for book in books}
+    def __init__(self, *books: OrderBook | Level3Book, account: Iterable[Any] = ()) -> None:
+        self.books = {book.symbol: book for book in books if isinstance(book, OrderBook)}
+        self.queues = {book.symbol: book for book in books if isinstance(book, Level3Book)}
+        orders, balances = OpenOrders(), BalancesView()
+        for event in account:
+            (orders if event.channel == "executions" else balances).follow(event)
+        self.orders, self.balances = orders.orders, balances.balances
+
+    def level3(self, symbol: str) -> Level3Book:
+        book = self.queues.get(symbol) or Level3Book(10)
+        return book if book.available else cast("Level3Book", book.best_bid)  # which raises
 
     def book(self, symbol: str) -> OrderBook:
         return self.books.get(symbol) or OrderBook(10)
@@ -102,7 +114,7 @@ def filled(book: BookSnapshot, depth: int = 10) -> OrderBook:
     return made
 
 
-def board_of(*requests: Request, books: Sequence[OrderBook] = (), limit: float | None = None) -> Board:
+def board_of(*requests: Request, books: Sequence[OrderBook | Level3Book] = (), limit: float | None = None) -> Board:
     board = Board("watch", "wss://ws.kraken.com/v2?token=secret", requests, limit=limit)
     sample(board, *books)
     return board
@@ -114,8 +126,10 @@ def statistics(**numbers: int) -> ClientStatistics:
     return ClientStatistics(**{**zeros, "state": ConnectionState.DISCONNECTED, **numbers})
 
 
-def sample(board: Board, *books: OrderBook, elapsed: float = 1.0, **numbers: int) -> None:
-    board.sample(statistics(**numbers), cast("Feed", StillFeed(*books)), elapsed)
+def sample(
+    board: Board, *books: OrderBook | Level3Book, elapsed: float = 1.0, account: Any = (), **numbers: int
+) -> None:
+    board.sample(statistics(**numbers), cast("Feed", StillFeed(*books, account=account)), elapsed)
 
 
 BOTH = (Book("BTC/USD"), Trades("BTC/USD"), Book("ETH/USD", 25), Trades("ETH/USD"), Lifecycle())

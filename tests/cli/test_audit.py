@@ -79,7 +79,7 @@ def test_a_defect_is_told_with_its_place_and_time(damaged: Path) -> None:
     result = run(damaged)
     assert result.exit_code == 2
     assert (
-        "DAMAGED 00000009-20260802T000024Z.mcap (2026-08-02 00:00:24.995): it says that it began at another time than "
+        "DAMAGED 00000009-20260802T000024Z.mcap (2026-08-02 00:00:24.834): it says that it began at another time than "
         "2026-08-02T00:00:24.000000Z\n"
     ) in result.output
     assert result.output.endswith("damaged: 1 defect, the first in 00000009-20260802T000024Z.mcap\n")

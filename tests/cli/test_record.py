@@ -251,9 +251,9 @@ def test_the_options_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> Non
     more = "--max-segment-bytes 1GB --keep-days 30 --keep-bytes 500GB --backpressure --url ws://127.0.0.1:9 --seconds 3"
     assert invoke("record", *args.split(), *more.split()).exit_code == 0
     assert invoke("record", "BTC/USD", "--out", "data").exit_code == 0
-    (requests, url, folder, options, seconds), (plain, _, _, defaults, _) = calls
+    (requests, endpoint, folder, options, seconds), (plain, _, _, defaults, _) = calls
     assert requests == [Book("BTC/USD", 25), Instruments()]
-    assert (url, folder, seconds) == ("ws://127.0.0.1:9", "data", 3)
+    assert (endpoint.url, folder, seconds) == ("ws://127.0.0.1:9", "data", 3)
     assert options == Options(
         flush_every=2,
         keyframe_every=30,

@@ -12,7 +12,23 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from rich.console import Console
 
-from kraken_trio import Book, BookSnapshot, Candles, Cause, Event, Gap, Level, Request, Side, Ticker, Trades
+from kraken_trio import (
+    Book,
+    BookSnapshot,
+    Candles,
+    Cause,
+    Event,
+    Gap,
+    Level,
+    Level3,
+    Level3Book,
+    Level3Snapshot,
+    Request,
+    RestingOrder,
+    Side,
+    Ticker,
+    Trades,
+)
 from kraken_trio.cli.formatting import ASCII_FALLBACK
 from kraken_trio.cli.view.board import Board, Kind, Ladder
 from kraken_trio.cli.view.screen import plan, render
@@ -82,6 +98,54 @@ def test_a_book_without_a_verified_state_shows_no_price() -> None:
 )
 def test_unusual_books(book: BookSnapshot, words: str) -> None:
     assert words in "\n".join(drawn(board_of(Book("BTC/USD"), books=[filled(book)])))
+
+
+def queues(symbol: str = "BTC/USD", depth: int = 10) -> Level3Book:
+    """At each price there are as many orders as its distance from the best one, plus one."""
+
+    def orders(side: str, best: Decimal, step: int) -> list[RestingOrder]:
+        return [
+            RestingOrder(f"{side}{n}.{k}", best + step * n, f"{k + 1}.00000000", f"2026-10-01T10:00:{n:02}.{k:09}Z")
+            for n in range(depth)
+            for k in range(n + 1)
+        ]
+
+    book = Level3Book(depth)
+    bids, asks = orders("B", Decimal("64525.0"), -1), orders("A", Decimal("64526.5"), 1)
+    book.apply(Level3Snapshot(symbol=symbol, bids=tuple(bids), asks=tuple(asks)))
+    return book
+
+
+def test_single_orders_stand_in_their_queues() -> None:
+    book = queues()
+    board = board_of(Level3("BTC/USD"), books=[book])
+    board.take([book.snapshot()])
+    lines = drawn(board)
+    assert "BTC/USD level3, top 5 of 10" in lines[1]
+    spread = next(n for n, line in enumerate(lines) if "spread" in line)
+    assert lines[spread - 1].split()[1:-1] == ["64526.5", "1.00000000", "1:", "1.00000000"]
+    assert lines[spread + 1].split()[1:-1] == ["64525.0", "1.00000000", "1:", "1.00000000"]
+    five = ["64521.0", "15.00000000", "5:", "1.00000000", "2.00000000", "3.00000000", "4.00000000"]
+    assert lines[spread + 5].split()[1:-1] == five  # the fifth has no room, and is counted
+    assert "BTC/USD verified: 55 bids, 55 asks, checksum None" in "\n".join(lines)
+    board.take([Gap(symbol="BTC/USD", cause=Cause.CHECKSUM, channel="level3")])
+    sample(board)
+    assert "no verified state (checksum)" in "\n".join(drawn(board))
+
+
+def test_queues_that_do_not_fit_are_counted() -> None:
+    symbols = ("BTC/USD", "ETH/USD", "XRP/USD")
+    board = board_of(*(Level3(symbol) for symbol in symbols), books=[queues(symbol) for symbol in symbols])
+    text = "\n".join(drawn(board))
+    assert re.search(r"BTC/USD level3, top \d of 10", text)
+    assert re.search(r"ETH/USD +64525.0 +64526.5", text)
+    assert text.count("1: 1.00000000") == 2
+    assert "5: 1.00000000 " in text
+    for width in range(10, 60):  # and nothing is cut off
+        assert {len(line) for line in drawn(board, width)} == {width}
+        for line in drawn(board, width):
+            if match := re.search(r"64521.0 +15.00000000 ([^│]+)│", line):
+                assert re.fullmatch(r"5(:( \d\.0{8})+)? *", match[1])
 
 
 # Quotes and trades

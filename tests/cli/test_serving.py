@@ -305,7 +305,7 @@ def test_one_answer_for_each_symbol_then_the_data(desk: Desk) -> None:
     [
         pytest.param("nonsense", "Malformed request", id="no json"),
         pytest.param(b"\x00", "Malformed request", id="binary"),
-        pytest.param(ask("subscribe", channel="level3", symbol=["BTC/USD"]), "EAPI:Invalid token", id="private"),
+        pytest.param(ask("subscribe", channel="level3", symbol=["BTC/USD"]), "Subscription name invalid", id="private"),
         pytest.param(ask("subscribe", channel="book", symbol=["BTC/USD"], depth=11), "Subscription depth", id="depth"),
         pytest.param(ask("subscribe", channel="book", symbol=["BTC/USD"], depth=100), "Subscription depth", id="other"),
         pytest.param(ask("subscribe", channel="book", symbol=[1]), "Currency pair not in ISO 4217-A3", id="a number"),

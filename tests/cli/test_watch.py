@@ -14,6 +14,7 @@ from kraken_trio import Book, Candles, Request, SubscriptionRejected, Ticker, Tr
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.cli import watch
 from kraken_trio.cli.running import refusals, run_and_exit
+from kraken_trio.cli.wanted import requests_for
 from kraken_trio.testing import Drop, DropConnect, IgnoreRequests, Refuse, RefuseConnect, open_exchange
 from tests.cli.test_app import invoke
 
@@ -31,7 +32,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_requests_of_a_command_line() -> None:
-    found = watch.requests_for(
+    found = requests_for(
         ["XBT/USD", "eth/usd", "BTC/USD"],
         ["book", "trades", "ticker", "candles", "book"],
         depth=25,
@@ -54,7 +55,7 @@ async def watching(
 ) -> str:
     """What watch shows until it shows that."""
     stream = io.StringIO()
-    wanted = watch.requests_for(symbols, channels or ("book", "trades"), depth=10, interval=1, history=screen)
+    wanted = requests_for(symbols, channels or ("book", "trades"), depth=10, interval=1, history=screen)
     with trio.fail_after(60):
         async with open_hidden_nursery() as nursery:
 
@@ -100,7 +101,7 @@ async def test_watch_keeps_up_with_more_than_it_can_show(
 ) -> None:
     monkeypatch.setattr(watch, "_CAPACITY", 1)
     stream = io.StringIO()
-    wanted = watch.requests_for(["BTC/USD"], channels, depth=10, interval=1, history=False)
+    wanted = requests_for(["BTC/USD"], channels, depth=10, interval=1, history=False)
     with trio.fail_after(60):
         async with open_exchange(rate=0) as exchange, open_hidden_nursery() as nursery:
             nursery.start_soon(partial(watch.watch, wanted, exchange.url, seconds=None, stream=stream, screen=False))

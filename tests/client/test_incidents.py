@@ -165,7 +165,7 @@ async def test_a_resubscribe_storm_is_one_resubscribe(autojump_clock: MockClock,
             exchange.publish(100, "BTC/USD")
             await trio.sleep(0.05)
         exchange.core.clear_faults(trio.current_time())
-        assert client.statistics().late >= 400
+        assert client.statistics().late >= 350
         await trio.sleep(10)
         events = await receive_all(feed)
         assert [type(event) for event in events if not isinstance(event, kt.BookUpdate)] == [kt.Gap, kt.BookSnapshot]

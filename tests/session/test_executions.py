@@ -6,6 +6,7 @@ import json
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal
+from math import inf
 from typing import Any
 
 import pytest
@@ -22,10 +23,10 @@ from kraken_trio.channels.executions import (
     OpenOrders,
 )
 from kraken_trio.encoding import decode_event, encode_event
-from kraken_trio.errors import ProtocolError
+from kraken_trio.errors import KeyRefused, ProtocolError
 from kraken_trio.events import Cause, Event, Execution, Gap, OrdersSnapshot
 from kraken_trio.requests import Executions
-from kraken_trio.session.inputs import Answered, Authorised, Connected, Retried
+from kraken_trio.session.inputs import Answered, Authorised, Connected, ConnectFailed, Retried
 from kraken_trio.statistics import Counters
 from kraken_trio.wire.messages import TOKEN
 from kraken_trio.wire.rest import PAGE, Answer
@@ -455,6 +456,15 @@ def test_a_stale_token_at_an_unsubscribe_is_renewed_too() -> None:
     model.now += 2
     model.do(model.session.tick(model.now))
     assert model.sent[-1]["method"] == "unsubscribe"
+
+
+def test_a_key_that_is_refused_ends_the_client_even_later() -> None:
+    model = connected()
+    model.cut()
+    model.tell(Retried())
+    error = KeyRefused("the key was deleted", retryable=False)
+    assert model.tell(ConnectFailed(error)).end is error
+    assert model.session.reconnect_at == inf
 
 
 @both

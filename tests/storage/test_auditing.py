@@ -284,7 +284,7 @@ CONTRADICTIONS: dict[str, tuple[Kind, Callable[[Story], Files]]] = {
     ),
     "data that failed": (
         Kind.DATA,
-        lambda s: s.changed(b'"checksum":2384500863', lambda d: d.replace(b"2384500863", b"1657955511"), file=1),
+        lambda s: s.changed(b'"checksum":2971606467', lambda d: d.replace(b"2971606467", b"3323473237"), file=1),
     ),
     "a record in the place of a frame": (
         Kind.RECORD,
@@ -347,7 +347,7 @@ CONTRADICTIONS: dict[str, tuple[Kind, Callable[[Story], Files]]] = {
     ),
     "what was resynced": (
         Kind.DECISION,
-        lambda s: s.replaced(b'"key":["ticker"', b'"key":["level4"', within=b'"kind":"Resynced"', file=4),
+        lambda s: s.replaced(b'"key":["ticker"', b'"key":["level4"', within=b'"kind":"Resynced"', file=5),
     ),
     "an event of another kind": (
         Kind.RECORD,
@@ -461,7 +461,7 @@ CONTRADICTIONS: dict[str, tuple[Kind, Callable[[Story], Files]]] = {
     "the last message of nothing": (Kind.METADATA, lambda s: s.segment(0, previous_sequence="1")),
     "when a file began": (Kind.TIME, lambda s: s.segment(started_ns="1")),
     "a protocol": (Kind.METADATA, lambda s: s.segment(protocol="v7")),
-    "a recorder": (Kind.SEQUENCE, lambda s: s.segment(3, recording="another")),
+    "a recorder": (Kind.SEQUENCE, lambda s: s.segment(2, recording="another")),
 }
 
 

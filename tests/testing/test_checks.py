@@ -16,7 +16,9 @@ from hypothesis import example, given, settings, strategies as st
 
 import kraken_trio.testing
 from kraken_trio.testing import (
+    ApiKey,
     BlackHole,
+    BreakRest,
     Conditions,
     ConnectionJournal,
     CorruptLevel,
@@ -44,11 +46,13 @@ from kraken_trio.testing import (
     Recording,
     ReferenceBook,
     ResetLink,
+    RestBreak,
     Scheduled,
     SetStatus,
     SkipUpdate,
     Split,
     Throttle,
+    Tokens,
     UpdateIrregularity,
     checks,
     open_exchange,
@@ -66,6 +70,8 @@ if TYPE_CHECKING:
 
 SPEC = MarketSpec(symbol="BTC/USD", price_precision=1, qty_precision=8, start_price="64525.0", levels=10)
 VALUES: dict[type, Any] = {
+    ApiKey: ApiKey(key="abcd", secret="AQEB"),
+    BreakRest: BreakRest(how=RestBreak.HTML),
     CrossedBook: CrossedBook(symbol="BTC/USD", consistent=True),
     Degrade: Degrade(conditions=Conditions()),
     Delay: Delay(seconds=1),
@@ -103,6 +109,7 @@ BAD: dict[str, tuple[object, ...]] = {
     "at": SECONDS,
     "body": TEXT,
     "buffer_bytes": (*FROM_1, None),
+    "call": (5, b"x", ["x"]),
     "bytes_per_second": (0, -1, nan, inf, "1", True),
     "chance": (-0.1, 1.1, nan, "1", None, True),
     "channel": ("books", "", 5, b"book"),
@@ -113,8 +120,11 @@ BAD: dict[str, tuple[object, ...]] = {
     "dials": BOOLEAN,
     "direction": ("to client", None, 5),
     "error": TEXT,
+    "exec_type": TEXT,
     "existing": BOOLEAN,
+    "extra": BOOLEAN,
     "fault": (None, "Drop()", Drop, Cut()),
+    "fills": (*COUNT, None),
     "history": (*COUNT, None),
     "how": ("eof", None, 1000, Direction.BOTH),
     "kind": ("text", None, 1),
@@ -128,6 +138,13 @@ BAD: dict[str, tuple[object, ...]] = {
     "names_channel": BOOLEAN,
     "notice": (5, b"x"),
     "patience": (0, *SECONDS),
+    "key": TEXT,
+    "name": TEXT,
+    "nonce_window": COUNT,
+    "otp": (5, b"x", ["x"]),
+    "permissions": ("query-funds", 5, None),
+    "secret": TEXT,
+    "text": TEXT,
     "payload": (5, None, ["x"], bytearray(b"x")),
     "piece": (5, (5,), (0, 5), (6, 5), (1, 2, 3), (1.5, 2), ("1", "2"), None),
     "price_precision": (*COUNT, None, 19),
@@ -202,6 +219,8 @@ def is_of(value: object, hint: Any) -> bool:
     if get_origin(hint) is tuple:
         parts = get_args(hint)
         return isinstance(value, tuple) and len(value) == len(parts) and all(map(is_of, value, parts))
+    if get_origin(hint) is frozenset:
+        return isinstance(value, frozenset) and all(is_of(one, *get_args(hint)) for one in value)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
     if hint is int:
@@ -277,6 +296,7 @@ SEED = (1.5, "x", None, True)
 MARKETS = (["BTC/USD"], "BTC/USD", SPEC, 5, None, [SPEC, None], [SPEC, SPEC], [attrs.evolve(SPEC, weight=0)])
 PORT = (80000, -1, 65536, 1.5, "80", None, True)
 HOST = ("", "a b", "a/b", 5, b"x")
+KEYS = ("x", 5, None, ["x"], ApiKey(key="abcd", secret="AQEB"))
 RATE = (-5, nan, inf, -0.001, "5", None, True, 1e12)
 FUNCTIONS: dict[Any, dict[str, tuple[object, ...]]] = {
     run_exchange: {
@@ -287,6 +307,9 @@ FUNCTIONS: dict[Any, dict[str, tuple[object, ...]]] = {
         "replay_rate": (0, -1, nan, inf, "5", True, 5),  # and a good one without a recording
         "faults": ("x", Drop(), 5, None, ["Drop()"], [Drop], [Cut()], [None], [ResetLink()], b"x"),
         "snapshot_delay": (-1, nan, inf, "1", None, True),
+        "snapshot_points": (-1, 1.5, "1", None, True),
+        "account_rate": RATE,
+        "keys": KEYS,
         "ssl_context": ("tls", 5, True),
         "network": ("memory", 5, Network),
         "host": HOST,
@@ -309,6 +332,9 @@ FUNCTIONS: dict[Any, dict[str, tuple[object, ...]]] = {
         "recording": ("x", 5, [""]),
         "replay_rate": (0, -1, nan, inf, "5", True),
         "snapshot_delay": (-1, nan, inf, "1", None, True),
+        "snapshot_points": (-1, 1.5, "1", None, True),
+        "account_rate": RATE,
+        "keys": KEYS,
         "faults": (
             "x",
             Drop(),
@@ -321,8 +347,15 @@ FUNCTIONS: dict[Any, dict[str, tuple[object, ...]]] = {
             [Scheduled(at=1, fault=ResetLink())],
         ),
         "journal_limit": (-1, 1.5, "1", True),
+        "tokens": ("token", 5, Tokens),
     },
     Market: {"specs": MARKETS, "seed": SEED, "rate": RATE, "start_ns": (*EPOCH, None)},
+    Tokens: {
+        "seed": SEED,
+        "lifetime": (-1, nan, inf, "1", None, True),
+        "refusal": TEXT,
+        "reusable": BOOLEAN,
+    },
     Network: {"seed": SEED, "conditions": (None, "bad", (0, 1), Conditions)},
     link: {"number": (0, -1, 1.5, "1", True), "random": (None, 5, random), "conditions": (None, 5)},
     ReferenceBook: {

@@ -113,8 +113,8 @@ def test_one_answer_per_symbol_then_the_snapshots() -> None:
         ({"channel": None}, "Subscription name invalid", None),
         ({"channel": "status"}, "Symbol(s) not found", None),
         ({"channel": "instrument", "symbol": ["BTC/USD"]}, "Unsupported field: 'symbol'", None),
-        ({"channel": "level3", "symbol": ["BTC/USD"]}, "EAPI:Invalid token", None),
-        ({"channel": "level3", "symbol": ["BTC/USD"], "token": "x"}, "ESession:Invalid session", None),
+        ({"channel": "level3", "symbol": ["BTC/USD"]}, "Token(s) not found", None),
+        ({"channel": "level3", "symbol": ["BTC/USD"], "token": "x"}, "EAPI:Invalid token", None),
         ({"channel": "book", "symbol": ["BTC/USD"], "snapshot": 1}, "Malformed request", None),
     ],
 )

@@ -27,6 +27,7 @@ from kraken_trio.testing import (
     open_exchange,
     read_frames,
 )
+from tests.testing.level3_reader import Level3Reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +69,32 @@ async def test_trio_websocket_is_a_client_too() -> None:
                     verified += 1
             await client.ping(b"hello")
         await exchange.wait_until(lambda it: it.connections == 0)
+
+
+async def test_the_hosts_of_kraken_are_paths_of_one_exchange() -> None:
+    async with open_exchange(rate=200, account_rate=50, seed=1) as exchange:
+        token = exchange.issue_token()
+        async with (
+            open_websocket_url(exchange.url + "/l3", message_queue_size=500) as orders,
+            open_websocket_url(exchange.url + "/auth", message_queue_size=500) as private,
+        ):
+            wanted = {"channel": "level3", "symbol": ["BTC/USD"], "token": token}
+            await orders.send_message(json.dumps({"method": "subscribe", "params": wanted}))
+            await private.send_message(json.dumps({"method": "subscribe", "params": wanted}))
+            wanted = {"channel": "executions", "token": token}
+            await private.send_message(json.dumps({"method": "subscribe", "params": wanted}))
+            client = Level3Reader(10, 1, 8)
+            verified = 0
+            while verified < 50:
+                text = str(await orders.get_message())
+                if text.startswith('{"channel":"level3"'):
+                    assert client.feed(text)
+                    verified += 1
+            (_, refusal, confirmation, snapshot) = [json.loads(await private.get_message()) for _ in range(4)]
+        assert refusal["error"] == "Subscription name invalid"
+        assert confirmation["result"]["channel"] == "executions"
+        assert snapshot["sequence"] == 1
+        assert exchange.account.orders
 
 
 async def test_what_the_exchange_knows_of_its_clients(connect: Any) -> None:

@@ -145,12 +145,17 @@ def test_trades_take_from_the_book_what_they_print() -> None:
     for _ in range(500):
         before = {side: dict(side.qty) for side in (btc.book.bids, btc.book.asks)}
         (update,) = market.burst(1, START_NS, "BTC/USD")
+        taken: Counter[Any] = Counter()
         for trade in update.trades:
-            side = btc.book.asks if trade.side == "buy" else btc.book.bids
-            key = side.sign * trade.price
-            assert side.qty.get(key, 0) == before[side][key] - trade.qty
+            taken[trade.side, trade.price] += trade.qty
             assert trade.trade_id == last_id + 1
             last_id, trades = trade.trade_id, trades + 1
+        for (taker, price), qty in taken.items():
+            side, other = (btc.book.asks, btc.book.bids) if taker == "buy" else (btc.book.bids, btc.book.asks)
+            key = side.sign * price
+            left_over = other.qty.get(-key)  # of a taker that has emptied the level
+            assert left_over is None or key not in side.qty
+            assert side.qty.get(key, 0) == before[side][key] - qty
     assert trades > 30
 
 

@@ -18,11 +18,10 @@ from kraken_trio.auth.nonce import KeyRing
 from kraken_trio.auth.over_httpx import MAX_ANSWER_BYTES
 from kraken_trio.auth.rest import Rest
 from kraken_trio.auth.tokens import Tokens
-from kraken_trio.testing.exchange.account import BalanceRow, LedgerRow, ListedAccount, OrderRow, TradeRow
+from kraken_trio.testing.exchange.account_view import BalanceRow, LedgerRow, ListedAccount, OrderRow, TradeRow
 from kraken_trio.testing.exchange.rest import READ_ONLY, ApiKey, RestCore, RestRequest
 from kraken_trio.testing.exchange.rest_names import PairNames, asset_name, pair_names
 from kraken_trio.testing.exchange.rest_server import open_rest
-from kraken_trio.testing.exchange.ws_tokens import TOKEN_LIFETIME, TokenRegister
 from kraken_trio.testing.faults.rest import BreakRest, RestBreak
 
 KEY, SECRET = "the-key-of-a-test", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
@@ -318,44 +317,6 @@ def test_an_account_may_be_behind() -> None:
     assert client.result("BalanceEx", 30.0) == {"ZUSD": {"balance": "95", "hold_trade": "1"}}
     with pytest.raises(ValueError, match="from 0 to 60"):
         client.core.set_lag(61.0)
-
-
-# Tokens
-
-
-def test_a_token_must_be_used_in_time() -> None:
-    tokens = TokenRegister()
-    good, late = tokens.issue(KEY, 0.0), tokens.issue(KEY, 0.0)
-    assert good != late
-    assert tokens.use(good, 1, TOKEN_LIFETIME) is None
-    assert tokens.use(late, 1, TOKEN_LIFETIME + 1) == "EAPI:Invalid token"
-    assert tokens.use(good, 1, 10**6) is None  # it lives as long as its connection
-    assert (tokens.key_of(good), tokens.key_of("x")) == (KEY, None)
-
-
-@pytest.mark.parametrize("strict", [True, False])
-def test_a_token_whose_connections_have_ended(strict: bool) -> None:
-    tokens = TokenRegister(strict=strict, refusal="ESession:Invalid session")
-    token = tokens.issue(KEY, 0.0)
-    assert [tokens.use(token, number, 1.0) for number in (1, 2)] == [None, None]
-    tokens.release(1)
-    assert tokens.use(token, 2, 5000.0) is None
-    tokens.release(2)
-    assert tokens.use(token, 3, 5000.0) == ("ESession:Invalid session" if strict else None)
-    tokens.void()
-    assert tokens.use(token, 3, 5000.0) == "ESession:Invalid session"
-
-
-@pytest.mark.parametrize("token", [None, ""])
-def test_no_token(token: str | None) -> None:
-    assert TokenRegister().use(token, 1, 0.0) == "Token(s) not found"
-    assert TokenRegister().use(5, 1, 0.0) == "EAPI:Invalid token"
-
-
-def test_the_same_seed_makes_the_same_tokens() -> None:
-    assert [TokenRegister(seed=seed).issue(KEY, 0.0) for seed in (1, 1, 2)].count(
-        TokenRegister(seed=1).issue(KEY, 0.0)
-    ) == 2
 
 
 # Faults

@@ -13,6 +13,7 @@ import attrs
 from kraken_trio import Book, Candles, Instruments, Ticker, Trades
 from kraken_trio.testing.exchange import frames
 from kraken_trio.testing.exchange.dialect import Refusal, read_request, read_subscription, symbol_error
+from kraken_trio.testing.exchange.hosts import Host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -93,7 +94,7 @@ class Desk:
         if asked.method == "ping":
             return [Say(frames.pong(asked.req_id, now_ns, now_ns))]
         try:
-            wanted = read_subscription(asked.params)
+            wanted = read_subscription(asked.params, Host.PUBLIC)
         except Refusal as refusal:
             return [Say(_refused(asked, str(refusal), now_ns))]
         there = self._subscribed.get(number)

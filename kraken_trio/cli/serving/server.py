@@ -25,6 +25,7 @@ from kraken_trio.testing.exchange import frames
 from kraken_trio.testing.exchange.core import HEARTBEAT_INTERVAL
 from kraken_trio.testing.exchange.dialect import MALFORMED
 from kraken_trio.testing.exchange.dialects import v1_frames
+from kraken_trio.testing.exchange.hosts import Host
 from kraken_trio.testing.exchange.peer import Peer
 from kraken_trio.testing.faults import DropHow
 from kraken_trio.wire import Codec, codec_for
@@ -225,7 +226,8 @@ class Server:
     def admit(self) -> None:
         return None
 
-    def connected(self, end: ConnectionEnd, *, protocol: str) -> int:
+    def connected(self, end: ConnectionEnd, *, protocol: str, host: Host = Host.ALL) -> int:
+        del host  # there is one: it serves what is recorded
         self._number += 1
         number = self._number
         connection = self.connections[number] = _Connection(self, end, number, protocol)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from kraken_trio import (
+    BalancesSnapshot,
     Book,
     BookSnapshot,
     BookUnavailable,
@@ -20,6 +21,9 @@ from kraken_trio import (
     ConnectionState,
     Endpoint,
     Gap,
+    Level3,
+    Level3Snapshot,
+    OrdersSnapshot,
     StateChange,
     StatusUpdate,
     TickerUpdate,
@@ -27,11 +31,12 @@ from kraken_trio import (
 )
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted, listed
+from kraken_trio.cli.view.account import Account
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kraken_trio import ClientStatistics, Event, Feed, Level, Request
+    from kraken_trio import ClientStatistics, Event, Feed, Level, OrderQueue, Request
 
 __all__ = ["Board", "Entry", "Kind", "Ladder", "Quote"]
 
@@ -47,6 +52,9 @@ class Kind(enum.Enum):
     STATE = "state"
     GAP = "gap"
     BOOK = "book"
+    ORDER = "order"
+    """An order of the account has ended."""
+    ACCOUNT = "account"
     FAULT = "fault"
     """Something that the demo does to its own exchange."""
     REFUSED = "refused"
@@ -67,12 +75,14 @@ class Entry:
 
 @attrs.define
 class Ladder:
-    """One book, as of the last sample."""
+    """One book, of prices or of single orders, as of the last sample."""
 
     symbol: str
     depth: int
-    bids: tuple[Level, ...] = ()
-    asks: tuple[Level, ...] = ()
+    has_queues: bool = False
+    """Whether each price has its orders."""
+    bids: tuple[Level | OrderQueue, ...] = ()
+    asks: tuple[Level | OrderQueue, ...] = ()
     available: bool = False
     crossed: bool = False
     missing: str = "waiting for its first snapshot"
@@ -84,7 +94,7 @@ class Ladder:
     def look(self, feed: Feed) -> None:
         """Update it from the feed."""
         try:
-            book = feed.book(self.symbol)
+            book = feed.level3(self.symbol) if self.has_queues else feed.book(self.symbol)
             self.bids, self.asks, self.crossed = book.bids, book.asks, book.crossed
         except BookUnavailable:
             self.available = False
@@ -116,8 +126,17 @@ class Board:
         """Seconds after which it ends by itself."""
         self.elapsed: float = 0.0
         self.channels: frozenset[str | None] = frozenset(request.channel for request in requests)
-        self.ladders: dict[str, Ladder] = {r.symbol: Ladder(r.symbol, r.depth) for r in requests if isinstance(r, Book)}
+        self.ladders: dict[str, Ladder] = {
+            request.symbol: Ladder(request.symbol, request.depth, isinstance(request, Level3))
+            for request in requests
+            if isinstance(request, Book | Level3)
+        }
         self.quotes: dict[str, Quote] = {r.symbol: Quote(r.symbol) for r in requests if r.symbol is not None}
+        has_orders, has_balances = ("executions" in self.channels), ("balances" in self.channels)
+        self.account: Account | None = (
+            Account(has_orders=has_orders, has_balances=has_balances) if has_orders or has_balances else None
+        )
+        """None if nothing of an account was requested."""
         self.trades: deque[Trade] = deque(maxlen=_TRADES_KEPT)
         """The latest last."""
         self.trade_count: int = 0
@@ -155,6 +174,8 @@ class Board:
         self.buffered = feed.statistics().buffered
         for ladder in self.ladders.values():
             ladder.look(feed)
+        if self.account is not None:
+            self.account.look(feed, elapsed)
         self._samples.append((elapsed, statistics.events))
         while len(self._samples) > 2 and self._samples[1][0] <= elapsed - _RATE_SECONDS:
             self._samples.popleft()
@@ -169,7 +190,9 @@ class Board:
                 self._gaps([event for event in group if isinstance(event, Gap)])
 
     def _take(self, event: Event) -> None:
-        if isinstance(event, BookSnapshot):
+        if self.account is not None:
+            self._account(self.account, event)
+        if isinstance(event, BookSnapshot | Level3Snapshot):
             self._snapshot(event)
         elif isinstance(event, Trade):
             self.trade_count += 1
@@ -189,7 +212,23 @@ class Board:
             notices = "".join(f"; {notice}" for notice in event.notices)
             self.note(Kind.STATE, f"the exchange is {event.system}{notices}")
 
-    def _snapshot(self, event: BookSnapshot) -> None:
+    def _account(self, account: Account, event: Event) -> None:
+        ended = account.take(event, self.elapsed)
+        if ended is not None:
+            self.note(Kind.ORDER, ended)
+        if isinstance(event, OrdersSnapshot):
+            self._whole(account, event.channel, counted(len(event.orders), "open order"))
+        elif isinstance(event, BalancesSnapshot):
+            self._whole(account, event.channel, counted(len(event.balances), "asset"))
+
+    def _whole(self, account: Account, channel: str, what: str) -> None:
+        """A snapshot. The first one, and the first one after a gap, are told."""
+        if channel not in account.known or channel in account.outdated:
+            self.note(Kind.ACCOUNT, f"{channel}: {what}")
+        account.known.add(channel)
+        account.outdated.discard(channel)
+
+    def _snapshot(self, event: BookSnapshot | Level3Snapshot) -> None:
         again = " again" if event.symbol in self._verified else ""
         if again and event.symbol not in self._resyncing:
             return  # we were slow, and its updates came as one snapshot
@@ -209,9 +248,11 @@ class Board:
             detail = f"computed {first.evidence.computed}, the exchange sent {first.evidence.expected}"
         self.note(Kind.GAP, f"{names} ({first.cause.value}{count}){f': {detail}' if detail else ''}")
         for gap in gaps:
-            if gap.channel == "book" and gap.symbol in self.ladders:
+            if gap.channel in {"book", "level3"} and gap.symbol in self.ladders:
                 self._resyncing.add(gap.symbol)
                 self.ladders[gap.symbol].missing = f"no verified state ({gap.cause.value})"
+            elif gap.channel in {"executions", "balances"} and self.account is not None:
+                self.account.outdated.add(gap.channel)
 
     def _quote(self, symbol: str) -> Quote:
         return self.quotes.get(symbol) or Quote(symbol)

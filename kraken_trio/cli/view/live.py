@@ -10,26 +10,31 @@ import io
 import os
 import select
 import sys
+from collections import Counter
 from contextlib import asynccontextmanager
 from math import inf
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 
 import trio
 from rich.console import Console
 from rich.live import Live
 
 from kraken_trio._nursery import open_hidden_nursery
+from kraken_trio._text import printable
 from kraken_trio.cli.formatting import ASCII_FALLBACK, counted
 from kraken_trio.cli.view.board import Kind
 from kraken_trio.cli.view.screen import render
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import AsyncIterator, Callable
 
-    from kraken_trio import Trade
+    from kraken_trio import BalanceUpdate, Execution, Trade
     from kraken_trio.cli.view.board import Board, Entry, Ladder, Quote
 
 __all__ = ["Writer", "display"]
+
+_T = TypeVar("_T")
 
 REDRAW_INTERVAL: Final = 0.125
 """Seconds between two pictures."""
@@ -186,7 +191,7 @@ class _Lines:
     def __init__(self, board: Board, *, tell_trades: bool) -> None:
         self._board = board
         self._told = 0
-        self._trades_told = 0
+        self._told_of: Counter[str] = Counter()
         self._tell_trades = tell_trades
         self._next_status = STATUS_INTERVAL
 
@@ -198,13 +203,20 @@ class _Lines:
             lines.insert(0, f"{'':8}{Kind.NOTE.value:<8}{counted(left_out, 'line')} left out")
         self._told = board.entry_count
         if self._tell_trades:
-            new = min(board.trade_count - self._trades_told, len(board.trades))
-            lines += [_trade(trade) for trade in list(board.trades)[len(board.trades) - new :]]
-            self._trades_told = board.trade_count
+            lines += [_trade(trade) for trade in self._new("trade", board.trades, board.trade_count)]
+        if (account := board.account) is not None:
+            lines += [_fill(fill) for fill in self._new("fill", account.fills, account.fill_count)]
+            lines += [_ledger(entry) for entry in self._new("ledger", account.entries, account.entry_count)]
         if board.elapsed >= self._next_status:
             self._next_status = board.elapsed - board.elapsed % STATUS_INTERVAL + STATUS_INTERVAL
             lines.append(_status(board))
         return "".join(f"{line}\n" for line in lines)
+
+    def _new(self, name: str, latest: deque[_T], count: int) -> list[_T]:
+        """Those that have not been told yet, as far as they are kept."""
+        new = min(count - self._told_of[name], len(latest))
+        self._told_of[name] = count
+        return list(latest)[len(latest) - new :]
 
     def last(self) -> str:
         return self.next()
@@ -219,10 +231,27 @@ def _trade(trade: Trade) -> str:
     return f"{'':8}{'trade':<8}{what}"
 
 
+def _fill(fill: Execution) -> str:
+    qty, price = ("?" if number is None else f"{number:f}" for number in (fill.last_qty, fill.last_price))
+    side = "" if fill.side is None else f"{fill.side.value} "
+    when = "" if fill.timestamp is None else f" ({fill.timestamp:%H:%M:%S})"
+    what = f"{fill.symbol or f'order {fill.order_id}'} {side}{qty} at {price}{when}"
+    return printable(f"{'':8}{'fill':<8}{what}{', recovered' if fill.recovered else ''}")
+
+
+def _ledger(entry: BalanceUpdate) -> str:
+    amount = "" if entry.amount is None else f" {entry.amount:+f}"
+    return printable(f"{'':8}{'ledger':<8}{entry.asset} {entry.type or 'entry'}{amount}, balance {entry.balance:f}")
+
+
 def _status(board: Board) -> str:
     parts = [f"{quote.symbol} {_latest(board.ladders.get(quote.symbol), quote)}" for quote in board.quotes.values()]
     if len(parts) > _PLAIN_SYMBOLS:
         parts[_PLAIN_SYMBOLS - 1 :] = [f"+{len(parts) - _PLAIN_SYMBOLS + 1:,} more"]
+    if (account := board.account) is not None:
+        orders = f"{counted(len(account.orders), 'open order')}, {counted(account.fill_count, 'fill')}"
+        parts += [orders] if account.has_orders else []
+        parts += [counted(len(account.balances), "asset")] if account.has_balances else []
     parts.append(board.state.value)
     if (now := board.statistics) is not None:
         parts.append(f"{counted(now.events, 'event')}, {now.checksums_verified:,} verified, {counted(now.gaps, 'gap')}")

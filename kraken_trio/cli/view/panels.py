@@ -10,7 +10,7 @@ from rich import box
 from rich.panel import Panel
 from rich.text import Text
 
-from kraken_trio import Side
+from kraken_trio import Level, Side
 from kraken_trio.cli.formatting import counted
 from kraken_trio.cli.view.columns import Column, columns, first_fit, fitted
 
@@ -18,19 +18,31 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from decimal import Decimal
 
-    from kraken_trio import Level, Trade
+    from kraken_trio import OrderQueue, Trade
     from kraken_trio.cli.view.board import Board, Ladder, Quote
     from kraken_trio.cli.view.columns import Cell
 
-__all__ = ["LADDER_WIDTH", "SIDE_WIDTHS", "framed", "ladder_panel", "quotes_panel", "trades_panel"]
+__all__ = [
+    "DIM",
+    "LADDER_WIDTH",
+    "QUEUES_WIDTH",
+    "SIDE_SIGNS",
+    "SIDE_WIDTHS",
+    "framed",
+    "ladder_panel",
+    "quotes_panel",
+    "trades_panel",
+]
 
 LADDER_WIDTH: Final = 30
 """The narrowest useful ladder: a price of 12 characters, a quantity of 12, a little of the bar."""
+QUEUES_WIDTH: Final = 40
+"""Likewise if the queues of its orders are shown: a little of them instead of the bar."""
 SIDE_WIDTHS: Final = (36, 48)
 """Widths of the column with quotes and trades: for trades without and with their time."""
 
-_ASK, _BID, _DIM = "red", "green", "bright_black"
-_SIDE_SIGNS: Final = {Side.BUY: ("▲", _BID), Side.SELL: ("▼", _ASK)}
+_ASK, _BID, DIM = "red", "green", "bright_black"
+SIDE_SIGNS: Final = {Side.BUY: ("▲", _BID), Side.SELL: ("▼", _ASK)}
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 _QTY_WIDTH: Final = 12
 """``999.99999999`` is whole in it; larger quantities may get a unit."""
@@ -44,7 +56,7 @@ _QUOTE_COLUMNS: Final = (
 """The most important first."""
 
 
-def framed(title: str, lines: Sequence[Text], *, style: str = _DIM, title_style: str = "bold") -> Panel:
+def framed(title: str, lines: Sequence[Text], *, style: str = DIM, title_style: str = "bold") -> Panel:
     """Lines in a frame."""
     content = Text("\n", no_wrap=True, overflow="crop").join(lines)
     return Panel(
@@ -62,10 +74,11 @@ def _bar(share: float, width: int) -> str:
 
 
 def ladder_panel(ladder: Ladder, levels: int, width: int) -> Panel:
-    """A book around its spread: bars show how the quantities compare."""
+    """A book around its spread: bars show how the quantities compare, or each price has its queue."""
     inner = width - 4
     depth = f"top {levels} of {ladder.depth}" if levels < ladder.depth else f"depth {ladder.depth}"
-    title = first_fit(width - 6, f"{ladder.symbol}, {depth}", ladder.symbol)
+    what = f"{ladder.symbol} level3" if ladder.has_queues else ladder.symbol
+    title = first_fit(width - 6, f"{what}, {depth}", ladder.symbol)
     if not ladder.available:
         return framed(title, _absent(ladder, levels, inner), style="yellow", title_style="bold yellow")
     prices = max(min(ladder.price_width, inner - _QTY_WIDTH - 1), 0)
@@ -74,14 +87,14 @@ def ladder_panel(ladder: Ladder, levels: int, width: int) -> Panel:
     bar_width = max(inner - prices - quantities - 2, 0)
     asks, bids = ladder.asks[:levels], ladder.bids[:levels]
     largest = max((level.qty for level in asks + bids), default=None)
+    counts = max((len(str(len(level.orders))) for level in asks + bids if not isinstance(level, Level)), default=1)
 
-    def row(level: Level, style: str) -> Text:
+    def row(level: Level | OrderQueue, style: str) -> Text:
         share = float(level.qty / largest) if largest else 0.0
-        return Text.assemble(
-            (fitted(level.price, prices), style),
-            f" {fitted(level.qty, quantities)} ",
-            (_bar(share, bar_width) if bar_width else "", f"dim {style}"),
-        )
+        best = Text.assemble((fitted(level.price, prices), style), f" {fitted(level.qty, quantities)} ")
+        if isinstance(level, Level):
+            return best.append(_bar(share, bar_width) if bar_width else "", f"dim {style}")
+        return best.append_text(_queue(level, counts, bar_width))
 
     blank = Text()
     lines = [blank] * (levels - len(asks)) + [row(level, _ASK) for level in reversed(asks)]
@@ -90,13 +103,25 @@ def ladder_panel(ladder: Ladder, levels: int, width: int) -> Panel:
     return framed(title, lines)
 
 
+def _queue(queue: OrderQueue, counts: int, width: int) -> Text:
+    """``3: 0.50000000 1.00000000``: the number of orders, and the quantities of the first ones, as many as fit."""
+    number = f"{len(queue.orders):>{counts}}"
+    told = ""
+    for order in queue.orders:
+        longer = f"{told or ':'} {order.qty:f}"
+        if len(number) + len(longer) > width:
+            break
+        told = longer
+    return Text.assemble((first_fit(width, number), ""), (told, DIM))
+
+
 def _middle(ladder: Ladder, prices: int, width: int) -> Text:
     if not ladder.asks or not ladder.bids:
-        return Text(first_fit(width, "one side is empty", "empty"), _DIM)
+        return Text(first_fit(width, "one side is empty", "empty"), DIM)
     spread = f"{fitted(ladder.asks[0].price - ladder.bids[0].price, prices)} spread"
     if ladder.crossed:
         return Text(first_fit(width, f"{spread}, CROSSED", "CROSSED"), "bold yellow")
-    return Text(first_fit(width, spread), _DIM)
+    return Text(first_fit(width, spread), DIM)
 
 
 def _absent(ladder: Ladder, levels: int, width: int) -> list[Text]:
@@ -125,7 +150,7 @@ def quotes_panel(board: Board, symbols: Sequence[str], width: int, height: int) 
             wanted.append(Column(name, min(size, _QTY_WIDTH), min(size, _VOLUME_LEAST)))
         else:
             wanted.append(Column(name, size, align=">" if index else "<"))
-    names: list[Cell] = [(name, _DIM) for name in _QUOTE_COLUMNS]
+    names: list[Cell] = [(name, DIM) for name in _QUOTE_COLUMNS]
     lines, left_out = columns(wanted, [names, *rows] if with_names else rows, inner)
     if hidden := len(symbols) - len(shown):
         lines.append(Text(first_fit(inner, f"+{hidden:,} more", f"+{hidden}"), "bold"))
@@ -137,7 +162,7 @@ def _quote(board: Board, quote: Quote) -> list[Cell]:
     cells: dict[str, Cell] = dict.fromkeys(_QUOTE_COLUMNS, ("", ""))
     cells["symbol"] = (quote.symbol, "")
     if trade is not None:
-        cells["last"] = (trade.price, _SIDE_SIGNS.get(trade.side, ("", ""))[1])
+        cells["last"] = (trade.price, SIDE_SIGNS.get(trade.side, ("", ""))[1])
     if ticker is not None:
         cells["bid"], cells["ask"] = (ticker.bid, _BID), (ticker.ask, _ASK)
         if ticker.last is not None:
@@ -145,7 +170,7 @@ def _quote(board: Board, quote: Quote) -> list[Cell]:
         if ticker.change_pct is not None:
             cells["change"] = (f"{ticker.change_pct:+f}%", _BID if ticker.change_pct >= 0 else _ASK)
         if ticker.volume is not None:
-            cells["volume"] = (ticker.volume, _DIM)
+            cells["volume"] = (ticker.volume, DIM)
     elif ladder is not None and not ladder.available:
         cells["bid"] = ("unavailable", "yellow")
     elif ladder is not None:
@@ -153,7 +178,7 @@ def _quote(board: Board, quote: Quote) -> list[Cell]:
         cells["ask"] = (ladder.asks[0].price if ladder.asks else "none", _ASK)
     if candle is not None:
         style = _BID if candle.close >= candle.open else _ASK
-        cells["candle"] = (f"{candle.interval_begin:%H:%M} {candle.interval}m", _DIM)
+        cells["candle"] = (f"{candle.interval_begin:%H:%M} {candle.interval}m", DIM)
         for name in ("close", "open", "high", "low"):
             cells[name] = (getattr(candle, name), style)
     return list(cells.values())
@@ -172,7 +197,7 @@ def trades_panel(board: Board, width: int, height: int) -> Panel:
     inner = width - 4
     latest = list(islice(reversed(board.trades), max(height - 2, 0)))
     if not latest:
-        return framed("trades", [Text("none yet", _DIM)])
+        return framed("trades", [Text("none yet", DIM)])
     names = max((len(symbol) for symbol in board.quotes if len(symbol) <= inner // 2), default=1)
     prices = max(len(f"{quote.trade.price:f}") for quote in board.quotes.values() if quote.trade is not None)
     wanted = [
@@ -188,11 +213,11 @@ def trades_panel(board: Board, width: int, height: int) -> Panel:
 
 
 def _trade(trade: Trade) -> list[Cell]:
-    sign, style = _SIDE_SIGNS.get(trade.side, ("·", ""))
+    sign, style = SIDE_SIGNS.get(trade.side, ("·", ""))
     return [
         (trade.symbol, ""),
         (trade.price, style),
         (sign, style),
         (trade.qty, ""),
-        (f"{trade.timestamp:%H:%M:%S}", _DIM),
+        (f"{trade.timestamp:%H:%M:%S}", DIM),
     ]

@@ -6,8 +6,12 @@ are counted (``+5 more``). The layout depends on the size and on what was subscr
     title, address                                  state, epoch, time
     ┌ ladder ┐┌ ladder ┐ …                   ┌ quotes ┐
     │        ││        │                     ┌ trades ┐
+    ┌ open orders ───────────────────────────────────┐
+    ┌ fills ───────────────┐┌ balances ──────────────┐
     counters
     ┌ log ───────────────────────────────────────────┐
+
+The account's part is there if it was subscribed; mostly it is all there is.
 
 Where the width does not suffice for a ladder beside quotes and trades, they stand below it. Nothing is read as markup:
 all text is :class:`rich.text.Text`.
@@ -25,9 +29,18 @@ from rich.text import Text
 
 from kraken_trio import ConnectionState
 from kraken_trio.cli.formatting import ascii_text, clock, shortened
+from kraken_trio.cli.view.account_panels import account_layout
 from kraken_trio.cli.view.board import Kind
 from kraken_trio.cli.view.columns import first_fit
-from kraken_trio.cli.view.panels import LADDER_WIDTH, SIDE_WIDTHS, framed, ladder_panel, quotes_panel, trades_panel
+from kraken_trio.cli.view.panels import (
+    LADDER_WIDTH,
+    QUEUES_WIDTH,
+    SIDE_WIDTHS,
+    framed,
+    ladder_panel,
+    quotes_panel,
+    trades_panel,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,20 +61,23 @@ KIND_STYLES: Final = {
     Kind.STATE: "cyan",
     Kind.GAP: "bold yellow",
     Kind.BOOK: "green",
+    Kind.ORDER: "magenta",
+    Kind.ACCOUNT: "green",
     Kind.FAULT: "bold magenta",
     Kind.REFUSED: "bold red",
     Kind.NOTE: "white",
 }
 _DIM: Final = "bright_black"
-_COUNTERS: Final = (
-    ("verified", "bold green"), ("failed", "bold yellow"), ("gaps", "bold yellow"), ("resyncs", "bold yellow"),
-    ("connects", "bold"), ("lost", "bold yellow"), ("events", "bold"), ("per s", "bold"), ("trades", "bold"),
-    ("waiting", "bold"),
-)  # fmt: skip
-"""The most important first: checksums, losses, events."""
-_COUNTER_WIDTH: Final = 15
-"""The longest name and five digits (``11.6k``)."""
+_COUNTER_STYLES: Final = {
+    "fills": "bold green", "recovered": "bold yellow", "verified": "bold green", "failed": "bold yellow",
+    "gaps": "bold yellow", "resyncs": "bold yellow", "connects": "bold", "lost": "bold yellow", "events": "bold",
+    "per s": "bold", "trades": "bold", "waiting": "bold",
+}  # fmt: skip
+"""The most important first: fills, checksums, losses, events."""
+_COUNTER_ROOM: Final = 7
+"""What a counter takes beside its name: five digits (``11.6k``) and two spaces."""
 _COUNTER_LINES: Final = 3
+_LEAST_ACCOUNT: Final = 6
 _LOG_HEIGHT: Final = 7
 """Lines of the log when ladders, quotes and trades are stacked."""
 _ENTRY_INDENT: Final = 15
@@ -88,21 +104,30 @@ class Plan:
     quotes_height: int
     trades_height: int
     counter_lines: int
+    account_height: int
 
 
 def plan(board: Board, width: int, height: int) -> Plan:
     """Fit a board into the given columns and lines."""
+    names = _counter_names(board)
+    lines = min(ceil(len(names) / (width // _counter_width(names) or 1)), _COUNTER_LINES)
+    account = 0
+    if board.account is not None:
+        account = max(height - 1 - lines - _LOG_HEIGHT, _LEAST_ACCOUNT)
+        if board.ladders or board.quotes:
+            account = max(account // 2, _LEAST_ACCOUNT)
+            height = max(height - account, 0)
     has_trades = "trade" in board.channels
     has_quotes = bool(board.channels & {"ticker", "ohlc"})
     fitting = [symbol for symbol in board.ladders if len(symbol) <= width - 6]
-    has_side = has_trades or has_quotes or len(fitting) < len(board.ladders) or len(fitting) * LADDER_WIDTH > width
-    stacked = has_side and width < LADDER_WIDTH + SIDE_WIDTHS[0]
+    each = QUEUES_WIDTH if any(ladder.has_queues for ladder in board.ladders.values()) else LADDER_WIDTH
+    has_side = has_trades or has_quotes or len(fitting) < len(board.ladders) or len(fitting) * each > width
+    stacked = has_side and width < each + SIDE_WIDTHS[0]
     side = min(max(width // 2, SIDE_WIDTHS[0]), SIDE_WIDTHS[1]) if has_side else 0
     if stacked or not fitting:
         side = width
-    drawn = tuple(fitting[: max(1, (width if stacked else width - side) // LADDER_WIDTH)])
+    drawn = tuple(fitting[: max(1, (width if stacked else width - side) // each)])
     quotes = tuple(symbol for symbol in board.quotes if has_quotes or symbol not in drawn)
-    lines = min(ceil(len(_COUNTERS) / (width // _COUNTER_WIDTH or 1)), _COUNTER_LINES)
     main = max(height - 1 - lines - _LOG_HEIGHT if stacked else (height - 1 - lines) * 2 // 3, 5)
     ladder = main * 3 // 5 if stacked else main
     levels = max(min((ladder - 3) // 2, max((board.ladders[symbol].depth for symbol in drawn), default=0)), 1)
@@ -120,6 +145,7 @@ def plan(board: Board, width: int, height: int) -> Plan:
         quotes_height=for_quotes,
         trades_height=rest - for_quotes if has_trades else 0,
         counter_lines=lines,
+        account_height=account,
     )
 
 
@@ -149,11 +175,15 @@ def render(board: Board, width: int, height: int, *, ascii_only: bool = False) -
         main.split_row(ladders, beside)
     else:
         main.split_row(ladders)
-    log_height = max(height - 1 - fitted.counter_lines - fitted.main_height, 3)
+    parts = [main] if board.account is None or board.ladders or board.quotes else []
+    if board.account is not None:
+        parts.append(account_layout(board.account, width, fitted.account_height))
+    used = sum(part.size or 0 for part in parts)
+    log_height = max(height - 1 - fitted.counter_lines - used, 3)
     screen = Layout()
     screen.split_column(
         Layout(_header(board, width), size=1),
-        main,
+        *parts,
         Layout(_counters(board, width, fitted.counter_lines), size=fitted.counter_lines),
         Layout(_log(board, width, log_height, ascii_only=ascii_only), minimum_size=3),
     )
@@ -194,29 +224,48 @@ def _header(board: Board, width: int) -> Text:
 # The counters and the log
 
 
+def _counter_names(board: Board) -> list[str]:
+    """The counters that say something about what is watched."""
+    left_out: set[str] = set()
+    if board.account is None or not board.account.has_orders:
+        left_out |= {"fills", "recovered"}
+    if board.account is not None:
+        left_out |= {"trades"} if "trade" not in board.channels else set()
+        left_out |= {"verified", "failed"} if not board.ladders else set()
+    return [name for name in _COUNTER_STYLES if name not in left_out]
+
+
+def _counter_width(names: Sequence[str]) -> int:
+    return max(map(len, names)) + _COUNTER_ROOM
+
+
 def _counters(board: Board, width: int, height: int) -> Text:
     """The counters, in columns; those without room are counted."""
     now = board.statistics
     if now is None:
         return Text(" ")
-    values = (
-        now.checksums_verified,
-        now.checksum_failures,
-        now.gaps,
-        now.resyncs,
-        now.connects,
-        now.losses,
-        now.events,
-        round(board.rate),
-        board.trade_count,
-        board.buffered,
-    )
-    each = min(ceil(len(values) / height), width // _COUNTER_WIDTH or 1)
+    values = {
+        "fills": 0 if board.account is None else board.account.fill_count,
+        "recovered": now.fills_recovered,
+        "verified": now.checksums_verified,
+        "failed": now.checksum_failures,
+        "gaps": now.gaps,
+        "resyncs": now.resyncs,
+        "connects": now.connects,
+        "lost": now.losses,
+        "events": now.events,
+        "per s": round(board.rate),
+        "trades": board.trade_count,
+        "waiting": board.buffered,
+    }
+    names = _counter_names(board)
+    each = min(ceil(len(names) / height), width // _counter_width(names) or 1)
     size = width // each
     cells = []
-    for (name, style), value in zip(_COUNTERS, values, strict=True):
+    for name in names:
+        value = values[name]
         text = shortened(value, size - len(name) - 2) or "·"
-        cell = Text.assemble((f" {name} ", _DIM), (text, style if value else _DIM))
+        cell = Text.assemble((f" {name} ", _DIM), (text, _COUNTER_STYLES[name] if value else _DIM))
         cell.pad_right(size - cell.cell_len)
         cells.append(cell)
     if (hidden := len(cells) - each * height) > 0:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, TypeAlias
 
 from kraken_trio.testing.exchange.irregular import irregular, irregular_update
+from kraken_trio.testing.exchange.level3 import Level3
 from kraken_trio.testing.exchange.server_book import CHECKED_LEVELS, DepthChange
 from kraken_trio.testing.faults import (
     CorruptChecksum,
@@ -18,6 +19,7 @@ from kraken_trio.testing.faults import (
 
 if TYPE_CHECKING:
     from kraken_trio.testing.exchange.market import MarketUpdate, SymbolMarket
+    from kraken_trio.testing.exchange.private import Private
     from kraken_trio.testing.exchange.server_book import Levels
     from kraken_trio.testing.exchange.state import ExchangeState
     from kraken_trio.testing.exchange.subscriptions import Subscription
@@ -35,8 +37,14 @@ _UpdateFault: TypeAlias = SkipUpdate | CorruptLevel | CorruptChecksum | OmitChec
 class Broadcaster:
     """Makes data frames. Every text is made once for all connections that get it."""
 
-    def __init__(self, state: ExchangeState) -> None:
+    def __init__(self, state: ExchangeState, private: Private) -> None:
         self._state = state
+        self._private = private
+        self._level3 = Level3(state)
+
+    def forget(self, subscription: Subscription) -> None:
+        """The subscription has ended."""
+        self._level3.forget(subscription)
 
     # Snapshots
 
@@ -47,10 +55,15 @@ class Broadcaster:
             specs = [spec for spec in state.market.specs if subscription.variant or spec.multiplier is None]
             state.deliver(subscription, subscription.connection.dialect.instruments("snapshot", specs))
             return
+        if subscription.channel in ("executions", "balances"):
+            self._private.snapshot(subscription)
+            return
         market = state.market.symbols[subscription.symbol or ""]
         dialect = subscription.connection.dialect
         if subscription.channel == "book":
             self._book_snapshot(subscription, market, now_ns)
+        elif subscription.channel == "level3":
+            self._level3.snapshot(subscription, market)
         elif subscription.channel == "trade":
             state.deliver(subscription, dialect.trades("snapshot", market.spec, market.tape.latest))
         elif subscription.channel == "ticker":
@@ -123,6 +136,8 @@ class Broadcaster:
         market = state.market.symbols[update.symbol]
         if update.book.windows:
             self._book_update(update, market)
+        if update.orders.windows:
+            self._level3.publish(update, market)
         if update.trades:
             self._trade_update(update, market)
         self._ticker_update(update, market)

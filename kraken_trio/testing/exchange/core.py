@@ -16,24 +16,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_args
 
 from kraken_trio.testing import checks
+from kraken_trio.testing.exchange.account import Account
+from kraken_trio.testing.exchange.account_view import AccountRows
 from kraken_trio.testing.exchange.broadcaster import Broadcaster
+from kraken_trio.testing.exchange.hosts import Host
 from kraken_trio.testing.exchange.journal import ReceivedRequest
-from kraken_trio.testing.exchange.market import Market
+from kraken_trio.testing.exchange.market import MAX_RATE, Market
+from kraken_trio.testing.exchange.private import Private
 from kraken_trio.testing.exchange.recording import Recording
 from kraken_trio.testing.exchange.replay import Replay
 from kraken_trio.testing.exchange.request_handler import RequestHandler
-from kraken_trio.testing.exchange.state import ExchangeState
+from kraken_trio.testing.exchange.rest import ApiKey, RestCore
+from kraken_trio.testing.exchange.state import SNAPSHOT_POINTS, ExchangeState
+from kraken_trio.testing.exchange.tokens import Tokens
+from kraken_trio.testing.exchange.trader import Trader
 from kraken_trio.testing.faults import (
+    BreakRest,
     CrossedBook,
     DelayConnect,
     Drop,
     DropConnect,
     DropHow,
     EndSubscription,
+    ExpireTokens,
     Fault,
+    FillBurst,
     Freeze,
     HangConnect,
     IgnoreRequests,
+    LagRest,
     LinkFault,
     Mute,
     NetworkFault,
@@ -44,6 +55,7 @@ from kraken_trio.testing.faults import (
     SpeakV1,
     StopHeartbeats,
     StopPushing,
+    StrangeReport,
     StrayError,
     UnknownChannel,
 )
@@ -56,7 +68,7 @@ if TYPE_CHECKING:
     from kraken_trio.testing.exchange.server_book import SideName
     from kraken_trio.testing.exchange.subscriptions import Connection
 
-__all__ = ["ExchangeCore"]
+__all__ = ["ExchangeCore", "check_keys"]
 
 IDLE_LIMIT = 60.0
 """Seconds after which a connection without subscriptions and requests is closed."""
@@ -80,7 +92,16 @@ class ExchangeCore(ExchangeState):
         snapshot_delay: float = 0.0,
         faults: Iterable[Fault | Scheduled] = (),
         journal_limit: int | None = None,
+        tokens: Tokens | None = None,
+        snapshot_points: int = SNAPSHOT_POINTS,
+        account_rate: float = 0.0,
+        keys: Iterable[ApiKey] = (),
     ) -> None:
+        """``tokens`` is the register of WebSocket tokens; None: a new one. ``keys`` are those that REST knows.
+
+        ``account_rate`` is how often per second, on average, the exchange's account does something: it places, amends
+        and cancels orders.
+        """
         checks.instance(Market, wanted="a Market")("market", market)
         checks.number()("now", now)
         checks.epoch_ns("epoch_ns", epoch_ns)
@@ -89,6 +110,10 @@ class ExchangeCore(ExchangeState):
         checks.optional(checks.number(above=0))("replay_rate", replay_rate)
         checks.seconds("snapshot_delay", snapshot_delay)
         checks.optional(checks.count)("journal_limit", journal_limit)
+        checks.optional(checks.instance(Tokens, wanted="a Tokens"))("tokens", tokens)
+        checks.integer(least=0)("snapshot_points", snapshot_points)
+        checks.number(least=0, most=MAX_RATE)("account_rate", account_rate)
+        keys = check_keys(keys)
         super().__init__(
             market,
             now=now,
@@ -97,12 +122,36 @@ class ExchangeCore(ExchangeState):
             recording=recording,
             snapshot_delay=snapshot_delay,
             journal_limit=journal_limit,
+            tokens=tokens,
+            snapshot_points=snapshot_points,
         )
         self.paused: bool = False
         self.market_updates: int = 0
         self.refused_connects: int = 0
         self._crossed: set[str] = set()
-        self._broadcaster = Broadcaster(self)
+        self.account: Account = Account(market.specs)
+        """The one whose orders the private channels and REST tell of."""
+        self.rest: RestCore = RestCore(
+            market.specs,
+            keys=keys,
+            account=AccountRows(self.account),
+            tokens=self.tokens,
+            now=now,
+            epoch_ns=epoch_ns,
+        )
+        """The REST interface. It issues the tokens that the channels check, and tells of the same account."""
+        private = Private(self, self.account)
+        self._private = private
+        self._broadcaster = Broadcaster(self, private)
+        self.trader: Trader = Trader(
+            self.account,
+            market,
+            seed=seed,
+            rate=account_rate,
+            start_ns=epoch_ns,
+            publish=self._broadcaster.publish,
+            tell=private.tell,
+        )
         self._replay = Replay(self, self._broadcaster, replay_rate)
         self._handler = RequestHandler(self, self._broadcaster, self._replay)
         for fault in checks.items("faults", faults, _check_script, "faults in a list"):
@@ -119,8 +168,9 @@ class ExchangeCore(ExchangeState):
         """When :meth:`tick` is due; None: never, until another call."""
         dues = [due for due in (self._replay.due, self.timer_due) if due is not None]
         if self.market.due_ns is not None and not self.paused:
-            # The microsecond makes sure that rounding never puts the deadline before what is due.
-            dues.append(self.opened + (self.market.due_ns - self.epoch_ns) / 1e9 + 1e-6)
+            dues.append(self._at(self.market.due_ns))
+        if self.trader.due_ns is not None and not self.paused:
+            dues.append(self._at(self.trader.due_ns))
         for connection in self.connections.values():
             if connection.next_beat is not None:
                 dues.append(connection.next_beat)
@@ -128,13 +178,18 @@ class ExchangeCore(ExchangeState):
                 dues.append(connection.idle_since + IDLE_LIMIT)
         return min(dues, default=None)
 
+    def _at(self, time_ns: int) -> float:
+        """A time on this clock; the microsecond makes sure that rounding never puts it before what is due."""
+        return self.opened + (time_ns - self.epoch_ns) / 1e9 + 1e-6
+
     def tick(self, now: float) -> list[Action]:
         """Do what is due."""
         self.run_timers(now)
         if not self.paused:
             for update in self.market.step(self.wall_ns(now)):
-                self.market_updates += 1
-                self._broadcaster.publish(update)
+                self._happened(update)
+                self.trader.act(update.time_ns)
+            self.trader.act(self.wall_ns(now))
         self._replay.tick(now)
         for connection in list(self.connections.values()):
             self._beat(connection, now)
@@ -164,12 +219,12 @@ class ExchangeCore(ExchangeState):
             self.refused_connects += 1
         return fault
 
-    def connect(self, now: float, *, protocol: str = "v2") -> tuple[int, list[Action]]:
-        """Add a connection that speaks this protocol: ``v2`` or ``v1``. Returns its number."""
+    def connect(self, now: float, *, protocol: str = "v2", host: Host = Host.ALL) -> tuple[int, list[Action]]:
+        """Add a connection to this host that speaks this protocol: ``v2`` or ``v1``. Returns its number."""
         checks.one_of(*self.dialects)("protocol", protocol)
         if protocol != "v1" and self.armed.take(SpeakV1) is not None:
             protocol = "v1"
-        connection = self.add_connection(now, protocol)
+        connection = self.add_connection(now, protocol, host)
         self.push(connection, self._status(connection))
         return connection.number, self.take_actions()
 
@@ -210,8 +265,8 @@ class ExchangeCore(ExchangeState):
         if symbol is not None and symbol not in self.symbols:
             msg = f"{fault}: this exchange trades {', '.join(self.symbols) or 'nothing'}"
             raise ValueError(msg)
-        if isinstance(fault, CrossedBook) and self.recording is not None:
-            msg = f"{fault}: there is no market to cross while a recording is served"
+        if isinstance(fault, CrossedBook | FillBurst) and self.recording is not None:
+            msg = f"{fault}: there is no market while a recording is served"
             raise ValueError(msg)
 
     def _inject(self, fault: Fault, now: float) -> None:
@@ -246,9 +301,20 @@ class ExchangeCore(ExchangeState):
                 market = self.market.symbols[symbol]
                 if fault.consistent:
                     self._crossed.add(symbol)
-                    self._broadcaster.publish(market.cross(self.wall_ns(now)))
+                    self._saw(market.cross(self.wall_ns(now)))
                 else:
                     self._broadcaster.publish_phantom(market)
+            case StrangeReport():
+                self._private.strange(fault, self.wall_ns(now))
+            case BreakRest():
+                self.rest.inject(fault)
+            case LagRest(seconds=seconds):
+                self.rest.set_lag(seconds)
+            case ExpireTokens():
+                self.tokens.revoke_all()
+            case FillBurst(fills=fills, symbol=symbol):
+                if self.symbols:
+                    self.trader.fill(symbol or self.symbols[0], fills, self.wall_ns(now))
             case Mute(existing=True):
                 for subscription in self.subscriptions.matching(fault.channel, fault.symbol):
                     subscription.muted = True
@@ -259,9 +325,11 @@ class ExchangeCore(ExchangeState):
     def clear_faults(self, now: float) -> list[Action]:
         """Disarm everything, and uncross books. What has happened stays: a frozen connection stays frozen."""
         self.armed.clear()
+        self.rest.clear_faults()
+        self.rest.set_lag(0.0)
         self.set_status(self.system, has_id=True)
         for symbol in sorted(self._crossed):
-            self._broadcaster.publish(self.market.symbols[symbol].uncross(self.wall_ns(now)))
+            self._saw(self.market.symbols[symbol].uncross(self.wall_ns(now)))
         self._crossed.clear()
         return self.take_actions()
 
@@ -275,6 +343,7 @@ class ExchangeCore(ExchangeState):
         """Resume the markets."""
         self.paused = False
         self.market.postpone(self.wall_ns(now))
+        self.trader.postpone(self.wall_ns(now))
 
     def move(self, symbol: str, side: SideName, price: int, qty: int, now: float) -> list[Action]:
         """Set the quantity at one price of a book: see :meth:`SymbolMarket.move`."""
@@ -285,16 +354,26 @@ class ExchangeCore(ExchangeState):
         return self._published(self.market.symbols[symbol].trade(price, qty, self.wall_ns(now), buy=buy))
 
     def _published(self, update: MarketUpdate) -> list[Action]:
-        self.market_updates += 1
-        self._broadcaster.publish(update)
+        self._happened(update)
         return self.take_actions()
+
+    def _happened(self, update: MarketUpdate) -> None:
+        self.market_updates += 1
+        self._saw(update)
+
+    def _saw(self, update: MarketUpdate) -> None:
+        self.trader.saw(update, update.time_ns)
 
     def publish(self, updates: int, now: float, symbol: str | None = None) -> list[Action]:
         """Make ``count`` market events, now."""
         for update in self.market.burst(updates, self.wall_ns(now), symbol):
-            self.market_updates += 1
-            self._broadcaster.publish(update)
+            self._happened(update)
         return self.take_actions()
+
+
+def check_keys(keys: object) -> tuple[ApiKey, ...]:
+    """The keys of an exchange. Raises :class:`TypeError` if they are none."""
+    return checks.items("keys", keys, checks.instance(ApiKey, wanted="ApiKey(...)"), "keys in a list: [ApiKey(...)]")
 
 
 def _check_fault(name: str, fault: object) -> None:

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from kraken_trio.requests import DEPTHS, INTERVALS, TRIGGERS
+from kraken_trio.testing.exchange.budget import COSTS
+from kraken_trio.testing.exchange.hosts import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "CHANNELS",
@@ -59,6 +64,9 @@ class ChannelRule:
     warnings: tuple[str, ...] = ()
     echoes_variant: bool = True
     """Whether a confirmation repeats the parameter."""
+    needs_token: bool = False
+    options: tuple[tuple[str, bool], ...] = ()
+    """Further parameters, all true or false, and their defaults. With any, unknown parameters are refused."""
 
     def granted(self, symbol: str | None, variant: object, *, snapshot: bool) -> dict[str, Any]:
         """The ``result`` of a subscribe's confirmation."""
@@ -108,10 +116,33 @@ CHANNELS: dict[str, ChannelRule] = {
             echoes_variant=False,
             warnings=("tick_size is deprecated, use price_increment",),
         ),
+        ChannelRule(
+            name="level3",
+            variant="depth",
+            default=10,
+            allowed=tuple(COSTS),
+            refusal="Subscription depth not supported",
+            needs_token=True,
+        ),
+        ChannelRule(
+            name="executions",
+            has_symbols=False,
+            needs_token=True,
+            options=(("snap_orders", True), ("snap_trades", False), ("order_status", True), ("ratecounter", False)),
+            warnings=(
+                "cancel_reason is deprecated, use reason",
+                "stop_price is deprecated, use triggers.price",
+                "trigger is deprecated use triggers.reference",
+                "triggered_price is deprecated use triggers.last_price",
+            ),
+        ),
+        ChannelRule(name="balances", has_symbols=False, needs_token=True),
     )
 }
 _PUSHED = ("status", "heartbeat")
-_PRIVATE = ("level3", "executions", "balances")
+_SHOWN = ("snap_orders", "snap_trades")
+"""The options that a confirmation repeats."""
+_MAX_RATE_COUNT = 125
 
 
 class Refusal(Exception):  # noqa: N818 (a value on its way to the client)
@@ -129,6 +160,17 @@ class Subscribing:
     """The requested value, or the default."""
     variant_given: bool
     snapshot: bool
+    token: object = None
+    options: Mapping[str, bool] = attrs.Factory(dict)
+    """Every one of the channel's."""
+
+    def granted(self, symbol: str | None) -> dict[str, Any]:
+        """The ``result`` of a confirmation."""
+        result = self.rule.granted(symbol, self.variant, snapshot=self.snapshot)
+        if self.options:
+            result |= {name: self.options[name] for name in _SHOWN}
+            result["maxratecount"] = _MAX_RATE_COUNT
+        return dict(sorted(result.items()))
 
     @property
     def variant_error(self) -> str | None:
@@ -157,7 +199,7 @@ def read_request(data: str | bytes) -> Asked:
     return Asked(method=method, req_id=req_id, params=message.get("params"), error=None if known else MALFORMED)
 
 
-def read_subscription(params: object) -> Subscribing:
+def read_subscription(params: object, host: Host = Host.ALL) -> Subscribing:
     """Check the parameters of a subscribe or unsubscribe as a whole. Raises :class:`Refusal`."""
     if not isinstance(params, dict):
         raise Refusal(MALFORMED)
@@ -165,10 +207,8 @@ def read_subscription(params: object) -> Subscribing:
     if channel in _PUSHED:
         msg = "Symbol(s) not found"
         raise Refusal(msg)
-    if channel in _PRIVATE:
-        raise Refusal("ESession:Invalid session" if params.get("token") else "EAPI:Invalid token")
     rule = CHANNELS.get(channel) if isinstance(channel, str) else None
-    if rule is None:
+    if rule is None or not host.serves(rule.name):
         msg = "Subscription name invalid"
         raise Refusal(msg)
     snapshot = params.get("snapshot", rule.snapshot)
@@ -181,7 +221,22 @@ def read_subscription(params: object) -> Subscribing:
         variant=params.get(name, rule.default) if name is not None else None,
         variant_given=name is not None and name in params,
         snapshot=snapshot,
+        token=params.get("token"),
+        options=_options(rule, params),
     )
+
+
+def _options(rule: ChannelRule, params: dict[str, Any]) -> dict[str, bool]:
+    if not rule.options:
+        return {}
+    unknown = sorted(set(params) - {"channel", "token", "snapshot", *dict(rule.options)})
+    if unknown:
+        msg = f"Unsupported field: '{unknown[0]}'"
+        raise Refusal(msg)
+    chosen = {name: params.get(name, default) for name, default in rule.options}
+    if not all(isinstance(value, bool) for value in chosen.values()):
+        raise Refusal(MALFORMED)
+    return chosen
 
 
 def _symbols(rule: ChannelRule, params: dict[str, Any]) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.testing.exchange.market import SymbolMarket
     from kraken_trio.testing.exchange.market_spec import MarketSpec
+    from kraken_trio.testing.exchange.orders import OrderEvent, OrderWindow
     from kraken_trio.testing.exchange.server_book import DepthChange
     from kraken_trio.testing.exchange.tape import Candle, TradePrint
 
@@ -24,7 +25,10 @@ __all__ = [
     "book",
     "candles",
     "error",
+    "exponent_text",
     "instruments",
+    "level3",
+    "level3_limit",
     "pong",
     "stamp",
     "stamp_ns",
@@ -129,6 +133,55 @@ def book(kind: str, spec: MarketSpec, levels: DepthChange, checksum: int | None,
         f'"bids":[{_levels(levels.bids, spec)}],"asks":[{_levels(levels.asks, spec)}],'
         f'{proof}"timestamp":"{stamp(time_ns)}"}}]}}'
     )
+
+
+def _orders(events: Iterable[OrderEvent], spec: MarketSpec, *, named: bool, exponents: bool) -> str:
+    pp, qp = spec.price_precision, spec.qty_precision
+
+    def qty(value: int) -> str:
+        small = exponents and 0 < value < 10**qp
+        return exponent_text(value, qp) if small else scaled_text(value, qp)
+
+    return ",".join(
+        [
+            "{"
+            + (f'"event":"{event}",' if named else "")
+            + f'"order_id":"{order_id}","limit_price":{scaled_text(price, pp)},"order_qty":{qty(size)},'
+            f'"timestamp":"{stamp_ns(time_ns)}"}}'
+            for event, order_id, price, size, time_ns in events
+        ]
+    )
+
+
+def exponent_text(value: int, precision: int) -> str:
+    """``value`` scaled down by ``10 ** precision``, with an exponent: ``(1, 5)`` gives ``1e-05``."""
+    digits = str(value)
+    exponent = len(digits) - 1 - precision
+    rest = digits[1:].rstrip("0")
+    return f"{digits[0]}{'.' if rest else ''}{rest}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
+
+
+def level3(
+    kind: str, spec: MarketSpec, orders: OrderWindow, checksum: int, time_ns: int, *, exponents: bool = False
+) -> str:
+    """A ``level3`` frame; ``kind`` is ``snapshot`` or ``update``."""
+    bids, asks = (
+        _orders(side, spec, named=kind == "update", exponents=exponents) for side in (orders.bids, orders.asks)
+    )
+    head = f'"checksum":{checksum},"symbol":"{spec.symbol}"'
+    if kind == "snapshot":
+        head = f'"symbol":"{spec.symbol}","checksum":{checksum}'
+    return (
+        f'{{"channel":"level3","type":"{kind}","data":[{{{head},'
+        f'"bids":[{bids}],"asks":[{asks}],"timestamp":"{stamp_ns(time_ns)}"}}]}}'
+    )
+
+
+def level3_limit(symbol: str, req_id: int | None, in_ns: int, out_ns: int) -> str:
+    """The refusal of a snapshot beyond the budget: it has a channel, and the symbol only in its text."""
+    text = f"Rate limit for snapshot requests exceeded, when trying to subscribe to {symbol} level3 snapshot"
+    fields = {"channel": "level3", "error": text, "method": "subscribe", "status": "error", "success": False}
+    return _answer(fields, req_id, in_ns, out_ns)
 
 
 def trades(kind: str, spec: MarketSpec, prints: Iterable[TradePrint]) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import trio
 
 from kraken_trio.errors import ConnectError
-from kraken_trio.testing.exchange.dialects.base import PATHS
+from kraken_trio.testing.exchange.hosts import PATHS
 from kraken_trio.testing.faults import DelayConnect, DropConnect, DropHow, HangConnect, RawKind, RefuseConnect
 from kraken_trio.transport import ConnectionLost
 
@@ -150,7 +150,8 @@ async def connect_in_memory(
         raise ConnectError(msg, status=404, retryable=False)
     await _admitted(front, url, limits)
     peer = MemoryPeer()
-    number = front.connected(peer, protocol=PATHS[path])
+    protocol, host = PATHS[path]
+    number = front.connected(peer, protocol=protocol, host=host)
     try:
         yield kind(front, peer, number)
     finally:

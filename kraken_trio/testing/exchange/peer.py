@@ -27,7 +27,7 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from kraken_trio.testing.exchange.dialects.base import PATHS
+from kraken_trio.testing.exchange.hosts import PATHS, Host
 from kraken_trio.testing.faults import DelayConnect, DropConnect, DropHow, HangConnect, RawKind, RefuseConnect
 from kraken_trio.testing.network.link import MemoryStream
 
@@ -61,7 +61,7 @@ class Front(Protocol):
     """What a peer needs of the exchange."""
 
     def admit(self) -> RefuseConnect | HangConnect | DropConnect | DelayConnect | None: ...
-    def connected(self, end: ConnectionEnd, *, protocol: str) -> int: ...
+    def connected(self, end: ConnectionEnd, *, protocol: str, host: Host = Host.ALL) -> int: ...
     def received(self, number: int, data: str | bytes) -> None: ...
     def disconnected(self, number: int) -> None: ...
     def written(self) -> None: ...
@@ -229,7 +229,8 @@ class Peer:
             case None:
                 pass
         await self._stream.send_all(self._ws.send(AcceptConnection()))
-        self._number = self._front.connected(self, protocol=PATHS[path])
+        protocol, host = PATHS[path]
+        self._number = self._front.connected(self, protocol=protocol, host=host)
         return True
 
     async def _reject(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from kraken_trio.testing.exchange import frames
+from kraken_trio.testing.exchange.budget import COSTS, MAX_SYMBOLS, SnapshotBudget
 from kraken_trio.testing.exchange.dialect import MALFORMED, Asked, Refusal, Subscribing
-from kraken_trio.testing.exchange.dialects.base import Denial
+from kraken_trio.testing.exchange.dialects.base import WORK_NS, Denial
 from kraken_trio.testing.exchange.subscriptions import Subscription
 from kraken_trio.testing.faults import (
     DelayAcks,
@@ -62,12 +64,15 @@ class RequestHandler:
 
     def _subscription(self, connection: Connection, asked: Asked, now: float) -> None:
         try:
-            wanted = connection.dialect.read_subscription(asked)
+            wanted = connection.dialect.read_subscription(asked, connection.host)
         except Refusal as refusal:
             self._refuse(connection, asked, Denial(error=str(refusal)), now)
             return
-        fault = self._refusal_of_all(wanted, asked)
-        if fault is not None and fault.shape is Shape.BARE:
+        error = self._token_error(connection, wanted, asked, now)
+        fault = None if error is not None else self._refusal_of_all(wanted, asked)
+        if error is not None:
+            self._refuse(connection, asked, Denial(error=error), now)
+        elif fault is not None and fault.shape is Shape.BARE:
             self._state.answer(connection, connection.dialect.bare_error(fault.error))
         elif fault is not None:
             self._refuse(connection, asked, _denial(fault, wanted), now)
@@ -75,6 +80,15 @@ class RequestHandler:
             self._subscribe(connection, asked, wanted, now)
         else:
             self._unsubscribe(connection, asked, wanted, now)
+
+    def _token_error(self, connection: Connection, wanted: Subscribing, asked: Asked, now: float) -> str | None:
+        """Why the token is refused; errors of symbols and parameters are said first."""
+        rule, dialect = wanted.rule, connection.dialect
+        names = [s for s in wanted.symbols if isinstance(s, str) and self._is_traded(dialect, rule.name, s)]
+        other = wanted.variant_error is not None or (rule.has_symbols and not names)
+        if not rule.needs_token or (asked.method == "subscribe" and other):
+            return None
+        return self._state.tokens.check(wanted.token, now)
 
     # Armed refusals
 
@@ -112,6 +126,10 @@ class RequestHandler:
         granted: list[Subscription] = []
         for symbol in wanted.symbols:
             denial = self._denial(connection, wanted, symbol, asked)
+            if denial is None and wanted.rule.name == "level3" and not self._can_afford(connection, wanted, now):
+                now_ns = self._state.wall_ns(now)
+                self._say(connection, frames.level3_limit(str(symbol), asked.req_id, now_ns, now_ns + WORK_NS))
+                continue
             if denial is not None:
                 self._refuse(connection, asked, denial, now)
                 continue
@@ -119,6 +137,10 @@ class RequestHandler:
             subscription = Subscription(
                 connection=connection, channel=wanted.rule.name, symbol=symbol, variant=wanted.variant
             )
+            subscription.options = wanted.options
+            if wanted.rule.needs_token and isinstance(wanted.token, str):
+                subscription.token = wanted.token
+                self._state.tokens.hold(wanted.token)
             subscription.muted = self._takes(Mute, subscription) is not None
             self._state.subscriptions.add(subscription)
             self._state.update_depths(subscription)
@@ -150,7 +172,18 @@ class RequestHandler:
         if there is not None:
             error = "Already subscribed" if there.variant == wanted.variant else rule.second
             return Denial(error=error, symbol=symbol, wanted=wanted)
+        if rule.name == "level3":
+            count = sum(channel == "level3" for channel, *_ in connection.subscriptions)
+            if count >= MAX_SYMBOLS:
+                return Denial(error="Symbol limit exceeded", symbol=symbol, wanted=wanted)
         return None
+
+    def _can_afford(self, connection: Connection, wanted: Subscribing, now: float) -> bool:
+        """Whether the budget for snapshots of Level 3 is enough; if so, it is spent."""
+        if connection.budget is None:
+            connection.budget = SnapshotBudget(self._state.snapshot_points)
+        assert isinstance(wanted.variant, int)
+        return connection.budget.spend(COSTS[wanted.variant], now)
 
     def _there(self, connection: Connection, wanted: Subscribing, symbol: object) -> Subscription | None:
         """The subscription of this connection that is meant, or is in the way."""
@@ -219,7 +252,7 @@ class RequestHandler:
                 absent = Denial(error="Subscription Not Found", symbol=symbol, wanted=wanted, is_absent=True)
                 self._refuse(connection, asked, absent, now)
                 continue
-            late = self._takes(LateUpdates, there) if there.channel == "book" else None
+            late = self._takes(LateUpdates, there) if there.channel in ("book", "level3") else None
             self._remove(there, late=late.updates if isinstance(late, LateUpdates) else None)
             now_ns = self._state.wall_ns(now)
             self._say(connection, connection.dialect.ended(asked, there.channel, there.symbol, there.variant, now_ns))
@@ -227,6 +260,8 @@ class RequestHandler:
     def _remove(self, subscription: Subscription, late: int | None = None) -> None:
         self._state.subscriptions.remove(subscription, late=late)
         self._state.update_depths(subscription)
+        self._state.release_token(subscription)
+        self._broadcaster.forget(subscription)
 
     def end_subscriptions(self, fault: EndSubscription, now: float) -> None:
         """End these subscriptions, and confirm an unsubscribe that was not requested."""

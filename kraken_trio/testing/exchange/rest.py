@@ -14,7 +14,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 import attrs
@@ -22,16 +22,17 @@ import msgspec
 
 from kraken_trio.testing import checks
 from kraken_trio.testing.checks import valid
-from kraken_trio.testing.exchange.account import ListedAccount, OrderRow, TradeRow
+from kraken_trio.testing.exchange.account_view import ListedAccount, OrderRow, TradeRow
 from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
 from kraken_trio.testing.exchange.rest_names import asset_name, pair_names
-from kraken_trio.testing.exchange.ws_tokens import TokenRegister
-from kraken_trio.testing.faults.rest import BreakRest, RestBreak
+from kraken_trio.testing.exchange.tokens import Tokens
+from kraken_trio.testing.faults.armed import ArmedFaults
+from kraken_trio.testing.faults.rest import MAX_LAG, BreakRest, RestBreak
 
 if TYPE_CHECKING:
-    from kraken_trio.testing.exchange.account import AccountView
+    from kraken_trio.testing.exchange.account_view import AccountView
 
-__all__ = ["READ_ONLY", "ApiKey", "RestCore", "RestRequest", "RestResponse"]
+__all__ = ["READ_ONLY", "ApiKey", "RestCore", "RestFront", "RestRequest", "RestResponse"]
 
 READ_ONLY: Final = frozenset({
     "query-funds", "query-open-trades", "query-closed-trades", "query-ledger", "create-ws-token",
@@ -50,7 +51,6 @@ _NEEDS: Final = {
 }
 _COSTS: Final = {"TradesHistory": 2.0, "Ledgers": 2.0}
 _PAGE: Final = 50
-_MAX_LAG: Final = 60.0
 _WRONG_KEYS: Final = 5
 """Wrong keys in a row until nobody is answered for a while."""
 _U64: Final = 2**64
@@ -79,11 +79,13 @@ class ApiKey:
     secret: str = attrs.field(validator=valid(checks.text("the secret, as Base64")), repr=False)
     permissions: frozenset[str] = attrs.field(default=READ_ONLY, converter=_names)
     """The names that ``GetApiKeyInfo`` uses."""
-    otp: str | None = attrs.field(default=None, repr=False)
+    otp: str | None = attrs.field(
+        default=None, validator=valid(checks.optional(checks.text("the password"))), repr=False
+    )
     """The password of its second factor; None: it has none."""
     nonce_window: int = attrs.field(default=0, validator=valid(checks.count))
     """How far a nonce may be below the highest one."""
-    name: str = "test key"
+    name: str = attrs.field(default="test key", validator=valid(checks.text("its name")))
 
 
 @attrs.frozen(kw_only=True)
@@ -127,10 +129,10 @@ class _KeyState:
     counted: float = 0.0
 
 
-@attrs.define
-class _Armed:
-    fault: BreakRest
-    left: int | None
+class RestFront(Protocol):
+    """What answers requests."""
+
+    def respond(self, request: RestRequest, now: float) -> RestResponse: ...
 
 
 class _No(StrEnum):
@@ -170,7 +172,7 @@ class RestCore:
         *,
         keys: Iterable[ApiKey] = (),
         account: AccountView | None = None,
-        tokens: TokenRegister | None = None,
+        tokens: Tokens | None = None,
         now: float = 0.0,
         epoch_ns: int = 1_790_000_000 * 10**9,
         lag: float = 0.0,
@@ -180,7 +182,7 @@ class RestCore:
     ) -> None:
         self.markets: tuple[MarketSpec, ...] = tuple(markets)
         self.account: AccountView = ListedAccount() if account is None else account
-        self.tokens: TokenRegister = TokenRegister() if tokens is None else tokens
+        self.tokens: Tokens = Tokens() if tokens is None else tokens
         self.system: str = "online"
         """What ``SystemStatus`` says."""
         self.calls: list[str] = []
@@ -193,7 +195,7 @@ class RestCore:
         self._keys = {api.key: _KeyState(api) for api in keys}
         self._wrong_keys = 0
         self._locked_until = float("-inf")
-        self._armed: list[_Armed] = []
+        self.armed: ArmedFaults[BreakRest] = ArmedFaults()
         self._lag = 0.0
         self.set_lag(lag)
 
@@ -201,7 +203,7 @@ class RestCore:
 
     def set_lag(self, seconds: float) -> None:
         """How far account calls are behind from now on."""
-        checks.number(least=0, most=_MAX_LAG)("lag", seconds)
+        checks.number(least=0, most=MAX_LAG)("lag", seconds)
         self._lag = seconds
 
     def set_key(self, api: ApiKey) -> None:
@@ -219,11 +221,11 @@ class RestCore:
     def inject(self, fault: BreakRest) -> None:
         """Arm a fault."""
         checks.instance(BreakRest, wanted="a fault of the REST interface: BreakRest(...)")("fault", fault)
-        self._armed.append(_Armed(fault, fault.times))
+        self.armed.arm(fault)
 
     def clear_faults(self) -> None:
         """Disarm all faults."""
-        self._armed.clear()
+        self.armed.clear()
 
     def wall_ns(self, now: float) -> int:
         """``now`` as nanoseconds since 1970."""
@@ -238,7 +240,7 @@ class RestCore:
         if not path.startswith("/0/") or section not in {"public", "private"}:
             return RestResponse(status=404, content_type="text/html", body=b"<html><body>404 Not Found</body></html>")
         self.calls.append(name)
-        fault = self._take(name)
+        fault = self.armed.take(BreakRest, lambda fault: fault.call in {None, name})
         if fault is not None and (broken := _broken(fault)) is not None:
             return broken
         try:
@@ -256,16 +258,6 @@ class RestCore:
         if fault is not None and fault.how is RestBreak.CUT:
             return attrs.evolve(response, sent=len(response.body) * 2 // 3)
         return response
-
-    def _take(self, name: str) -> BreakRest | None:
-        for armed in self._armed:
-            if armed.fault.call in {None, name}:
-                if armed.left is not None:
-                    armed.left -= 1
-                    if not armed.left:
-                        self._armed.remove(armed)
-                return armed.fault
-        return None
 
     # Public calls
 
@@ -319,7 +311,7 @@ class RestCore:
             raise _Refused(_No.PERMISSION)
         self._count_call(key, _COSTS.get(name, 1.0), now)
         if name == "GetWebSocketsToken":
-            return {"token": self.tokens.issue(key.api.key, now), "expires": 900}
+            return {"token": self.tokens.issue(now), "expires": 900}
         if name == "GetApiKeyInfo":
             return _key_info(key)
         return self._account_call(name, params, self.wall_ns(now - self._lag))
@@ -354,7 +346,7 @@ class RestCore:
         account = self.account
         if name == "BalanceEx":
             return {
-                asset_name(row.asset): {"balance": str(row.balance), "hold_trade": str(row.held)}
+                asset_name(row.asset): {"balance": f"{row.balance:f}", "hold_trade": f"{row.held:f}"}
                 for row in account.balances(at_ns)
             }
         if name == "Ledgers":
@@ -362,8 +354,8 @@ class RestCore:
             rows = {
                 row.ledger_id: {
                     "refid": row.ref_id, "time": _seconds(row.time_ns), "type": row.kind, "subtype": "",
-                    "aclass": "currency", "asset": asset_name(row.asset), "amount": str(row.amount),
-                    "fee": str(row.fee), "balance": str(row.balance),
+                    "aclass": "currency", "asset": asset_name(row.asset), "amount": f"{row.amount:f}",
+                    "fee": f"{row.fee:f}", "balance": f"{row.balance:f}",
                 }
                 for row in found
             }  # fmt: skip
@@ -484,10 +476,10 @@ def _trade(row: TradeRow) -> dict[str, Any]:
         "time": _seconds(row.time_ns),
         "type": row.side,
         "ordertype": row.order_type,
-        "price": str(row.price),
-        "cost": str(row.cost),
-        "fee": str(row.fee),
-        "vol": str(row.qty),
+        "price": f"{row.price:f}",
+        "cost": f"{row.cost:f}",
+        "fee": f"{row.fee:f}",
+        "vol": f"{row.qty:f}",
         "margin": "0.00000",
         "leverage": "0",
         "misc": "",
@@ -525,25 +517,25 @@ def _order(row: OrderRow, *, with_trades: bool) -> dict[str, Any]:
         "status": row.status,
         "opentm": _seconds(row.opened_ns),
         "starttm": 0,
-        "expiretm": 0,
+        "expiretm": 0 if row.expires_ns is None else row.expires_ns // 10**9,
         "descr": {
             "pair": pair,
             "type": row.side,
             "ordertype": row.order_type,
-            "price": str(row.limit_price),
+            "price": f"{row.trigger or row.limit_price:f}",
             "price2": "0",
             "leverage": "none",
-            "order": f"{row.side} {row.qty} {pair} @ {row.order_type} {row.limit_price}",
+            "order": f"{row.side} {row.qty:f} {pair} @ {row.order_type} {row.limit_price:f}",
             "close": "",
         },
-        "vol": str(row.qty),
-        "vol_exec": str(row.filled),
-        "cost": str(row.cost),
-        "fee": str(row.fee),
-        "price": str(row.avg_price),
+        "vol": f"{row.qty:f}",
+        "vol_exec": f"{row.filled:f}",
+        "cost": f"{row.cost:f}",
+        "fee": f"{row.fee:f}",
+        "price": f"{row.avg_price:f}",
         "stopprice": "0.00000",
         "limitprice": "0.00000",
-        "misc": "",
+        "misc": "amended" if row.was_amended else "",
         "oflags": "fciq",
     }
     if row.cl_ord_id is not None:

@@ -13,7 +13,7 @@ import trio
 from kraken_trio.testing.exchange.rest import RestRequest
 
 if TYPE_CHECKING:
-    from kraken_trio.testing.exchange.rest import RestCore, RestResponse
+    from kraken_trio.testing.exchange.rest import RestFront, RestResponse
 
 __all__ = ["RestTransport"]
 
@@ -23,7 +23,7 @@ _CHUNK = 64 * 1024
 class RestTransport(httpx.AsyncBaseTransport):
     """Passes requests to the interface. ``latency``: seconds on the way there, and again on the way back."""
 
-    def __init__(self, core: RestCore, *, latency: float = 0.0) -> None:
+    def __init__(self, core: RestFront, *, latency: float = 0.0) -> None:
         self._core = core
         self._latency = latency
 

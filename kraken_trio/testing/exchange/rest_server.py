@@ -18,7 +18,7 @@ from kraken_trio.testing.exchange.rest import RestRequest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from kraken_trio.testing.exchange.rest import RestCore, RestResponse
+    from kraken_trio.testing.exchange.rest import RestFront, RestResponse
 
 __all__ = ["open_rest"]
 
@@ -31,7 +31,7 @@ _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError, h11.P
 
 @asynccontextmanager
 async def open_rest(
-    core: RestCore, *, ssl_context: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+    core: RestFront, *, ssl_context: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[str]:
     """Serve the interface while a block runs. The value is its URL: ``http://127.0.0.1:<port>``.
 
@@ -54,7 +54,7 @@ async def open_rest(
 class _Peer:
     """A connection: one request, one response."""
 
-    def __init__(self, core: RestCore, tcp: trio.SocketStream, ssl_context: ssl.SSLContext | None) -> None:
+    def __init__(self, core: RestFront, tcp: trio.SocketStream, ssl_context: ssl.SSLContext | None) -> None:
         self._core = core
         self._tcp = tcp
         self._stream: trio.abc.Stream = tcp

@@ -16,13 +16,15 @@ import trio
 
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.testing import checks
-from kraken_trio.testing.exchange.core import ExchangeCore
-from kraken_trio.testing.exchange.market import Market, check_markets
+from kraken_trio.testing.exchange.core import ExchangeCore, check_keys
+from kraken_trio.testing.exchange.market import MAX_RATE, Market, check_markets
 from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
 from kraken_trio.testing.exchange.memory import connect_in_memory
 from kraken_trio.testing.exchange.recording import Recording
+from kraken_trio.testing.exchange.rest_server import open_rest
 from kraken_trio.testing.exchange.server_book import scaled_text
 from kraken_trio.testing.exchange.shell import Shell
+from kraken_trio.testing.exchange.state import SNAPSHOT_POINTS
 from kraken_trio.testing.faults import Fault, LinkFault, Scheduled
 from kraken_trio.testing.network.network import Network
 from kraken_trio.testing.reference_book import ReferenceBook
@@ -32,7 +34,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from kraken_trio.testing.exchange.account import Account
     from kraken_trio.testing.exchange.journal import ConnectionJournal, ReceivedRequest, Subscribed
+    from kraken_trio.testing.exchange.rest import ApiKey, RestCore
+    from kraken_trio.testing.exchange.rest_memory import RestTransport
+    from kraken_trio.testing.exchange.tokens import Tokens
     from kraken_trio.transport import Limits, Transport
 
 __all__ = ["Exchange", "ExchangeStatistics", "open_exchange"]
@@ -77,16 +83,28 @@ class Exchange:
     them. A recording is served in v2 only.
     """
 
-    def __init__(self, shell: Shell, url: str) -> None:
+    def __init__(self, shell: Shell, url: str, rest_url: str) -> None:
         core = shell.core
         self.url: str = url
-        """The URL for clients: ``ws://127.0.0.1:<port>/v2``."""
+        """The URL for clients: ``ws://127.0.0.1:<port>/v2``. It serves every channel of v2; ``/v2/public``,
+        ``/v2/auth`` and ``/v2/l3`` serve those of Kraken's hosts.
+        """
         self.v1_url: str = url.removesuffix("/v2")
         """The URL for clients of Kraken's older protocol, v1."""
+        self.rest_url: str = rest_url
+        """The URL of the REST interface: ``http://127.0.0.1:<port>``. On a network in memory nobody listens there: see
+        :meth:`rest_transport`.
+        """
         self.requests: list[ReceivedRequest] = core.requests
         """Every message that any client sent, oldest first."""
         self.journal: list[ConnectionJournal] = core.journals
         """The data frames of every connection, sent and withheld: ``journal[0]`` is the first connection's."""
+        self.account: Account = core.account
+        """Of which the private channels tell: its orders, fills and ledger."""
+        self.tokens: Tokens = core.tokens
+        """The register of WebSocket tokens. Its times are those of Trio's clock."""
+        self.rest: RestCore = core.rest
+        """The REST interface: its keys, and the calls that it got."""
         self._shell = shell
         self._core = core
 
@@ -134,7 +152,7 @@ class Exchange:
     @property
     def faults(self) -> tuple[Fault, ...]:
         """The armed faults that still wait for their occasion."""
-        return self._core.armed.pending()
+        return (*self._core.armed.pending(), *self._core.rest.armed.pending())
 
     def statistics(self) -> ExchangeStatistics:
         """The counters, now."""
@@ -191,7 +209,26 @@ class Exchange:
             await trio.lowlevel.checkpoint()
         return sent
 
+    def issue_token(self) -> str:
+        """A new WebSocket token, as REST would give: for ``level3``, ``executions`` and ``balances``."""
+        return self.tokens.issue(trio.current_time())
+
     # Connecting
+
+    def url_of(self, host: str) -> str:
+        """The URL that serves only the channels of one of Kraken's hosts: ``public``, ``auth`` or ``l3``."""
+        checks.one_of("public", "auth", "l3")("host", host)
+        return f"{self.url}/{host}"
+
+    def rest_transport(self, *, latency: float = 0.0) -> RestTransport:
+        """The REST interface without a socket, for httpx, in virtual time too: an :class:`httpx.AsyncBaseTransport`.
+
+        ``latency``: seconds on the way there, and again on the way back. It needs ``kraken-trio[private]``.
+        """
+        from kraken_trio.testing.exchange.rest_memory import RestTransport  # noqa: PLC0415 (httpx is of an extra)
+
+        checks.seconds("latency", latency)
+        return RestTransport(self._shell, latency=latency)
 
     def connect(
         self, url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits
@@ -229,6 +266,9 @@ def open_exchange(
     replay_rate: float | None = None,
     faults: Iterable[Fault | LinkFault | Scheduled] = (),
     snapshot_delay: float = 0.0,
+    snapshot_points: int = SNAPSHOT_POINTS,
+    account_rate: float = 0.0,
+    keys: Iterable[ApiKey] = (),
     ssl_context: ssl.SSLContext | None = None,
     network: Network | None = None,
     host: str | None = None,
@@ -237,7 +277,7 @@ def open_exchange(
     queue_limit: int | None = None,
     epoch_ns: int | None = None,
 ) -> AbstractAsyncContextManager[Exchange]:
-    """A fake Kraken v2 exchange on a loopback socket, while a block runs.
+    """A fake Kraken on loopback sockets, while a block runs.
 
     ``async with open_exchange() as exchange: ... open_client(exchange.url) ...``
 
@@ -256,8 +296,15 @@ def open_exchange(
         ``network`` may be among them.
     ``snapshot_delay``
         Seconds between a subscription's answer and its snapshot. Kraken takes 0.014 to 0.23.
+    ``snapshot_points``
+        The budget for snapshots of Level 3, per second and connection: one costs 5, 25 or 100 by its depth.
+    ``account_rate``
+        How often per second, on average, the exchange's account places, amends or cancels an order. The market fills
+        them; ``executions`` and ``balances`` tell of them.
+    ``keys``
+        The API keys that the REST interface at :attr:`Exchange.rest_url` knows; all are of the same account.
     ``ssl_context``
-        Serve TLS (``wss://``) with this server-side context.
+        Serve TLS (``wss://``, ``https://``) with this server-side context.
     ``network``
         Listen there instead of on a real socket: see :class:`~kraken_trio.testing.Network`.
     ``host``, ``port``
@@ -287,6 +334,9 @@ def open_exchange(
         raise ValueError(msg)
     check_markets(markets, seed, rate)
     checks.seconds("snapshot_delay", snapshot_delay)
+    checks.integer(least=0)("snapshot_points", snapshot_points)
+    checks.number(least=0, most=MAX_RATE)("account_rate", account_rate)
+    keys = check_keys(keys)
     checks.optional(checks.number(above=0))("replay_rate", replay_rate)
     checks.optional(checks.count)("journal_limit", journal_limit)
 
@@ -304,10 +354,13 @@ def open_exchange(
             snapshot_delay=snapshot_delay,
             faults=here,
             journal_limit=journal_limit,
+            snapshot_points=snapshot_points,
+            account_rate=account_rate,
+            keys=keys,
         )
         shell = Shell(core, ssl_context, queue_limit)
-        async with _listening(shell, network, host, port, elsewhere) as url:
-            yield Exchange(shell, url)
+        async with _listening(shell, network, host, port, elsewhere) as (url, rest_url):
+            yield Exchange(shell, url, rest_url)
 
     return opened()
 
@@ -315,8 +368,8 @@ def open_exchange(
 @asynccontextmanager
 async def _listening(
     shell: Shell, network: Network | None, host: str | None, port: int, script: list[LinkFault | Scheduled]
-) -> AsyncIterator[str]:
-    """Serve clients while the block runs. The value is the URL for them."""
+) -> AsyncIterator[tuple[str, str]]:
+    """Serve clients while the block runs. The value is the URLs for them: of the WebSocket, and of REST."""
     scheme = "ws" if shell.ssl_context is None else "wss"
     if network is None:
         listeners = await trio.open_tcp_listeners(port, host=host or "127.0.0.1")
@@ -332,8 +385,14 @@ async def _listening(
             await nursery.start(network.listen, host, port or _USUAL_PORTS[scheme], shell.serve, nursery)
             nursery.start_soon(network.play, script)
         nursery.start_soon(shell.keep_time)
+        name = f"[{host}]" if ":" in host else host
+        url = f"{scheme}://{name}{f':{port}' if port else ''}/v2"
         try:
-            yield f"{scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}/v2"
+            if network is None:
+                async with open_rest(shell, ssl_context=shell.ssl_context, host=host) as rest_url:
+                    yield url, rest_url
+            else:
+                yield url, f"http://{name}"
         finally:
             nursery.cancel_scope.cancel()
 

@@ -22,7 +22,17 @@ from zlib import crc32
 
 import attrs
 
-__all__ = ["ASK", "BID", "BookChange", "DepthChange", "ServerBook", "ServerSide", "SideName", "scaled_text"]
+__all__ = [
+    "ASK",
+    "BID",
+    "CHECKED_LEVELS",
+    "BookChange",
+    "DepthChange",
+    "ServerBook",
+    "ServerSide",
+    "SideName",
+    "scaled_text",
+]
 
 CHECKED_LEVELS = 10
 
@@ -70,7 +80,7 @@ class BookChange:
 class ServerSide:
     """One side, complete and sorted."""
 
-    __slots__ = ("_emitted", "_loaded_ns", "_pushed_out", "_times", "keys", "qty", "sign", "time_ns")
+    __slots__ = ("_emitted", "_hashed", "_loaded_ns", "_pushed_out", "_times", "keys", "qty", "sign", "time_ns")
 
     def __init__(self, sign: int) -> None:
         self.sign: int = sign
@@ -82,6 +92,8 @@ class ServerSide:
         """When the next changes happen."""
         self._times: dict[int, int] = {}
         self._loaded_ns = 0
+        self._hashed: str | None = None
+        """The text to hash, until one of its levels changes."""
         self._emitted: dict[int, list[tuple[int, int]]] = {}
         self._pushed_out: dict[int, set[int]] = {}
 
@@ -89,6 +101,7 @@ class ServerSide:
         """Replace everything by these quantities by key, as of this time."""
         self.qty = dict(levels)
         self.keys = sorted(levels)
+        self._hashed = None
         self._times.clear()
         self._loaded_ns = self.time_ns = time_ns
 
@@ -106,6 +119,8 @@ class ServerSide:
         index = bisect_left(keys, key)
         known = index < len(keys) and keys[index] == key
         price = self.sign * key
+        if index < CHECKED_LEVELS:
+            self._hashed = None
         if qty:
             self.qty[key] = qty
             self._times[key] = self.time_ns
@@ -149,14 +164,16 @@ class ServerSide:
         return [(self.sign * key, self.qty[key]) for key in keys]
 
     def hashed(self) -> str:
-        qty = self.qty
-        return "".join([f"{abs(key)}{qty[key]}" for key in self.keys[:CHECKED_LEVELS]])
+        if self._hashed is None:
+            qty = self.qty
+            self._hashed = "".join([f"{abs(key)}{qty[key]}" for key in self.keys[:CHECKED_LEVELS]])
+        return self._hashed
 
 
 class ServerBook:
     """Both sides. Change it with :meth:`put`, any number of times, then take the message with :meth:`commit`."""
 
-    __slots__ = ("_best", "_top", "asks", "bids", "watched")
+    __slots__ = ("_best", "_checksum", "_top", "asks", "bids", "watched")
 
     def __init__(
         self, bids: dict[int, int] | None = None, asks: dict[int, int] | None = None, time_ns: int = 0
@@ -168,6 +185,7 @@ class ServerBook:
         self.asks.load(asks or {}, time_ns)
         self.watched: frozenset[int] = frozenset()
         self._top = self.hashed()
+        self._checksum = crc32(self._top.encode("ascii"))
         self._best = (self.bids.best(), self.asks.best())
 
     def watch(self, depths: frozenset[int]) -> None:
@@ -197,11 +215,13 @@ class ServerBook:
                 windows[depth] = DepthChange(bids, asks)
         top = self.hashed()
         top_changed = top != self._top
-        self._top = top
+        if top_changed:
+            self._top = top
+            self._checksum = crc32(top.encode("ascii"))
         best = (self.bids.best(), self.asks.best())
         best_changed = best != self._best
         self._best = best
-        return BookChange(windows, crc32(top.encode("ascii")), top_changed, best_changed)
+        return BookChange(windows, self._checksum, top_changed, best_changed)
 
     def hashed(self) -> str:
         """The string to hash. A scaled integer's digits are those of the wire without point and leading zeros."""

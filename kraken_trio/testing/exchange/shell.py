@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from kraken_trio.testing.exchange.actions import End, Send, SendRaw
+from kraken_trio.testing.exchange.hosts import Host
 from kraken_trio.testing.exchange.peer import Peer
 from kraken_trio.testing.faults import DelayConnect, DropConnect, DropHow, HangConnect, RefuseConnect
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from kraken_trio.testing.exchange.actions import Action
     from kraken_trio.testing.exchange.core import ExchangeCore
     from kraken_trio.testing.exchange.peer import ConnectionEnd, Wire
+    from kraken_trio.testing.exchange.rest import RestRequest, RestResponse
 
 __all__ = ["Shell"]
 
@@ -38,8 +40,8 @@ class Shell:
         self._happened()
         return fault
 
-    def connected(self, end: ConnectionEnd, *, protocol: str) -> int:
-        number, actions = self.core.connect(trio.current_time(), protocol=protocol)
+    def connected(self, end: ConnectionEnd, *, protocol: str, host: Host = Host.ALL) -> int:
+        number, actions = self.core.connect(trio.current_time(), protocol=protocol, host=host)
         self.peers[number] = end
         self.core.journals[-1].link = end.link
         self.do(actions)
@@ -55,6 +57,12 @@ class Shell:
 
     def written(self) -> None:
         self._happened()
+
+    def respond(self, request: RestRequest, now: float) -> RestResponse:
+        """Answer a request of the REST interface."""
+        response = self.core.rest.respond(request, now)
+        self._happened()
+        return response
 
     # From the core
 

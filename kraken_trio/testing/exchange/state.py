@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from kraken_trio.testing.exchange.actions import Action, End, Send, SendRaw, Stall
 from kraken_trio.testing.exchange.dialects.v1 import V1
 from kraken_trio.testing.exchange.dialects.v2 import V2
+from kraken_trio.testing.exchange.hosts import Host
 from kraken_trio.testing.exchange.journal import ConnectionJournal, ReceivedRequest, Subscribed
 from kraken_trio.testing.exchange.subscriptions import Connection, Subscription, Subscriptions
+from kraken_trio.testing.exchange.tokens import Tokens
 from kraken_trio.testing.faults import Fault, Raw, RawKind, UnknownField
 from kraken_trio.testing.faults.armed import ArmedFaults
 
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
     from kraken_trio.testing.exchange.recording import Recording
     from kraken_trio.testing.faults import DropHow
 
-__all__ = ["ExchangeState"]
+__all__ = ["SNAPSHOT_POINTS", "ExchangeState"]
+
+SNAPSHOT_POINTS = 200
+"""Of an account of the standard tier."""
 
 
 class ExchangeState:
@@ -39,6 +44,8 @@ class ExchangeState:
         recording: Recording | None,
         snapshot_delay: float,
         journal_limit: int | None,
+        tokens: Tokens | None = None,
+        snapshot_points: int = SNAPSHOT_POINTS,
     ) -> None:
         self.market: Market = market
         self.recording: Recording | None = recording
@@ -57,6 +64,9 @@ class ExchangeState:
         self.status_has_id: bool = True
         """Whether a status frame has a ``connection_id``."""
         self.snapshot_delay: float = snapshot_delay
+        self.tokens: Tokens = Tokens(seed) if tokens is None else tokens
+        self.snapshot_points: int = snapshot_points
+        """Points for snapshots of Level 3, per second and connection."""
         self.frames_sent: int = 0
         self.frames_withheld: int = 0
         self.opened: float = now
@@ -99,8 +109,8 @@ class ExchangeState:
 
     # Connections
 
-    def add_connection(self, now: float, protocol: str) -> Connection:
-        """Add a connection that speaks this protocol."""
+    def add_connection(self, now: float, protocol: str, host: Host = Host.ALL) -> Connection:
+        """Add a connection to this host that speaks this protocol."""
         number = len(self.journals) + 1
         connection_id = self.random.getrandbits(64) | 1 << 62
         journal = ConnectionJournal(number, self._journal_limit)
@@ -110,6 +120,7 @@ class ExchangeState:
             number=number,
             connection_id=connection_id,
             dialect=self.dialects[protocol],
+            host=host,
             idle_since=now,
             journal=journal,
         )
@@ -124,8 +135,11 @@ class ExchangeState:
 
     def forget_subscriptions(self, connection: Connection) -> None:
         """Remove all subscriptions of this connection."""
+        in_force = set(connection.subscriptions.values())
         for subscription in self.subscriptions.drop_connection(connection):
             self.update_depths(subscription)
+            if subscription in in_force:
+                self.release_token(subscription)
 
     def targets(self, number: int | None) -> list[Connection]:
         """The connection of this number; for None all open ones."""
@@ -142,8 +156,15 @@ class ExchangeState:
     def update_depths(self, subscription: Subscription) -> None:
         """Set the watched depths of this subscription's book to those that are subscribed."""
         symbol = subscription.symbol or ""
-        if subscription.channel == "book" and symbol in self.market.symbols:
-            self.market.symbols[symbol].book.watch(self.subscriptions.variants(subscription.topic))
+        if subscription.channel in ("book", "level3") and symbol in self.market.symbols:
+            market = self.market.symbols[symbol]
+            watch = market.book.watch if subscription.channel == "book" else market.orders.watch
+            watch(self.subscriptions.variants(subscription.topic))
+
+    def release_token(self, subscription: Subscription) -> None:
+        """This subscription has ended."""
+        if subscription.token is not None:
+            self.tokens.release(subscription.token)
 
     # Sending
 

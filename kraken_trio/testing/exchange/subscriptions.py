@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from kraken_trio.testing.exchange.hosts import Host
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from kraken_trio.testing.exchange.budget import SnapshotBudget
     from kraken_trio.testing.exchange.dialects.base import Dialect, Slot
     from kraken_trio.testing.exchange.journal import ConnectionJournal
 
@@ -35,6 +38,9 @@ class Connection:
     """Whether nothing is sent to it or read from it."""
     silent: bool = False
     """Whether requests are answered, but nothing else is sent."""
+    host: Host = Host.ALL
+    budget: SnapshotBudget | None = None
+    """For snapshots of Level 3; None before the first."""
     subscriptions: dict[Slot, Subscription] = attrs.Factory(dict)
 
 
@@ -52,6 +58,11 @@ class Subscription:
     """Whether nothing is ever sent for it."""
     late: int | None = None
     """The number of updates still to be sent after it was unsubscribed."""
+    token: str | None = None
+    """The one it was made with."""
+    options: Mapping[str, bool] = attrs.Factory(dict)
+    sequence: int = 0
+    """The number of its latest frame, in a private channel."""
 
     @property
     def topic(self) -> Topic:

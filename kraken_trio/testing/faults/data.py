@@ -38,8 +38,8 @@ class UnknownField:
 class SkipUpdate:
     """An update of this symbol is withheld from its subscribers: of its book, which changes at the exchange."""
 
-    channel: str = attrs.field(default="book", validator=valid(checks.one_of("book", "trade")))
-    """Or of its trades: then trade numbers are missing."""
+    channel: str = attrs.field(default="book", validator=valid(checks.one_of("book", "trade", "level3")))
+    """Or of its trades: then trade numbers are missing; or of its Level 3 orders."""
     symbol: str | None = attrs.field(default=None, validator=valid(_SYMBOL))
     top: bool = attrs.field(default=True, validator=valid(checks.boolean))
     """Of a book only one that changes the ten best levels, which the checksum covers: so the next message exposes it

@@ -4,7 +4,7 @@ There are two kinds:
 
 *Immediate* faults happen when they are injected: :class:`Drop`, :class:`Freeze`, :class:`StopPushing`,
 :class:`EndSubscription`, :class:`Raw`, :class:`StrayError`, :class:`UnknownChannel`, :class:`SetStatus`,
-:class:`CrossedBook`.
+:class:`CrossedBook`, :class:`StrangeReport`, :class:`ExpireTokens`, :class:`FillBurst`, :class:`LagRest`.
 
 *Armed* faults wait for their occasion, and happen ``times`` times; ``times=None`` means until
 ``clear_faults()``. If several armed faults of a kind fit one occasion, the one injected first is taken.
@@ -49,6 +49,23 @@ from kraken_trio.testing.faults.data import (
     UnknownField,
     UpdateIrregularity,
 )
+from kraken_trio.testing.faults.level3 import (
+    DeepSnapshot,
+    Exponents,
+    ReorderQueue,
+    SwapUpdates,
+    UnknownOrder,
+)
+from kraken_trio.testing.faults.private import (
+    DropAfterTrade,
+    ExpireTokens,
+    FillBurst,
+    RepeatFill,
+    RepeatSequence,
+    SkipSequence,
+    StrangeReport,
+)
+from kraken_trio.testing.faults.rest import BreakRest, LagRest, RestBreak
 from kraken_trio.testing.faults.subscription import (
     DelayAcks,
     DelaySnapshots,
@@ -64,24 +81,31 @@ from kraken_trio.testing.faults.subscription import (
 )
 
 __all__ = [
+    "BreakRest",
     "CorruptChecksum",
     "CorruptLevel",
     "CrossedBook",
+    "DeepSnapshot",
     "DelayAcks",
     "DelayConnect",
     "DelaySnapshots",
     "Drop",
+    "DropAfterTrade",
     "DropConnect",
     "DropHow",
     "DuplicateAck",
     "EndSubscription",
+    "ExpireTokens",
+    "Exponents",
     "Fault",
+    "FillBurst",
     "Freeze",
     "HangConnect",
     "IgnoreRequests",
     "IrregularSnapshot",
     "IrregularUpdate",
     "Irregularity",
+    "LagRest",
     "LateUpdates",
     "Mute",
     "OmitChecksum",
@@ -90,15 +114,23 @@ __all__ = [
     "RawKind",
     "Refuse",
     "RefuseConnect",
+    "ReorderQueue",
+    "RepeatFill",
+    "RepeatSequence",
+    "RestBreak",
     "SetStatus",
     "Shape",
+    "SkipSequence",
     "SkipUpdate",
     "SpeakV1",
     "StopHeartbeats",
     "StopPushing",
+    "StrangeReport",
     "StrayError",
+    "SwapUpdates",
     "UnknownChannel",
     "UnknownField",
+    "UnknownOrder",
     "UpdateBeforeSnapshot",
     "UpdateIrregularity",
 ]
@@ -135,5 +167,19 @@ Fault: TypeAlias = (
     | OmitSnapshot
     | IrregularUpdate
     | StrayError
+    | DeepSnapshot
+    | Exponents
+    | ReorderQueue
+    | SwapUpdates
+    | UnknownOrder
+    | DropAfterTrade
+    | ExpireTokens
+    | FillBurst
+    | RepeatFill
+    | RepeatSequence
+    | SkipSequence
+    | StrangeReport
+    | BreakRest
+    | LagRest
 )
 """Anything that can be injected."""

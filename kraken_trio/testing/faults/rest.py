@@ -9,7 +9,10 @@ import attrs
 from kraken_trio.testing import checks
 from kraken_trio.testing.checks import valid
 
-__all__ = ["BreakRest", "RestBreak"]
+__all__ = ["MAX_LAG", "BreakRest", "LagRest", "RestBreak"]
+
+MAX_LAG = 60.0
+"""Seconds that the interface is behind at most."""
 
 
 class RestBreak(Enum):
@@ -46,3 +49,10 @@ class BreakRest:
     """How many calls; None: all, until cleared."""
     seconds: float = attrs.field(default=30.0, validator=valid(checks.seconds))
     text: str = attrs.field(default="EAPI:Invalid nonce", validator=valid(checks.text("the text of an error")))
+
+
+@attrs.frozen(kw_only=True)
+class LagRest:
+    """What calls tell of the account is as of so long ago, from now on, until faults are cleared."""
+
+    seconds: float = attrs.field(default=MAX_LAG, validator=valid(checks.number(least=0, most=MAX_LAG)))

@@ -45,7 +45,7 @@ def faults(*symbols: str) -> SearchStrategy[f.Fault]:
             system=st.sampled_from(["online", "maintenance", "cancel_only", "post_only"]),
             connection_id=st.booleans(),
         ),
-        st.builds(f.SkipUpdate, symbol=symbol, channel=st.sampled_from(["book", "trade"]), times=times),
+        st.builds(f.SkipUpdate, symbol=symbol, channel=st.sampled_from(["book", "trade", "level3"]), times=times),
         st.builds(f.CorruptLevel, symbol=symbol, times=times),
         st.builds(f.CorruptChecksum, symbol=symbol, snapshots=st.booleans(), times=times),
         st.builds(f.OmitChecksum, symbol=symbol, snapshots=st.booleans(), times=times),
@@ -63,10 +63,35 @@ def faults(*symbols: str) -> SearchStrategy[f.Fault]:
         st.builds(f.IgnoreRequests, times=times),
         st.builds(f.LateUpdates, symbol=symbol, times=times),
         st.builds(f.UpdateBeforeSnapshot, symbol=symbol, times=times),
+        *_level3_faults(symbol, times),
+        *_private_faults(symbol, times),
     ]
     if symbols:
         some.append(st.builds(f.CrossedBook, symbol=st.sampled_from(symbols), consistent=st.booleans()))
     return st.one_of(some)
+
+
+def _level3_faults(symbol: SearchStrategy[str | None], times: SearchStrategy[int]) -> list[SearchStrategy[f.Fault]]:
+    return [
+        st.builds(f.SwapUpdates, symbol=symbol, times=times),
+        st.builds(f.UnknownOrder, symbol=symbol, times=times),
+        st.builds(f.DeepSnapshot, symbol=symbol, levels=st.integers(1, 20), times=times),
+        st.builds(f.ReorderQueue, symbol=symbol, times=times),
+        st.builds(f.Exponents, symbol=symbol, times=times),
+    ]
+
+
+def _private_faults(symbol: SearchStrategy[str | None], times: SearchStrategy[int]) -> list[SearchStrategy[f.Fault]]:
+    channel = st.sampled_from(["executions", "balances"])
+    return [
+        st.builds(f.SkipSequence, channel=channel, times=times),
+        st.builds(f.RepeatSequence, channel=channel, times=times),
+        st.builds(f.RepeatFill, times=times),
+        st.builds(f.DropAfterTrade, times=times),
+        st.builds(f.StrangeReport, exec_type=st.sampled_from(["canceled", "pondered"]), extra=st.booleans()),
+        st.builds(f.ExpireTokens),
+        st.builds(f.FillBurst, fills=st.sampled_from([0, 1, 50, 51]), symbol=symbol),
+    ]
 
 
 def fault_schedules(*symbols: str, seconds: float = 10.0, max_faults: int = 5) -> SearchStrategy[tuple[Scheduled, ...]]:

@@ -122,6 +122,10 @@ class SentConnection:
         if channel == "instrument":
             self._topic((channel, None)).append(Item(self._frames, is_snapshot, _instruments(message["data"])))
             return
+        if channel in _PRIVATE:
+            for data in message["data"]:
+                self._topic((channel, None)).append(Item(self._frames, is_snapshot, _frozen(data)))
+            return
         content = _CONTENT[channel]
         for data in message["data"]:
             item = Item(self._frames, is_snapshot, content(data))
@@ -213,8 +217,21 @@ def _instruments(data: Any) -> Any:
     return (tuple(asset["id"] for asset in data["assets"]), tuple(pair["symbol"] for pair in data["pairs"]))
 
 
+def _level3(data: Any) -> Any:
+    return (_frozen(data["bids"]), _frozen(data["asks"]), int(data["checksum"]), data["timestamp"])
+
+
+def _frozen(data: Any) -> Any:
+    """Objects as sorted pairs, lists as tuples."""
+    if isinstance(data, dict):
+        return tuple([(name, _frozen(data[name])) for name in sorted(data)])
+    return tuple(map(_frozen, data)) if isinstance(data, list) else data
+
+
+_PRIVATE: Final = ("executions", "balances")
 _CONTENT: Final[dict[str, Callable[[Any], Any]]] = {
     "book": _book,
+    "level3": _level3,
     "trade": _trade,
     "ticker": _ticker,
     "ohlc": _candle,

@@ -19,15 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kraken_trio.testing.exchange.dialect import Asked, ChannelRule, Subscribing
+    from kraken_trio.testing.exchange.hosts import Host
     from kraken_trio.testing.exchange.market import SymbolMarket
     from kraken_trio.testing.exchange.market_spec import MarketSpec
     from kraken_trio.testing.exchange.server_book import BookChange, DepthChange, Levels
     from kraken_trio.testing.exchange.tape import Candle, TradePrint
 
-__all__ = ["PATHS", "WORK_NS", "Denial", "Dialect", "Slot"]
+__all__ = ["WORK_NS", "Denial", "Dialect", "Slot"]
 
-PATHS: dict[str, str] = {"/v2": "v2", "/": "v1"}
-"""The protocol by the path to which a client connects."""
 WORK_NS = 40_000
 """The processing time of an answer, in nanoseconds."""
 
@@ -73,8 +72,8 @@ class Dialect(ABC):
         """Parse one message of a client. Never raises."""
 
     @abstractmethod
-    def read_subscription(self, asked: Asked) -> Subscribing:
-        """Check a subscribe or unsubscribe as a whole. Raises :class:`Refusal`."""
+    def read_subscription(self, asked: Asked, host: Host) -> Subscribing:
+        """Check a subscribe or unsubscribe at this host as a whole. Raises :class:`Refusal`."""
 
     @abstractmethod
     def symbol_error(self, symbol: object, *, known: bool) -> str | None:

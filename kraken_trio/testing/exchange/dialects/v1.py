@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kraken_trio.testing.exchange.dialect import Asked, ChannelRule, Subscribing
+    from kraken_trio.testing.exchange.hosts import Host
     from kraken_trio.testing.exchange.market import SymbolMarket
     from kraken_trio.testing.exchange.market_spec import MarketSpec
     from kraken_trio.testing.exchange.server_book import BookChange, DepthChange, Levels
@@ -54,7 +55,8 @@ class V1(Dialect):
     def read_request(self, data: str | bytes) -> Asked:
         return requests.read_request(data)
 
-    def read_subscription(self, asked: Asked) -> Subscribing:
+    def read_subscription(self, asked: Asked, host: Host) -> Subscribing:
+        del host  # there is one path
         return requests.read_subscription(asked.params)
 
     def symbol_error(self, symbol: object, *, known: bool) -> str | None:

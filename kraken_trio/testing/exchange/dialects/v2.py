@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kraken_trio.testing.exchange.dialect import Asked, ChannelRule, Subscribing
+    from kraken_trio.testing.exchange.hosts import Host
     from kraken_trio.testing.exchange.market import SymbolMarket
     from kraken_trio.testing.exchange.market_spec import MarketSpec
     from kraken_trio.testing.exchange.server_book import BookChange, DepthChange, Levels
@@ -41,8 +42,8 @@ class V2(Dialect):
     def read_request(self, data: str | bytes) -> Asked:
         return dialect.read_request(data)
 
-    def read_subscription(self, asked: Asked) -> Subscribing:
-        return dialect.read_subscription(asked.params)
+    def read_subscription(self, asked: Asked, host: Host) -> Subscribing:
+        return dialect.read_subscription(asked.params, host)
 
     def symbol_error(self, symbol: object, *, known: bool) -> str | None:
         return dialect.symbol_error(symbol, known=known)
@@ -60,8 +61,7 @@ class V2(Dialect):
         return frames.pong(asked.req_id, now_ns, now_ns + WORK_NS)
 
     def granted(self, asked: Asked, wanted: Subscribing, symbol: str | None, now_ns: int) -> str:
-        result = wanted.rule.granted(symbol, wanted.variant, snapshot=wanted.snapshot)
-        return frames.ack(asked.method or "", result, asked.req_id, now_ns, now_ns + WORK_NS)
+        return frames.ack(asked.method or "", wanted.granted(symbol), asked.req_id, now_ns, now_ns + WORK_NS)
 
     def ended(self, asked: Asked | None, channel: str, symbol: str | None, variant: object, now_ns: int) -> str:
         result = self.rules[channel].ended(symbol, variant)
