@@ -130,9 +130,18 @@ class Routing:
         return sub.audience, *sub.state.take(events)
 
     def pass_on(
-        self, sub: Subscription, audience: Sequence[Hashable], passed: Sequence[Event], failure: Failure | None
+        self,
+        sub: Subscription,
+        audience: Sequence[Hashable],
+        passed: Sequence[Event],
+        failure: Failure | None,
+        *,
+        is_data: bool = True,
     ) -> None:
-        """Deliver the data that passed; a failure makes the subscription resubscribe."""
+        """Deliver the data that passed; a failure makes the subscription resubscribe.
+
+        What was made of an answer of REST is no data: it may come at any time, and nothing begins with it.
+        """
         self._deliveries.deliver_all(audience, passed)
         if sub.state.asks:
             self.is_stirred = True  # there may be something to ask
@@ -140,7 +149,7 @@ class Routing:
             self.is_stirred = True
             self.last_mismatch = failure.evidence or self.last_mismatch
             self._recovery.fail(sub, failure.cause, failure.detail, failure.evidence)
-        elif sub.step is not Step.LIVE:
+        elif is_data and sub.step is not Step.LIVE:
             self._subscriptions.live(sub)
 
 

@@ -15,7 +15,8 @@ from kraken_trio.session.timing import SNAPSHOT_POINTS, TokenBucket
 from kraken_trio.settings import Settings
 from kraken_trio.statistics import SubscriptionState
 from kraken_trio.wire.codec import codec_for
-from tests.session.driver import BTC, ETH, Client, Market, ack, data, refusal, words
+from kraken_trio.wire.rest import Answer
+from tests.session.driver import BTC, BUSY, ETH, Client, Market, ack, data, refusal, words
 from tests.session.orders import Orders
 
 if TYPE_CHECKING:
@@ -124,6 +125,33 @@ def test_what_fails_again_and_again_is_parked() -> None:
     states = client.session.statistics().subscriptions
     assert states == {Level3(BTC): SubscriptionState.PARKED, Level3(ETH): SubscriptionState.LIVE}
     assert client.kinds("feed") == ["Gap checksum", "Gap parked"]
+
+
+@pytest.mark.parametrize("waits_for", ["its confirmation", "its snapshot", "another attempt"])
+def test_an_answer_of_rest_begins_nothing(waits_for: str) -> None:
+    """The precision of the pair was asked for; the answer may come at any time, and a snapshot is still due."""
+    market = Orders()
+    client = live(market)
+    frame = json.loads(market.update(spoil=1))
+    small = {"event": "add", "order_id": "OSMALL", "order_qty": 1e-05, "timestamp": "2026-10-01T10:00:00.000000001Z"}
+    frame["data"][0]["bids"] = [small | {"limit_price": 10050.5}]
+    client.receive(json.dumps(frame))
+    asked = client.receive(level3_ack(client.request())).queries
+    assert [query.name for query in asked] == ["AssetPairs"]
+    subscribe = client.request()
+    if waits_for == "its snapshot":
+        client.receive(level3_ack(subscribe))
+    elif waits_for == "another attempt":
+        client.receive(refusal(BUSY, subscribe, BTC))
+    client.session.answered(asked[0], Answer({}), client.now)
+    assert client.session.statistics().subscriptions == {Level3(BTC): SubscriptionState.RESYNCING}
+    if waits_for == "another attempt":
+        client.advance(10.0, heartbeat=1.0)
+        subscribe = client.request()
+    if waits_for != "its snapshot":
+        client.receive(level3_ack(subscribe))
+    client.receive(market.snapshot(), market.update())
+    assert client.kinds("feed") == ["Gap checksum", "Level3Snapshot", "Level3Update"]
 
 
 # The budget

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ssl
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, get_args
+from decimal import Decimal
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
 import attrs
 import trio
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange", "ExchangeStatistics", "open_exchange"]
 
+Queue: TypeAlias = "tuple[Decimal, tuple[tuple[str, Decimal], ...]]"
+"""A level: its price, and its orders as id and quantity."""
 _PUBLISH_CHUNK = 64
 _USUAL_PORTS = {"ws": 80, "wss": 443}
 _A_MARKET = checks.instance(MarketSpec, wanted="MarketSpec(...)")
@@ -148,6 +151,26 @@ class Exchange:
             for side in (market.book.bids, market.book.asks)
         )
         return ReferenceBook(depth, bids=bids, asks=asks)
+
+    def queues(self, symbol: str, depth: int | None = None) -> tuple[tuple[Queue, ...], tuple[Queue, ...]]:
+        """The exchange's own orders, bids and asks, whole or those of the best ``depth`` levels: best level first.
+
+        Each level is a price, and its orders in their order, as id and quantity. Otherwise as :meth:`book`.
+        """
+        checks.optional(checks.integer(least=1))("depth", depth)
+        market = self._core.market.symbols[symbol]
+        pp, qp = market.spec.price_precision, market.spec.qty_precision
+        bids, asks = (
+            tuple(
+                (
+                    Decimal(abs(key)).scaleb(-pp),
+                    tuple((order.order_id, Decimal(order.qty).scaleb(-qp)) for order in side.queue(key)),
+                )
+                for key in side.levels.keys[:depth]
+            )
+            for side in (market.orders.bids, market.orders.asks)
+        )
+        return bids, asks
 
     @property
     def faults(self) -> tuple[Fault, ...]:
