@@ -162,7 +162,10 @@ class ExecutionState(ChannelState):
         self._orders: dict[str, Order] = {}
         self._fills: OrderedDict[str, Execution] = OrderedDict()
         self._floor: datetime | None = None
-        """When the last fill before the first snapshot was: it and older ones are not for us."""
+        """When the first of the first snapshot's fills was, if it was full: those before it are not for us.
+
+        It is not the last of them: REST's times have fewer digits, so later fills may seem to be before that.
+        """
         self._began: bool = False
         """Whether there has been a snapshot."""
         self._sequences: dict[str, int] = {}
@@ -287,7 +290,7 @@ class ExecutionState(ChannelState):
             self._began = True
             for fill in shown:
                 self._remember(fill)
-            self._floor = shown[-1].timestamp if shown else None
+            self._floor = shown[0].timestamp if len(shown) >= PAGE else None
             return self._replace(snapshot)
         new = {str(fill.exec_id): fill for fill in shown if not self._is_old(fill)}
         for order_id in [*self._orders, *(fill.order_id for fill in new.values())]:

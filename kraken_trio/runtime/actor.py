@@ -66,6 +66,8 @@ __all__ = ["Actor"]
 
 _AT_LEAST = 0.1
 """Seconds for a connection, when most of the time was needed for its token."""
+_TOKENS_KEPT = 7
+"""Earlier tokens of a connection that are looked for in what is received: more than requests wait for an answer."""
 
 
 @attrs.define(eq=False)
@@ -112,6 +114,8 @@ class Actor:
         self._account = account
         self._token: str | None = None
         """Of this connection. It is put into what is sent, and taken out of what is received: nobody else has it."""
+        self._tokens: tuple[str, ...] = ()
+        """It, and those before it on this connection: an answer may still repeat them."""
         self._is_renewing = False
         self._nursery: trio.Nursery | None = None
         self._taps: tuple[Tap, ...] = ()
@@ -192,6 +196,7 @@ class Actor:
             return
         with trio.move_on_at(deadline):
             self._token = await self._account.token()
+            self._tokens = (self._token,)
             warning, self._account.warning = self._account.warning, None
             if warning is not None:
                 self.report(KeyWarned(text=warning))
@@ -205,6 +210,7 @@ class Actor:
         try:
             with trio.move_on_after(self.settings.connect_timeout) as scope:
                 self._token = await account.another_token()
+                self._tokens = (self._token, *self._tokens[:_TOKENS_KEPT])
         except ConnectError as error:
             self._lose(Cause.DISCONNECTED, f"there is no other token: {error}")
             return
@@ -251,8 +257,8 @@ class Actor:
                 while self._stalled:  # mutant: full feed holds up reading
                     await self._unstalled.wait()
                 frames: Sequence[str | bytes] = await transport.receive()
-                if self._token is not None:
-                    frames = _without(self._token, frames)
+                for token in self._tokens:
+                    frames = _without(token, frames)
                 if self.ended is not None:
                     return  # they were received while the program left
                 received_ns, now = self.now_ns(), current_time()

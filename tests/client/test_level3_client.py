@@ -249,7 +249,7 @@ async def test_200_symbols_are_spread_and_the_201st_is_refused(autojump_clock: M
             assert 90 < trio.current_time() - begin < 300
             # None was asked for twice, so the exchange has refused none.
             assert sum(str(asked.data).count('"A') for asked in exchange.requests if asked.method == "subscribe") == 200
-            with pytest.raises(kt.SubscriptionRejected, match="allows 200 symbols .* open another client"):
+            with pytest.raises(kt.SubscriptionRejected, match=r"allows 200 symbols .* open another client"):
                 async with client.subscribe(requests[200]):
                     pytest.fail("it has subscribed")
 

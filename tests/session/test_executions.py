@@ -149,6 +149,23 @@ def test_a_state_that_is_kept_and_restored_goes_on_as_if_nothing_had_been(
     assert other.events == model.events
 
 
+@pytest.mark.parametrize("seconds", [0.004, 0.05, 3.0])
+@pytest.mark.parametrize("first", [0, 1, 5, 49, 50, 51, 100])
+def test_fills_that_rest_cannot_tell_apart_by_their_times(first: int, seconds: float) -> None:
+    """Of the same tenth of a millisecond; REST gives the newest first."""
+    account = Account(fills=300, seconds=seconds, seed=first)
+    model = Private(account)
+    since = account.fills[first - 1].at if first else 0.0
+    model.now = since
+    model.connect()
+    model.cut()
+    model.now = account.fills[-1].at + 1
+    model.retry()
+    model.run(model.now + 300)
+    model.check_each_fill_once_and_in_order(since)
+    assert not model.gaps
+
+
 BUSY = Account(fills=400, seconds=900, seed=1)
 
 

@@ -135,7 +135,7 @@ def test_an_answer_of_rest_begins_nothing(waits_for: str) -> None:
     frame = json.loads(market.update(spoil=1))
     small = {"event": "add", "order_id": "OSMALL", "order_qty": 1e-05, "timestamp": "2026-10-01T10:00:00.000000001Z"}
     frame["data"][0]["bids"] = [small | {"limit_price": 10050.5}]
-    client.receive(json.dumps(frame))
+    client.receive(json.dumps(frame, separators=(",", ":")))
     asked = client.receive(level3_ack(client.request())).queries
     assert [query.name for query in asked] == ["AssetPairs"]
     subscribe = client.request()

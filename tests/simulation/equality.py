@@ -151,22 +151,27 @@ def check(seed: int, seconds: float) -> Result:
         world = RecordedWorld(plan, folder)
         with silence():
             run_virtual(world.run, seed=seed)
-        problems: list[str] = []
-        bases = _compare_all(world, problems)
-        moments = 0
-        for notes, base in zip(world.notes, bases, strict=True):
-            for moment in notes.moments:
-                moments += 1
-                _compare_from(world.folder, notes, base, moment, problems)
+        problems = compare(world.folder, world.notes)
     events = sum(len(events) for notes in world.notes for events in notes.delivered.values())
+    moments = sum(len(notes.moments) for notes in world.notes)
     return Result(seed, events, moments, tuple(f"seed {seed}: {problem}" for problem in problems))
 
 
-def _compare_all(world: RecordedWorld, problems: list[str]) -> list[int]:
+def compare(folder: str, all_notes: Sequence[Notes]) -> list[str]:
+    """Play the recording of these clients, from its beginning and from their moments. Returns what differs."""
+    problems: list[str] = []
+    bases = _compare_all(folder, all_notes, problems)
+    for notes, base in zip(all_notes, bases, strict=False):
+        for moment in notes.moments:
+            _compare_from(folder, notes, base, moment, problems)
+    return problems
+
+
+def _compare_all(folder: str, all_notes: Sequence[Notes], problems: list[str]) -> list[int]:
     """Play from the beginning. Returns what is added to the epochs of each client."""
     bases: list[int] = []
     got: list[defaultdict[int, list[Event]]] = []
-    with Playback(world.folder) as playback:
+    with Playback(folder) as playback:
         player = playback.player
         recorder, feeds = "", list[int]()
         while (item := playback.ahead()) is not None:
@@ -188,10 +193,10 @@ def _compare_all(world: RecordedWorld, problems: list[str]) -> list[int]:
             _gather(playback, got[-1])
         problems += [f"damage: {damage}" for damage in playback.damage]
         problems += [f"disagreement: {words}" for words in player.disagreements]
-    if len(got) != len(world.notes):
-        problems.append(f"{len(world.notes)} clients were recorded, {len(got)} are replayed")
+    if len(got) != len(all_notes):
+        problems.append(f"{len(all_notes)} clients were recorded, {len(got)} are replayed")
         return bases
-    for notes, base, of_client in zip(world.notes, bases, got, strict=True):
+    for notes, base, of_client in zip(all_notes, bases, got, strict=True):
         for feed in notes.delivered.keys() | of_client.keys():
             _compare(f"feed {feed}", of_client[feed], _shifted(notes.delivered[feed], base), problems)
     return bases
