@@ -284,6 +284,7 @@ def test_whatever_happens(script: list[tuple[int, Fault]], seed: int) -> None:
                 await it.publish(updates)
                 await trio.sleep(0.4)
             exchange.clear_faults()
+            exchange.inject(Drop())  # what was refused for good is asked for on the next connection
             for _ in range(30):
                 await it.publish()
                 await trio.sleep(5)
