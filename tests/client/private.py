@@ -39,7 +39,7 @@ CHANNELS = {"auth": ("executions", "balances"), "l3": ("level3",)}
 def exchange_of(**more: Any) -> AbstractAsyncContextManager[Exchange]:
     """An exchange with a key, whose account does something every second."""
     given: dict[str, Any] = {
-        "markets": MARKETS, "seed": 7, "rate": 20.0, "account_rate": 1.0, "keys": [API], "epoch_ns": EPOCH_NS,
+        "markets": MARKETS, "seed": 7, "rate": 6.0, "account_rate": 1.0, "keys": [API], "epoch_ns": EPOCH_NS,
     }  # fmt: skip
     return open_exchange(**(given | more))
 

@@ -267,14 +267,16 @@ SCRIPT = st.lists(
 )  # fmt: skip
 
 
-@given(script=SCRIPT, seed=st.integers(0, 2**16), depth=st.sampled_from([10, 100]))
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=25)
-def test_whatever_happens(script: list[tuple[int, Fault]], seed: int, depth: int) -> None:
+@given(script=SCRIPT, seed=st.integers(0, 2**16))
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=15)
+def test_whatever_happens(script: list[tuple[int, Fault]], seed: int) -> None:
+    """At depth 10, all of which is in the checksum: what is lost below that shows only when it comes up."""
+
     async def main() -> None:
         async with (
             exchange_of(seed=seed, rate=0.0, account_rate=1.0) as exchange,
             client_of(exchange, host="l3") as client,
-            watched(exchange, client, depth=depth) as it,
+            watched(exchange, client) as it,
         ):
             exchange.pause()
             for updates, fault in script:
@@ -282,6 +284,7 @@ def test_whatever_happens(script: list[tuple[int, Fault]], seed: int, depth: int
                 await it.publish(updates)
                 await trio.sleep(0.4)
             exchange.clear_faults()
+            exchange.inject(Drop())  # what was refused for good is asked for on the next connection
             for _ in range(30):
                 await it.publish()
                 await trio.sleep(5)

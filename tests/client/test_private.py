@@ -123,7 +123,7 @@ MOMENTS = st.lists(
 
 
 @given(script=MOMENTS, seed=st.integers(0, 2**16), rate=st.sampled_from([0.5, 3.0]))
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=15)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=8)
 def test_each_fill_once_whatever_happens(script: list[tuple[float, Fault]], seed: int, rate: float) -> None:
     async def main() -> None:
         async with (

@@ -59,7 +59,7 @@ async def drain(feed: kt.Feed[Any], got: list[Any]) -> None:
     is_private=st.booleans(),
     seed=st.integers(0, 2**16),
 )
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=15)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=8)
 def test_a_replay_is_what_was_delivered(
     script: list[tuple[float, Fault]],
     moments: list[float],
