@@ -35,7 +35,7 @@ def test_what_is_there(folder: Path) -> None:
     assert result.exit_code == 0
     first, *others = result.output.splitlines()
     size = sum(path.stat().st_size for path in folder.glob("*.mcap"))
-    assert first == f"{folder}: 9 files, {size / 1000:.1f} kB, 961 messages (672 frames)"
+    assert first == f"{folder}: 9 files, {size / 1000:.1f} kB, 962 messages (672 frames)"
     endpoint = "kraken_trio 0.1.0, ws://localhost/v2"
     assert others == [
         "  from 2026-08-01 23:59:50.000 to 2026-08-02 00:00:33.000",
