@@ -72,6 +72,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "trio.open_tcp_stream": "the network of connect; connect_over takes another",
         TRIO_TIME: "the deadline of the close handshake",
     },
+    "transport/tunnel.py": {"trio.open_tcp_stream": "the network of a Tunnel, unless it is given another"},
     "transport/upgrade.py": {"time.time": "a Retry-After that is a date, in an answer without a date of its own"},
     "export/frames.py": {"importlib.util.find_spec": "which library for data frames is installed"},
     "cli/record.py": {"time.*": "what its lines begin with"},

@@ -12,6 +12,7 @@ from kraken_trio._address import Address, parse_address
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.errors import ConnectError
 from kraken_trio.transport.dial import OpenStream, check_tls, connect_tcp, start_tls
+from kraken_trio.transport.tunnel import first_phase
 
 if TYPE_CHECKING:
     import ssl
@@ -42,7 +43,7 @@ class WebSocketConnection(ABC):
         """Connect, within ``connect_timeout``. If this raises, :meth:`aclose` closes what was opened."""
         address, timeout = self._address, self._limits.connect_timeout
         with trio.move_on_after(timeout) as scope:
-            phase = "looking up the name or connecting by TCP"
+            phase = first_phase(open_stream)
             self._stream = await connect_tcp(address, open_stream)
             if context is not None:
                 phase = "in the TLS handshake"
