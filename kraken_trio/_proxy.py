@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
@@ -14,24 +13,15 @@ import attrs
 from kraken_trio.errors import ConnectError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from kraken_trio._address import Address
 
-__all__ = [
-    "NO_VARIABLES",
-    "PROXY_VARIABLES",
-    "Proxies",
-    "Proxy",
-    "choose_proxies",
-    "find_proxy",
-    "is_exempt",
-    "parse_proxy",
-]
+__all__ = ["Proxies", "Proxy", "choose_proxies", "find_proxy", "is_exempt", "parse_proxy"]
 
-PROXY_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY")
+_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY")
 """The environment's proxy for encrypted connections; the first that is set counts."""
-NO_VARIABLES: Final = ("no_proxy", "NO_PROXY")
+_EXEMPTIONS: Final = ("no_proxy", "NO_PROXY")
 """The hosts that are connected to directly all the same."""
 
 _EXAMPLE: Final = "write it as http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT"
@@ -49,7 +39,7 @@ class Proxy:
     """A name or an IP address; an IPv6 address without its brackets."""
     port: int
     authorization: Callable[[], str | None] = attrs.field(default=_nothing, repr=False, eq=False)
-    """Gives the value of ``Proxy-Authorization``. A function, so that nothing that shows or pickles objects shows it."""
+    """Gives the value of ``Proxy-Authorization``. A function, so that whatever shows or pickles objects has it not."""
 
     @property
     def has_password(self) -> bool:
@@ -134,9 +124,9 @@ def find_proxy(address: Address, environ: Mapping[str, str]) -> Proxy | None:
     """
     if not address.secure or address.is_loopback:
         return None
-    for name in PROXY_VARIABLES:
+    for name in _VARIABLES:
         if url := environ.get(name, "").strip():
-            exempt = next((hosts for other in NO_VARIABLES if (hosts := environ.get(other))), "")
+            exempt = next((hosts for other in _EXEMPTIONS if (hosts := environ.get(other))), "")
             return None if is_exempt(address.host, address.port, exempt) else parse_proxy(url, name)
     return None
 

@@ -287,9 +287,9 @@ async def open_client(
     ``"trio-websocket"``; or a :class:`kraken_trio.transport.Connect` of your own.
 
     ``proxy`` is the URL of an HTTP proxy to connect through: ``http://host:port`` or ``http://user:password@host:port``,
-    which is never shown. ``"auto"`` is what the environment says: ``HTTPS_PROXY`` (for ``wss``, and not for this machine),
-    unless ``NO_PROXY`` names the host. None connects directly. Tokens are fetched in the same way. A ``Connect`` of your own
-    opens its connections itself: a URL for it is a :class:`TypeError`.
+    which is never shown. ``"auto"`` is what the environment says: ``HTTPS_PROXY`` (for ``wss``, and not for this
+    machine), unless ``NO_PROXY`` names the host. None connects directly. Tokens are fetched in the same way. A
+    ``Connect`` of your own opens its connections itself: a URL for it is a :class:`TypeError`.
 
     All clients of the process together make at most 120 connection attempts in any 600 s
     (``settings.connect_budget`` lowers that). If the first attempt would have to wait longer than

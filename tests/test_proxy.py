@@ -119,7 +119,7 @@ def test_what_is_never_sent_to_the_environments_proxy(url: str) -> None:
 
 
 def test_an_unusable_proxy_of_the_environment_is_called_by_its_name() -> None:
-    with pytest.raises(ConnectError, match="^https_proxy is not a usable proxy: only HTTP"):
+    with pytest.raises(ConnectError, match=r"^https_proxy is not a usable proxy: only HTTP"):
         find_proxy(KRAKEN, {"https_proxy": "socks5://proxy.test:1"})
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import h11
 import trio
 
-from kraken_trio._text import printable
 from kraken_trio.errors import ConnectError
 from kraken_trio.transport.dial import OpenStream, connect_tcp
 from kraken_trio.transport.formatting import describe
@@ -52,12 +51,14 @@ class Tunnel:
         proxy = self.proxy
         try:
             await stream.send_all(_request(proxy, target))
-            response = await _read_response(stream, proxy)
+            status, retry_after = await _read_response(stream, proxy)
         except trio.BrokenResourceError as exc:
             msg = f"the connection to {proxy} broke before it had answered: {describe(exc)}"
             raise ConnectError(msg) from exc
-        if not 200 <= response.status_code < 300:
-            raise _refusal(proxy, target, response)
+        if not _is_success(status):
+            msg = f"{proxy} did not connect to {target}: HTTP {status}; {_advice(proxy, target, status)}"
+            is_hopeless = status in _HOPELESS
+            raise ConnectError(msg, proxy_status=status, retry_after=retry_after, retryable=not is_hopeless)
 
 
 def first_phase(open_stream: OpenStream) -> str:
@@ -74,39 +75,45 @@ def _request(proxy: Proxy, target: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
-async def _read_response(stream: trio.abc.Stream, proxy: Proxy) -> h11.Response:
-    """The head of the proxy's final answer."""
+async def _read_response(stream: trio.abc.Stream, proxy: Proxy) -> tuple[int, float | None]:
+    """The status of the proxy's final answer, and its ``Retry-After``.
+
+    Nothing else of what it says gets anywhere, local variables of tracebacks included: it may repeat the password.
+    """
     http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
     http.send(h11.Request(method="CONNECT", target="-", headers=[("Host", "-")]))  # what it expects an answer to
     http.send(h11.EndOfMessage())
-    try:
-        while not isinstance(event := http.next_event(), h11.Response):
-            if event is h11.NEED_DATA:
-                chunk = await stream.receive_some(MAX_HEAD_BYTES)
-                if not chunk:
-                    msg = f"{proxy} closed the connection before it had answered"
-                    raise ConnectError(msg)
-                http.receive_data(bytes(chunk))
-    except h11.RemoteProtocolError as exc:
-        msg = f"{proxy} answered with something that is not HTTP ({printable(exc, 80)}): is it an HTTP proxy?"
-        raise ConnectError(msg) from None  # a traceback would repeat the peer's text unescaped
-    if 200 <= event.status_code < 300 and http.trailing_data[0]:
+    while not isinstance(event := _next_event(http), h11.Response):
+        if event is None:
+            msg = f"{proxy} answered with something that is not HTTP: is it an HTTP proxy?"
+            raise ConnectError(msg)
+        if event is h11.NEED_DATA and not await _feed(http, stream):
+            msg = f"{proxy} closed the connection before it had answered"
+            raise ConnectError(msg)
+    if _is_success(event.status_code) and http.trailing_data[0]:
         msg = f"{proxy} has sent bytes that cannot be the exchange's, which speaks second: is it an HTTP proxy?"
         raise ConnectError(msg)
-    return event
+    headers = {name.decode("ascii"): value.decode("latin-1") for name, value in event.headers}
+    return event.status_code, parse_retry_after(headers)
 
 
-def _refusal(proxy: Proxy, target: str, response: h11.Response) -> ConnectError:
-    """The error for any status but 2xx. It quotes nothing of what the proxy says, which may repeat the password."""
-    status = response.status_code
-    headers = {name.decode("ascii"): value.decode("latin-1") for name, value in response.headers}
-    retry_after = parse_retry_after(headers)
-    return ConnectError(
-        f"{proxy} did not connect to {target}: HTTP {status}; {_advice(proxy, target, status)}",
-        proxy_status=status,
-        retry_after=retry_after,
-        retryable=status not in _HOPELESS,
-    )
+def _is_success(status: int) -> bool:
+    return 200 <= status < 300
+
+
+async def _feed(http: h11.Connection, stream: trio.abc.Stream) -> bool:
+    """Read once; False at the end."""
+    chunk = await stream.receive_some(MAX_HEAD_BYTES)
+    http.receive_data(bytes(chunk))
+    return bool(chunk)
+
+
+def _next_event(http: h11.Connection) -> object:
+    """h11's next event, or None if the peer violates HTTP: h11's error would repeat its words."""
+    try:
+        return http.next_event()
+    except h11.RemoteProtocolError:
+        return None
 
 
 def _advice(proxy: Proxy, target: str, status: int) -> str:
