@@ -81,6 +81,13 @@ ALLOWED: dict[str, dict[str, str]] = {
         "select.*": "may the terminal be written to?",
         "trio.to_thread.run_sync": "writing to a terminal that may block",
     },
+    "cli/doctor/probe.py": {
+        "time.*": "the clocks of a Machine, which tests replace",
+        "socket.*": "families of addresses, and looking up a name, which is one of its checks",
+        "trio.socket.getaddrinfo": "the network of a Machine",
+        "trio.open_tcp_stream": "the network of a Machine",
+    },
+    "cli/doctor/command.py": {"time.time": "when the checks ended, for Prometheus"},
     "cli/serving/server.py": {
         "trio.open_tcp_listeners": "its purpose is a real socket",
         "trio.serve_listeners": "its purpose is a real socket",

@@ -39,6 +39,7 @@ __all__ = [
     "refusals",
     "run_and_exit",
     "run_until_signal",
+    "url_option",
     "variant_options",
 ]
 
@@ -73,6 +74,11 @@ def live_options(command: _Command) -> _Command:
         callback=positive_duration,
         help="Duration.  [default: until Ctrl-C]",
     )(command)
+    return url_option(command)
+
+
+def url_option(command: _Command) -> _Command:
+    """Give a command the option ``--url``."""
     return click.option(
         "--url",
         metavar="URL",

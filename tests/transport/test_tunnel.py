@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
+    from kraken_trio.transport.choice import TransportName
     from tests.transport.conftest import Network, Peer
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -326,7 +327,7 @@ def tinyproxy(tmp_path: Path) -> Iterator[Callable[[str], str]]:
 
 
 @pytest.mark.parametrize("transport", ["websockets", "trio-websocket"])
-async def test_a_client_through_a_real_proxy(tinyproxy: Callable[[str], str], transport: kt.TransportName) -> None:
+async def test_a_client_through_a_real_proxy(tinyproxy: Callable[[str], str], transport: TransportName) -> None:
     where = tinyproxy("BasicAuth user secret-of-tinyproxy")
     async with open_exchange() as exchange:
         proxy = f"http://user:secret-of-tinyproxy@{where}"
