@@ -20,18 +20,23 @@ __all__ = [
     "PINGS",
     "book",
     "budget",
+    "certificate",
     "clock",
     "core",
     "disk",
     "engine",
+    "failed",
     "files",
     "heartbeats",
     "http_clock",
     "name",
+    "not_connected",
     "proxy",
     "refusal",
     "round_trip",
+    "seconds",
     "skipped",
+    "split",
     "subscribe",
     "tcp",
     "tls",
@@ -50,6 +55,7 @@ CHECKS: Final = (
     "name",
     "tcp",
     "tls",
+    "certificate",
     "upgrade",
     "refusal",
     "http-clock",
@@ -85,6 +91,7 @@ BUDGET: Final = Limit(0.75 * MAX_CONNECT_BUDGET, MAX_CONNECT_BUDGET - 1)
 DISK: Final = Limit(5 * _GB, 0.5 * _GB, lower_is_worse=True)
 FILES: Final = Limit(256, 64, lower_is_worse=True)
 
+_ON_THE_WAY: Final = "check the address, the network, and any firewall or proxy on the way"
 _REACHED: Final = "the figure is high for a network: check its load, and whether a nearer one can be used"
 
 
@@ -123,7 +130,7 @@ def _judged(
 
 
 def split(error: str) -> tuple[str, str]:
-    """What an error of the client says, and what it says to do about it."""
+    """What an error of the client says has happened, and what it says to do."""
     says, separator, cure = error.partition("; ")
     return (
         (says, cure) if separator else (error, "check the address, the network, and any firewall or proxy on the way")
@@ -163,8 +170,8 @@ def budget(used: int | None, wait: float, error: str | None) -> Finding:
     if wait:
         says += f"; the next may be made in {wait:.0f} s"
     cure = (
-        "find the program that connects so often (all that share this address count), and have it keep its client open; "
-        "Kraken bans the address otherwise"
+        "find the program that connects so often, and have it keep its client open: otherwise Kraken bans this "
+        "address, with all that connect from it"
     )
     return _judged("budget", used, BUDGET, says, cure, unit="")
 
@@ -177,7 +184,7 @@ def disk(free: int | None, error: str | None, *, is_writable: bool = True) -> Fi
         return skipped("disk", "no folder was named (--folder)")
     if not is_writable:
         return failed("disk", "the folder cannot be written to", "correct its owner or its permissions")
-    cure = "delete old recordings, or have record do it (--keep), or use another disk"
+    cure = "delete old recordings, or have record do it (--keep-bytes), or use another disk"
     return _judged("disk", free, DISK, f"{shortened_bytes(free)} free", cure, unit="B")
 
 
@@ -216,16 +223,16 @@ def tcp(took: float, *, proxied: bool) -> Finding:
     return _judged("tcp", took, TCP, f"{what} in {seconds(took)}", _REACHED)
 
 
-def tls(took: float, version: str, expires_in: float | None) -> Finding:
-    """TLS with a certificate that was accepted: its chain, its dates and its host name."""
-    cure = (
-        "the server has to renew its certificate: tell whoever runs it (or a proxy opens TLS on the way: ask its owner)"
-    )
-    says = f"{printable(version, 20)} in {seconds(took)}, the certificate is valid"
-    slow = TLS.judge(took)
-    if expires_in is None or slow is not Level.OK:
-        return _judged("tls", took, TLS, says, _REACHED)
-    return _judged("tls", expires_in, EXPIRY, f"{says} for {seconds(expires_in)}", cure)
+def tls(took: float, version: str) -> Finding:
+    """TLS, with a certificate of which the chain, the dates and the host name were accepted."""
+    says = f"{printable(version, 20)} after {seconds(took)}, with a certificate that is valid for this name"
+    return _judged("tls", took, TLS, says, _REACHED)
+
+
+def certificate(expires_in: float) -> Finding:
+    """How long the certificate will be valid."""
+    cure = "the server has to renew it: tell whoever runs it; or, if a proxy opens TLS on the way, its owner"
+    return _judged("certificate", expires_in, EXPIRY, f"valid for {seconds(expires_in)}", cure)
 
 
 def upgrade(took: float) -> Finding:
@@ -240,8 +247,8 @@ def refusal(status: int | None, retry_after: float | None) -> Finding:
     if status in {403, 429}:
         wait = 600.0 if retry_after is None else retry_after
         cure = (
-            f"stop everything that connects from this address for {wait:.0f} s; then give its programs one budget file, "
-            "and have them keep their clients open"
+            f"let nothing connect from this address for {wait:.0f} s; then give its programs one budget file, and have "
+            "them keep their clients open"
         )
         return failed("refusal", f"HTTP {status}: this address has connected too often, or is blocked", cure)
     if 500 <= status < 600:
@@ -326,6 +333,7 @@ def heartbeats(at: Sequence[float], until: float) -> Finding:
 
 def book(symbol: str, verified: int, failures: int, *, is_up: bool, refused: str | None) -> Finding:
     """A book: how many of its messages had the right checksum, and how many had not."""
+    symbol = printable(symbol, 40)
     if refused is not None:
         cure = "check its spelling: BASE/QUOTE in modern names, such as BTC/USD"
         return failed("book", f"refused: {printable(refused, 200)}", cure, symbol)
@@ -342,6 +350,7 @@ def book(symbol: str, verified: int, failures: int, *, is_up: bool, refused: str
 
 def trades(symbol: str, seen: int, holes: int) -> Finding:
     """Continuity of trades, which are numbered. ``holes`` are the gaps that the client told."""
+    symbol = printable(symbol, 40)
     if holes:
         cure = "try again; if it stays, the connection loses messages: look for a proxy that opens TLS"
         return failed("trades", f"{counted(holes, 'hole')} in {counted(seen, 'trade')}", cure, symbol)

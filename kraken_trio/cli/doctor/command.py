@@ -51,15 +51,15 @@ def doctor_command(
 ) -> None:
     """Check this machine, the way to the exchange, and the exchange.
 
-    Name lookup, proxy, TCP, TLS and its certificate, the WebSocket, refusals, the clock, round trips, heartbeats; and of
-    each SYMBOL (BTC/USD if there is none) the first checksums of its book, and its trades. Every check shows its figure
-    and its limits and, if it fails, what to do. The last line is the verdict.
+    Name lookup, proxy, TCP, TLS and its certificate, the WebSocket, refusals, the clock, round trips, heartbeats; and
+    of each SYMBOL (BTC/USD if there is none) the first checksums of its book, and its trades. Every check shows its
+    figure and its limits and, if it fails, what to do. The last line is the verdict.
 
-    Nothing is changed, except that its attempts to connect count in the budget file. It makes at most three, and takes at
-    most 30 seconds.
+    Nothing is changed, except that attempts to connect are counted in the budget file. There are at most three, and
+    it all takes at most 30 seconds.
 
-    Exit status: 0 if all is well; 1 if something should be better; 2 if something failed, or for a usage error; 130 after
-    Ctrl-C.
+    Exit status: 0 if all is well; 1 if something could be better; 2 if something failed, or for a usage error;
+    130 after Ctrl-C.
 
     \b
     Examples:

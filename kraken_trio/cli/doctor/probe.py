@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import time
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -147,10 +147,12 @@ async def examine(plan: Plan, tell: Callable[[Finding], None], machine: Machine 
     doctor = _Doctor(plan, machine or Machine(), note)
     with trio.move_on_after(TIME_LIMIT) as scope:
         await doctor.run()
-    why = "there was no time left" if scope.cancelled_caught else "an earlier check failed"
-    for check in checks.CHECKS:
-        if check not in told:
-            tell(checks.skipped(check, why))
+    left = [check for check in checks.CHECKS if check not in told]
+    if scope.cancelled_caught:
+        says = f"there was no time left for it within {TIME_LIMIT:g} s"
+        tell(checks.failed(left.pop(0), says, "what comes before it takes too long: look at these figures"))
+    for check in left:
+        tell(checks.skipped(check, "an earlier check failed"))
 
 
 class _Doctor:
@@ -282,9 +284,11 @@ class _Doctor:
         if "tcp" in watch.took:
             self._note(checks.tcp(watch.took["tcp"], proxied=proxied))
         if "tls" in watch.took:
-            self._note(checks.tls(watch.took["tls"], watch.tls_version, watch.expires_in))
+            self._note(checks.tls(watch.took["tls"], watch.tls_version))
+            self._note(checks.certificate(watch.expires_in))
         elif not address.secure:
-            self._note(checks.skipped("tls", "the URL begins with ws://: nothing is encrypted"))
+            for check in ("tls", "certificate"):
+                self._note(checks.skipped(check, "the URL begins with ws://: nothing is encrypted"))
         if "upgrade" in watch.took:
             self._note(checks.upgrade(watch.took["upgrade"]))
 
@@ -327,7 +331,7 @@ class _Doctor:
                 return
         self._note(checks.subscribe(seen.latency()))
         if seen.began is not None and len(seen.refused) < len(self._plan.symbols):
-            self._note(checks.heartbeats(heard.at, trio.current_time()))
+            self._note(checks.heartbeats(heard.at, seen.ended))
         for symbol in self._plan.symbols:
             refused, failures = seen.refused.get(symbol), seen.failures[symbol]
             up = symbol in seen.up
@@ -347,7 +351,7 @@ class _Doctor:
                 ) as feed:
                     seen.began = began
                     await _look_on(feed, seen, began + _DATA - 1)
-                return
+                    symbols = []
             except SubscriptionRejected as error:
                 refused = {request.symbol or "": text for request, text in error.reasons.items()}
                 seen.refused |= refused
@@ -359,6 +363,7 @@ async def _look_on(feed: Feed[Any], seen: _Seen, until: float) -> None:
     with trio.move_on_at(until):
         while not seen.has_enough(trio.current_time()):
             seen.take(await feed.receive_many(1024), trio.current_time())
+    seen.ended = trio.current_time()
 
 
 class _Stages:
@@ -371,16 +376,15 @@ class _Stages:
         self._head: _Head | None = None
         self.took: dict[str, float] = {}
         self.tls_version: str = ""
-        self.expires_in: float | None = None
+        self.expires_in: float = 0.0
 
     def __call__(self, phase: Phase, stream: trio.abc.Stream) -> trio.abc.Stream:
         now = trio.current_time()
         self.took[phase], self._last = now - self._last, now
         if isinstance(stream, trio.SSLStream):
             self.tls_version = stream.version() or ""
-            certificate = stream.getpeercert() or {}
-            if isinstance(until := certificate.get("notAfter"), str):
-                self.expires_in = ssl.cert_time_to_seconds(until) - self._wall_ns() / 1e9
+            until = ssl.cert_time_to_seconds(stream.getpeercert()["notAfter"])  # it was verified: there is one
+            self.expires_in = until - self._wall_ns() / 1e9
         if phase == ("tls" if self._secure else "tcp"):
             self._head = stream = _Head(stream, self._wall_ns)
         return stream
@@ -392,11 +396,9 @@ class _Stages:
         for line in bytes(self._head.data).partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]:
             name, _, value = line.partition(b":")
             if name.strip().lower() == b"date":
-                try:
-                    date = parsedate_to_datetime(value.decode("latin-1").strip()).timestamp()
-                except (ValueError, OverflowError):
-                    return None
-                return self._head.at_ns / 1e9 - date - 0.5
+                with suppress(ValueError, OverflowError):
+                    date = parsedate_to_datetime(value.decode("latin-1").strip())
+                    return self._head.at_ns / 1e9 - date.timestamp() - 0.5
         return None
 
 
@@ -530,6 +532,7 @@ class _Seen:
     def __init__(self, symbols: Sequence[str]) -> None:
         self._symbols = symbols
         self.began: float | None = None
+        self.ended: float = 0.0
         self.refused: dict[str, str] = {}
         self.first: dict[str, float] = {}
         self.up: set[str] = set()
