@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
@@ -27,7 +28,6 @@ from kraken_trio.testing import (
     SetStatus,
     SkipUpdate,
     StopHeartbeats,
-    StopPushing,
     open_exchange,
 )
 from kraken_trio.testing.faults.network import (
@@ -39,10 +39,10 @@ from kraken_trio.testing.faults.network import (
     RefuseDial,
     UnknownHost,
 )
+from tests.transport.conftest import Peer, in_virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from pathlib import Path
 
     from kraken_trio.testing import Exchange, Fault
 
@@ -119,7 +119,8 @@ class World:
 
 
 @pytest.fixture
-def world(autojump_clock: trio.testing.MockClock) -> World:
+def world(request: pytest.FixtureRequest) -> World:
+    request.node.add_marker(pytest.mark.trio(run=in_virtual_time), append=False)
     return World()
 
 
@@ -299,7 +300,7 @@ async def test_no_tcp(world: World, fault: LinkFault, says: str) -> None:
 
 
 async def test_slow_tcp(world: World) -> None:
-    assert bad(await world.examine(DelayDial(1.0))) == {"tcp": WARNING}
+    assert bad(await world.examine(DelayDial(seconds=1.0))) == {"tcp": WARNING}
 
 
 DAY = 86_400
@@ -420,14 +421,20 @@ async def test_a_wrong_clock(world: World, wrong_by: float, level: Level) -> Non
 
 
 async def test_maintenance(world: World) -> None:
-    assert bad(await world.examine(SetStatus("maintenance"))) == {"engine": WARNING}
+    assert bad(await world.examine(SetStatus(system="maintenance"))) == {"engine": WARNING}
 
 
 async def test_a_server_that_is_not_krakens(world: World) -> None:
-    """It speaks WebSocket, and says nothing that is known."""
-    found = await world.examine(StopPushing(), IgnoreRequests(times=None))
+    """It speaks WebSocket, and says nothing."""
+
+    async def say_nothing(stream: trio.abc.Stream) -> None:
+        peer = Peer(stream)
+        await peer.accept()
+        await peer.gone()
+
+    async with trio.open_nursery() as nursery:
+        found = await world.examine(open_stream=served(nursery, say_nothing))
     assert bad(found) == {"engine": FAILED, "round-trip": FAILED}
-    assert len(world.network.dials) == 1
 
 
 async def test_a_long_way(world: World) -> None:
@@ -463,11 +470,11 @@ async def test_no_answer_to_a_subscribe(world: World) -> None:
 
 
 async def test_a_slow_subscribe(world: World) -> None:
-    found = await world.examine(DelaySnapshots(4.0))
+    found = await world.examine(DelaySnapshots(seconds=4.0))
     assert bad(found)["subscribe"] is WARNING
 
 
-@pytest.mark.parametrize("after", [0.0, 2.5], ids=["none", "ended"])
+@pytest.mark.parametrize("after", [0.0, 1.5], ids=["none", "ended"])
 async def test_no_heartbeats(world: World, after: float) -> None:
     async with trio.open_nursery() as nursery:
 
@@ -538,7 +545,7 @@ async def test_everything_as_slow_as_it_may_be(world: World) -> None:
         return work()
 
     found = await world.examine(
-        DelayDial(5.5, times=None),
+        DelayDial(seconds=5.5, times=None),
         IgnoreRequests(times=None),
         addresses=slow_addresses,
         in_thread=slow_thread,
