@@ -27,7 +27,10 @@ texts = st.text(min_size=1, max_size=30) | st.sampled_from(["a; b", "x (y)", "a|
 @example(1.0, 1.0, 1.0, False)
 def test_a_figure_is_good_up_to_its_limit(value: float, warns: float, more: float, lower: bool) -> None:
     fails = warns - more if lower else warns + more
-    beyond = (lambda limit: value < limit) if lower else (lambda limit: value > limit)
+
+    def beyond(limit: float) -> bool:
+        return value < limit if lower else value > limit
+
     expected = Level.FAILED if beyond(fails) else Level.WARNING if beyond(warns) else Level.OK
     assert Limit(warns, fails, lower).judge(value) is expected
 

@@ -166,13 +166,14 @@ async def test_the_pure_core(world: World) -> None:
 
 async def test_the_slow_transport(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from kraken_trio.cli.doctor import probe
+    from kraken_trio.transport import choice
 
     def choose(name: str, *arguments: Any) -> Any:
         if name == "websockets":
             raise ImportError("No module named 'websockets'")
         return original("trio-websocket", *arguments)
 
-    original = probe.choose
+    original = choice.choose
     monkeypatch.setattr(probe, "choose", choose)
     found = await world.examine()
     assert bad(found) == {"transport": WARNING}
