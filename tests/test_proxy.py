@@ -44,6 +44,7 @@ def test_what_a_url_says(host: str, port: int, user: str, password: str) -> None
 def test_urls_without_a_user(url: str, host: str, port: int, text: str) -> None:
     proxy = parse_proxy(url)
     assert proxy == Proxy(host=host, port=port)
+    assert not Proxy(host=host, port=port).has_password
     assert str(proxy) == f"the proxy {text}"
     assert not proxy.has_password
 
