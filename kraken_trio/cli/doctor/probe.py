@@ -242,7 +242,7 @@ class _Doctor:
         found: Sequence[Any] = ()
         error: str | None = f"no answer within {_NAME:g} s"
         began = trio.current_time()
-        with trio.move_on_after(_NAME):
+        with trio.move_on_after(_NAME):  # noqa: ASYNC912 (a failed look-up need not wait)
             try:
                 found = await self._machine.addresses(host, proxy.port if proxy else address.port)
                 error = None
@@ -360,7 +360,7 @@ class _Doctor:
 
 async def _look_on(feed: Feed[Any], seen: _Seen, until: float) -> None:
     """Until there is enough of everything, or no time left."""
-    with trio.move_on_at(until):
+    with trio.move_on_at(until):  # noqa: ASYNC912 (there may be enough)
         while not seen.has_enough(trio.current_time()):
             seen.take(await feed.receive_many(1024), trio.current_time())
     seen.ended = trio.current_time()

@@ -79,6 +79,11 @@ class World:
         self.took = 0.0
         self.exchange: Exchange | None = None
 
+    async def connected(self, links: int) -> None:
+        """Wait for so many connections."""
+        while len(self.network.links) < links:  # noqa: ASYNC110 (a network has no event for that)
+            await trio.sleep(0.001)
+
     async def examine(
         self,
         *faults: Fault | LinkFault,
@@ -455,8 +460,7 @@ async def test_an_end_before_the_first_pong(world: World) -> None:
     async with trio.open_nursery() as nursery:
 
         async def drop() -> None:
-            while not world.network.links:
-                await trio.sleep(0.001)
+            await world.connected(1)
             await trio.sleep(0.02)
             world.network.links[0].reset()
 
@@ -480,8 +484,7 @@ async def test_no_heartbeats(world: World, after: float) -> None:
     async with trio.open_nursery() as nursery:
 
         async def stop() -> None:
-            while len(world.network.links) < 2:
-                await trio.sleep(0.01)
+            await world.connected(2)
             await trio.sleep(after)
             assert world.exchange is not None
             world.exchange.inject(StopHeartbeats())
@@ -558,8 +561,7 @@ async def test_a_black_hole_behind_everything(world: World) -> None:
     async with trio.open_nursery() as nursery:
 
         async def swallow() -> None:
-            while len(world.network.links) < 2:
-                await trio.sleep(0.01)
+            await world.connected(2)
             await trio.sleep(0.1)
             world.network.inject(BlackHole(dials=True))
 
