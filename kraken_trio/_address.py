@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address, ip_network
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from kraken_trio.errors import ConnectError
 __all__ = ["Address", "parse_address"]
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
+_LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 
 @attrs.frozen(kw_only=True)
@@ -36,6 +38,18 @@ class Address:
     def host_header(self) -> str:
         """The value of HTTP's ``Host``: without the port when it is the scheme's default."""
         return self.bracketed if self.port == _DEFAULT_PORTS["wss" if self.secure else "ws"] else str(self)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is this machine: ``localhost`` or a name below it, 127.0.0.0/8, or ::1."""
+        host = self.host.rstrip(".").lower()
+        if host == "localhost" or host.endswith(".localhost"):
+            return True
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return False
+        return any(address in network for network in _LOOPBACK)
 
     def __str__(self) -> str:
         return f"{self.bracketed}:{self.port}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ import trio
 
 from kraken_trio._address import parse_address
 from kraken_trio._nursery import open_hidden_nursery
+from kraken_trio._proxy import choose_proxies
 from kraken_trio._request import AnyEvent
 from kraken_trio.admission.default import default_admission
 from kraken_trio.admission.process import SNAPSHOTS
@@ -28,14 +30,15 @@ from kraken_trio.settings import Settings
 from kraken_trio.telemetry.log import LogLines
 from kraken_trio.transport.choice import TransportName, choose
 from kraken_trio.transport.dial import check_tls
+from kraken_trio.transport.tunnel import Tunnel
 from kraken_trio.wire.codec import codec_for
 
 if TYPE_CHECKING:
-    import os
     import ssl
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
+    from kraken_trio._proxy import Proxies
     from kraken_trio.admission import Admission
     from kraken_trio.events import ConnectionState
     from kraken_trio.runtime.shell import Account, Shell
@@ -234,7 +237,7 @@ def _as_endpoint(endpoint: Endpoint | str) -> Endpoint:
 
 
 def _account(
-    endpoint: Endpoint, credentials: Credentials | None, ssl_context: ssl.SSLContext | None
+    endpoint: Endpoint, credentials: Credentials | None, ssl_context: ssl.SSLContext | None, proxies: Proxies
 ) -> RestAccount | None:
     if credentials is None:
         if endpoint.needs_token:
@@ -244,7 +247,8 @@ def _account(
     if not isinstance(credentials, Credentials):
         msg = f"credentials are Credentials(key, secret), not a {type(credentials).__name__}"
         raise TypeError(msg)
-    return RestAccount(Rest(endpoint.rest, credentials=credentials, wall_ns=time.time_ns, ssl_context=ssl_context))
+    rest = Rest(endpoint.rest, credentials=credentials, wall_ns=time.time_ns, ssl_context=ssl_context, proxies=proxies)
+    return RestAccount(rest)
 
 
 _DEFAULTS = Settings()
@@ -258,6 +262,7 @@ async def open_client(
     credentials: Credentials | None = None,
     ssl_context: ssl.SSLContext | None = None,
     transport: TransportName | Connect = "auto",
+    proxy: str | None = "auto",
     admission: Admission | None = None,
     budget_file: str | os.PathLike[str] | None = None,
 ) -> AsyncIterator[Client]:
@@ -281,6 +286,11 @@ async def open_client(
     ``transport`` is how a WebSocket is opened: ``"websockets"``, the fast one, which ``"auto"`` stands for;
     ``"trio-websocket"``; or a :class:`kraken_trio.transport.Connect` of your own.
 
+    ``proxy`` is the URL of an HTTP proxy to connect through: ``http://host:port`` or ``http://user:password@host:port``,
+    which is never shown. ``"auto"`` is what the environment says: ``HTTPS_PROXY`` (for ``wss``, and not for this
+    machine), unless ``NO_PROXY`` names the host. None connects directly. Tokens are fetched in the same way. A
+    ``Connect`` of your own opens its connections itself: a URL for it is a :class:`TypeError`.
+
     All clients of the process together make at most 120 connection attempts in any 600 s
     (``settings.connect_budget`` lowers that). If the first attempt would have to wait longer than
     ``settings.connect_timeout``, :class:`~kraken_trio.ConnectError` is raised, with the time to wait. With
@@ -289,18 +299,27 @@ async def open_client(
     given. ``admission`` replaces all of this: see :class:`kraken_trio.admission.Admission`.
     """
     endpoint = _as_endpoint(endpoint)
-    account = _account(endpoint, credentials, ssl_context)
+    given, proxy = [proxy], None  # tracebacks show local variables, and it may contain a password
+    is_url = given[0] not in {None, "auto"}
+    proxies = choose_proxies(given.pop(), os.environ)
+    account = _account(endpoint, credentials, ssl_context, proxies)
     if admission is not None and budget_file is not None:
         msg = "open_client takes an admission or a budget_file, not both"
         raise TypeError(msg)
+    through = None
     if isinstance(transport, str):
         # Invalid arguments raise here, whatever the settings.
-        check_tls(parse_address(endpoint.url), ssl_context)
+        address = parse_address(endpoint.url)
+        check_tls(address, ssl_context)
+        through = proxies(address)
+    elif is_url:
+        msg = "open_client takes a proxy or a transport of your own, not both: that one opens its connections itself"
+        raise TypeError(msg)
     async with open_with(
         endpoint,
         settings=settings,
         ssl_context=ssl_context,
-        connect=choose(transport),
+        connect=choose(transport, None if through is None else Tunnel(through)),
         wall_ns=time.time_ns,
         jitter=random.random,
         admission=default_admission(endpoint.url, budget_file) if admission is None else admission,

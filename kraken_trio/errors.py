@@ -67,6 +67,7 @@ class ConnectError(KrakenTrioError):
         status: int | None = None,
         retry_after: float | None = None,
         retryable: bool = True,
+        proxy_status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.status: int | None = status
@@ -74,7 +75,10 @@ class ConnectError(KrakenTrioError):
         self.retry_after: float | None = retry_after
         """Seconds to wait before the next attempt, if the peer gave them (HTTP's ``Retry-After``)."""
         self.retryable: bool = retryable
-        """False if retrying cannot help: a wrong address, a refused certificate, HTTP 3xx, 400, 401 or 404."""
+        """False if retrying cannot help: a wrong address, a refused certificate, HTTP 3xx, 400, 401 or 404; a proxy
+        that does not know its user."""
+        self.proxy_status: int | None = proxy_status
+        """The HTTP status with which a proxy refused to connect, if it did."""
 
 
 class KeyRefused(ConnectError):

@@ -902,6 +902,9 @@ class StateChange(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A human-readable description of the cause."""
     epoch: int = 0
     received_ns: int = 0
+    retry_at: datetime | None = None
+    """When the next attempt to connect is due (UTC, by this machine's clock), or later if the connect budget is spent;
+    None if none is due."""
 
 
 class StatusUpdate(msgspec.Struct, frozen=True, gc=False, kw_only=True):

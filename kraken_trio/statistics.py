@@ -9,6 +9,7 @@ import attrs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from kraken_trio.events import ConnectionState
     from kraken_trio.evidence import ChecksumEvidence
@@ -141,6 +142,9 @@ class ClientStatistics:
     """WebSocket PINGs."""
     log_lines_left_out: int
     """Log lines beyond ``Settings.log_rate``."""
+    next_attempt: datetime | None = None
+    """When the next attempt to connect is due (UTC, by this machine's clock), or later if the connect budget is spent;
+    None while there is a connection or an attempt, and after the end."""
 
 
 @attrs.frozen(kw_only=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import UTC, datetime
 from typing import Any, ClassVar, get_args
 
 import attrs
@@ -121,3 +123,17 @@ def test_the_schema_names_all_events() -> None:
     names = {cls.__name__ for cls in get_args(kt.Event)}
     assert names <= set(found["$defs"])
     assert {one["prefixItems"][0]["const"] for one in found["oneOf"]} == names
+
+
+def test_changes_of_old_logs_have_no_time_of_the_next_attempt() -> None:
+    change = kt.StateChange(
+        previous=kt.ConnectionState.SUBSCRIBED,
+        current=kt.ConnectionState.DISCONNECTED,
+        cause=kt.Cause.DISCONNECTED,
+        retry_at=datetime(2027, 1, 15, 8, 0, 0, 5, tzinfo=UTC),
+    )
+    written = encode_event(change)
+    assert decode_event(written) == change
+    old = re.sub(rb',"retry_at":"[^"]*"', b"", written)
+    assert old != written
+    assert decode_event(old) == msgspec.structs.replace(change, retry_at=None)

@@ -215,6 +215,10 @@ FRAMES: Final[dict[str, tuple[str, ...]]] = {
 
 PAGE: Final[dict[str, tuple[str, ...]]] = {
     "the name cannot be looked up": ("transport/test_connecting.py::test_name_that_does_not_exist",),
+    "a [proxy](../howto/proxies.md) refuses, or is none": (
+        "transport/test_tunnel.py::test_a_refusal_has_its_status_and_says_what_to_do",
+        "transport/test_tunnel.py::test_an_answer_that_is_none",
+    ),
     "nobody listens, or the network is down": ("transport/test_connecting.py::test_port_where_nobody_listens",),
     "no answer to TCP, TLS or the upgrade": (
         "transport/test_connecting.py::test_no_answer_to_tcp",

@@ -72,6 +72,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "trio.open_tcp_stream": "the network of connect; connect_over takes another",
         TRIO_TIME: "the deadline of the close handshake",
     },
+    "transport/tunnel.py": {"trio.open_tcp_stream": "the network of a Tunnel, unless it is given another"},
     "transport/upgrade.py": {"time.time": "a Retry-After that is a date, in an answer without a date of its own"},
     "export/frames.py": {"importlib.util.find_spec": "which library for data frames is installed"},
     "cli/record.py": {"time.*": "what its lines begin with"},
@@ -80,6 +81,13 @@ ALLOWED: dict[str, dict[str, str]] = {
         "select.*": "may the terminal be written to?",
         "trio.to_thread.run_sync": "writing to a terminal that may block",
     },
+    "cli/doctor/probe.py": {
+        "time.*": "the clocks of a Machine, which tests replace",
+        "socket.*": "families of addresses, and looking up a name, which is one of its checks",
+        "trio.socket.getaddrinfo": "the network of a Machine",
+        "trio.open_tcp_stream": "the network of a Machine",
+    },
+    "cli/doctor/command.py": {"time.time": "when the checks ended, for Prometheus"},
     "cli/serving/server.py": {
         "trio.open_tcp_listeners": "its purpose is a real socket",
         "trio.serve_listeners": "its purpose is a real socket",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
 from kraken_trio._address import parse_address
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from kraken_trio.admission.seam import Admission, Wait
 
 __all__ = ["EXEMPT", "HostAndProcess", "default_admission", "is_loopback"]
-
-_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 
 class _Exempt:
@@ -57,13 +54,6 @@ def default_admission(url: str, budget_file: str | os.PathLike[str] | None) -> A
 def is_loopback(url: str) -> bool:
     """Whether the URL means this machine: ``localhost`` or a name below it, 127.0.0.0/8, or ::1."""
     try:
-        host = parse_address(url).host.rstrip(".").lower()
+        return parse_address(url).is_loopback
     except ConnectError:  # a program's own transport may accept it
         return False
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    return any(address in network for network in _LOOPBACK)

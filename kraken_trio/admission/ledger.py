@@ -79,6 +79,11 @@ class HostLedger:
                 attempt = _Attempt(wall, monotonic, age)
         self._attempts.append(attempt)
 
+    @property
+    def count(self) -> int:
+        """The attempts in the window."""
+        return len(self._attempts)
+
     def wait(self, limit: int = MAX_CONNECT_BUDGET) -> float:
         """Seconds until fewer than ``limit`` attempts (at most 120) are in the window; 0 if there are fewer now."""
         surplus = len(self._attempts) - min(limit, MAX_CONNECT_BUDGET)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from kraken_trio._proxy import Proxy
+
 __all__ = ["Asked", "Exchange"]
 
 
@@ -31,6 +33,8 @@ class Asked(Concealed):
 
 
 Exchange: TypeAlias = Callable[
-    [Asked, "httpx.AsyncBaseTransport | None", Callable[[], "ssl.SSLContext"]], Awaitable[Reply | Failure]
+    [Asked, "httpx.AsyncBaseTransport | None", Callable[[], "ssl.SSLContext"], "Proxy | None"],
+    Awaitable[Reply | Failure],
 ]
-"""Sends a request, through this transport if there is one, and otherwise over the network with this TLS."""
+"""Sends a request, through this transport if there is one, and otherwise over the network, with this TLS and through
+this proxy."""

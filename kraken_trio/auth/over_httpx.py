@@ -21,6 +21,7 @@ from kraken_trio.auth.answers import ErrorKind, Failure, Reply
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kraken_trio._proxy import Proxy
     from kraken_trio.auth.asked import Asked
 
 __all__ = ["MAX_ANSWER_BYTES", "exchange"]
@@ -30,23 +31,32 @@ MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
 
 
 async def exchange(
-    asked: Asked, transport: httpx.AsyncBaseTransport | None, tls: Callable[[], ssl.SSLContext]
+    asked: Asked,
+    transport: httpx.AsyncBaseTransport | None,
+    tls: Callable[[], ssl.SSLContext],
+    proxy: Proxy | None = None,
 ) -> Reply | Failure:
     """Send a request and read the response. Raises nothing of httpx."""
     try:
-        async with transport or _network(tls()) as opened:
+        async with transport or _network(tls(), proxy) as opened:
             response = await opened.handle_async_request(_request(asked))
             try:
                 return await _read(response)
             finally:
                 await response.aclose()
     except (httpx.HTTPError, httpx.StreamError, OSError, trio.BrokenResourceError) as error:
-        return _describe(error)
+        return _describe(error, proxy)
 
 
-def _network(tls: ssl.SSLContext) -> httpx.AsyncBaseTransport:
-    """Without what the environment says: no proxies, no .netrc. It follows no redirects."""
-    return httpx.AsyncHTTPTransport(verify=tls, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+def _network(tls: ssl.SSLContext, proxy: Proxy | None) -> httpx.AsyncBaseTransport:
+    """Without what the environment says: no other proxies, no .netrc. It follows no redirects."""
+    through = None
+    if proxy is not None:
+        authorization = proxy.authorization()
+        headers = {} if authorization is None else {"Proxy-Authorization": authorization}
+        through = httpx.Proxy(proxy.url, headers=headers)
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return httpx.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits, proxy=through)
 
 
 def _request(asked: Asked) -> httpx.Request:
@@ -97,7 +107,7 @@ async def _read(response: httpx.Response) -> Reply | Failure:
     return Reply(status=response.status_code, body=bytes(body), retry_after=response.headers.get("Retry-After", ""))
 
 
-def _describe(error: BaseException) -> Failure:
+def _describe(error: BaseException, proxy: Proxy | None) -> Failure:
     """Why there was no response."""
     chain: list[BaseException] = []
     cause: BaseException | None = error
@@ -111,6 +121,10 @@ def _describe(error: BaseException) -> Failure:
                 "certificates, and any proxy on the way"
             )
             return Failure(kind=ErrorKind.ADDRESS, text=text)
+        if isinstance(link, httpx.ProxyError):
+            status = str(link)[:3]  # the rest is the proxy's text
+            text = f"{proxy} did not connect to the exchange: HTTP {status if status.isdigit() else 'error'}"
+            return Failure(kind=ErrorKind.TRANSIENT, text=text)
         if isinstance(link, socket.gaierror):
             text = f"the name could not be looked up ({printable(link.strerror)}); is this machine online?"
             return Failure(kind=ErrorKind.TRANSIENT, text=text)

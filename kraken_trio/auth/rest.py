@@ -10,6 +10,8 @@ from urllib.parse import urlencode, urlsplit
 import attrs
 import trio
 
+from kraken_trio._address import parse_address
+from kraken_trio._proxy import choose_proxies
 from kraken_trio.admission.default import is_loopback
 from kraken_trio.auth.answers import Answered, ErrorKind, Failure, RestError, is_denied, read_reply
 from kraken_trio.auth.asked import Asked
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from kraken_trio._proxy import Proxies, Proxy
     from kraken_trio.auth.asked import Exchange
     from kraken_trio.auth.credentials import Credentials, Signed
 
@@ -38,6 +41,9 @@ MAX_PAUSE: Final = 60.0
 """Seconds: the longest of the latter."""
 MAX_RATE_RETRIES: Final = 8
 """How many refusals for a rate limit or a lockout one call waits for."""
+
+
+_DIRECTLY: Final = choose_proxies(None, {})
 
 
 @attrs.define
@@ -65,6 +71,7 @@ class Rest:
         wall_ns: Callable[[], int],
         ssl_context: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        proxies: Proxies = _DIRECTLY,
         keys: KeyRing = PROCESS,
         request_timeout: float = REQUEST_TIMEOUT,
     ) -> None:
@@ -76,6 +83,8 @@ class Rest:
         self._wall_ns = wall_ns
         self._ssl_context = ssl_context
         self._transport = transport
+        address = parse_address(f"ws{base_url.removeprefix('http')}")
+        self._proxy: Proxy | None = proxies(address) if address.secure else None
         self._timeout = request_timeout
         self._key: KeyState | None = None if credentials is None else keys.state(credentials.fingerprint)
 
@@ -163,7 +172,7 @@ class Rest:
 
     async def _timed(self, asked: Asked) -> Answered | Failure:
         with trio.move_on_after(self._timeout):
-            outcome = await self._exchange(asked, self._transport, self._tls)
+            outcome = await self._exchange(asked, self._transport, self._tls, self._proxy)
             return outcome if isinstance(outcome, Failure) else read_reply(outcome, self._wall_ns())
         return Failure(kind=ErrorKind.TRANSIENT, text=f"no answer within {self._timeout:g} s")
 

@@ -11,6 +11,7 @@ from kraken_trio import __version__
 from kraken_trio.book.core import NAME as CORE
 from kraken_trio.cli.audit import audit
 from kraken_trio.cli.demo import demo
+from kraken_trio.cli.doctor.command import doctor_command
 from kraken_trio.cli.export import export_command
 from kraken_trio.cli.formatting import ASCII_FALLBACK
 from kraken_trio.cli.importing import import_command
@@ -69,5 +70,6 @@ for _command in (
     export_command,
     verify,
     import_command,
+    doctor_command,
 ):
     cli.add_command(_command)

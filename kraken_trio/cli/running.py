@@ -15,7 +15,7 @@ import click
 import trio
 from rich.console import Console
 
-from kraken_trio import KrakenTrioError, SubscriptionRejected
+from kraken_trio import PUBLIC_V2, KrakenTrioError, SubscriptionRejected
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import listed
@@ -38,6 +38,7 @@ __all__ = [
     "refusals",
     "run_and_exit",
     "run_until_signal",
+    "url_option",
 ]
 
 STOPPED = 128 + signal.SIGINT
@@ -59,6 +60,17 @@ def live_options(command: _Command) -> _Command:
         metavar="SECONDS",
         callback=positive_duration,
         help="Duration.  [default: until Ctrl-C]",
+    )(command)
+
+
+def url_option(command: _Command) -> _Command:
+    """Give a command the option ``--url``."""
+    return click.option(
+        "--url",
+        metavar="URL",
+        default=PUBLIC_V2.url,
+        show_default=True,
+        help="A server that speaks Kraken's v2 protocol.",
     )(command)
 
 

@@ -166,7 +166,7 @@ class Actor:
             except ConnectError as error:
                 if not is_started:
                     raise
-                self._tell(ConnectFailed(error))
+                self._tell(ConnectFailed(error, self.now_ns()))
             if self.ended is None:
                 await trio.sleep_until(self.session.reconnect_at)
 
@@ -243,7 +243,7 @@ class Actor:
         self._serving = None
         assert self._loss is not None  # only a loss ends the four tasks without an exception
         cause, detail, code = self._loss
-        self._tell(Lost(cause, detail, code))
+        self._tell(Lost(cause, detail, code, self.now_ns()))
 
     def _lose(self, cause: Cause, detail: str, code: int | None = None) -> None:
         if self._loss is None and self._serving is not None:
@@ -409,7 +409,9 @@ class Actor:
         return self.session.system_status
 
     def statistics(self) -> ClientStatistics:
-        return self.session.statistics(log_lines_left_out=self._telemetry.left_out)
+        return self.session.statistics(
+            log_lines_left_out=self._telemetry.left_out, wall_ns=self.now_ns(), now=trio.current_time()
+        )
 
     def rebuild(self, key: Key, /) -> Event | None:
         return self.session.rebuild(key)

@@ -18,6 +18,7 @@ from kraken_trio.session.records import GapAnnounced, Record, StateChanged
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
+    from datetime import datetime
     from typing import Any
 
     from kraken_trio.errors import ConnectError
@@ -157,7 +158,7 @@ class Deliveries:
         self.effects.records.append(record)
         self.effects.places.append(self.taken)
 
-    def advance(self, trigger: Trigger, detail: str = "") -> None:
+    def advance(self, trigger: Trigger, detail: str = "", retry_at: datetime | None = None) -> None:
         """Advance the client's state, and publish a change."""
         previous = self._machine.advance(trigger)
         if previous is None:
@@ -169,6 +170,7 @@ class Deliveries:
             detail=printable(detail),
             epoch=self.epoch,
             received_ns=self.received_ns,
+            retry_at=retry_at,
         )
         self.effects.changes.append(change)
         self.record(StateChanged(change=change, frame=self.frame))

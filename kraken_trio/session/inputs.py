@@ -79,9 +79,11 @@ class ConnectFailed:
     """The attempt failed."""
 
     error: ConnectError
+    wall_ns: int | None = attrs.field(default=None, eq=False)
+    """When, by the wall clock."""
 
     def tell(self, session: Session, now: float) -> Effects:
-        return session.connect_failed(self.error, now)
+        return session.connect_failed(self.error, now, wall_ns=self.wall_ns)
 
 
 @attrs.frozen
@@ -92,9 +94,11 @@ class Lost:
     detail: str
     code: int | None
     """The peer's close code, if there was one."""
+    wall_ns: int | None = attrs.field(default=None, eq=False)
+    """When, by the wall clock."""
 
     def tell(self, session: Session, now: float) -> Effects:
-        return session.disconnected(self.cause, self.detail, now, code=self.code)
+        return session.disconnected(self.cause, self.detail, now, code=self.code, wall_ns=self.wall_ns)
 
 
 @attrs.frozen

@@ -19,6 +19,7 @@ takes its events, and what it returns is delivered. There are no callbacks.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -192,8 +193,10 @@ class Session:
         """The subscription of this channel and symbol, if there is one."""
         return self._subscriptions.by_key.get(key)
 
-    def statistics(self, *, log_lines_left_out: int = 0) -> ClientStatistics:
-        """All numbers, as of now. ``log_lines_left_out`` is counted elsewhere."""
+    def statistics(
+        self, *, log_lines_left_out: int = 0, wall_ns: int | None = None, now: float = 0.0
+    ) -> ClientStatistics:
+        """All numbers, as of ``now``: ``wall_ns`` by the wall clock. ``log_lines_left_out`` comes from elsewhere."""
         self._intake.count()
         return ClientStatistics(
             state=self.state,
@@ -207,6 +210,7 @@ class Session:
             warnings=tuple(self._warnings),
             unknown=MappingProxyType(dict(self._codec.unknown)),
             log_lines_left_out=log_lines_left_out,
+            next_attempt=_later(wall_ns, self.reconnect_at - now),
             **attrs.asdict(self._counters),
         )
 
@@ -277,19 +281,20 @@ class Session:
         self._deliveries.advance(trigger)
         return self._done(now)
 
-    def connect_failed(self, error: ConnectError, now: float) -> Effects:
-        """The attempt failed."""
+    def connect_failed(self, error: ConnectError, now: float, *, wall_ns: int | None = None) -> Effects:
+        """The attempt failed. ``wall_ns`` is the time by the wall clock, if it is known."""
         self._begin(now)
         # A wrong certificate or name may be temporary (captive portal, wrong clock); a refusal by HTTP status is not.
         is_final = self.epoch == 0 or error.status is not None or isinstance(error, KeyRefused)
         if is_final and not error.retryable:
             self._end(error)
         else:
-            self._deliveries.advance(Trigger.CONNECT_FAILED, str(error))
             asked = error.retry_after or 0.0  # may be any number, from a program's own transport  # mutant: retry after
             asked = min(asked, self._settings.retry_after_max) if asked > 0.0 else 0.0
             pause = self._backoff.pause_after(error.status)
-            self.reconnect_at = now + self._backoff.next_delay(max(pause, asked, self._pause_for_engine))
+            delay = self._backoff.next_delay(max(pause, asked, self._pause_for_engine))
+            self.reconnect_at = now + delay
+            self._deliveries.advance(Trigger.CONNECT_FAILED, str(error), _later(wall_ns, delay))
         return self._done(now)
 
     @property
@@ -309,8 +314,10 @@ class Session:
         self._deliveries.advance(Trigger.CONNECTED_IDLE if is_idle else Trigger.CONNECTED)  # mutant: nothing wanted
         return self._done(now)
 
-    def disconnected(self, cause: Cause, detail: str, now: float, *, code: int | None = None) -> Effects:
-        """The connection is lost. ``code`` is the peer's close code, if there was one."""
+    def disconnected(
+        self, cause: Cause, detail: str, now: float, *, code: int | None = None, wall_ns: int | None = None
+    ) -> Effects:
+        """The connection is lost. ``code`` is the peer's close code, ``wall_ns`` the wall clock, each if known."""
         self._begin(now)
         self._counters.losses += 1
         live_since = self._subscriptions.live_since
@@ -323,8 +330,9 @@ class Session:
             self._end(self._final)
             cause = Cause.REFUSED
         else:
-            self._deliveries.advance(Trigger[cause.name], detail)
-            self.reconnect_at = now + self._backoff.next_delay(self._pause_for_engine)
+            delay = self._backoff.next_delay(self._pause_for_engine)
+            self.reconnect_at = now + delay
+            self._deliveries.advance(Trigger[cause.name], detail, _later(wall_ns, delay))
         self._dialogue.offline()
         self._subscriptions.offline(cause, detail)
         return self._done(now)
@@ -544,3 +552,10 @@ class Session:
                 # mutant: all settled
                 self._deliveries.advance(Trigger.SUBSCRIBING if derived.unsettled else Trigger.SETTLED)
         return self._deliveries.take()
+
+
+def _later(wall_ns: int | None, seconds: float) -> datetime | None:
+    """So much later than this time of the wall clock; None if that is unknown, or if the delay is infinite."""
+    if wall_ns is None or seconds == inf:
+        return None
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=wall_ns // 1000, seconds=max(seconds, 0.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from kraken_trio.transport.connection import Stages
     from kraken_trio.transport.dial import OpenStream
     from kraken_trio.transport.seam import Connect
 
@@ -17,10 +18,13 @@ TransportName: TypeAlias = Literal["auto", "websockets", "trio-websocket"]
 old for it."""
 
 
-def choose(transport: TransportName | Connect = "auto", open_stream: OpenStream | None = None) -> Connect:
+def choose(
+    transport: TransportName | Connect = "auto", open_stream: OpenStream | None = None, stages: Stages | None = None
+) -> Connect:
     """How to connect with this transport. A :class:`~kraken_trio.transport.Connect` is returned as it is.
 
-    ``open_stream`` is how a byte stream is opened over another network than this machine's.
+    ``open_stream`` is how a byte stream is opened over another network than this machine's; with it, ``stages`` is told
+    how connecting goes on.
 
     Raises :class:`ImportError` for ``"websockets"`` when that library is missing or too old, and :class:`ValueError`
     for a name that is none of :data:`TransportName`.
@@ -36,7 +40,7 @@ def choose(transport: TransportName | Connect = "auto", open_stream: OpenStream 
                 msg = f"transport='websockets' needs websockets 14 or newer ({exc}): pip install 'websockets>=14'"
                 raise ImportError(msg) from exc
         else:
-            return websockets.connect if open_stream is None else websockets.connect_over(open_stream)
+            return websockets.connect if open_stream is None else websockets.connect_over(open_stream, stages)
     elif transport != "trio-websocket":
         msg = (
             f"transport={transport!r}: one of 'auto', 'websockets', 'trio-websocket', "
@@ -45,4 +49,4 @@ def choose(transport: TransportName | Connect = "auto", open_stream: OpenStream 
         raise ValueError(msg)
     from kraken_trio.transport import trio_websocket  # noqa: PLC0415
 
-    return trio_websocket.connect if open_stream is None else trio_websocket.connect_over(open_stream)
+    return trio_websocket.connect if open_stream is None else trio_websocket.connect_over(open_stream, stages)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import trio
 
@@ -12,6 +12,7 @@ from kraken_trio._address import Address, parse_address
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.errors import ConnectError
 from kraken_trio.transport.dial import OpenStream, check_tls, connect_tcp, start_tls
+from kraken_trio.transport.tunnel import first_phase
 
 if TYPE_CHECKING:
     import ssl
@@ -20,11 +21,19 @@ if TYPE_CHECKING:
 
     from kraken_trio.transport.seam import Connect, Limits, Transport
 
-__all__ = ["READ_AHEAD_BYTES", "WebSocketConnection", "make_connect"]
+__all__ = ["READ_AHEAD_BYTES", "Phase", "Stages", "WebSocketConnection", "make_connect"]
+
+Phase: TypeAlias = Literal["tcp", "tls", "upgrade"]
+Stages: TypeAlias = "Callable[[Phase, trio.abc.Stream], trio.abc.Stream]"
+"""Is told that a phase of connecting has ended with this stream, and returns the one to go on with."""
 
 READ_AHEAD_BYTES = 1024 * 1024
 """While nobody receives, reading stops when messages of this size wait; one more read may have come. Book frames have
 about 300 bytes, so ``queue_frames`` stops it first: this is for long messages, of which 512 could be gigabytes."""
+
+
+def _same_stream(_phase: Phase, stream: trio.abc.Stream) -> trio.abc.Stream:
+    return stream
 
 
 class WebSocketConnection(ABC):
@@ -38,17 +47,24 @@ class WebSocketConnection(ABC):
         self._limits = limits
         self._stream: trio.abc.Stream | None = None  # the outermost layer that is open
 
-    async def open(self, nursery: trio.Nursery, context: ssl.SSLContext | None, open_stream: OpenStream) -> None:
+    async def open(
+        self,
+        nursery: trio.Nursery,
+        context: ssl.SSLContext | None,
+        open_stream: OpenStream,
+        stages: Stages,
+    ) -> None:
         """Connect, within ``connect_timeout``. If this raises, :meth:`aclose` closes what was opened."""
         address, timeout = self._address, self._limits.connect_timeout
         with trio.move_on_after(timeout) as scope:
-            phase = "looking up the name or connecting by TCP"
-            self._stream = await connect_tcp(address, open_stream)
+            phase = first_phase(open_stream)
+            self._stream = stages("tcp", await connect_tcp(address, open_stream))
             if context is not None:
                 phase = "in the TLS handshake"
-                self._stream = await start_tls(self._stream, address, context)
+                self._stream = stages("tls", await start_tls(self._stream, address, context))
             phase = "in the WebSocket handshake"
             await self._upgrade(nursery, self._stream)
+            stages("upgrade", self._stream)
         if scope.cancelled_caught:
             msg = (
                 f"no connection to {address} within {timeout:g} s (while {phase}); "
@@ -74,7 +90,9 @@ class WebSocketConnection(ABC):
         """Close within ``close_timeout``, whatever happened before, even when cancelled. Raises nothing of its own."""
 
 
-def make_connect(connection: Callable[[Address, Limits], WebSocketConnection], open_stream: OpenStream) -> Connect:
+def make_connect(
+    connection: Callable[[Address, Limits], WebSocketConnection], open_stream: OpenStream, stages: Stages | None = None
+) -> Connect:
     """A :class:`~kraken_trio.transport.Connect` that makes such connections, over streams opened in this way."""
 
     @asynccontextmanager
@@ -84,7 +102,7 @@ def make_connect(connection: Callable[[Address, Limits], WebSocketConnection], o
         async with open_hidden_nursery() as nursery:
             opened = connection(address, limits)
             try:
-                await opened.open(nursery, context, open_stream)
+                await opened.open(nursery, context, open_stream, stages or _same_stream)
                 yield opened
             finally:
                 await opened.aclose()  # noqa: ASYNC102 (it shields itself, with a timeout)

@@ -21,6 +21,7 @@ from kraken_trio.transport.reading import read_when_readable
 
 if TYPE_CHECKING:
     from kraken_trio._address import Address
+    from kraken_trio._proxy import Proxy
 
 __all__ = ["OpenStream", "check_tls", "connect_tcp", "start_tls"]
 
@@ -69,7 +70,7 @@ _REMEDIES = {
 """What to do about OpenSSL's verification errors (``X509_V_ERR_*``)."""
 
 
-async def connect_tcp(address: Address, open_stream: OpenStream) -> trio.abc.Stream:
+async def connect_tcp(address: Address | Proxy, open_stream: OpenStream) -> trio.abc.Stream:
     """Resolve the name and connect."""
     try:
         return read_when_readable(await open_stream(address.host, address.port))

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kraken_trio._address import Address
+    from kraken_trio.transport.connection import Stages
     from kraken_trio.transport.dial import OpenStream
 
 __all__ = ["TrioWebSocketConnection", "connect", "connect_over"]
@@ -58,9 +59,12 @@ def connect(url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits) -> 
     return connect_over(trio.open_tcp_stream)(url, ssl_context=ssl_context, limits=limits)
 
 
-def connect_over(open_stream: OpenStream) -> Connect:
-    """A :func:`connect` over another network than this machine's: ``open_stream(host, port)`` gives the stream."""
-    return make_connect(TrioWebSocketConnection, open_stream)
+def connect_over(open_stream: OpenStream, stages: Stages | None = None) -> Connect:
+    """A :func:`connect` over another network than this machine's: ``open_stream(host, port)`` gives the stream.
+
+    ``stages`` is told how connecting goes on.
+    """
+    return make_connect(TrioWebSocketConnection, open_stream, stages)
 
 
 class TrioWebSocketConnection(WebSocketConnection):

@@ -217,6 +217,10 @@ class Pong:
 
     is_pushed: ClassVar[bool] = False
     req_id: int | None
+    in_ns: int | None = attrs.field(default=None, eq=False)
+    """When the exchange received the ping, by its own clock; None if it does not say it."""
+    out_ns: int | None = attrs.field(default=None, eq=False)
+    """When it sent this."""
 
 
 @attrs.frozen(kw_only=True)

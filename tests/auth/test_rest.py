@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import ssl
 import sys
@@ -13,6 +14,7 @@ import pytest
 import trio
 
 import kraken_trio as kt
+from kraken_trio._proxy import choose_proxies
 from kraken_trio.auth.answers import ErrorKind, RestError
 from kraken_trio.auth.nonce import KeyRing
 from kraken_trio.auth.over_httpx import MAX_ANSWER_BYTES
@@ -21,6 +23,7 @@ from kraken_trio.testing.exchange.account_view import BalanceRow
 from kraken_trio.testing.exchange.rest import READ_ONLY, ApiKey
 from kraken_trio.testing.faults.rest import RestBreak
 from tests.auth.world import EPOCH_NS, KEY, OTP, SECRET, URL, World
+from tests.secrets import Secrets
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -418,3 +421,34 @@ def test_without_httpx_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(kt.ConnectError, match=r"pip install 'kraken-trio\[private\]'") as caught:
         Rest(wall_ns=int)
     assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("status", ["407 {}", "403 Forbidden", "xyz"])
+async def test_a_proxy_that_refuses(status: str) -> None:
+    """Its words are not shown, which may be the password."""
+    password = "password-of-the-proxy"
+    pair = base64.b64encode(f"user:{password}".encode()).decode()
+    asked: list[bytes] = []
+
+    async def refuse(stream: trio.SocketStream) -> None:
+        async with stream:
+            asked.append(bytes(await stream.receive_some()))
+            await stream.send_all(f"HTTP/1.1 {status.format(pair)}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, refuse, [listener])
+        where = f"127.0.0.1:{listener.socket.getsockname()[1]}"
+        rest = Rest(
+            "https://api.exchange.test",
+            wall_ns=lambda: 0,
+            proxies=choose_proxies(f"http://user:{password}@{where}", {}),
+        )
+        with pytest.raises(RestError) as info:
+            await rest.call("SystemStatus", private=False, retries=0)
+        nursery.cancel_scope.cancel()
+    assert asked[0].startswith(b"CONNECT api.exchange.test:443 HTTP/1.1\r\n")
+    assert f"Proxy-Authorization: Basic {pair}".encode() in asked[0]
+    if status[0] == "4":
+        assert f"the proxy http://{where} did not connect to the exchange: HTTP {status[:3]}" in str(info.value)
+    assert not Secrets(password=password, pair=f"user:{password}").found_in(info.value)

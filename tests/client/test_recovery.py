@@ -9,6 +9,8 @@ import trio
 import trio.testing
 
 import kraken_trio as kt
+from kraken_trio.admission.default import EXEMPT
+from kraken_trio.client import open_with
 from kraken_trio.testing.faults import (
     CorruptChecksum,
     Drop,
@@ -22,6 +24,8 @@ from kraken_trio.testing.faults import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from trio.testing import MockClock
 
     from .conftest import InMemoryExchange
@@ -467,3 +471,42 @@ async def test_what_the_last_connection_was_to_be_told_is_not_told_the_next(
     subscribes = [request for request in exchange.core.requests if request.method == "subscribe"]
     assert [request.connection for request in subscribes] == [2]
     assert '"BTC/USD","ETH/USD","XRP/USD"' in str(subscribes[0].data)
+
+
+async def test_when_the_next_attempt_is_due_is_told(autojump_clock: MockClock, exchange: InMemoryExchange) -> None:
+    def wall_ns() -> int:
+        return 1_800_000_000 * 10**9 + round(trio.current_time() * 1e9)
+
+    def seconds(moment: datetime) -> float:
+        return moment.timestamp() - 1_800_000_000
+
+    async with (
+        open_with(
+            exchange.url,
+            settings=kt.Settings(),
+            ssl_context=None,
+            connect=exchange.connect,
+            wall_ns=wall_ns,
+            jitter=lambda: 0.5,
+            admission=EXEMPT,
+        ) as client,
+        client.subscribe(kt.Lifecycle()) as feed,
+    ):
+        assert client.statistics().next_attempt is None
+        exchange.inject(RefuseConnect(status=503, times=2))
+        exchange.inject(Drop())
+        due: list[float] = []
+        async for event in feed:
+            if not isinstance(event, kt.StateChange):
+                continue
+            if event.current is kt.ConnectionState.DISCONNECTED:
+                assert event.retry_at is not None
+                assert event.retry_at == client.statistics().next_attempt
+                due.append(seconds(event.retry_at))
+            else:
+                assert event.retry_at is None
+            if event.cause is kt.Cause.CONNECTED and due:
+                break
+        assert client.statistics().next_attempt is None
+    assert due == pytest.approx(exchange.attempts[1:], abs=1e-5)
+    assert len(due) == 3

@@ -531,6 +531,30 @@ def test_an_attempt_that_waits_for_the_budget_is_counted_once_and_told_with_ever
     assert (client.count("budget_waits"), client.count("attempts")) == (2, 2)
 
 
+@pytest.mark.parametrize("wall_ns", [None, 1_800_000_000 * 10**9], ids=["unknown", "known"])
+def test_when_the_next_attempt_is_due_is_told_by_the_wall_clock(wall_ns: int | None) -> None:
+    client = Client()
+    assert client.session.statistics(wall_ns=wall_ns, now=client.now).next_attempt is None  # it is connected
+    client.session.disconnected(Cause.DISCONNECTED, "gone", client.now, wall_ns=wall_ns)
+    for _ in range(2):
+        due = client.session.reconnect_at - client.now
+        assert due > 0
+        told = client.session.statistics(wall_ns=wall_ns, now=client.now).next_attempt
+        late = client.session.statistics(wall_ns=wall_ns, now=client.now + 1000).next_attempt
+        if wall_ns is None:
+            assert told is late is None
+        else:
+            assert told is not None
+            assert told.timestamp() == pytest.approx(wall_ns / 1e9 + due, abs=1e-5)
+            assert late is not None
+            assert late.timestamp() == wall_ns / 1e9  # it is overdue
+        client.session.retry(client.now)
+        assert client.session.statistics(wall_ns=wall_ns, now=client.now).next_attempt is None
+        effects = client.session.connect_failed(ConnectError("no route"), client.now, wall_ns=wall_ns)
+        (change,) = effects.changes
+        assert change.retry_at == client.session.statistics(wall_ns=wall_ns, now=client.now).next_attempt
+
+
 # The end
 
 

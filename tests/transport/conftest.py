@@ -21,12 +21,14 @@ import trio
 import trio.testing
 
 from kraken_trio.transport import Connect, Limits, Transport, trio_websocket, websockets
+from kraken_trio.transport.tunnel import Tunnel
 from tests.transport.frames import CLOSE, TEXT
 
 if TYPE_CHECKING:
     import ssl
     from types import ModuleType
 
+    from kraken_trio._proxy import Proxy
     from kraken_trio.transport.dial import OpenStream
 
 TRANSPORTS: dict[str, ModuleType] = {"websockets": websockets, "trio-websocket": trio_websocket}
@@ -144,6 +146,8 @@ class Network:
     def __init__(self, transport: str, medium: str) -> None:
         self.transport = transport
         self.medium = medium
+        self.proxy: Proxy | None = None
+        """What the peer is, if it is a proxy."""
         self.opened: list[Watched] = []
         self.left = trio.Event()
         """The last visit's block has been left."""
@@ -196,7 +200,8 @@ class Network:
                     await trio.lowlevel.checkpoint()
                     return self._watch(ours)
 
-            connect: Connect = TRANSPORTS[self.transport].connect_over(open_stream)
+            how = open_stream if self.proxy is None else Tunnel(self.proxy, open_stream)
+            connect: Connect = TRANSPORTS[self.transport].connect_over(how)
             yield connect
             # The script must come to its end by itself, which is mostly: when the client has closed its stream.
             with trio.fail_after(3):

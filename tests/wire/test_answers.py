@@ -217,3 +217,21 @@ def test_a_status_is_bounded() -> None:
 @pytest.mark.parametrize("notices", ["none", 5, None, {"a": 1}])
 def test_notices_that_are_no_list_are_none(notices: object) -> None:
     assert decode_tree(channel="status", data=[{"system": "online", "emergency": notices}]) == Status(system="online")
+
+
+@pytest.mark.parametrize(
+    ("times", "in_ns", "out_ns"),
+    [
+        ({"time_in": "2026-08-02T03:36:10.5Z", "time_out": "2026-08-02T03:36:10.500001Z"}, 500_000_000, 500_001_000),
+        ({"time_in": "2026-08-02T03:36:10Z"}, 0, None),
+        ({"time_in": "noon", "time_out": 5}, None, None),
+        ({}, None, None),
+    ],
+    ids=["both", "one", "nonsense", "none"],
+)
+def test_the_times_of_a_pong(times: dict[str, object], in_ns: int | None, out_ns: int | None) -> None:
+    second = 1_785_641_770 * 10**9
+    pong = decode_tree(method="pong", req_id=1, **times)
+    assert isinstance(pong, Pong)
+    assert pong.in_ns == (None if in_ns is None else second + in_ns)
+    assert pong.out_ns == (None if out_ns is None else second + out_ns)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from kraken_trio._instants import instant_ns
 from kraken_trio._text import printable
+from kraken_trio.errors import ProtocolError
 from kraken_trio.wire.messages import Ack, Method, Pong, Refusal, Status
 from kraken_trio.wire.refusals import error_text, kind_of, mentioned
 from kraken_trio.wire.tree import encode, items, text, texts, whole
@@ -29,7 +31,7 @@ def answer(tree: dict[str, Any]) -> Ack | Refusal | Pong | None:
     """The message of a frame with a ``method``; None if it confirms something that we never request."""
     method, result = tree["method"], tree.get("result")
     if method == "pong":
-        return Pong(req_id=whole(tree, "req_id"))
+        return Pong(req_id=whole(tree, "req_id"), in_ns=_moment(tree, "time_in"), out_ns=_moment(tree, "time_out"))
     if tree.get("success") is True and isinstance(result, dict):  # mutant: clear success
         if not isinstance(method, str) or method not in _METHODS:
             return None
@@ -43,6 +45,13 @@ def answer(tree: dict[str, Any]) -> Ack | Refusal | Pong | None:
             warnings=texts(result.get("warnings")),
         )
     return refusal(tree)
+
+
+def _moment(tree: dict[str, Any], key: str) -> int | None:
+    try:
+        return instant_ns(tree.get(key, ""))
+    except ProtocolError:  # nothing depends on it
+        return None
 
 
 def confirmation(method: Method, asked: Request, req_id: int) -> str:

@@ -1,0 +1,366 @@
+"""The checks: from measured values to findings. Each is a function, and measures nothing itself."""
+
+from __future__ import annotations
+
+import re
+from statistics import median
+from typing import TYPE_CHECKING, Final
+
+from kraken_trio._text import printable
+from kraken_trio.cli.doctor.findings import Finding, Level, Limit
+from kraken_trio.cli.formatting import counted, shortened_bytes
+from kraken_trio.settings import MAX_CONNECT_BUDGET
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "CHECKS",
+    "CHECKSUMS",
+    "PINGS",
+    "book",
+    "budget",
+    "certificate",
+    "clock",
+    "core",
+    "disk",
+    "engine",
+    "failed",
+    "files",
+    "heartbeats",
+    "http_clock",
+    "name",
+    "not_connected",
+    "proxy",
+    "refusal",
+    "round_trip",
+    "seconds",
+    "skipped",
+    "split",
+    "subscribe",
+    "tcp",
+    "tls",
+    "trades",
+    "transport",
+    "upgrade",
+]
+
+CHECKS: Final = (
+    "core",
+    "transport",
+    "budget",
+    "disk",
+    "files",
+    "proxy",
+    "name",
+    "tcp",
+    "tls",
+    "certificate",
+    "upgrade",
+    "refusal",
+    "http-clock",
+    "engine",
+    "round-trip",
+    "clock",
+    "subscribe",
+    "heartbeats",
+    "book",
+    "trades",
+)
+"""Their names, in the order in which they are made."""
+PINGS: Final = 10
+CHECKSUMS: Final = 50
+
+_DAY: Final = 86_400.0
+_GB: Final = 1e9
+
+NAME: Final = Limit(0.5, 3.0)
+TCP: Final = Limit(0.5, 3.0)
+TLS: Final = Limit(1.0, 5.0)
+UPGRADE: Final = Limit(1.0, 5.0)
+EXPIRY: Final = Limit(7 * _DAY, 0.0, lower_is_worse=True)
+ROUND_TRIP: Final = Limit(0.5, 2.0)
+CLOCK: Final = Limit(0.1, 1.0)
+"""A nonce from a clock that is a second off is refused, and lag measured with it says nothing."""
+HTTP_CLOCK: Final = Limit(2.0, 10.0)
+"""``Date`` has whole seconds."""
+HEARTBEATS: Final = Limit(2.5, 5.0)
+"""Kraken's come every second; a client gives a connection up after ten without one."""
+SUBSCRIBE: Final = Limit(2.0, 10.0)
+BUDGET: Final = Limit(0.75 * MAX_CONNECT_BUDGET, MAX_CONNECT_BUDGET - 1)
+DISK: Final = Limit(5 * _GB, 0.5 * _GB, lower_is_worse=True)
+FILES: Final = Limit(256, 64, lower_is_worse=True)
+
+_ON_THE_WAY: Final = "check the address, the network, and any firewall or proxy on the way"
+_REACHED: Final = "the figure is high for a network: check its load, and whether a nearer one can be used"
+
+
+def seconds(value: float) -> str:
+    """``12 ms``, ``1.2 s``, ``3 days``."""
+    size = abs(value)
+    if size < 1:
+        return f"{value * 1000:.{0 if size >= 0.01 or not size else 1}f} ms"
+    return f"{value / _DAY:.0f} days" if size >= 2 * _DAY else f"{value:.1f} s"
+
+
+def skipped(check: str, why: str, subject: str = "") -> Finding:
+    """A check that was not made."""
+    return Finding(check=check, subject=subject, level=Level.SKIPPED, says=why)
+
+
+def failed(check: str, says: str, cure: str, subject: str = "") -> Finding:
+    """A check without a figure that failed."""
+    return Finding(check=check, subject=subject, level=Level.FAILED, says=printable(says, 400), cure=cure)
+
+
+def _judged(
+    check: str, value: float, limit: Limit, says: str, cure: str, *, unit: str = "s", subject: str = ""
+) -> Finding:
+    level = limit.judge(value)
+    return Finding(
+        check=check,
+        subject=subject,
+        level=level,
+        says=says,
+        value=value,
+        unit=unit,
+        limit=limit,
+        cure="" if level is Level.OK else cure,
+    )
+
+
+def split(error: str) -> tuple[str, str]:
+    """What an error of the client says has happened, and what it says to do."""
+    says, separator, cure = error.partition("; ")
+    return (
+        (says, cure) if separator else (error, "check the address, the network, and any firewall or proxy on the way")
+    )
+
+
+# This machine
+
+
+def core(name: str, *, can_compile: bool) -> Finding:
+    """Which code keeps the books."""
+    if name == "compiled" or not can_compile:
+        return Finding(check="core", level=Level.OK, says=f"the {name} core keeps the books")
+    cure = "install a wheel of this platform, or a C compiler, and then: pip install --force-reinstall kraken-trio"
+    says = "the books are kept by the pure core, which is several times slower than the compiled one"
+    return Finding(check="core", level=Level.WARNING, says=says, cure=cure)
+
+
+def transport(name: str, error: str | None) -> Finding:
+    """Which WebSocket library is used; ``error`` is why the faster one cannot be."""
+    if error is None:
+        return Finding(check="transport", level=Level.OK, says=f"the fast one, over {name}")
+    says = f"the slow one, over {name}; the fast one cannot be used: {printable(error, 200)}"
+    return Finding(check="transport", level=Level.WARNING, says=says, cure="pip install 'websockets>=14'")
+
+
+def budget(used: int | None, wait: float, error: str | None) -> Finding:
+    """The shared budget file: attempts of the last 600 s. ``used`` is None if no file was named."""
+    if error is not None:
+        cure = (
+            "until it can be used, no client that names it connects: correct its path or its permissions, or delete it"
+        )
+        return failed("budget", f"the budget file cannot be used: {error}", cure)
+    if used is None:
+        return skipped("budget", "no budget file was named (--budget-file)")
+    says = f"{used} of {MAX_CONNECT_BUDGET} connection attempts in the last 600 s"
+    if wait:
+        says += f"; the next may be made in {wait:.0f} s"
+    cure = (
+        "find the program that connects so often, and have it keep its client open: otherwise Kraken bans this "
+        "address, with all that connect from it"
+    )
+    return _judged("budget", used, BUDGET, says, cure, unit="")
+
+
+def disk(free: int | None, error: str | None, *, is_writable: bool = True) -> Finding:
+    """Room for a recording. ``free`` is None if no folder was named."""
+    if error is not None:
+        return failed("disk", error, "name a folder that exists, or one in a folder that does")
+    if free is None:
+        return skipped("disk", "no folder was named (--folder)")
+    if not is_writable:
+        return failed("disk", "the folder cannot be written to", "correct its owner or its permissions")
+    cure = "delete old recordings, or have record do it (--keep-bytes), or use another disk"
+    return _judged("disk", free, DISK, f"{shortened_bytes(free)} free", cure, unit="B")
+
+
+def files(limit: int | None) -> Finding:
+    """How many files the process may have open; None if this system has no such limit."""
+    if limit is None:
+        return skipped("files", "this system does not limit them")
+    return _judged("files", limit, FILES, f"{limit} may be open", "raise it: ulimit -n 1024", unit="")
+
+
+# The way to the exchange
+
+
+def proxy(where: str | None, error: str | None) -> Finding:
+    """The proxy of the environment, or of ``--proxy``."""
+    if error is not None:
+        says, cure = split(error)
+        return failed("proxy", says, cure)
+    return Finding(check="proxy", level=Level.OK, says="none: connections are direct" if where is None else where)
+
+
+def name(host: str, took: float, v4: int, v6: int, error: str | None) -> Finding:
+    """Name resolution."""
+    cure = "check its spelling, that this machine is online, and its name servers (/etc/resolv.conf)"
+    host = printable(host, 80)
+    if error is not None or v4 + v6 == 0:
+        why = printable(error or "it has no address", 100)
+        return failed("name", f"{host} could not be looked up: {why}", cure)
+    found = f"{counted(v4, 'IPv4 address', 'IPv4 addresses')} and {v6} of IPv6"
+    return _judged("name", took, NAME, f"{host} has {found}, in {seconds(took)}", cure)
+
+
+def tcp(took: float, *, proxied: bool) -> Finding:
+    """The TCP connection; through a proxy, until it has connected."""
+    what = "connected through the proxy" if proxied else "connected"
+    return _judged("tcp", took, TCP, f"{what} in {seconds(took)}", _REACHED)
+
+
+def tls(took: float, version: str) -> Finding:
+    """TLS, with a certificate of which the chain, the dates and the host name were accepted."""
+    says = f"{printable(version, 20)} after {seconds(took)}, with a certificate that is valid for this name"
+    return _judged("tls", took, TLS, says, _REACHED)
+
+
+def certificate(expires_in: float) -> Finding:
+    """How long the certificate will be valid."""
+    cure = "the server has to renew it: tell whoever runs it; or, if a proxy opens TLS on the way, its owner"
+    return _judged("certificate", expires_in, EXPIRY, f"valid for {seconds(expires_in)}", cure)
+
+
+def upgrade(took: float) -> Finding:
+    """The WebSocket handshake."""
+    return _judged("upgrade", took, UPGRADE, f"a WebSocket after {seconds(took)}", _REACHED)
+
+
+def refusal(status: int | None, retry_after: float | None) -> Finding:
+    """Whether the exchange's front end, Cloudflare, refuses this address. ``status`` is that of a failed upgrade."""
+    if status is None:
+        return Finding(check="refusal", level=Level.OK, says="this address is not refused")
+    if status in {403, 429}:
+        wait = 600.0 if retry_after is None else retry_after
+        cure = (
+            f"let nothing connect from this address for {wait:.0f} s; then give its programs one budget file, and have "
+            "them keep their clients open"
+        )
+        return failed("refusal", f"HTTP {status}: this address has connected too often, or is blocked", cure)
+    if 500 <= status < 600:
+        cure = "wait: clients try again by themselves; see https://status.kraken.com"
+        return failed("refusal", f"HTTP {status}: the exchange is down or overloaded", cure)
+    return failed("refusal", f"HTTP {status}: there is no such WebSocket endpoint", "check the URL")
+
+
+# The exchange
+
+
+def engine(system: str | None) -> Finding:
+    """The exchange's status."""
+    if system is None:
+        return failed(
+            "engine", "it did not send its status", "check the URL: this may be no server of Kraken's v2 protocol"
+        )
+    system = printable(system, 40)
+    if system == "online":
+        return Finding(check="engine", level=Level.OK, says="online")
+    cure = "wait: books may stand still meanwhile, and clients go on by themselves; see https://status.kraken.com"
+    return Finding(check="engine", level=Level.WARNING, says=f"the exchange is in {system}", cure=cure)
+
+
+def round_trip(took: Sequence[float]) -> Finding:
+    """Application pings and their pongs. There should be :data:`PINGS` of them."""
+    if not took:
+        return failed("round-trip", "no ping was answered", _REACHED)
+    middle = median(took)
+    says = f"{seconds(middle)} median of {counted(len(took), 'ping')} ({seconds(min(took))} to {seconds(max(took))})"
+    if len(took) < PINGS and ROUND_TRIP.judge(middle) is Level.OK:
+        says = f"{says}; {PINGS - len(took)} were not answered"
+        return Finding(
+            check="round-trip",
+            level=Level.WARNING,
+            says=says,
+            value=middle,
+            unit="s",
+            limit=ROUND_TRIP,
+            cure="check the network for loss",
+        )
+    return _judged("round-trip", middle, ROUND_TRIP, says, _REACHED)
+
+
+def _against(who: str, ahead: float) -> str:
+    return f"this clock is {seconds(abs(ahead))} {'ahead of' if ahead >= 0 else 'behind'} {who}"
+
+
+_SET_CLOCK: Final = "synchronise the clock of this machine: timedatectl set-ntp true, or install chrony"
+
+
+def clock(offsets: Sequence[float]) -> Finding:
+    """This clock less the exchange's, from its times in pongs, each measured with one ping."""
+    if not offsets:
+        return skipped("clock", "the exchange's pongs have no times")
+    ahead = median(offsets)
+    return _judged("clock", abs(ahead), CLOCK, _against("the exchange's", ahead), _SET_CLOCK)
+
+
+def http_clock(ahead: float | None) -> Finding:
+    """This clock less HTTP's ``Date``, which has whole seconds."""
+    if ahead is None:
+        return skipped("http-clock", "there was no HTTP Date")
+    return _judged("http-clock", abs(ahead), HTTP_CLOCK, _against("HTTP's Date", ahead), _SET_CLOCK)
+
+
+def subscribe(took: float | None) -> Finding:
+    """From the request to the last symbol's first verified book."""
+    if took is None:
+        return failed("subscribe", "not every book came", "see the checks of the books")
+    return _judged("subscribe", took, SUBSCRIBE, f"all books after {seconds(took)}", _REACHED)
+
+
+def heartbeats(at: Sequence[float], until: float) -> Finding:
+    """Their rhythm: ``at`` are their times, ``until`` is when nobody listened any more."""
+    if not at:
+        return failed("heartbeats", "there were none", "a proxy on the way may hold back small messages: go round it")
+    longest = max(later - earlier for earlier, later in zip(at, [*at[1:], until], strict=True))
+    says = f"{counted(len(at), 'heartbeat')}, {seconds(longest)} between them at most"
+    return _judged("heartbeats", longest, HEARTBEATS, says, "check the network and any proxy for stalls and loss")
+
+
+def book(symbol: str, verified: int, failures: int, *, is_up: bool, refused: str | None) -> Finding:
+    """A book: how many of its messages had the right checksum, and how many had not."""
+    symbol = printable(symbol, 40)
+    if refused is not None:
+        cure = "check its spelling: BASE/QUOTE in modern names, such as BTC/USD"
+        return failed("book", f"refused: {printable(refused, 200)}", cure, symbol)
+    if failures:
+        cure = "messages are lost or changed on the way: look for a proxy that opens TLS; if there is none, report it"
+        return failed("book", f"{failures} checksums were wrong, {verified} right", cure, symbol)
+    if not verified or not is_up:
+        cure = "try again; if other symbols come, the exchange has a problem with this one"
+        return failed("book", "no verified book came", cure, symbol)
+    more = "" if verified >= CHECKSUMS else " (a quiet market: there were no more)"
+    says = f"verified, {counted(verified, 'checksum')}{more}"
+    return Finding(check="book", subject=symbol, level=Level.OK, says=says, value=verified)
+
+
+def trades(symbol: str, seen: int, holes: int) -> Finding:
+    """Continuity of trades, which are numbered. ``holes`` are the gaps that the client told."""
+    symbol = printable(symbol, 40)
+    if holes:
+        cure = "try again; if it stays, the connection loses messages: look for a proxy that opens TLS"
+        return failed("trades", f"{counted(holes, 'hole')} in {counted(seen, 'trade')}", cure, symbol)
+    says = f"{counted(seen, 'trade')} without a hole" if seen else "none was made meanwhile"
+    return Finding(check="trades", subject=symbol, level=Level.OK, says=says, value=seen)
+
+
+def not_connected(passed: Sequence[str], error: str, *, secure: bool) -> Finding:
+    """Why there is no connection: the phase after those that were ``passed`` has failed."""
+    phases = [phase for phase in ("tcp", "tls", "upgrade") if phase != "tls" or secure]
+    check = next((phase for phase in phases if phase not in passed), "upgrade")
+    says, cure = split(re.sub(r" \((.*)\)$", r"; \1", error) if check == "upgrade" else error)
+    return failed(check, says, cure)
