@@ -14,8 +14,13 @@ import trio
 
 import kraken_trio as kt
 from kraken_trio.admission import ConnectBudget
+from kraken_trio.auth.account import RestAccount
+from kraken_trio.auth.credentials import Credentials
+from kraken_trio.auth.nonce import KeyRing
+from kraken_trio.auth.rest import Rest
 from kraken_trio.client import open_with
 from kraken_trio.testing import open_exchange
+from kraken_trio.testing.exchange.rest import ApiKey
 from kraken_trio.testing.faults import Drop, DropHow, RefuseConnect, SetStatus, SpeakV1
 from kraken_trio.testing.faults.network import LinkFault
 from kraken_trio.testing.network.network import Network
@@ -44,6 +49,12 @@ GO_ON_SECONDS: Final = 5.0
 SETTLE_SECONDS: Final = 10.0
 """After the market has stopped: everything that was sent has arrived by then."""
 LEAVE_SLACK: Final = 0.001
+KEY: Final = "KeyOfTheSimulation"
+SECRET: Final = "c2VjcmV0IG9mIHRoZSBzaW11bGF0aW9u"  # noqa: S105 (of a fake exchange)
+REST_PATIENCE: Final = 200.0
+"""Seconds in which REST's answers complete what a client of an account knows."""
+LATE_NS: Final = 5 * 10**9
+"""What is younger may be on its way."""
 
 
 @attrs.frozen(kw_only=True)
@@ -129,6 +140,7 @@ class World:
         """Has the exchange refused us for good?"""
         self.leave = trio.Event()
         self.jitter = Random(f"{plan.seed}/jitter")
+        self.keys = KeyRing()
         self.events = self.recoveries = self.gaps = self.too_slow = self.clients = 0
         self.frames = self.connects = self.losses = 0
         self.recovered_within = 0.0
@@ -147,6 +159,8 @@ class World:
                 snapshot_delay=0.05,
                 network=self.network,
                 epoch_ns=EPOCH_NS,
+                account_rate=plan.account_rate,
+                keys=(ApiKey(key=KEY, secret=SECRET),),
             ) as self.exchange:
                 self.oracle = Oracle(self.exchange, plan.settings, DEPTHS, trio.current_time)
                 async with trio.open_nursery() as nursery:
@@ -247,6 +261,9 @@ class World:
             for symbol, book in watch[1].books.items():
                 if not book.available:
                     return f"the book {symbol} of consumer {number} cannot be read"
+            account = watch[0].account
+            if account is not None and (late := account.behind(self.exchange.time_ns - LATE_NS)) is not None:
+                return late
         return None
 
     async def settle(self) -> None:
@@ -273,13 +290,14 @@ class World:
             may_end = self.may_end
             try:
                 async with open_with(
-                    self.exchange.url,
+                    self.endpoint,
                     settings=plan.settings,
                     ssl_context=None,
                     connect=self.connecting(epochs),
                     wall_ns=wall_ns,
                     jitter=self.jitter.random,
                     admission=ConnectBudget(trio.current_time),
+                    account=self.account(),
                 ) as client:
                     self.client = client
                     try:
@@ -301,6 +319,32 @@ class World:
                 raise BrokenPromise(5, f"{still_open} are open after the client's block")
             if not self.is_over:
                 await trio.sleep(1)
+
+    @property
+    def endpoint(self) -> kt.Endpoint | str:
+        """To which the clients of this kind connect."""
+        exchange = self.exchange
+        match self.plan.kind:
+            case "private":
+                return attrs.evolve(kt.PRIVATE_V2, url=exchange.url_of("auth"))
+            case "level3":
+                return attrs.evolve(kt.LEVEL3_V2, url=exchange.url_of("l3"))
+            case "v1":
+                return attrs.evolve(kt.PUBLIC_V1, url=exchange.v1_url)
+            case _:
+                return exchange.url
+
+    def account(self) -> RestAccount | None:
+        """What a client has of the exchange's account, over a REST interface in memory."""
+        if self.plan.kind not in ("private", "level3"):
+            return None
+        rest = Rest(
+            credentials=Credentials(KEY, SECRET),
+            wall_ns=wall_ns,
+            transport=self.exchange.rest_transport(latency=self.plan.conditions.latency[1]),
+            keys=self.keys,
+        )
+        return RestAccount(rest)
 
     async def use(self, client: kt.Client) -> None:
         """Everything that the program does with a client."""
@@ -469,4 +513,5 @@ def patience(plan: Plan) -> float:
     reconnect = max(settings.retry_delay_max, settings.refused_delay_max) * 1.25 + settings.connect_timeout
     asking = (settings.answer_timeout + settings.snapshot_timeout + settings.attempt_delay_max) * 2
     silence = max(settings.stale_after, settings.park_time) * 1.5
-    return silence + settings.silence_limit + reconnect + asking + settings.park_time + settings.stall_limit + 30
+    account = REST_PATIENCE if plan.kind == "private" else 0.0
+    return silence + settings.silence_limit + reconnect + asking + settings.park_time + settings.stall_limit + account + 30

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from kraken_trio.events import Cause, Gap, StatusUpdate
 from kraken_trio.testing import faults as f
+from kraken_trio.testing.oracle.account import PRIVATE_CHANNELS
 from kraken_trio.testing.oracle.broken import BrokenPromise
 
 if TYPE_CHECKING:
@@ -53,6 +54,16 @@ EXPLAINS: Final[dict[type, frozenset[Cause]]] = {
     f.StrayError: _ASKING | {_C.REFUSED},  # it may be taken for an answer
     f.UnknownChannel: frozenset(),
     f.SetStatus: frozenset(),
+    # the account
+    f.SkipSequence: frozenset({_C.MISSED}),
+    f.RepeatSequence: frozenset({_C.MISSED}),
+    f.RepeatFill: frozenset(),
+    f.DropAfterTrade: _LOSSES,
+    f.StrangeReport: frozenset(),
+    f.ExpireTokens: _LOSSES | _ASKING,
+    f.FillBurst: frozenset(),
+    f.BreakRest: _LOSSES | {_C.MISSED},
+    f.LagRest: frozenset(),
     # the network
     f.ResetLink: _LOSSES,
     f.HalfOpen: _LOSSES | _ASKING,
@@ -106,7 +117,7 @@ class Explanations:
 
         ``number`` is the exchange's, of the connection that the gap is about: a slow consumer may be behind by some.
         """
-        if gap.cause is _C.MISSED:
+        if gap.cause is _C.MISSED and gap.channel not in PRIVATE_CHANNELS:
             return  # the feed's oracle sees whether it is so
         if (gap.cause, None) not in self._explained and (gap.cause, gap.symbol) not in self._explained:
             raise BrokenPromise(6, f"{name} at {now:.6f}: nothing that went wrong explains {gap}")

@@ -33,6 +33,7 @@ from kraken_trio.events import (
 )
 from kraken_trio.requests import Overflow
 from kraken_trio.testing.exchange.frames import stamp
+from kraken_trio.testing.oracle.account import PRIVATE_CHANNELS
 from kraken_trio.testing.oracle.broken import BrokenPromise
 from kraken_trio.testing.oracle.received import content_of, key_of, levels_of
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.book import OrderBook
     from kraken_trio.requests import Request
+    from kraken_trio.testing.oracle.account import AccountOracle
     from kraken_trio.testing.oracle.sent import BookState, Item, Key, Sent, SentConnection, Topic
     from kraken_trio.wire.messages import MarketEvent
 
@@ -92,15 +94,17 @@ class FeedOracle:
         now: Callable[[], float] = lambda: 0.0,
         explain: Callable[[Gap], None] = lambda _gap: None,
         explain_status: Callable[[StatusUpdate], None] = lambda _status: None,
+        account: AccountOracle | None = None,
     ) -> None:
         """Watch the feed of these requests, which was opened at ``opened_ns`` by the exchange's clock.
 
         ``numbers`` are the exchange's, of the client's connections, by epoch.
 
         ``explain`` and ``explain_status`` raise :class:`~kraken_trio.testing.oracle.broken.BrokenPromise` for a gap
-        without a reason, and for a status that the exchange has not sent.
+        without a reason, and for a status that the exchange has not sent. ``account`` judges the account's channels.
         """
         self.name: str = name
+        self.account: AccountOracle | None = account
         self.events: int = 0
         self.recoveries: int = 0
         """How often events came after a gap."""
@@ -117,7 +121,7 @@ class FeedOracle:
         self._explain_status = explain_status
         self._cursors: dict[Key, _Cursor] = {}
         for request in requests:
-            if request.channel is not None:
+            if request.channel is not None and request.channel not in PRIVATE_CHANNELS:
                 key = (request.channel, request.symbol)
                 self._cursors[key] = _Cursor(key)
         self._place = (0, -1)  # epoch and frame of the latest event that was sent
@@ -137,7 +141,9 @@ class FeedOracle:
             case Gap():
                 self._saw_gap(event)
             case OrdersSnapshot() | Execution() | BalancesSnapshot() | BalanceUpdate():
-                pass
+                if self.account is None:
+                    raise self._break(2, f"{event} was not asked for by this feed")
+                self.account.saw(event)
             case _:
                 self._saw_data(event)
 
@@ -150,6 +156,8 @@ class FeedOracle:
 
     def _saw_gap(self, gap: Gap) -> None:
         self._explain(gap)
+        if self.account is not None and gap.channel in (None, *PRIVATE_CHANNELS):
+            self.account.saw_gap(gap)
         if gap.symbol is None and gap.channel != "instrument":
             hit = [c for c in self._cursors.values() if c.key[0] != "book" and gap.channel in (None, c.key[0])]
         else:
