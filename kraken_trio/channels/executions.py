@@ -278,8 +278,8 @@ class ExecutionState(ChannelState):
         snapshot = recovery.snapshot
         ours = {"epoch": snapshot.epoch, "received_ns": snapshot.received_ns, "recovered": True}
         delivered: list[Event] = []
-        # What REST found is from before the fills of the snapshot.
-        missed = [*sorted((fill for fill in recovery.found.values()), key=_when), *recovery.shown.values()]
+        # What REST found is from before the fills of the snapshot. It tells the newest first, of one moment as well.
+        missed = [*sorted(reversed(recovery.found.values()), key=_when), *recovery.shown.values()]
         if not recovery.is_complete:
             delivered.append(self._lost(recovery))
         delivered += self._deliver(msgspec.structs.replace(fill, **ours) for fill in missed)

@@ -78,6 +78,18 @@ def test_however_many_fills_an_outage_has(missed: int, known: int, lag: float) -
     assert {event.symbol for event in recovered} <= {"BTC/USD"}
 
 
+def test_fills_of_one_moment_are_recovered_in_their_order() -> None:
+    """A large order takes many small ones at once. REST tells the newest first."""
+    model = Private(Account(fills=150, seconds=1e-7))
+    model.connect()
+    model.cut()
+    model.now = 10.0
+    model.retry()
+    model.run(100.0)
+    model.check_each_fill_once_and_in_order()
+    assert len(model.fills) == 150
+
+
 @given(
     cuts=st.lists(st.tuples(st.floats(0, 200), st.floats(0.1, 300)), max_size=4), lag=st.floats(0, 80), data=st.data()
 )
@@ -272,6 +284,15 @@ def test_a_message_that_is_not_the_next_one_means_a_new_snapshot(number: int) ->
     assert [gap.detail for gap in model.gaps] == [f"message {number} of the orders came after message 2"]
     assert model.sent[-1]["method"] == "unsubscribe"
     assert model.sent[-1]["params"] == {"channel": "executions", "token": TOKEN}
+
+
+def test_a_frame_that_cannot_be_read_costs_an_account_nothing_that_its_numbers_do_not_tell() -> None:
+    model = connected()
+    model.receive("{", message([report()], 2), message([report("O2")], 3))
+    assert [event.cause for event in model.events if isinstance(event, Gap)] == [Cause.MALFORMED]
+    assert [event.order_id for event in model.events if isinstance(event, Execution)][-2:] == ["O1", "O2"]
+    model.receive("{", message([report("O3")], 5))
+    assert [gap.detail for gap in model.gaps] == ["message 5 of the orders came after message 3"]
 
 
 def test_messages_without_numbers_are_taken() -> None:
