@@ -440,7 +440,9 @@ def _plan_of_kind(seed: int, seconds: float, theme: str | None, kind: Kind) -> P
 
 def _faults_of_kind(random: Random, theme: str, seconds: float, kind: Kind) -> Iterable[Happening]:
     own = FAULTS_OF_KIND[kind]
-    faults = {"all": own * 2 + COMMON_FAULTS + NETWORK_FAULTS, "network": own + NETWORK_FAULTS, "symbol": own}.get(theme)
+    faults = {"all": own * 2 + COMMON_FAULTS + NETWORK_FAULTS, "network": own + NETWORK_FAULTS, "symbol": own}.get(
+        theme
+    )
     if faults:
         symbol = random.choice(tuple(DEPTHS)) if theme == "symbol" else None
         yield from _happenings(random, faults, symbol, random.choice((6.0, 15.0)), seconds)

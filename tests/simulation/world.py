@@ -430,7 +430,8 @@ class World:
         self.connects += numbers.connects
         self.losses += numbers.losses
         self.gaps += numbers.gaps
-        if numbers.losses > self.has_dropped and self.plan.theme in ("symbol", "consumers", "calm"):
+        is_public = self.plan.kind == "public"
+        if is_public and numbers.losses > self.has_dropped and self.plan.theme in ("symbol", "consumers", "calm"):
             raise BrokenPromise(6, f"{numbers.losses} connections were lost, and nothing was wrong with them")
 
     # The seams of the client
@@ -514,4 +515,6 @@ def patience(plan: Plan) -> float:
     asking = (settings.answer_timeout + settings.snapshot_timeout + settings.attempt_delay_max) * 2
     silence = max(settings.stale_after, settings.park_time) * 1.5
     account = REST_PATIENCE if plan.kind == "private" else 0.0
-    return silence + settings.silence_limit + reconnect + asking + settings.park_time + settings.stall_limit + account + 30
+    return (
+        silence + settings.silence_limit + reconnect + asking + settings.park_time + settings.stall_limit + account + 30
+    )

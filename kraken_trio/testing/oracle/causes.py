@@ -35,7 +35,7 @@ EXPLAINS: Final[dict[type, frozenset[Cause]]] = {
     f.DelayAcks: _ASKING,
     f.DuplicateAck: frozenset(),
     f.Mute: _ASKING,
-    f.OmitSnapshot: _ASKING,
+    f.OmitSnapshot: _ASKING | {_C.MISSED},  # the next message of an account has not the first number
     f.DelaySnapshots: _ASKING,
     f.UpdateBeforeSnapshot: frozenset(),
     f.EndSubscription: _ASKING,
