@@ -15,7 +15,7 @@ from kraken_trio.testing.faults.network import Conditions, Direction
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kraken_trio.requests import Depth, Request
+    from kraken_trio.requests import Depth, Level3Depth, Request
     from kraken_trio.transport.choice import TransportName
 
 EPOCH_NS = 1_785_644_622 * 10**9
@@ -35,6 +35,7 @@ MARKETS = (
 """Books of two deep markets and a thin one. Small ones, because snapshots are what costs."""
 DEPTHS: dict[str, Depth] = {BTC: 10, ETH: 25, GST: 10}
 """One per symbol, because that is what a client may want."""
+LEVEL3_DEPTHS: dict[str, Level3Depth] = {BTC: 10, ETH: 100, GST: 10}
 
 
 Kind: TypeAlias = Literal["public", "private", "level3", "v1"]
@@ -467,5 +468,41 @@ def _private_consumers(random: Random, theme: str, seconds: float) -> Iterable[C
         )
 
 
-FAULTS_OF_KIND: dict[Kind, tuple[_Draw, ...]] = {"private": PRIVATE_FAULTS}
-_OF_KIND: dict[Kind, Callable[[Random, str, float], Iterable[Consumer]]] = {"private": _private_consumers}
+LEVEL3_FAULTS: tuple[_Draw, ...] = (
+    lambda r, s: f.SkipUpdate(symbol=s, channel="level3", times=_times(r)),
+    lambda r, s: f.SwapUpdates(symbol=s, times=_times(r)),
+    lambda r, s: f.UnknownOrder(symbol=s, times=_times(r)),
+    lambda r, s: f.DeepSnapshot(symbol=s, levels=r.randint(1, 5), times=_times(r)),
+    lambda r, s: f.ReorderQueue(symbol=s, times=r.choice((1, 1, 2))),
+    lambda r, s: f.Exponents(symbol=s, times=_times(r)),
+    lambda r, s: f.CrossedBook(symbol=s or BTC, consistent=True),
+    lambda r, s: f.FillBurst(fills=r.choice((1, 5, 20)), symbol=s if s != GST else BTC),
+    lambda r, s: f.LateUpdates(symbol=s, times=_times(r)),
+    lambda r, s: f.OmitSnapshot(symbol=s, channel="level3", times=1),
+    lambda r, s: f.EndSubscription(symbol=s, channel="level3"),
+    lambda r, s: f.Refuse(symbol=s, error=r.choice(LATER), times=_times(r)),
+)
+
+
+def _level3_consumers(random: Random, theme: str, seconds: float) -> Iterable[Consumer]:
+    everything: list[Request] = [kt.Level3(symbol, depth) for symbol, depth in LEVEL3_DEPTHS.items()]
+    yield Consumer(requests=(*everything, kt.Lifecycle()), capacity=4096, batch=random.choice((1, 64)))
+    for _ in range(random.choice((0, 1, 2))):
+        slow = theme in ("all", "consumers") and random.random() < 0.5
+        overflow = random.choice(list(kt.Overflow))
+        least = 200 if overflow is kt.Overflow.FAIL else 1
+        yield Consumer(
+            requests=tuple(random.sample(everything, random.randint(1, 3))),
+            capacity=max(least, random.choice((1, 5, 50, 1024))) if slow else 4096,
+            overflow=overflow,
+            batch=random.choice((1, 1, 16)),
+            visits=_visits(random, seconds),
+            rests=tuple(_rests(random, seconds)) if slow else (),
+        )
+
+
+FAULTS_OF_KIND: dict[Kind, tuple[_Draw, ...]] = {"private": PRIVATE_FAULTS, "level3": LEVEL3_FAULTS}
+_OF_KIND: dict[Kind, Callable[[Random, str, float], Iterable[Consumer]]] = {
+    "private": _private_consumers,
+    "level3": _level3_consumers,
+}

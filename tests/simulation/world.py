@@ -26,14 +26,14 @@ from kraken_trio.testing.faults.network import LinkFault
 from kraken_trio.testing.network.network import Network
 from kraken_trio.testing.network.virtual_time import run_virtual
 from kraken_trio.testing.oracle.broken import BrokenPromise
-from kraken_trio.testing.oracle.oracle import Oracle
+from kraken_trio.testing.oracle.oracle import Oracle, level3_books
 from kraken_trio.transport.choice import choose
-from tests.simulation.plan import DEPTHS, EPOCH_NS, MARKETS, Clear
+from tests.simulation.plan import DEPTHS, EPOCH_NS, LEVEL3_DEPTHS, MARKETS, Clear
 from tests.simulation.trace import Trace
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from kraken_trio.testing import Exchange
     from kraken_trio.testing.exchange.subscriptions import Subscription
@@ -50,7 +50,7 @@ SETTLE_SECONDS: Final = 10.0
 """After the market has stopped: everything that was sent has arrived by then."""
 LEAVE_SLACK: Final = 0.001
 KEY: Final = "KeyOfTheSimulation"
-SECRET: Final = "c2VjcmV0IG9mIHRoZSBzaW11bGF0aW9u"  # noqa: S105 (of a fake exchange)
+SECRET: Final = "c2VjcmV0IG9mIHRoZSBzaW11bGF0aW9u"
 REST_PATIENCE: Final = 200.0
 """Seconds in which REST's answers complete what a client of an account knows."""
 LATE_NS: Final = 5 * 10**9
@@ -162,7 +162,7 @@ class World:
                 account_rate=plan.account_rate,
                 keys=(ApiKey(key=KEY, secret=SECRET),),
             ) as self.exchange:
-                self.oracle = Oracle(self.exchange, plan.settings, DEPTHS, trio.current_time)
+                self.oracle = Oracle(self.exchange, plan.settings, depths_of(plan), trio.current_time)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self.break_things)
                     nursery.start_soon(self.leave_sometimes)
@@ -258,7 +258,8 @@ class World:
             watch = self.watches.get(number)
             if watch is None:
                 return f"consumer {number} has no feed"
-            for symbol, book in watch[1].books.items():
+            feed = watch[1]
+            for symbol, book in {**feed.books, **level3_books(feed)}.items():
                 if not book.available:
                     return f"the book {symbol} of consumer {number} cannot be read"
             account = watch[0].account
@@ -415,6 +416,7 @@ class World:
                         self.trace.event(name, event)
                         watch.saw(event)
                     watch.check_books(feed.books)
+                    watch.check_level3(level3_books(feed))
                     last = events[-1]
                     if isinstance(last, kt.Gap) and last.cause is kt.Cause.REFUSED:
                         return  # asked for again, and answered, by the next visit
@@ -501,6 +503,11 @@ class Observed:
     async def send(self, text: str) -> None:
         self._world.oracle.asked(text)
         await self._transport.send(text)
+
+
+def depths_of(plan: Plan) -> Mapping[str, int]:
+    """The depth of each symbol's book, of which a client may want only one."""
+    return LEVEL3_DEPTHS if plan.kind == "level3" else DEPTHS
 
 
 def wall_ns() -> int:

@@ -29,6 +29,12 @@ EXPLAINS: Final[dict[type, frozenset[Cause]]] = {
     f.IrregularUpdate: frozenset(),
     f.CrossedBook: frozenset({_C.CHECKSUM, _C.PARKED}),
     f.UnknownField: frozenset(),
+    # single orders
+    f.SwapUpdates: frozenset({_C.CHECKSUM, _C.PARKED}),
+    f.UnknownOrder: frozenset({_C.CHECKSUM, _C.PARKED}),
+    f.ReorderQueue: frozenset({_C.CHECKSUM, _C.PARKED}),
+    f.DeepSnapshot: frozenset(),
+    f.Exponents: frozenset(),
     # subscriptions
     f.Refuse: _ASKING | {_C.REFUSED},
     f.IgnoreRequests: _ASKING | {_C.SILENCE},  # a ping, while there are no heartbeats

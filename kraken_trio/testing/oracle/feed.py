@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
@@ -35,18 +35,21 @@ from kraken_trio.requests import Overflow
 from kraken_trio.testing.exchange.frames import stamp
 from kraken_trio.testing.oracle.account import PRIVATE_CHANNELS
 from kraken_trio.testing.oracle.broken import BrokenPromise
-from kraken_trio.testing.oracle.received import content_of, key_of, levels_of
+from kraken_trio.testing.oracle.received import content_of, key_of, levels_of, orders_of
+from kraken_trio.testing.oracle.sent import BOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from kraken_trio.book import OrderBook
+    from kraken_trio.book import Level3Book, OrderBook
     from kraken_trio.requests import Request
     from kraken_trio.testing.oracle.account import AccountOracle
     from kraken_trio.testing.oracle.sent import BookState, Item, Key, Sent, SentConnection, Topic
     from kraken_trio.wire.messages import MarketEvent
 
 __all__ = ["FeedOracle"]
+
+_BookEvent: TypeAlias = BookSnapshot | BookUpdate | Level3Snapshot | Level3Update
 
 
 @attrs.define
@@ -159,7 +162,7 @@ class FeedOracle:
         if self.account is not None and gap.channel in (None, *PRIVATE_CHANNELS):
             self.account.saw_gap(gap)
         if gap.symbol is None and gap.channel != "instrument":
-            hit = [c for c in self._cursors.values() if c.key[0] != "book" and gap.channel in (None, c.key[0])]
+            hit = [c for c in self._cursors.values() if c.key[0] not in BOOKS and gap.channel in (None, c.key[0])]
         else:
             assert gap.channel is not None
             if (gap.channel, gap.symbol) not in self._cursors:
@@ -190,13 +193,15 @@ class FeedOracle:
             cursor.connection, cursor.index, cursor.places = connection, -1, set()
         topic = connection.topic(key)
         match event:
-            case BookSnapshot() | BookUpdate():
+            case BookSnapshot() | BookUpdate() | Level3Snapshot() | Level3Update():
                 frame = self._saw_book(event, cursor, topic)
             case Trade():
                 frame = self._saw_trade(event, cursor, connection)
             case _:
                 frame = self._saw_other(event, cursor, topic)
-        is_start = cursor.is_starting and (isinstance(event, BookSnapshot) or getattr(event, "snapshot", False))
+        is_start = cursor.is_starting and (
+            isinstance(event, BookSnapshot | Level3Snapshot) or getattr(event, "snapshot", False)
+        )
         cursor.is_starting = is_start
         if frame is not None and not is_start and not self._conflates:
             if (event.epoch, frame) < self._place:
@@ -208,8 +213,8 @@ class FeedOracle:
         cursor.missed = None
         cursor.has_begun = True
 
-    def _saw_book(self, event: BookSnapshot | BookUpdate, cursor: _Cursor, topic: Topic) -> int | None:
-        if isinstance(event, BookUpdate):
+    def _saw_book(self, event: _BookEvent, cursor: _Cursor, topic: Topic) -> int | None:
+        if isinstance(event, BookUpdate | Level3Update):
             frame: int | None = self._found_update(event, cursor, topic)
         else:
             frame = self._found_snapshot(event, cursor, topic)
@@ -220,7 +225,7 @@ class FeedOracle:
             raise self._break(1, f"{_short(event)} has no checksum, those before it had one, and it was shown")
         return frame
 
-    def _found_update(self, event: BookUpdate, cursor: _Cursor, topic: Topic) -> int:
+    def _found_update(self, event: BookUpdate | Level3Update, cursor: _Cursor, topic: Topic) -> int:
         if not cursor.readable:
             raise self._break(1, f"{_short(event)} without a snapshot before it")
         index = cursor.index + 1
@@ -231,7 +236,7 @@ class FeedOracle:
         cursor.index = index
         return topic.items[index].frame
 
-    def _found_snapshot(self, event: BookSnapshot, cursor: _Cursor, topic: Topic) -> int | None:
+    def _found_snapshot(self, event: BookSnapshot | Level3Snapshot, cursor: _Cursor, topic: Topic) -> int | None:
         if cursor.has_begun and not cursor.has_gap and not self._conflates:
             raise self._break(2, f"{_short(event)}: a snapshot without a gap before it")
         cursor.readable = True
@@ -280,7 +285,7 @@ class FeedOracle:
 
     def _saw_other(
         self,
-        event: Level3Snapshot | Level3Update | TickerUpdate | SpreadUpdate | Candle | InstrumentUpdate,
+        event: TickerUpdate | SpreadUpdate | Candle | InstrumentUpdate,
         cursor: _Cursor,
         topic: Topic,
     ) -> int | None:
@@ -324,6 +329,24 @@ class FeedOracle:
             if book.verified is not (state.verified is True):
                 raise self._break(1, f"{book}: verified is wrong")
 
+    def check_level3(self, books: Mapping[str, Level3Book]) -> None:
+        """Likewise for books of single orders."""
+        for symbol, book in books.items():
+            cursor = self._cursors["level3", symbol]
+            if book.available is not cursor.readable:
+                can = "can" if book.available else "cannot"
+                raise self._break(1, f"the orders of {symbol} {can} be read")
+            if not cursor.readable:
+                continue
+            state = cursor.state
+            sides = [orders_of(order for queue in side for order in queue.orders) for side in (book.bids, book.asks)]
+            if sides != [state.bids, state.asks]:
+                raise self._break(1, f"{book} is not the book that the exchange's frames make")
+            if book.crossed is not state.crossed:
+                raise self._break(1, f"{book}: crossed is wrong")
+            if book.verified is not True:
+                raise self._break(1, f"{book}: verified is wrong")
+
     # The end
 
     def behind(self, connection: SentConnection) -> str | None:
@@ -337,7 +360,7 @@ class FeedOracle:
     def _behind(self, key: Key, cursor: _Cursor, connection: SentConnection) -> str | None:
         topic = connection.topic(key)
         sent = len(topic.items)
-        if key[0] == "book":
+        if key[0] in BOOKS:
             if not cursor.readable:
                 return "cannot be read"
             return self._not_at_the_end(cursor, connection, sent)
@@ -373,6 +396,6 @@ class FeedOracle:
 
 
 def _short(event: Event) -> str:
-    if isinstance(event, BookSnapshot | BookUpdate):
+    if isinstance(event, BookSnapshot | BookUpdate | Level3Snapshot | Level3Update):
         return f"{type(event).__name__}({event.symbol}, {event.timestamp}, epoch {event.epoch})"
     return str(event)

@@ -17,12 +17,13 @@ from kraken_trio.testing.oracle.sent import Sent
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from kraken_trio.book import Level3Book
     from kraken_trio.requests import Request
     from kraken_trio.runtime.feed import Feed
     from kraken_trio.settings import Settings
     from kraken_trio.testing.exchange.server import Exchange
 
-__all__ = ["Oracle"]
+__all__ = ["Oracle", "level3_books"]
 
 
 class Oracle:
@@ -118,12 +119,23 @@ class Oracle:
                 raise BrokenPromise(3, missing)
             if oracle.account is not None:
                 self._finish_account(oracle.account, feed)
+            for symbol, orders in level3_books(feed).items():
+                if not connection.withheld[symbol]:
+                    self._finish_orders(oracle.name, orders, symbol)
             for symbol, book in feed.books.items():
                 theirs = self._exchange.book(symbol, self._depths[symbol])
                 if connection.withheld[symbol]:
                     continue  # an update may be missing that no checksum covers
                 if (list(levels_of(book.bids)), list(levels_of(book.asks))) != (theirs.bids, theirs.asks):
                     raise BrokenPromise(3, f"{oracle.name}: {book} is not the exchange's book in the end")
+
+    def _finish_orders(self, name: str, book: Level3Book, symbol: str) -> None:
+        ours = tuple(
+            tuple((order.order_id, order.price, order.qty) for queue in side for order in queue.orders)
+            for side in (book.bids, book.asks)
+        )
+        if ours != self._exchange.orders(symbol, self._depths[symbol]):
+            raise BrokenPromise(3, f"{name}: {book} has not the exchange's queues in the end")
 
     def _finish_account(self, account: AccountOracle, feed: Feed) -> None:
         missing = account.behind(self._exchange.time_ns)
@@ -133,3 +145,8 @@ class Oracle:
             account.check_orders(feed.orders)
         if "balances" in account.wants:
             account.check_balances(feed.balances)
+
+
+def level3_books(feed: Feed) -> dict[str, Level3Book]:
+    """A feed's books of single orders by symbol, including those that are unavailable."""
+    return dict(feed._level3_books)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
+from kraken_trio.testing.oracle.queues import Queues
 from kraken_trio.testing.reference_book import ReferenceBook, parse_frame
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.testing.exchange.journal import ConnectionJournal
 
-__all__ = ["BookState", "Item", "Key", "Levels", "Sent", "SentConnection", "Topic"]
+__all__ = ["BOOKS", "BookState", "Item", "Key", "Levels", "Sent", "SentConnection", "Topic"]
 
 Key: TypeAlias = tuple[str, str | None]
 """Channel and symbol."""
@@ -40,10 +41,10 @@ class Item:
 
 @attrs.frozen
 class BookState:
-    """A book, best first, as texts."""
+    """A book, best first, as texts: levels, or for Level 3 orders."""
 
-    bids: Levels
-    asks: Levels
+    bids: tuple[tuple[str, ...], ...]
+    asks: tuple[tuple[str, ...], ...]
     crossed: bool
     verified: bool | None
     """Whether it matches the checksum that came with it; None if none came."""
@@ -54,11 +55,13 @@ class Topic:
     """Everything sent on one connection about one channel and symbol."""
 
     depth: int | None = None
+    has_orders: bool = False
+    """Whether it is Level 3."""
     items: list[Item] = attrs.Factory(list)
     _places: defaultdict[Any, list[int]] = attrs.Factory(lambda: defaultdict(list))
     _states: list[BookState] = attrs.Factory(list)
     _book: ReferenceBook | None = None
-    _proofs: int = 0
+    _queues: Queues | None = None
 
     def append(self, item: Item) -> None:
         """Add what was sent next."""
@@ -71,6 +74,8 @@ class Topic:
 
     def state(self, index: int) -> BookState:
         """The book after this item."""
+        if self.has_orders:
+            return self._state_of_orders(index)
         if len(self._states) <= index:
             book = self._book = self._book or ReferenceBook(self.depth)
             for item in islice(self.items, len(self._states), index + 1):
@@ -78,6 +83,15 @@ class Topic:
                 (book.load if item.is_snapshot else book.apply)(bids=bids, asks=asks)
                 verified = None if checksum is None else book.checksum() == checksum
                 self._states.append(BookState(tuple(book.bids), tuple(book.asks), book.crossed, verified))
+        return self._states[index]
+
+    def _state_of_orders(self, index: int) -> BookState:
+        if len(self._states) <= index:
+            book = self._queues = self._queues or Queues(self.depth)
+            for item in islice(self.items, len(self._states), index + 1):
+                bids, asks, checksum, _ = item.content
+                (book.load if item.is_snapshot else book.apply)(bids, asks)
+                self._states.append(BookState(book.bids, book.asks, book.crossed, book.checksum() == checksum))
         return self._states[index]
 
     def had_checksum(self, index: int) -> bool:
@@ -113,7 +127,7 @@ class SentConnection:
             self._frames += 1
         for withheld in _latest(journal.withheld, journal.withheld_count - self._withheld_seen):
             message = parse_frame(withheld.text)
-            if message["channel"] == "book":
+            if message["channel"] in BOOKS:
                 self.withheld[message["data"][0]["symbol"]] += 1
             self._withheld_seen += 1
 
@@ -136,7 +150,8 @@ class SentConnection:
     def _topic(self, key: Key) -> Topic:
         topic = self.topics.get(key)
         if topic is None:
-            topic = self.topics[key] = Topic(self._depths.get(key[1] or "") if key[0] == "book" else None)
+            depth = self._depths.get(key[1] or "") if key[0] in BOOKS else None
+            topic = self.topics[key] = Topic(depth, key[0] == "level3")
         return topic
 
 
@@ -218,7 +233,14 @@ def _instruments(data: Any) -> Any:
 
 
 def _level3(data: Any) -> Any:
-    return (_frozen(data["bids"]), _frozen(data["asks"]), int(data["checksum"]), data["timestamp"])
+    return (_changes(data["bids"]), _changes(data["asks"]), int(data["checksum"]), data.get("timestamp", "-"))
+
+
+def _changes(rows: Any) -> Any:
+    return tuple([
+        (row.get("event", "add"), row["order_id"], row["limit_price"], row["order_qty"], row["timestamp"])
+        for row in rows
+    ])  # fmt: skip
 
 
 def _frozen(data: Any) -> Any:
@@ -228,6 +250,8 @@ def _frozen(data: Any) -> Any:
     return tuple(map(_frozen, data)) if isinstance(data, list) else data
 
 
+BOOKS: Final = ("book", "level3")
+"""Channels that are verified by checksums."""
 _PRIVATE: Final = ("executions", "balances")
 _CONTENT: Final[dict[str, Callable[[Any], Any]]] = {
     "book": _book,
