@@ -128,9 +128,18 @@ class Routing:
         return sub.audience, *sub.state.take(events)
 
     def pass_on(
-        self, sub: Subscription, audience: Sequence[Hashable], passed: Sequence[Event], failure: Failure | None
+        self,
+        sub: Subscription,
+        audience: Sequence[Hashable],
+        passed: Sequence[Event],
+        failure: Failure | None,
+        *,
+        is_answer: bool = False,
     ) -> None:
-        """Deliver the data that passed; a failure makes the subscription resubscribe."""
+        """Deliver the data that passed; a failure makes the subscription resubscribe.
+
+        REST's answers (``is_answer``) come at any time, and are no first data.
+        """
         self._deliveries.deliver_all(audience, passed)
         if sub.state.asks:
             self.is_stirred = True  # there may be something to ask
@@ -138,7 +147,7 @@ class Routing:
             self.is_stirred = True
             self.last_mismatch = failure.evidence or self.last_mismatch
             self._recovery.fail(sub, failure.cause, failure.detail, failure.evidence)
-        elif sub.step is not Step.LIVE:
+        elif sub.step is not Step.LIVE and not is_answer:
             self._subscriptions.live(sub)
 
 

@@ -241,7 +241,7 @@ class Session:
         self._begin(now)
         self._queries.answered(query)
         for sub, passed, failure in answers(self._subscriptions.by_channel, query, answer):
-            self._routing.pass_on(sub, sub.audience, passed, failure)
+            self._routing.pass_on(sub, sub.audience, passed, failure, is_answer=True)
         return self._done(now)
 
     def authorised(self, now: float) -> Effects:

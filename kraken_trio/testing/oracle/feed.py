@@ -228,7 +228,7 @@ class FeedOracle:
     def _found_update(self, event: BookUpdate | Level3Update, cursor: _Cursor, topic: Topic) -> int:
         if not cursor.readable:
             raise self._break(1, f"{_short(event)} without a snapshot before it")
-        index = cursor.index + 1
+        index = topic.last_repeat(cursor.index) + 1
         if index >= len(topic.items) or topic.items[index].is_snapshot:
             raise self._break(2, f"{_short(event)} is not what the exchange sent after the last event of this book")
         if topic.items[index].content != content_of(event):
@@ -363,6 +363,7 @@ class FeedOracle:
         if key[0] in BOOKS:
             if not cursor.readable:
                 return "cannot be read"
+            cursor.index = topic.last_repeat(cursor.index) if cursor.connection is connection else cursor.index
             return self._not_at_the_end(cursor, connection, sent)
         if key[0] == "trade":
             return self._trades_behind(key[1] or "", cursor, connection)

@@ -1,4 +1,4 @@
-"""Level 3's book as the exchange's messages make it: every level is a queue in the order of time.
+"""Level 3's book as the exchange's messages make it: every level is a queue.
 
 It shares no code with the client's :class:`~kraken_trio.Level3Book`. Everything is kept as the text of the wire.
 """
@@ -33,36 +33,46 @@ class Queues:
 
     def load(self, bids: Iterable[Change], asks: Iterable[Change]) -> None:
         """Replace everything by a snapshot."""
-        for side in self._sides:
+        for side, orders in zip(self._sides, (bids, asks), strict=True):
             side.clear()
-        self.apply(bids, asks)
+            self._change(side, orders)
+        self._cut()
 
     def apply(self, bids: Iterable[Change], asks: Iterable[Change]) -> None:
         """Apply a message, then cut. What is unknown is left out: the checksum then fails."""
-        for side, changes, is_bid in zip(self._sides, (bids, asks), (True, False), strict=True):
-            for kind, *order in changes:
-                order_id, price, qty, time = order
-                if "e" not in qty.lower():
-                    self._decimals = max(self._decimals, len(qty.partition(".")[2]))
-                if kind == "delete":
-                    side.pop(order_id, None)
-                elif kind == "add" or order_id in side:
-                    side[order_id] = (order_id, price, qty, time)
-            if self._depth is not None:
-                prices = sorted({Decimal(order[1]) for order in side.values()}, reverse=is_bid)
-                for price in prices[self._depth :]:
-                    for gone in [order_id for order_id, order in side.items() if Decimal(order[1]) == price]:
-                        del side[gone]
+        for side, changes in zip(self._sides, (bids, asks), strict=True):
+            # What is added stands in the order of time, whatever the order in the message.
+            self._change(side, sorted(changes, key=lambda one: (one[0] == "add", one[4] if one[0] == "add" else "")))
+        self._cut()
+
+    def _change(self, side: dict[str, Resting], changes: Iterable[Change]) -> None:
+        for kind, order_id, price, qty, time in changes:
+            if "e" not in qty.lower():
+                self._decimals = max(self._decimals, len(qty.partition(".")[2]))
+            if kind == "modify" and order_id in side and side[order_id][1] == price:
+                side[order_id] = (order_id, price, qty, time)  # it keeps its place
+                continue
+            was = side.pop(order_id, None)
+            if kind == "add" or (kind == "modify" and was is not None):
+                side[order_id] = (order_id, price, qty, time)
+
+    def _cut(self) -> None:
+        for side, is_bid in zip(self._sides, (True, False), strict=True):
+            prices = sorted({Decimal(order[1]) for order in side.values()}, reverse=is_bid)
+            gone = set(prices[self._depth :]) if self._depth is not None else set()
+            if gone:
+                for order in [order for order in side.values() if Decimal(order[1]) in gone]:
+                    del side[order[0]]
 
     @property
     def bids(self) -> tuple[Resting, ...]:
-        """All bids: the highest price first, at each the oldest first."""
-        return tuple(sorted(self._sides[0].values(), key=lambda order: (-Decimal(order[1]), order[3])))
+        """All bids: the highest price first, at each in the order of the queue."""
+        return tuple(sorted(self._sides[0].values(), key=lambda order: -Decimal(order[1])))
 
     @property
     def asks(self) -> tuple[Resting, ...]:
-        """All asks: the lowest price first, at each the oldest first."""
-        return tuple(sorted(self._sides[1].values(), key=lambda order: (Decimal(order[1]), order[3])))
+        """All asks: the lowest price first, at each in the order of the queue."""
+        return tuple(sorted(self._sides[1].values(), key=lambda order: Decimal(order[1])))
 
     @property
     def crossed(self) -> bool:

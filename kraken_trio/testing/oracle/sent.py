@@ -72,6 +72,13 @@ class Topic:
         """The items with this content, in order."""
         return self._places.get(content, [])
 
+    def last_repeat(self, index: int) -> int:
+        """The last of the snapshots that follow this item at once and say the same: nobody can tell them apart."""
+        items = self.items
+        while index + 1 < len(items) and items[index + 1].is_snapshot and items[index + 1].content == items[index].content:
+            index += 1
+        return index
+
     def state(self, index: int) -> BookState:
         """The book after this item."""
         if self.has_orders:
