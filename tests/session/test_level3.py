@@ -15,6 +15,7 @@ from kraken_trio.session.timing import SNAPSHOT_POINTS, TokenBucket
 from kraken_trio.settings import Settings
 from kraken_trio.statistics import SubscriptionState
 from kraken_trio.wire.codec import codec_for
+from kraken_trio.wire.rest import Answer
 from tests.session.driver import BTC, ETH, Client, Market, ack, data, refusal, words
 from tests.session.orders import Orders
 
@@ -110,14 +111,14 @@ def test_a_failure_resubscribes_its_symbol_alone(bad: str) -> None:
 
 
 def test_the_precision_that_comes_while_nothing_is_subscribed_is_no_first_data() -> None:
-    """An exponent, a checksum that fails because of it, and REST's answer while the subscription begins again."""
+    """A quantity with an exponent, a checksum that fails, and REST's answer while the subscription begins again."""
     market = Orders()
     client = live(market)
-    client.receive(market.update(spoil=1, exponents=True))
-    (query,) = client.queries
-    client.receive(level3_ack(client.request()))
+    small = lost().replace('"delete"', '"add"').replace('"order_qty":1.0', '"order_qty":1e-05')
+    client.receive(small)
+    (query,) = client.receive(level3_ack(client.request())).queries
     subscribe = client.request()
-    client.answered(query, {})
+    client._call("answered", query, Answer({}), client.now)
     assert client.kinds("feed") == ["Gap checksum"]
     client.receive(level3_ack(subscribe), market.snapshot(), market.update())
     assert client.kinds("feed") == ["Level3Snapshot", "Level3Update"]
