@@ -501,8 +501,43 @@ def _level3_consumers(random: Random, theme: str, seconds: float) -> Iterable[Co
         )
 
 
-FAULTS_OF_KIND: dict[Kind, tuple[_Draw, ...]] = {"private": PRIVATE_FAULTS, "level3": LEVEL3_FAULTS}
+V1_FAULTS: tuple[_Draw, ...] = (
+    *SYMBOL_FAULTS,
+    *ODD_SYMBOL_FAULTS[1:],  # trades have no numbers there
+    lambda r, s: f.IrregularUpdate(symbol=s, how=r.choice(list(f.UpdateIrregularity)), times=_times(r)),
+    lambda r, _: f.StrayError(error=r.choice(LATER)),
+)
+
+
+def _v1_consumers(random: Random, theme: str, seconds: float) -> Iterable[Consumer]:
+    everything: tuple[Request, ...] = (
+        *(kt.Book(symbol, depth) for symbol, depth in DEPTHS.items()),
+        *(kt.Trades(symbol) for symbol in DEPTHS),
+        kt.Ticker(BTC),
+        kt.Candles(ETH),
+        kt.Spread(ETH),
+    )
+    yield Consumer(requests=(*everything, kt.Lifecycle()), capacity=4096, batch=random.choice((1, 64)))
+    for _ in range(random.choice((0, 1, 2))):
+        slow = theme in ("all", "consumers") and random.random() < 0.5
+        wanted = random.sample(everything, random.randint(1, 4))
+        overflow = random.choice(list(kt.Overflow))
+        if overflow is kt.Overflow.CONFLATE:
+            wanted = [wish for wish in wanted if not isinstance(wish, kt.Trades)] or [kt.Book(BTC, DEPTHS[BTC])]
+        least = 200 if overflow is kt.Overflow.FAIL else 1
+        yield Consumer(
+            requests=tuple(wanted),
+            capacity=max(least, random.choice((1, 5, 50, 1024))) if slow else 4096,
+            overflow=overflow,
+            batch=random.choice((1, 1, 16)),
+            visits=_visits(random, seconds),
+            rests=tuple(_rests(random, seconds)) if slow else (),
+        )
+
+
+FAULTS_OF_KIND: dict[Kind, tuple[_Draw, ...]] = {"private": PRIVATE_FAULTS, "level3": LEVEL3_FAULTS, "v1": V1_FAULTS}
 _OF_KIND: dict[Kind, Callable[[Random, str, float], Iterable[Consumer]]] = {
     "private": _private_consumers,
     "level3": _level3_consumers,
+    "v1": _v1_consumers,
 }

@@ -186,7 +186,7 @@ class FeedOracle:
         if number is None:
             raise self._break(2, f"{_short(event)} is of an epoch that never was")
         connection = self._sent.connections[number]
-        if cursor.connection is not connection and key[0] != "trade":  # those have numbers
+        if cursor.connection is not connection and not (key[0] == "trade" and connection.has_trade_ids):
             if cursor.has_begun and not cursor.has_gap and not self._conflates:
                 raise self._break(2, f"{_short(event)} comes over another connection, and no gap stands before it")
             cursor.is_starting = cursor.is_starting and cursor.connection is None
@@ -195,7 +195,7 @@ class FeedOracle:
         match event:
             case BookSnapshot() | BookUpdate() | Level3Snapshot() | Level3Update():
                 frame = self._saw_book(event, cursor, topic)
-            case Trade():
+            case Trade() if connection.has_trade_ids:
                 frame = self._saw_trade(event, cursor, connection)
             case _:
                 frame = self._saw_other(event, cursor, topic)
@@ -263,7 +263,8 @@ class FeedOracle:
         return self._place[1] if event.epoch == self._place[0] and not self._conflates else -1
 
     def _saw_trade(self, event: Trade, cursor: _Cursor, connection: SentConnection) -> int | None:
-        assert event.trade_id is not None  # the journal is of v2, which numbers trades
+        if event.trade_id is None:
+            raise self._break(2, f"{_short(event)} has no number")
         trades = connection.trades.get(event.symbol, {})
         sent = trades.get(event.trade_id)
         known = sent or self._sent.trade(event.symbol, event.trade_id)
@@ -285,7 +286,7 @@ class FeedOracle:
 
     def _saw_other(
         self,
-        event: TickerUpdate | SpreadUpdate | Candle | InstrumentUpdate,
+        event: Trade | TickerUpdate | SpreadUpdate | Candle | InstrumentUpdate,
         cursor: _Cursor,
         topic: Topic,
     ) -> int | None:
@@ -365,7 +366,7 @@ class FeedOracle:
                 return "cannot be read"
             cursor.index = topic.last_repeat(cursor.index) if cursor.connection is connection else cursor.index
             return self._not_at_the_end(cursor, connection, sent)
-        if key[0] == "trade":
+        if key[0] == "trade" and connection.has_trade_ids:
             return self._trades_behind(key[1] or "", cursor, connection)
         if cursor.has_gap and (self._drops or cursor.connection is connection):
             return None  # dropped, or possibly in a malformed frame, and nothing came since

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from kraken_trio.events import Cause, Gap, StatusUpdate
@@ -126,7 +127,7 @@ class Oracle:
                 theirs = self._exchange.book(symbol, self._depths[symbol])
                 if connection.withheld[symbol]:
                     continue  # an update may be missing that no checksum covers
-                if (list(levels_of(book.bids)), list(levels_of(book.asks))) != (theirs.bids, theirs.asks):
+                if _numbers(levels_of(book.bids), levels_of(book.asks)) != _numbers(theirs.bids, theirs.asks):
                     raise BrokenPromise(3, f"{oracle.name}: {book} is not the exchange's book in the end")
 
     def _finish_orders(self, name: str, book: Level3Book, symbol: str) -> None:
@@ -145,6 +146,11 @@ class Oracle:
             account.check_orders(feed.orders)
         if "balances" in account.wants:
             account.check_balances(feed.balances)
+
+
+def _numbers(*sides: Iterable[tuple[str, str]]) -> list[list[tuple[Decimal, Decimal]]]:
+    """Levels by value: the digits are those of the frames, which has been checked, and v1 has more of them."""
+    return [[(Decimal(price), Decimal(qty)) for price, qty in side] for side in sides]
 
 
 def level3_books(feed: Feed) -> dict[str, Level3Book]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 
 from kraken_trio.testing.oracle.queues import Queues
+from kraken_trio.testing.oracle.v1 import read_v1
 from kraken_trio.testing.reference_book import ReferenceBook, parse_frame
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ class Topic:
     def last_repeat(self, index: int) -> int:
         """The last of the snapshots that follow this item at once and say the same: nobody can tell them apart."""
         items = self.items
-        while index + 1 < len(items) and items[index + 1].is_snapshot and items[index + 1].content == items[index].content:
+        while (
+            index + 1 < len(items) and items[index + 1].is_snapshot and items[index + 1].content == items[index].content
+        ):
             index += 1
         return index
 
@@ -111,6 +114,7 @@ class SentConnection:
 
     def __init__(self, journal: ConnectionJournal, depths: Mapping[str, int]) -> None:
         self.number: int = journal.connection
+        self.has_trade_ids: bool = journal.protocol != "v1"
         self.topics: dict[Key, Topic] = {}
         self.trades: dict[str, dict[int, Item]] = {}
         """By symbol and number."""
@@ -133,12 +137,17 @@ class SentConnection:
             self._take(parse_frame(text))
             self._frames += 1
         for withheld in _latest(journal.withheld, journal.withheld_count - self._withheld_seen):
-            message = parse_frame(withheld.text)
-            if message["channel"] in BOOKS:
-                self.withheld[message["data"][0]["symbol"]] += 1
+            channel, symbol = _topic_of(parse_frame(withheld.text))
+            if channel in BOOKS:
+                self.withheld[symbol] += 1
             self._withheld_seen += 1
 
     def _take(self, message: Any) -> None:
+        if isinstance(message, list):
+            channel, symbol, events = read_v1(message)
+            for is_snapshot, content in events:
+                self._topic((channel, symbol)).append(Item(self._frames, is_snapshot, content))
+            return
         channel, is_snapshot = message["channel"], message["type"] == "snapshot"
         if channel == "instrument":
             self._topic((channel, None)).append(Item(self._frames, is_snapshot, _instruments(message["data"])))
@@ -192,6 +201,13 @@ class Sent:
             if item is not None:
                 return item
         return None
+
+
+def _topic_of(message: Any) -> Key:
+    """The channel and the symbol of a frame of any protocol; None for a frame that has no symbol, or several."""
+    if isinstance(message, list):
+        return read_v1(message)[:2]
+    return message["channel"], message["data"][0].get("symbol") if message["data"] else None
 
 
 def _latest(records: Any, count: int) -> list[Any]:
