@@ -186,7 +186,7 @@ class FeedOracle:
         if number is None:
             raise self._break(2, f"{_short(event)} is of an epoch that never was")
         connection = self._sent.connections[number]
-        if cursor.connection is not connection and not (key[0] == "trade" and connection.has_trade_ids):
+        if cursor.connection is not connection and (key[0] != "trade" or connection.is_v1):
             if cursor.has_begun and not cursor.has_gap and not self._conflates:
                 raise self._break(2, f"{_short(event)} comes over another connection, and no gap stands before it")
             cursor.is_starting = cursor.is_starting and cursor.connection is None
@@ -195,7 +195,7 @@ class FeedOracle:
         match event:
             case BookSnapshot() | BookUpdate() | Level3Snapshot() | Level3Update():
                 frame = self._saw_book(event, cursor, topic)
-            case Trade() if connection.has_trade_ids:
+            case Trade() if not connection.is_v1:
                 frame = self._saw_trade(event, cursor, connection)
             case _:
                 frame = self._saw_other(event, cursor, topic)
@@ -221,7 +221,7 @@ class FeedOracle:
         verified = topic.state(cursor.index).verified
         if verified is False:
             raise self._break(1, f"after {_short(event)} the book does not have the exchange's checksum")
-        if verified is None and topic.had_checksum(cursor.index):
+        if verified is None and topic.has_proof_before(cursor.index):
             raise self._break(1, f"{_short(event)} has no checksum, those before it had one, and it was shown")
         return frame
 
@@ -301,7 +301,10 @@ class FeedOracle:
             same = {index for index in topic.places(said) if items[index].frame >= floor}
             if cursor.is_starting:
                 is_free = cursor.has_gap or self._conflates
-                same = {i for i in same if is_free or i == 0 or items[i - 1].content in cursor.start}
+                if isinstance(event, Trade):  # it has no number
+                    same = {i for i in same if is_free or not any(map(self._is_news, items[:i]))}
+                else:
+                    same = {i for i in same if is_free or i == 0 or items[i - 1].content in cursor.start}
             elif cursor.has_gap or self._conflates:
                 same = {i for i in same if i > min(cursor.places, default=-1)}
             else:
@@ -366,12 +369,13 @@ class FeedOracle:
                 return "cannot be read"
             cursor.index = topic.last_repeat(cursor.index) if cursor.connection is connection else cursor.index
             return self._not_at_the_end(cursor, connection, sent)
-        if key[0] == "trade" and connection.has_trade_ids:
+        if key[0] == "trade" and not connection.is_v1:
             return self._trades_behind(key[1] or "", cursor, connection)
         if cursor.has_gap and (self._drops or cursor.connection is connection):
             return None  # dropped, or possibly in a malformed frame, and nothing came since
         if cursor.is_starting:
-            if sent and topic.items[-1].content not in cursor.start:
+            is_old = key[0] == "trade" and not any(map(self._is_news, topic.items))
+            if sent and not is_old and topic.items[-1].content not in cursor.start:
                 return f"has only what it started with, and {sent} were sent"
             return None
         return self._not_at_the_end(cursor, connection, sent)

@@ -58,6 +58,8 @@ class Topic:
     depth: int | None = None
     has_orders: bool = False
     """Whether it is Level 3."""
+    lacks_proofs: bool = False
+    """Whether snapshots have no checksum."""
     items: list[Item] = attrs.Factory(list)
     _places: defaultdict[Any, list[int]] = attrs.Factory(lambda: defaultdict(list))
     _states: list[BookState] = attrs.Factory(list)
@@ -104,8 +106,13 @@ class Topic:
                 self._states.append(BookState(book.bids, book.asks, book.crossed, book.checksum() == checksum))
         return self._states[index]
 
-    def had_checksum(self, index: int) -> bool:
-        """Whether a book's message before this one had a checksum."""
+    def has_proof_before(self, index: int) -> bool:
+        """Whether a book's message before this one had a checksum, so that this one needs one as well.
+
+        Snapshots of v1 never have any.
+        """
+        if self.items[index].is_snapshot and self.lacks_proofs:
+            return False
         return any(item.content[2] is not None for item in islice(self.items, index))
 
 
@@ -114,7 +121,7 @@ class SentConnection:
 
     def __init__(self, journal: ConnectionJournal, depths: Mapping[str, int]) -> None:
         self.number: int = journal.connection
-        self.has_trade_ids: bool = journal.protocol != "v1"
+        self.is_v1: bool = journal.protocol == "v1"
         self.topics: dict[Key, Topic] = {}
         self.trades: dict[str, dict[int, Item]] = {}
         """By symbol and number."""
@@ -167,7 +174,7 @@ class SentConnection:
         topic = self.topics.get(key)
         if topic is None:
             depth = self._depths.get(key[1] or "") if key[0] in BOOKS else None
-            topic = self.topics[key] = Topic(depth, key[0] == "level3")
+            topic = self.topics[key] = Topic(depth, key[0] == "level3", self.is_v1)
         return topic
 
 
