@@ -160,6 +160,6 @@ def test_a_broken_promise_is_reported_with_the_command_that_replays_it(
     one_event_in_fifty_is_lost(monkeypatch)
     assert main(["--first", "1", "--seeds", "1", "--minutes", "2", "-j", "1"]) == 1
     shown = capsys.readouterr().out
-    assert "seed 1 (symbol): BrokenPromise: promise " in shown
+    assert "seed 1 (public, symbol): BrokenPromise: promise " in shown
     assert "nox -s simulate -- --minutes 2 --seed 1" in shown
     assert "promises broken: 1, by seeds [1]" in shown

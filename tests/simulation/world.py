@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from kraken_trio.testing.network.link import Link
     from kraken_trio.testing.oracle.feed import FeedOracle
     from kraken_trio.transport import Connect, Limits, Transport
-    from tests.simulation.plan import Consumer, Plan
+    from tests.simulation.plan import Consumer, Kind, Plan
 
 __all__ = ["Outcome", "run"]
 
@@ -62,6 +62,7 @@ class Outcome:
     """What a run came to."""
 
     seed: int
+    kind: Kind
     theme: str
     digest: str
     virtual_seconds: float
@@ -72,6 +73,10 @@ class Outcome:
     losses: int
     recoveries: int
     gaps: int
+    fills_recovered: int
+    """That feeds got after an outage."""
+    fills_lost: int
+    """Of which they got only a gap."""
     too_slow: int
     clients: int
     recovered_within: float
@@ -143,6 +148,7 @@ class World:
         self.keys = KeyRing()
         self.events = self.recoveries = self.gaps = self.too_slow = self.clients = 0
         self.frames = self.connects = self.losses = 0
+        self.fills_recovered = self.fills_lost = 0
         self.recovered_within = 0.0
         self.ended_at = 0.0
 
@@ -424,6 +430,9 @@ class World:
                 self.oracle.check_buffered(name, feed)
                 self.events += watch.events
                 self.recoveries += watch.recoveries
+                if watch.account is not None:
+                    self.fills_recovered += watch.account.recovered
+                    self.fills_lost += watch.account.lost
                 del self.watches[number]
 
     def count(self, client: kt.Client) -> None:
@@ -467,6 +476,7 @@ class World:
         """What it came to."""
         return Outcome(
             seed=self.plan.seed,
+            kind=self.plan.kind,
             theme=self.plan.theme,
             digest=self.trace.digest,
             virtual_seconds=self.ended_at,
@@ -477,6 +487,8 @@ class World:
             losses=self.losses,
             recoveries=self.recoveries,
             gaps=self.gaps,
+            fills_recovered=self.fills_recovered,
+            fills_lost=self.fills_lost,
             too_slow=self.too_slow,
             clients=self.clients,
             recovered_within=self.recovered_within,

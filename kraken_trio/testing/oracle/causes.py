@@ -93,6 +93,7 @@ class Explanations:
         self._sent = sent
         self._explained: set[tuple[Cause, str | None]] = set()
         self._phantoms: Counter[str | None] = Counter()
+        self._crossed: set[str] = set()
         self._checksum_gaps: Counter[tuple[str, int, str | None]] = Counter()
         self._statuses = {"online"}
 
@@ -105,8 +106,9 @@ class Explanations:
         self._explained |= {(cause, symbol) for cause in EXPLAINS.get(type(fault), ())}
         if isinstance(fault, f.SkipUpdate) and fault.channel == "trade":
             self._explained |= {(cause, symbol) for cause in _ASKING}  # what misses trades seems stale
-        if isinstance(fault, f.CrossedBook) and not fault.consistent:
-            self._phantoms[fault.symbol] += 1
+        if isinstance(fault, f.CrossedBook):
+            self._crossed.add(fault.symbol)
+            self._phantoms[fault.symbol] += not fault.consistent
         if isinstance(fault, f.SetStatus):
             self._statuses.add(fault.system)
         if isinstance(fault, f.Drop) and fault.how is f.DropHow.CLOSE_1008:
@@ -125,6 +127,8 @@ class Explanations:
         """
         if gap.cause is _C.MISSED and gap.channel not in PRIVATE_CHANNELS:
             return  # the feed's oracle sees whether it is so
+        if gap.cause is _C.CROSSED and gap.symbol in self._crossed and self._sent.latest.is_v1:
+            return  # its snapshots prove nothing
         if (gap.cause, None) not in self._explained and (gap.cause, gap.symbol) not in self._explained:
             raise BrokenPromise(6, f"{name} at {now:.6f}: nothing that went wrong explains {gap}")
         if gap.cause is _C.CHECKSUM:
