@@ -407,7 +407,8 @@ PRIVATE_FAULTS: tuple[_Draw, ...] = (
     lambda r, _: f.StrayError(error=r.choice(LATER)),
 )
 """Of the account's channels, and of REST."""
-LATER_REST = ("EAPI:Invalid nonce", "EAPI:Rate limit exceeded", "EService:Unavailable", "EGeneral:Temporary lockout")
+LATER_REST = ("EAPI:Invalid nonce", "EAPI:Rate limit exceeded", "EService:Unavailable", "EGeneral:Internal error")
+"""But for a lockout, which is waited for longer than a run takes."""
 COMMON_FAULTS = tuple(draw for draw in EXCHANGE_FAULTS) + ODD_EXCHANGE_FAULTS
 """Of connections, whatever they carry."""
 
