@@ -191,9 +191,9 @@ class ExecutionState(ChannelState):
             return self._compare(message.rows), None
         before: Sequence[Event] = ()
         if self._sequence is None:
-            if message.sequence != 1:
+            if message.sequence != 1 or self._orders or self._fills:
                 return (), Failure(Cause.MISSED, f"message {message.sequence} of the orders came before their snapshot")
-            self._sequence = 0  # an account without orders and fills may have no snapshot
+            self._sequence = 0  # an account without orders and fills may have no snapshot; another one has lost it
             before = self._compare(())
         if message.sequence is not None:
             if message.sequence != self._sequence + 1:  # mutant: next message
@@ -404,6 +404,7 @@ class ExecutionState(ChannelState):
 
     def _tell_ends(self, ends: Sequence[Execution], received_ns: int) -> Sequence[Event]:
         told: list[Event] = []
+        self._received_ns = max(self._received_ns, received_ns)  # what is rebuilt after this is not older
         for end in sorted(ends, key=_when):
             whole = _merged(end, self._due.pop(end.order_id))
             told.append(msgspec.structs.replace(whole, epoch=self._epoch, received_ns=received_ns))

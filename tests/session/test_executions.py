@@ -20,8 +20,9 @@ from kraken_trio.requests import Executions
 from kraken_trio.session.inputs import Authorised, Connected, Retried
 from kraken_trio.statistics import Counters
 from kraken_trio.wire.messages import TOKEN
+from kraken_trio.wire.rest import Answer
 from tests.session.account import Account, message, stamp
-from tests.session.private import Private
+from tests.session.private import STATUS, Private
 
 HOUR = Account(fills=500, seconds=3600)
 
@@ -307,6 +308,34 @@ def test_an_account_may_have_no_snapshot() -> None:
     model.tell(Connected())
     model.receive(message([report()], 1))
     assert [type(event) for event in model.events] == [OrdersSnapshot, Execution]
+
+
+def test_an_account_that_had_orders_has_a_snapshot() -> None:
+    """So one that does not come is lost, even if the next message has the first number."""
+    model = connected()
+    model.receive(message([report()], 2))
+    model.cut()
+    model.tell(Retried())
+    model.tell(Connected())
+    model.receive(STATUS)
+    asked = model.sent[-1]
+    result = {"channel": "executions", "snapshot": True}
+    model.receive(json.dumps({"method": "subscribe", "success": True, "result": result, "req_id": asked["req_id"]}))
+    model.receive(message([report("O2")], 1))
+    assert [gap.detail for gap in model.gaps] == ["message 1 of the orders came before their snapshot"]
+
+
+def test_what_is_rebuilt_after_an_end_is_not_older_than_it() -> None:
+    model = connected()
+    (sub,) = model.session.subscriptions
+    state = sub.state
+    assert isinstance(state, ExecutionState)
+    state._find_end("O1")
+    (query,) = state.queries()
+    (end,), _ = state.answer(query, Answer(error="down", received_ns=77))
+    whole = state.rebuild()
+    assert whole is not None
+    assert (end.received_ns, whole.received_ns) == (77, 77)
 
 
 def test_a_message_before_the_snapshot_is_not_taken() -> None:
