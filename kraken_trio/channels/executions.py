@@ -279,7 +279,8 @@ class ExecutionState(ChannelState):
         ours = {"epoch": snapshot.epoch, "received_ns": snapshot.received_ns, "recovered": True}
         delivered: list[Event] = []
         # What REST found is from before the fills of the snapshot. It tells the newest first, of one moment as well.
-        missed = [*sorted(reversed(recovery.found.values()), key=_when), *recovery.shown.values()]
+        found = list(reversed(recovery.found.values()))
+        missed = [*sorted(found, key=_when), *recovery.shown.values()]
         if not recovery.is_complete:
             delivered.append(self._lost(recovery))
         delivered += self._deliver(msgspec.structs.replace(fill, **ours) for fill in missed)
