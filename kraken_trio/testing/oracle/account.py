@@ -36,6 +36,8 @@ AccountEvent = OrdersSnapshot | Execution | BalancesSnapshot | BalanceUpdate
 """What these channels yield."""
 _ENDS: Final = ("filled", "canceled", "expired")
 _NAMED: Final = re.compile(r"fills between (.+) and (.+) could not be recovered")
+_FULL: Final = "the feed was full"
+"""What every gap says in whose place events were dropped."""
 _KEPT: Final = "KEEP"
 """An asset of the exchange that nothing trades."""
 
@@ -119,7 +121,8 @@ class AccountOracle:
 
     def saw_gap(self, gap: Gap) -> None:
         """Take a gap of these channels, or of everything."""
-        if gap.cause is Cause.OVERFLOW and gap.channel in (None, "executions"):
+        is_overflow = gap.cause is Cause.OVERFLOW or _FULL in gap.detail  # other gaps may be in the same place
+        if is_overflow and gap.channel in (None, "executions"):
             self._dropped = self._has_dropped = True
         if gap.channel in (None, "balances"):
             self._entries = None
