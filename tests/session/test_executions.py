@@ -325,6 +325,15 @@ def test_an_account_that_had_orders_has_a_snapshot() -> None:
     assert model.sent[-1]["method"] == "unsubscribe"
 
 
+def test_an_unsubscribe_that_is_confirmed_much_too_late_may_have_ended_a_later_subscription() -> None:
+    """An account may be quiet for days, so nothing else would tell."""
+    model = connected()
+    result = {"channel": "executions"}
+    model.receive(json.dumps({"method": "unsubscribe", "success": True, "result": result, "req_id": 1}))
+    assert [event.cause for event in model.events if isinstance(event, Gap)] == [Cause.RESUBSCRIBED]
+    assert model.sent[-1]["method"] == "subscribe"
+
+
 def test_what_is_rebuilt_after_an_end_is_not_older_than_it() -> None:
     model = connected()
     (sub,) = model.session.subscriptions
