@@ -382,6 +382,8 @@ def _happenings(
 
 # Clients of other kinds: each has a run of its own, drawn from generators of its own
 
+LATER_REST = ("EAPI:Invalid nonce", "EAPI:Rate limit exceeded", "EService:Unavailable", "EGeneral:Internal error")
+"""But for a lockout, which is waited for longer than a run takes."""
 PRIVATE_FAULTS: tuple[_Draw, ...] = (
     lambda r, _: f.FillBurst(fills=r.choice((0, 1, 3, 50, 51, 120)), symbol=r.choice((BTC, ETH))),
     lambda r, _: f.FillBurst(fills=r.choice((1, 30, 60)), symbol=r.choice((BTC, ETH))),
@@ -407,8 +409,6 @@ PRIVATE_FAULTS: tuple[_Draw, ...] = (
     lambda r, _: f.StrayError(error=r.choice(LATER)),
 )
 """Of the account's channels, and of REST."""
-LATER_REST = ("EAPI:Invalid nonce", "EAPI:Rate limit exceeded", "EService:Unavailable", "EGeneral:Internal error")
-"""But for a lockout, which is waited for longer than a run takes."""
 COMMON_FAULTS = tuple(draw for draw in EXCHANGE_FAULTS) + ODD_EXCHANGE_FAULTS
 """Of connections, whatever they carry."""
 

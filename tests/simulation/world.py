@@ -265,7 +265,8 @@ class World:
             if watch is None:
                 return f"consumer {number} has no feed"
             feed = watch[1]
-            for symbol, book in {**feed.books, **level3_books(feed)}.items():
+            books = (*feed.books.items(), *level3_books(feed).items())
+            for symbol, book in books:
                 if not book.available:
                     return f"the book {symbol} of consumer {number} cannot be read"
             account = watch[0].account

@@ -100,14 +100,14 @@ class AccountOracle:
         """The ledger's entry that must come next; None while any may."""
         self._ledger: dict[str, int] = {}
 
-    def _break(self, seen: str, promise: int = 2) -> BrokenPromise:
+    def _break(self, promise: int, seen: str) -> BrokenPromise:
         return BrokenPromise(promise, f"{self.name} at {self._now():.6f}: {seen}")
 
     def saw(self, event: AccountEvent) -> None:
         """Check an event that the feed has yielded."""
         place = self._places[event.channel]
         if (event.epoch, event.received_ns) < (place.epoch, place.received_ns):
-            raise self._break(f"{event} was received before the one before it")
+            raise self._break(2, f"{event} was received before the one before it")
         self._places[event.channel] = _Place(event.epoch, event.received_ns)
         match event:
             case OrdersSnapshot():
@@ -138,7 +138,7 @@ class AccountOracle:
             if ours is None:
                 continue
             if not any(_agree(order, state) for _, state in ours.history if state.is_open):
-                raise self._break(f"{order} is nothing that this order ever was")
+                raise self._break(2, f"{order} is nothing that this order ever was")
             self._seen.add(order.order_id)
         if self._began_ns is None:
             self._began_ns = event.received_ns
@@ -167,7 +167,7 @@ class AccountOracle:
     def _order_of(self, order: Order) -> AccountOrder | None:
         ours = self._account.orders.get(order.order_id)
         if ours is None and not self._may_be_strange():
-            raise self._break(f"{order} is no order of the account")
+            raise self._break(2, f"{order} is no order of the account")
         return ours
 
     def _saw_report(self, event: Execution) -> None:
@@ -180,21 +180,21 @@ class AccountOracle:
         if event.exec_type in (*_ENDS, "unknown"):
             self._saw_end(event, ours)
         elif not any(_agree(event, state) for _, state in ours.history):
-            raise self._break(f"{event} is nothing that this order ever was")
+            raise self._break(2, f"{event} is nothing that this order ever was")
         elif event.order_id not in self._ended:
             self._seen.add(event.order_id)
 
     def _saw_end(self, event: Execution, ours: AccountOrder) -> None:
         state = ours.state
         if event.order_id in self._ended:
-            raise self._break(f"{event}: it has been told already that the order is {self._ended[event.order_id]}")
+            raise self._break(2, f"{event}: it has been told already that the order is {self._ended[event.order_id]}")
         if state.is_open:
-            raise self._break(f"{event}, and the order is open")
+            raise self._break(2, f"{event}, and the order is open")
         if event.exec_type != "unknown":
             if (event.exec_type, event.order_status) != (state.status, state.status):
-                raise self._break(f"{event}, and the order is {state.status}")
+                raise self._break(2, f"{event}, and the order is {state.status}")
             if event.cum_qty is not None and event.cum_qty != state.cum_qty:
-                raise self._break(f"{event}, and {state.cum_qty} were filled")
+                raise self._break(2, f"{event}, and {state.cum_qty} were filled")
         self._ended[event.order_id] = event.exec_type
 
     # Fills
@@ -202,24 +202,24 @@ class AccountOracle:
     def _saw_fill(self, event: Execution) -> None:
         number = self._number_of(str(event.exec_id))
         if number is None:
-            raise self._break(f"{event} is no fill of the account")
+            raise self._break(2, f"{event} is no fill of the account")
         fill = self._account.fills[number]
         if _of_event(event) != _of_journal(fill):
-            raise self._break(f"{event} is not the account's {fill}")
+            raise self._break(2, f"{event} is not the account's {fill}")
         if event.snapshot:
             if self._began_ns is not None:
-                raise self._break(f"{event} is of the past, and the feed has begun")
+                raise self._break(2, f"{event} is of the past, and the feed has begun")
             return
         if self._began_ns is None:
-            raise self._break(f"{event} came before the open orders")
+            raise self._break(2, f"{event} came before the open orders")
         if number in self._covered:
-            raise self._break(f"{event} was counted in the open orders already")
+            raise self._break(2, f"{event} was counted in the open orders already")
         if self._next is None:
             self._next_due()
             if self._first is not None and self._first < number:
                 self._may_miss(self._first, number, event)
         elif number < self._next:
-            raise self._break(f"{event} comes twice, or after a later one")
+            raise self._break(2, f"{event} comes twice, or after a later one")
         else:
             self._may_miss(self._next, number, event)
         self._next = number + 1
@@ -233,7 +233,7 @@ class AccountOracle:
         for missing in self._account.fills[first:number]:
             at = missing.time_ns // 1000
             if not any(since <= at <= until for since, until in self._told):
-                raise self._break(f"{event} comes, and {missing} has not, and no gap says so")
+                raise self._break(2, f"{event} comes, and {missing} has not, and no gap says so")
             self.lost += 1
 
     def _number_of(self, exec_id: str) -> int | None:
@@ -247,11 +247,11 @@ class AccountOracle:
     def _saw_balances(self, event: BalancesSnapshot) -> None:
         assets = {balance.asset for balance in event.balances} - {_KEPT}
         if assets != self._account.balance.keys():
-            raise self._break(f"{event} is not of the account's assets")
+            raise self._break(2, f"{event} is not of the account's assets")
         for balance in event.balances:
             had = [entry.balance for entry in self._account.ledger if entry.asset == balance.asset]
             if balance.asset != _KEPT and balance.balance not in (self._account.initial[balance.asset], *had):
-                raise self._break(f"{balance} is no balance that the account ever had")
+                raise self._break(2, f"{balance} is no balance that the account ever had")
         self._entries = None
 
     def _saw_entry(self, event: BalanceUpdate) -> None:
@@ -260,14 +260,14 @@ class AccountOracle:
             self._ledger[ledger[number].ledger_id] = number
         number_of = self._ledger.get(str(event.ledger_id))
         if number_of is None:
-            raise self._break(f"{event} is no entry of the ledger")
+            raise self._break(2, f"{event} is no entry of the ledger")
         entry = ledger[number_of]
         if (event.asset, event.amount, event.fee, event.balance) != (
             entry.asset, entry.amount, entry.fee, entry.balance,
         ):  # fmt: skip
-            raise self._break(f"{event} is not the ledger's {entry}")
+            raise self._break(2, f"{event} is not the ledger's {entry}")
         if self._entries is not None and number_of != self._entries:
-            raise self._break(f"{event} is entry {number_of}, and entry {self._entries} was next")
+            raise self._break(2, f"{event} is entry {number_of}, and entry {self._entries} was next")
         self._entries = number_of + 1
 
     # When it is quiet
@@ -303,17 +303,17 @@ class AccountOracle:
             orders = {order_id: order for order_id, order in orders.items() if order_id in self._account.orders}
         if orders.keys() != ours.keys():
             more, fewer = sorted(orders.keys() - ours.keys()), sorted(ours.keys() - orders.keys())
-            raise self._break(f"the open orders are not the account's: {more} are too many, {fewer} are missing", 3)
+            raise self._break(3, f"the open orders are not the account's: {more} are too many, {fewer} are missing")
         for order_id, order in orders.items():
             if not _agree(order, ours[order_id].state):
-                raise self._break(f"{order} is not the account's {ours[order_id].state}", 3)
+                raise self._break(3, f"{order} is not the account's {ours[order_id].state}")
 
     def check_balances(self, balances: Mapping[str, Balance]) -> None:
         """Check that the feed's balances are the account's, when nothing is on its way."""
         ours = self._account.balance
         theirs = {asset: balance.balance for asset, balance in balances.items() if asset != _KEPT}
         if theirs != ours:
-            raise self._break(f"the balances {theirs} are not the account's, {ours}", 3)
+            raise self._break(3, f"the balances {theirs} are not the account's, {ours}")
 
 
 def _agree(order: Order, state: OrderState) -> bool:

@@ -155,4 +155,4 @@ def _numbers(*sides: Iterable[tuple[str, str]]) -> list[list[tuple[Decimal, Deci
 
 def level3_books(feed: Feed) -> dict[str, Level3Book]:
     """A feed's books of single orders by symbol, including those that are unavailable."""
-    return dict(feed._level3_books)
+    return dict(feed._level3_books)  # noqa: SLF001 (a feed shows only those that can be read)
