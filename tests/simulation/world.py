@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Iterator, Mapping
 
+    from kraken_trio.book import Level3Book, OrderBook
     from kraken_trio.testing import Exchange
     from kraken_trio.testing.exchange.subscriptions import Subscription
     from kraken_trio.testing.network.link import Link
@@ -265,7 +266,7 @@ class World:
             if watch is None:
                 return f"consumer {number} has no feed"
             feed = watch[1]
-            books = (*feed.books.items(), *level3_books(feed).items())
+            books: list[tuple[str, OrderBook | Level3Book]] = [*feed.books.items(), *level3_books(feed).items()]
             for symbol, book in books:
                 if not book.available:
                     return f"the book {symbol} of consumer {number} cannot be read"
