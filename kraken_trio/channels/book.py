@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BookState"]
 
-_NO_CHECKSUM = "a snapshot without a checksum, which this book has had before"
+_NO_CHECKSUM = "a message without a checksum, which this book has had before"
 _CROSSED = "the best bid is not below the best ask, and there is no checksum to confirm it"
 
 
@@ -73,7 +73,11 @@ class BookState(ChannelState):
             except ProtocolError as error:
                 return _before(event, events), self._failure(error)
             if event.checksum is not None:  # mutant: crossed with a checksum
+                self._was_verified = True
                 counters.checksums_verified += 1
+            elif self._was_verified:
+                counters.malformed += 1
+                return _before(event, events), Failure(Cause.MALFORMED, _NO_CHECKSUM)
             elif book.crossed and self._crossed_in != event.epoch:  # mutant: crossed without a checksum
                 return _before(event, events), self._crossed(event.epoch)
             counters.pure_updates += 1

@@ -95,6 +95,18 @@ def test_however_many_fills_an_outage_has(missed: int, known: int, lag: float, p
     assert {event.symbol for event in recovered} <= {"BTC/USD"}
 
 
+def test_fills_of_one_moment_are_recovered_in_their_order() -> None:
+    """A large order takes many small ones at once. REST tells the newest first."""
+    model = Private(Account(fills=150, seconds=1e-7))
+    model.connect()
+    model.cut()
+    model.now = 10.0
+    model.retry()
+    model.run(100.0)
+    model.check_each_fill_once_and_in_order()
+    assert len(model.fills) == 150
+
+
 @given(
     cuts=st.lists(st.tuples(st.floats(0, 200), st.floats(0.1, 300)), max_size=4),
     lag=st.floats(0, 80),
@@ -319,6 +331,15 @@ def test_a_message_that_is_not_the_next_one_means_a_new_snapshot(number: int) ->
     assert model.sent[-1]["params"] == {"channel": "executions", "token": TOKEN}
 
 
+def test_a_frame_that_cannot_be_read_costs_an_account_nothing_that_its_numbers_do_not_tell() -> None:
+    model = connected()
+    model.receive("{", message([report()], 2), message([report("O2")], 3))
+    assert [event.cause for event in model.events if isinstance(event, Gap)] == [Cause.MALFORMED]
+    assert [event.order_id for event in model.events if isinstance(event, Execution)][-2:] == ["O1", "O2"]
+    model.receive("{", message([report("O3")], 5))
+    assert [gap.detail for gap in model.gaps] == ["message 5 of the orders came after message 3"]
+
+
 def test_messages_without_numbers_are_taken() -> None:
     model = connected()
     model.receive(message([report()], None), message([report("O2")], None))
@@ -331,6 +352,43 @@ def test_an_account_may_have_no_snapshot() -> None:
     model.tell(Connected())
     model.receive(message([report()], 1))
     assert [type(event) for event in model.events] == [OrdersSnapshot, Execution]
+
+
+def test_an_account_that_had_orders_has_a_snapshot() -> None:
+    """So one that does not come is lost, even if the next message has the first number."""
+    model = connected()
+    model.receive(message([report()], 2))
+    model.cut()
+    model.tell(Retried())
+    model.tell(Connected())
+    model.receive(model.speech.STATUS)
+    asked = model.sent[-1]
+    result = {"channel": "executions", "snapshot": True}
+    model.receive(json.dumps({"method": "subscribe", "success": True, "result": result, "req_id": asked["req_id"]}))
+    model.receive(message([report("O2")], 1))
+    assert model.sent[-1]["method"] == "unsubscribe"
+
+
+def test_an_unsubscribe_that_is_confirmed_much_too_late_may_have_ended_a_later_subscription() -> None:
+    """An account may be quiet for days, so nothing else would tell."""
+    model = connected()
+    result = {"channel": "executions"}
+    model.receive(json.dumps({"method": "unsubscribe", "success": True, "result": result, "req_id": 1}))
+    assert [event.cause for event in model.events if isinstance(event, Gap)] == [Cause.RESUBSCRIBED]
+    assert model.sent[-1]["method"] == "subscribe"
+
+
+def test_what_is_rebuilt_after_an_end_is_not_older_than_it() -> None:
+    model = connected()
+    (sub,) = model.session.subscriptions
+    state = sub.state
+    assert isinstance(state, ExecutionState)
+    state._find_end("O1")
+    (query,) = state.queries()
+    (end,), _ = state.answer(query, Answer(error="down", received_ns=77))
+    whole = state.rebuild()
+    assert whole is not None
+    assert (end.received_ns, whole.received_ns) == (77, 77)
 
 
 def test_a_message_before_the_snapshot_is_not_taken() -> None:

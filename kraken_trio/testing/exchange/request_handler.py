@@ -236,6 +236,8 @@ class RequestHandler:
             self._broadcaster.early_update(subscription)
         if self._takes(OmitSnapshot, subscription) is None:
             self._broadcaster.snapshot(subscription, state.wall_ns(now))
+        else:
+            subscription.sequence += 1  # it is lost, and so is its number
         subscription.live = True
 
     # Unsubscribe

@@ -172,6 +172,19 @@ class Exchange:
         )
         return bids, asks
 
+    def orders(self, symbol: str, depth: int) -> tuple[tuple[tuple[str, Decimal, Decimal], ...], ...]:
+        """The exchange's own orders of the best ``depth`` prices: ids, prices and quantities of bids, then of asks.
+
+        Best price first, at each price in the order of its queue. Raises :class:`KeyError` as :meth:`book` does.
+        """
+        checks.integer(least=1)("depth", depth)
+        market = self._core.market.symbols[symbol]
+        window, pp, qp = market.orders.snapshot(depth), market.spec.price_precision, market.spec.qty_precision
+        return tuple(
+            tuple((one.order_id, Decimal(one.price).scaleb(-pp), Decimal(one.qty).scaleb(-qp)) for one in side)
+            for side in (window.bids, window.asks)
+        )
+
     @property
     def faults(self) -> tuple[Fault, ...]:
         """The armed faults that still wait for their occasion."""
