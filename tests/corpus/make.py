@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import trio
 
 import kraken_trio as kt
@@ -151,6 +152,19 @@ LOGS: dict[str, Callable[[Path], None]] = {"1-client": client, "1-runs": runs, "
 """By their names, each of which begins with the number of its format."""
 
 
+ADDED: dict[str, tuple[str, ...]] = {"StateChange": ("retry_at",)}
+"""Fields that later versions have added: an event of an earlier one has their defaults."""
+
+
+def _as_it_was(event: kt.Event) -> bytes:
+    """An event as the version that recorded it would have written it."""
+    name, fields = json.loads(encode_event(event))
+    added = ADDED.get(name, ())
+    if not added:
+        return encode_event(event)
+    return msgspec.json.encode((name, {key: value for key, value in fields.items() if key not in added or value}))
+
+
 def digest(folder: Path) -> dict[str, Any]:
     """Of all that was recorded, and of the client's own events: how many there are, and what they are."""
     found: dict[str, Any] = {}
@@ -159,7 +173,7 @@ def digest(folder: Path) -> dict[str, Any]:
         count = 0
         with kt.read_events(folder, request) as reader:
             for event in reader:
-                events.update(encode_event(event) + b"\n")
+                events.update(_as_it_was(event) + b"\n")
                 count += 1
             damage = reader.damage
         found[str(request)] = {"events": count, "sha256": events.hexdigest(), "damage": list(damage)}

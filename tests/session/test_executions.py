@@ -10,7 +10,7 @@ from math import inf
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from kraken_trio.channels import CHANNELS, Kept
 from kraken_trio.channels.executions import (
@@ -107,6 +107,7 @@ def test_fills_of_one_moment_are_recovered_in_their_order() -> None:
     assert len(model.fills) == 150
 
 
+@settings(max_examples=40)
 @given(
     cuts=st.lists(st.tuples(st.floats(0, 200), st.floats(0.1, 300)), max_size=4),
     lag=st.floats(0, 80),
@@ -129,6 +130,7 @@ def test_any_outages(cuts: list[tuple[float, float]], lag: float, protocol: str,
     assert model.gaps == []
 
 
+@settings(max_examples=15)
 @given(
     moments=st.lists(st.floats(0, 400), min_size=1, max_size=4),
     lag=st.floats(0, 80),
