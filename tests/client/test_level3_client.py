@@ -307,5 +307,5 @@ async def test_over_real_sockets() -> None:
                     exchange.inject(fault)
                 await it.publish(20)
                 await exchange.drained()
-                while not it.is_current:
+                while not it.is_current:  # noqa: ASYNC110 (of a book there is no event for that)
                     await trio.sleep(0.05)
