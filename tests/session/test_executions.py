@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kraken_trio.channels import CHANNELS, Kept
+from kraken_trio.channels import CHANNELS, Kept, executions
 from kraken_trio.channels.executions import (
     ATTEMPTS,
     MAX_HELD,
@@ -30,7 +30,7 @@ from kraken_trio.session.inputs import Answered, Authorised, Connected, ConnectF
 from kraken_trio.statistics import Counters
 from kraken_trio.wire.messages import TOKEN
 from kraken_trio.wire.rest import PAGE, Answer
-from tests.session.account import Account, message, stamp
+from tests.session.account import START, Account, message, stamp
 from tests.session.private import Private
 
 PROTOCOLS = ("v2", "v1")
@@ -480,6 +480,33 @@ def test_old_fills_are_known_though_they_are_no_longer_remembered() -> None:
     model.now = account.fills[40].at
     model.connect()
     assert len(model.fills) == delivered
+
+
+def test_an_end_is_looked_for_only_of_orders_that_are_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of fills that REST found, too; and of no more than are remembered."""
+    model = connected()
+    model.cut()
+    model.tell(Retried())
+    model.tell(Connected())
+    shown = [
+        report(f"O{number}", exec_type="trade", exec_id=f"T{number}", timestamp=stamp(number))
+        for number in range(51, 1, -1)
+    ]
+    asked = model.sent[-1]
+    ack = {"method": "subscribe", "success": True, "result": {"channel": "executions"}, "req_id": asked["req_id"]}
+    monkeypatch.setattr(executions, "MAX_DUE", 3)
+    model.receive(json.dumps(ack), message([report("O1"), *shown], 1, kind="snapshot"))
+    rows = {
+        str(row["exec_id"]): {"ordertxid": row["order_id"], "time": int(START.timestamp()) + number}
+        for number, row in zip(range(51, 1, -1), shown, strict=True)
+    }
+    model.tell(Answered(model.queries[-1], Answer(rows)))
+    rows = {"T1": {"ordertxid": "O1", "time": int(START.timestamp()) + 1}}
+    model.tell(Answered(model.queries[-1], Answer(rows)))
+    assert model.fills == [f"T{number}" for number in range(1, 52)]
+    assert len(dict(model.queries[-1].params)["txid"].split(",")) == 3
+    assert CHANNELS["executions"].is_delta(model.events[-2])
+    assert not CHANNELS["executions"].is_delta(model.events[-1])
 
 
 def test_a_view_of_orders_follows_lists_too() -> None:
