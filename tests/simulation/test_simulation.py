@@ -31,6 +31,11 @@ SEEDS_OF_KIND = 30
 CHUNK = 15
 
 
+def test_a_fill_of_the_moment_in_which_a_feed_begins_is_not_awaited() -> None:
+    """Once the oracle awaited it: its time was a nanosecond later, by rounding."""
+    assert run(plan_of(951, 45.0, kind="private")).broken is None
+
+
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_no_seed_breaks_a_promise(first: int) -> None:
     for seed in range(first, first + CHUNK):

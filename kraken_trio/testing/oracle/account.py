@@ -38,6 +38,8 @@ _ENDS: Final = ("filled", "canceled", "expired")
 _NAMED: Final = re.compile(r"fills between (.+) and (.+) could not be recovered")
 _FULL: Final = "the feed was full"
 """What every gap says in whose place events were dropped."""
+_ROUNDING_NS: Final = 1000
+"""By how much two times of one moment may differ: one of them went through a clock of seconds."""
 _KEPT: Final = "KEEP"
 """An asset of the exchange that nothing trades."""
 
@@ -160,7 +162,7 @@ class AccountOracle:
         assert self._began_ns is not None
         for number in range(max(self._covered, default=-1) + 1, len(self._account.fills)):
             fill = self._account.fills[number]
-            if fill.order_id in self._seen or fill.time_ns > self._began_ns:
+            if fill.order_id in self._seen or fill.time_ns > self._began_ns + _ROUNDING_NS:
                 self._first = number
                 return
 
