@@ -38,8 +38,8 @@ _ENDS: Final = ("filled", "canceled", "expired")
 _NAMED: Final = re.compile(r"fills between (.+) and (.+) could not be recovered")
 _FULL: Final = "the feed was full"
 """What every gap says in whose place events were dropped."""
-_ROUNDING_NS: Final = 1000
-"""By how much two times of one moment may differ: one of them went through a clock of seconds."""
+_ROUNDING_NS: Final = 1_000_000
+"""By how much the times of one moment may differ: fills of one message are microseconds apart."""
 _KEPT: Final = "KEEP"
 """An asset of the exchange that nothing trades."""
 
