@@ -63,11 +63,11 @@ _new_order: Final = msgspec.StructMeta.__call__
 """Makes an order of texts, without looking at them."""
 
 
-class PrecisionUnknown(ProtocolError):  # noqa: N818 (what is wrong, as the others)
+class PrecisionUnknown(ProtocolError):  # noqa: N818 (named by what happened)
     """A number has an exponent, and how many decimals the exchange hashes of it is not known."""
 
 
-class OrderUnknown(ProtocolError):  # noqa: N818
+class OrderUnknown(ProtocolError):  # noqa: N818 (named by what happened)
     """A message tells of an order that is not in the book: an earlier message was lost."""
 
 

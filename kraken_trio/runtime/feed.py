@@ -514,6 +514,11 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         return MappingProxyType(self._books)
 
     @property
+    def level3_books(self) -> Mapping[str, Level3Book]:
+        """The same of single orders: see ``Level3Book.available``."""
+        return MappingProxyType(self._level3_books)
+
+    @property
     def orders(self) -> Mapping[str, Order]:
         """The open orders of the account by their ids, as of the last event that was received from this feed.
 

@@ -26,7 +26,7 @@ from kraken_trio.testing.faults.network import LinkFault
 from kraken_trio.testing.network.network import Network
 from kraken_trio.testing.network.virtual_time import run_virtual
 from kraken_trio.testing.oracle.broken import BrokenPromise
-from kraken_trio.testing.oracle.oracle import Oracle, level3_books
+from kraken_trio.testing.oracle.oracle import Oracle
 from kraken_trio.transport.choice import choose
 from tests.simulation.plan import DEPTHS, EPOCH_NS, LEVEL3_DEPTHS, MARKETS, Clear
 from tests.simulation.trace import Trace
@@ -266,7 +266,7 @@ class World:
             if watch is None:
                 return f"consumer {number} has no feed"
             feed = watch[1]
-            books: list[tuple[str, OrderBook | Level3Book]] = [*feed.books.items(), *level3_books(feed).items()]
+            books: list[tuple[str, OrderBook | Level3Book]] = [*feed.books.items(), *feed.level3_books.items()]
             for symbol, book in books:
                 if not book.available:
                     return f"the book {symbol} of consumer {number} cannot be read"
@@ -424,7 +424,7 @@ class World:
                         self.trace.event(name, event)
                         watch.saw(event)
                     watch.check_books(feed.books)
-                    watch.check_level3(level3_books(feed))
+                    watch.check_level3(feed.level3_books)
                     last = events[-1]
                     if isinstance(last, kt.Gap) and last.cause is kt.Cause.REFUSED:
                         return  # asked for again, and answered, by the next visit

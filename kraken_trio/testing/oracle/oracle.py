@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kraken_trio.settings import Settings
     from kraken_trio.testing.exchange.server import Exchange
 
-__all__ = ["Oracle", "level3_books"]
+__all__ = ["Oracle"]
 
 
 class Oracle:
@@ -120,7 +120,7 @@ class Oracle:
                 raise BrokenPromise(3, missing)
             if oracle.account is not None:
                 self._finish_account(oracle.account, feed)
-            for symbol, orders in level3_books(feed).items():
+            for symbol, orders in feed.level3_books.items():
                 if not connection.withheld[symbol]:
                     self._finish_orders(oracle.name, orders, symbol)
             for symbol, book in feed.books.items():
@@ -151,8 +151,3 @@ class Oracle:
 def _numbers(*sides: Iterable[tuple[str, str]]) -> list[list[tuple[Decimal, Decimal]]]:
     """Levels by value: the digits are those of the frames, which has been checked, and v1 has more of them."""
     return [[(Decimal(price), Decimal(qty)) for price, qty in side] for side in sides]
-
-
-def level3_books(feed: Feed) -> dict[str, Level3Book]:
-    """A feed's books of single orders by symbol, including those that are unavailable."""
-    return dict(feed._level3_books)  # noqa: SLF001 (a feed shows only those that can be read)
