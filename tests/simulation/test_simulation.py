@@ -37,6 +37,11 @@ def test_a_fill_of_the_moment_in_which_a_feed_begins_is_not_awaited(seed: int) -
     assert run(plan_of(seed, 45.0, kind="private")).broken is None
 
 
+def test_a_loss_that_only_the_next_message_shows_is_shown() -> None:
+    """Once the last entries of the balances were lost, and nothing followed: nobody could know."""
+    assert run(plan_of(1054, 45.0, kind="private")).broken is None
+
+
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_no_seed_breaks_a_promise(first: int) -> None:
     for seed in range(first, first + CHUNK):
