@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kraken_trio._proxy import Proxy
-    from kraken_trio.auth.asked import Asked
+    from kraken_trio.auth.http import HttpRequest
 
-__all__ = ["MAX_ANSWER_BYTES", "exchange"]
+__all__ = ["MAX_ANSWER_BYTES", "send"]
 
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
 """The longest answer that is read. All pairs of the exchange take less than 2 MB."""
 
 
-async def exchange(
-    asked: Asked,
+async def send(
+    request: HttpRequest,
     transport: httpx.AsyncBaseTransport | None,
     tls: Callable[[], ssl.SSLContext],
     proxy: Proxy | None = None,
@@ -39,7 +39,7 @@ async def exchange(
     """Send a request and read the response. Raises nothing of httpx."""
     try:
         async with transport or _network(tls(), proxy) as opened:
-            response = await opened.handle_async_request(_request(asked))
+            response = await opened.handle_async_request(_request(request))
             try:
                 return await _read(response)
             finally:
@@ -59,19 +59,19 @@ def _network(tls: ssl.SSLContext, proxy: Proxy | None) -> httpx.AsyncBaseTranspo
     return httpx.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits, proxy=through)
 
 
-def _request(asked: Asked) -> httpx.Request:
+def _request(request: HttpRequest) -> httpx.Request:
     headers = {
         "User-Agent": f"kraken-trio/{version()}",
         "Accept": "application/json",
         "Accept-Encoding": "identity",  # so that the size on the wire is the size in memory
         "Connection": "close",
-        **asked.headers,
+        **request.headers,
     }
-    if not asked.body:
-        return httpx.Request(asked.method, asked.url, headers=headers)
+    if not request.body:
+        return httpx.Request(request.method, request.url, headers=headers)
     # With a stream of our own, httpx adds neither of these.
-    headers |= {"Host": httpx.URL(asked.url).netloc.decode("ascii"), "Content-Length": str(len(asked.body))}
-    return httpx.Request(asked.method, asked.url, headers=headers, stream=_Body(asked.body))
+    headers |= {"Host": httpx.URL(request.url).netloc.decode("ascii"), "Content-Length": str(len(request.body))}
+    return httpx.Request(request.method, request.url, headers=headers, stream=_Body(request.body))
 
 
 class _Body(httpx.AsyncByteStream):

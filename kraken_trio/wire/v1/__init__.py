@@ -4,7 +4,7 @@
 * :mod:`~kraken_trio.wire.v1.control`: objects: confirmations, refusals, pongs, and the exchange's status;
 * :mod:`~kraken_trio.wire.v1.requests`: the frames that we send;
 * :mod:`~kraken_trio.wire.v1.data`: events as frames;
-* :mod:`~kraken_trio.wire.v1.names`: its names of assets;
+* :mod:`~kraken_trio.wire.names`: its names of assets;
 * :mod:`~kraken_trio.wire.v1.decoder`: any frame to its message, and all of it as a codec.
 
 Nothing outside of ``wire/`` imports it: see :mod:`kraken_trio.wire.codec`.

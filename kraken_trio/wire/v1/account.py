@@ -17,8 +17,8 @@ import msgspec
 from kraken_trio._text import printable
 from kraken_trio.events import Execution, Fee, Side, Triggers
 from kraken_trio.wire.messages import Numbered
+from kraken_trio.wire.names import symbol_of
 from kraken_trio.wire.tree import check_count, whole_checked
-from kraken_trio.wire.v1.names import symbol_of
 from kraken_trio.wire.v1.numbers import decimal, microseconds, moment
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from kraken_trio.events import (
     Trade,
 )
 from kraken_trio.requests import DEPTHS
+from kraken_trio.wire.names import wire_name
 from kraken_trio.wire.tree import encode
-from kraken_trio.wire.v1.names import wire_name
 from kraken_trio.wire.v1.numbers import time_text
 from kraken_trio.wire.v1.shapes import ORDER_TYPES, SIDES
 

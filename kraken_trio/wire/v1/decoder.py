@@ -23,13 +23,13 @@ from kraken_trio.requests import Balances, Instruments, Ticker
 from kraken_trio.settings import MAX_FRAME_BYTES
 from kraken_trio.wire.foreign import notice, protocol_of
 from kraken_trio.wire.messages import Data, Foreign, Heartbeat, Message, Notice, Pong, Terms
+from kraken_trio.wire.names import symbol_of, wire_name
 from kraken_trio.wire.refusals import error_words
 from kraken_trio.wire.tree import REFUSED, decode_tree, excerpt, whole
 from kraken_trio.wire.unknown import MAX_NAME, Unknowns
 from kraken_trio.wire.v1.account import STREAMS
 from kraken_trio.wire.v1.control import answer, confirmation, refusal, status
 from kraken_trio.wire.v1.data import data_frame
-from kraken_trio.wire.v1.names import symbol_of, wire_name
 from kraken_trio.wire.v1.requests import ping, request
 from kraken_trio.wire.v1.shapes import (
     BY_REQUEST,

@@ -33,9 +33,9 @@ from kraken_trio.events import (
     TickerUpdate,
     Trade,
 )
+from kraken_trio.wire.names import symbol_of
 from kraken_trio.wire.tree import check_count, whole_checked
 from kraken_trio.wire.v1 import account
-from kraken_trio.wire.v1.names import symbol_of
 from kraken_trio.wire.v1.numbers import decimal, microseconds, moment
 
 if TYPE_CHECKING:
