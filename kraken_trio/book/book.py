@@ -70,7 +70,7 @@ class OrderBook(VerifiedBook):
         "core",
     )
 
-    _kind: ClassVar[str] = "book"
+    kind: ClassVar[str] = "book"
     _unit: ClassVar[str] = "levels"
     _snapshot: ClassVar[type[BookSnapshot]] = BookSnapshot
     _update: ClassVar[type[BookUpdate]] = BookUpdate

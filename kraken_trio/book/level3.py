@@ -194,7 +194,7 @@ class Level3Book(VerifiedBook):
 
     __slots__ = ("_carried", "_message", "_precision", "_timestamp_text", "_where", "guessed")
 
-    _kind: ClassVar[str] = "Level 3 book"
+    kind: ClassVar[str] = "Level 3 book"
     _unit: ClassVar[str] = "prices"
     _snapshot: ClassVar[type[Level3Snapshot]] = Level3Snapshot
     _update: ClassVar[type[Level3Update]] = Level3Update

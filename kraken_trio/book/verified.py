@@ -45,7 +45,11 @@ class VerifiedBook:
         "symbol",
     )
 
-    _kind: ClassVar[str]
+    kind: ClassVar[str]
+    """What it is called.
+
+    :meta private:
+    """
     _unit: ClassVar[str]
     _snapshot: ClassVar[type[BookSnapshot | Level3Snapshot]]
     _update: ClassVar[type[BookUpdate | Level3Update]]
@@ -98,7 +102,7 @@ class VerifiedBook:
         """
         if not isinstance(event, self._snapshot | Gap):
             msg = (
-                f"a {self._kind} follows {self._snapshot.__name__}, {self._update.__name__} and Gap, "
+                f"a {self.kind} follows {self._snapshot.__name__}, {self._update.__name__} and Gap, "
                 f"not {type(event).__name__}"
             )
             raise TypeError(msg)
@@ -135,7 +139,7 @@ class VerifiedBook:
             raise self._refusal()
 
     def _refusal(self) -> BookUnavailable:
-        which = f"the {self._kind}" if self.symbol is None else f"the {self._kind} of {symbol_text(self.symbol)}"
+        which = f"the {self.kind}" if self.symbol is None else f"the {self.kind} of {symbol_text(self.symbol)}"
         return BookUnavailable(f"{which} cannot be read: {self._unavailable}")
 
 
