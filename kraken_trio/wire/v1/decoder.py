@@ -29,18 +29,11 @@ from kraken_trio.wire.unknown import MAX_NAME, Unknowns
 from kraken_trio.wire.v1.account import STREAMS
 from kraken_trio.wire.v1.control import answer, confirmation, refusal, status
 from kraken_trio.wire.v1.data import data_frame
+from kraken_trio.wire.v1.market import usual_update
 from kraken_trio.wire.v1.names import symbol_of, wire_name
+from kraken_trio.wire.v1.payloads import Context
 from kraken_trio.wire.v1.requests import ping, request
-from kraken_trio.wire.v1.shapes import (
-    BY_REQUEST,
-    OUR_NAMES,
-    Context,
-    Layout,
-    description,
-    layout_of,
-    row_of,
-    usual_update,
-)
+from kraken_trio.wire.v1.shapes import BY_REQUEST, OUR_NAMES, Layout, description, layout_of, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
