@@ -18,8 +18,6 @@ import msgspec
 import trio
 
 import kraken_trio as kt
-from kraken_trio.admission.default import EXEMPT
-from kraken_trio.client import open_with
 from kraken_trio.encoding import encode_event
 from kraken_trio.recording import records
 from kraken_trio.recording.importer import Importer
@@ -28,6 +26,7 @@ from kraken_trio.runtime.recorder import in_line
 from kraken_trio.storage.reading import open_folder
 from kraken_trio.storage.writer import Job, LogWriter
 from kraken_trio.testing import CorruptChecksum, Drop, MarketSpec, SkipUpdate, open_exchange, run_virtual
+from tests.opening import open_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,15 +77,7 @@ async def _client(
 
     async with (
         open_exchange(markets=MARKETS, seed=run, rate=1, epoch_ns=begin_ns) as exchange,
-        open_with(
-            exchange.url,
-            settings=kt.Settings(),
-            ssl_context=None,
-            connect=exchange.connect,
-            wall_ns=wall_ns,
-            jitter=lambda: 0.5,
-            admission=EXEMPT,
-        ) as client,
+        open_at(exchange, wall_ns) as client,
         kt.record(
             client,
             folder,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from kraken_trio.testing.exchange import frames
 from kraken_trio.testing.exchange.budget import COSTS, MAX_SYMBOLS, SnapshotBudget
-from kraken_trio.testing.exchange.dialect import MALFORMED, Asked, Refusal, Subscribing
+from kraken_trio.testing.exchange.dialects import v2_frames as frames
+from kraken_trio.testing.exchange.dialects.asked import MALFORMED, Asked, Refusal, Subscribing
 from kraken_trio.testing.exchange.dialects.base import WORK_NS, Denial
 from kraken_trio.testing.exchange.subscriptions import Subscription
 from kraken_trio.testing.faults import (

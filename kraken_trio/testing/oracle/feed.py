@@ -32,7 +32,7 @@ from kraken_trio.events import (
     Trade,
 )
 from kraken_trio.requests import Overflow
-from kraken_trio.testing.exchange.frames import stamp
+from kraken_trio.testing.exchange.dialects.v2_frames import stamp
 from kraken_trio.testing.oracle.account import PRIVATE_CHANNELS
 from kraken_trio.testing.oracle.broken import BrokenPromise
 from kraken_trio.testing.oracle.received import content_of, key_of, levels_of, orders_of
