@@ -194,7 +194,7 @@ class Rest:
                 f"; is the key{hint} used by another program, too, or was it used before by one whose clock was ahead, "
                 "or which counted in other units? Give each program a key of its own, and check this machine's clock"
             )
-        if failure.kind is ErrorKind.ADDRESS:
+        if failure.kind is ErrorKind.ADDRESS and failure.proxy_status is None:
             return "; is this the address of the exchange's REST interface?"
         if failure.kind is ErrorKind.RATE:
             return "; something uses up the rate limit: fewer reconnects, or a key for each program, will help"
@@ -202,8 +202,8 @@ class Rest:
             return ""
         if any(map(is_denied, failure.errors)):
             return (
-                f"; the key{hint} lacks {lacks(name)}, or it has a second factor and no otp was given: change it at "
-                "https://www.kraken.com/u/security/api"
+                f"; the key{hint} lacks {lacks(name)}, or it has a second factor and no otp was given, or a wrong one: "
+                "change it at https://www.kraken.com/u/security/api"
             )
         if any("signature" in error for error in failure.errors):
             return f"; the secret is not that of the key{hint}: copy both again"
