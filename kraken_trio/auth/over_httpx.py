@@ -47,7 +47,7 @@ async def send(
             finally:
                 await response.aclose()
     except (httpx.HTTPError, httpx.StreamError, OSError, trio.BrokenResourceError) as error:
-        url = httpx.URL(asked.url)
+        url = httpx.URL(request.url)
         return _describe(error, proxy, f"{url.host}:{url.port or 443}")
 
 
