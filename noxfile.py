@@ -59,6 +59,7 @@ PURE = (
 """Bytes and values in, values out: nothing there is hard to reach, so every branch is reached."""
 PURE_CORE = {"KRAKEN_TRIO_PURE": "1"}
 """Run without the compiled core, be it there or not."""
+COVERED = {**PURE_CORE, "HYPOTHESIS_PROFILE": "covered"}
 ASK_CORE = "from kraken_trio.book.core import NAME; print(NAME); raise SystemExit(NAME != '{}')"
 STRESS = "import sys; sys.path.append('.'); from tests.core.stress import main; sys.exit(main())"
 """The tests of this folder, with the package that is installed."""
@@ -145,7 +146,7 @@ def coverage(session: nox.Session) -> None:
     session.install("-e", ".[dev]")
     session.run("coverage", "erase")
     try:
-        session.run("coverage", "run", "-m", "pytest", "-n", "2", *(session.posargs or OWN_TESTS), env=PURE_CORE)
+        session.run("coverage", "run", "-m", "pytest", "-n", "2", *(session.posargs or OWN_TESTS), env=COVERED)
     finally:
         session.run("coverage", "combine", "-q")
     if session.posargs:
