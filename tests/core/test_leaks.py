@@ -19,7 +19,7 @@ from tests.core.market import Market, frame_of
 from tests.session.driver import BTC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 LEVELS = 40
 MARKET = Market.of(
@@ -156,6 +156,16 @@ def tables() -> Callable[[], object]:
 LEVEL_TYPES = (Level, BookUpdate, None, True, False, UTC, (), BTC)
 
 
+@pytest.fixture
+def small_heap() -> Iterator[None]:
+    """So that a collection looks at what the test has made, and not at all that other tests have left."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("small_heap")
 @pytest.mark.parametrize(
     "arrange",
     [taken, refused, delivered_to_nobody, loaded_and_dropped, left_and_entered, not_loaded, odd_events, tables],
