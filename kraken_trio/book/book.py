@@ -257,7 +257,7 @@ class OrderBook(VerifiedBook):
     def _load(self, event: BookSnapshot) -> None:
         self._drop_core()
         self._replace(event.bids, event.asks)
-        self.symbol = event.symbol
+        self.symbol: str | None = event.symbol
 
     def _replace(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
         """Replace all levels by these."""

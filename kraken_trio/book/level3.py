@@ -299,7 +299,7 @@ class Level3Book(VerifiedBook):
 
     def _load(self, event: Level3Snapshot) -> None:
         """Replace everything."""
-        self.symbol = event.symbol
+        self.symbol: str | None = event.symbol
         self._verified = False
         self._where.clear()
         self._bids, self._asks = _Side(is_bid=True), _Side(is_bid=False)
