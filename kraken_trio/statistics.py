@@ -62,11 +62,11 @@ class Distribution:
         if not self.count:
             return None
         wanted = share * self.count
-        bounds = (*_BOUNDS, float("inf"))
-        return next((b for b, count in zip(bounds, self.cumulative(), strict=True) if count >= wanted), bounds[-1])
+        reached = zip(_BOUNDS, self.cumulative(), strict=False)  # without the last, which has no bound
+        return next((bound for bound, count in reached if count >= wanted), float("inf"))
 
 
-_BOUNDS: Final = tuple(_STEP_NS * 2**power / 1e9 for power in range(_BOUNDED))
+_BOUNDS: Final[tuple[float, ...]] = tuple(_STEP_NS * 2**power / 1e9 for power in range(_BOUNDED))
 
 
 class Histogram:

@@ -26,7 +26,16 @@ from kraken_trio import (
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import clock, counted
-from kraken_trio.cli.running import live_options, output, positive_duration, refusals, run_and_exit, variant_options
+from kraken_trio.cli.running import (
+    exposing,
+    live_options,
+    metrics_option,
+    output,
+    positive_duration,
+    refusals,
+    run_and_exit,
+    variant_options,
+)
 from kraken_trio.cli.view.live import Writer
 from kraken_trio.cli.watch import ANSWER_LIMIT, CHANNELS, requests_for
 
@@ -139,6 +148,7 @@ class Options:
 @click.option(
     "--backpressure", is_flag=True, help="If the disk is too slow, read no more, instead of leaving messages out."
 )
+@metrics_option
 @live_options
 def record_command(
     symbols: tuple[str, ...],
@@ -153,6 +163,7 @@ def record_command(
     keep_bytes: int | None,
     url: str,
     seconds: float | None,
+    metrics_port: int | None,
     *,
     backpressure: bool,
     plain: bool,
@@ -196,7 +207,9 @@ def record_command(
     )
 
     async def start() -> int:
-        return await run(requests, url, folder, options, seconds=seconds, stream=stream, screen=screen)
+        return await run(
+            requests, url, folder, options, seconds=seconds, stream=stream, screen=screen, metrics_port=metrics_port
+        )
 
     run_and_exit(start)
 
@@ -210,6 +223,7 @@ async def run(
     seconds: float | None,
     stream: TextIO,
     screen: bool,
+    metrics_port: int | None = None,
 ) -> int:
     """Record ``requests`` until the time is over. Returns the exit status.
 
@@ -221,7 +235,7 @@ async def run(
     refused: dict[Request, str] = {}
     async with _display(stream, screen=screen) as show:
         show.say(f"connecting to {Endpoint(url).name} (Ctrl-C stops)")
-        async with open_client(url) as client:
+        async with open_client(url) as client, exposing(client, metrics_port, show.say):
             with trio.move_on_after(float("inf") if seconds is None else seconds):
                 while True:  # noqa: ASYNC913 (it records, or fails)
                     try:

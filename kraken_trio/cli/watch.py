@@ -25,7 +25,16 @@ from kraken_trio import (
 )
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted
-from kraken_trio.cli.running import live_options, output, refusals, run_and_exit, variant_options
+from kraken_trio.cli.running import (
+    exposing,
+    live_options,
+    metrics_option,
+    output,
+    refusals,
+    run_and_exit,
+    say_on_stderr,
+    variant_options,
+)
 from kraken_trio.cli.view.board import Board, Kind
 from kraken_trio.cli.view.live import display
 from kraken_trio.requests import canonical_symbol
@@ -56,6 +65,7 @@ _BATCH: Final = 1024
     help="What to watch; may be repeated.  [default: book, trades]",
 )
 @variant_options
+@metrics_option
 @live_options
 def watch_command(
     symbols: tuple[str, ...],
@@ -64,6 +74,7 @@ def watch_command(
     interval: str,
     url: str,
     seconds: float | None,
+    metrics_port: int | None,
     *,
     plain: bool,
 ) -> None:
@@ -98,7 +109,7 @@ def watch_command(
     click.echo(f"connecting to {Endpoint(url).name} (Ctrl-C stops)", err=True)
 
     async def start() -> int:
-        return await watch(requests, url, seconds=seconds, stream=stream, screen=screen)
+        return await watch(requests, url, seconds=seconds, stream=stream, screen=screen, metrics_port=metrics_port)
 
     run_and_exit(start)
 
@@ -124,7 +135,15 @@ def requests_for(
     return list(wanted)
 
 
-async def watch(requests: Sequence[Request], url: str, *, seconds: float | None, stream: TextIO, screen: bool) -> int:
+async def watch(
+    requests: Sequence[Request],
+    url: str,
+    *,
+    seconds: float | None,
+    stream: TextIO,
+    screen: bool,
+    metrics_port: int | None = None,
+) -> int:
     """Show ``requests`` until the time is over. Returns the exit status.
 
     What the exchange refuses is named and left out. Raises :class:`~kraken_trio.SubscriptionRejected` if nothing is
@@ -132,6 +151,7 @@ async def watch(requests: Sequence[Request], url: str, *, seconds: float | None,
     """
     refused: dict[Request, str] = {}
     async with open_client(url) as client, AsyncExitStack() as stack:
+        await stack.enter_async_context(exposing(client, metrics_port, say_on_stderr))
         feed = await _subscribe(stack, client, requests, refused)
         accepted = [request for request in requests if request not in refused]
         symbols = {request.symbol for request in refused}

@@ -45,9 +45,7 @@ class Timings:
         self.delivery.observe(int((done - started) * 1e9))
         for events in delivered:
             event = events[-1]
-            if isinstance(event, BookUpdate):
-                timestamp = event.timestamp
-            elif isinstance(event, Trade) and not event.snapshot:
+            if isinstance(event, BookUpdate) or (isinstance(event, Trade) and not event.snapshot):
                 timestamp = event.timestamp
             else:
                 continue  # others are older than the message by which they came
