@@ -41,7 +41,7 @@ def books(count: int, *bad: int) -> dict[kt.Request, kt.SubscriptionState]:
 
 def test_names_follow_the_conventions() -> None:
     registry = CollectorRegistry()
-    registry.register(Fixed(9, a=statistics(books(3))))  # type: ignore[arg-type]
+    registry.register(Fixed(9, a=statistics(books(3))))
     for family in registry.collect():
         assert re.fullmatch(r"kraken_trio_[a-z_]+", family.name), family.name
         assert family.documentation
