@@ -184,7 +184,7 @@ def contracts(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build/html; every warning is an error."""
-    session.install(".[cli,export,testing]", *tools("docs"))
+    session.install(".[cli,export,metrics,testing]", *tools("docs"))
     session.run("sphinx-build", "-W", "-n", "--keep-going", "-q", "-E", "-b", "html", "docs", "docs/_build/html")
 
 
