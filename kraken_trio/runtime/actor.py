@@ -262,9 +262,10 @@ class Actor:
                 if self.ended is not None:
                     return  # they were received while the program left
                 received_ns, now = self.now_ns(), current_time()
-                self._unmeasured += len(frames)
-                is_measured = self._unmeasured >= FRAMES_PER_MEASUREMENT or now >= self._measure_at
                 effects = self.session.receive(frames, received_ns, now)
+                self._unmeasured += len(frames)
+                is_due = self._unmeasured >= FRAMES_PER_MEASUREMENT or now >= self._measure_at
+                is_measured = is_due and effects.deliver  # a heartbeat says nothing of what takes long
                 processed = current_time() if is_measured else now
                 for tap in self._taps:
                     tap.received(frames, received_ns, now, effects)
