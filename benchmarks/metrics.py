@@ -154,9 +154,7 @@ def parts() -> None:
 
     histogram, timings = Histogram(), Timings()
     say(f"{best_of('observe(123_456_789)', observe=histogram.observe):8.0f} ns an observation of a histogram")
-    event = kt.BookUpdate(
-        symbol="BTC/USD", bids=(), asks=(), timestamp=datetime.now(UTC), received_ns=5
-    )
+    event = kt.BookUpdate(symbol="BTC/USD", bids=(), asks=(), timestamp=datetime.now(UTC), received_ns=5)
     take = best_of("take(((event,),), 5, 1.0, 1.1, 1.2)", take=timings.take, event=event)
     clock = best_of("now()", now=time.perf_counter)
     say(f"{take:8.0f} ns to measure a batch, and {clock:.0f} for each of two clocks: once in {FRAMES_PER_MEASUREMENT}")

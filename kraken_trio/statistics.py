@@ -233,7 +233,7 @@ class ClientStatistics:
     taken_ns: int = 0
     """When these numbers were taken, by the client's wall clock, as ``received_ns`` is; in a replay, by the log's."""
     last_received_ns: Mapping[Request, int] = attrs.Factory(dict)
-    """For each of ``subscriptions``, when its last data was received; 0 before the first."""
+    """For each of ``subscriptions``, in the same order, when its last data was received; 0 before the first."""
     messages: Mapping[str, int] = attrs.Factory(dict)
     """Frames received, by channel. Those that belong to none are ``control`` (answers, heartbeats, statuses) and
     ``malformed``."""
@@ -269,7 +269,7 @@ class ClientStatistics:
     """From the exchange's timestamp of a trade or an update of a book to its receipt. It needs synchronised clocks: see
     ``clock_offset``. Less than 0 counts as 0.
 
-    This and the following times are measured of one batch of frames in each 32 frames, and at least in each second."""
+    This and the following times are measured of one batch of frames in each 64 frames, and at least in each second."""
     clock_offset: float | None = None
     """An estimate of how many seconds this machine's clock is ahead of the exchange's: the smallest lag of the last one
     or two minutes with data, less half of ``ping_seconds``. The time that messages need to get here cannot be told

@@ -15,11 +15,11 @@ from kraken_trio import Cause, ConnectionState, Distribution, SubscriptionState,
 from kraken_trio.metrics.health import is_book, is_good
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from prometheus_client.core import Metric
 
-    from kraken_trio import ClientStatistics, Request
+    from kraken_trio import ClientStatistics
 
 __all__ = ["OTHER", "families"]
 
@@ -168,32 +168,34 @@ def _books(clients: Mapping[str, ClientStatistics], max_series: int) -> Iterator
         "book_age_seconds", "Time since the book's last message; of 'other', the longest.", "channel", "symbol"
     )
     for name, now in clients.items():
-        good = {request: is_good(request, state) for request, state in now.subscriptions.items() if is_book(request)}
-        count = sum(good.values())
+        # Without looking up any: there may be many, and requests are slow keys.
+        books = [
+            (request, is_good(request, state), received_ns)
+            for (request, state), received_ns in zip(
+                now.subscriptions.items(), now.last_received_ns.values(), strict=True
+            )
+            if is_book(request)
+        ]
+        count = sum(good for _, good, _ in books)
         total.add_metric([name, "true"], count)
-        total.add_metric([name, "false"], len(good) - count)
-        shown, rest = _split(list(good), max_series)
-        for request in shown:
+        total.add_metric([name, "false"], len(books) - count)
+        # Those that came first are shown each; the rest needs one series, too.
+        split = len(books) if len(books) <= max_series else max_series - 1
+        for request, good, received_ns in books[:split]:
             labels = [name, str(request.channel), str(request.symbol)]
-            verified.add_metric(labels, int(good[request]))
-            if now.last_received_ns.get(request):
-                age.add_metric(labels, _age(now, request))
+            verified.add_metric(labels, int(good))
+            if received_ns:
+                age.add_metric(labels, _age(now, received_ns))
+        rest = books[split:]
         if rest:
-            verified.add_metric([name, OTHER, OTHER], sum(good[request] for request in rest))
-            ages = [_age(now, request) for request in rest if now.last_received_ns.get(request)]
-            if ages:
-                age.add_metric([name, OTHER, OTHER], max(ages))
+            verified.add_metric([name, OTHER, OTHER], sum(good for _, good, _ in rest))
+            oldest_ns = min((received_ns for _, _, received_ns in rest if received_ns), default=0)
+            if oldest_ns:
+                age.add_metric([name, OTHER, OTHER], _age(now, oldest_ns))
     yield total
     yield verified
     yield age
 
 
-def _split(requests: Sequence[Request], limit: int) -> tuple[Sequence[Request], Sequence[Request]]:
-    """Those that are shown each, and the rest, which needs one series, too. Those that came first are shown."""
-    if len(requests) <= limit:
-        return requests, ()
-    return requests[: limit - 1], requests[limit - 1 :]
-
-
-def _age(now: ClientStatistics, request: Request) -> float:
-    return max(0, now.taken_ns - now.last_received_ns[request]) / 1e9
+def _age(now: ClientStatistics, received_ns: int) -> float:
+    return max(0, now.taken_ns - received_ns) / 1e9

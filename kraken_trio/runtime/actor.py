@@ -120,8 +120,6 @@ class Actor:
         self._feeds: dict[FeedSender, _Waiter] = {}
         self._totals = FeedTotals()
         self._timings = Timings()
-        self._unmeasured = 0  # frames since the last batch that was measured
-        self._measure_at = -inf
         self._waiters: list[_Waiter] = []
         self._outbox: deque[str] = deque()
         self._outbox_filled = trio.Event()
@@ -252,6 +250,7 @@ class Actor:
 
     async def _read(self, transport: Transport) -> None:
         current_time = trio.lowlevel.current_clock().current_time
+        unmeasured, measure_at = 0, -inf
         try:
             while True:
                 while self._stalled:  # mutant: full feed holds up reading
@@ -263,21 +262,21 @@ class Actor:
                     return  # they were received while the program left
                 received_ns, now = self.now_ns(), current_time()
                 effects = self.session.receive(frames, received_ns, now)
-                self._unmeasured += len(frames)
-                is_due = self._unmeasured >= FRAMES_PER_MEASUREMENT or now >= self._measure_at
+                unmeasured += len(frames)
+                is_due = unmeasured >= FRAMES_PER_MEASUREMENT or now >= measure_at
                 is_measured = is_due and effects.deliver  # a heartbeat says nothing of what takes long
                 processed = current_time() if is_measured else now
                 for tap in self._taps:
                     tap.received(frames, received_ns, now, effects)
                 self._do(effects)
                 if is_measured:
+                    unmeasured, measure_at = 0, now + SECONDS_PER_MEASUREMENT
                     self._measure(effects, received_ns, now, processed)
         except ConnectionLost as lost:
             self._lose(Cause.DISCONNECTED, lost.reason, lost.code)
 
     def _measure(self, effects: Effects, received_ns: int, started: float, processed: float) -> None:
         """Measure a batch of frames: all is done that follows from it."""
-        self._unmeasured, self._measure_at = 0, started + SECONDS_PER_MEASUREMENT
         done = trio.current_time()
         self._timings.take(effects.deliver.values(), received_ns, started, processed, done)
         for feed in effects.deliver:

@@ -93,7 +93,9 @@ async def test_a_port_that_is_taken_is_one_line() -> None:
         ports: list[str] = []
         async with exposing(client, 0, ports.append):
             port = int(re.findall(r":(\d+)/", ports[0])[0])
-            with pytest.raises(kt.KrakenTrioError, match=f"--metrics-port {port}: cannot listen at 127.0.0.1: .*in use"):
+            with pytest.raises(
+                kt.KrakenTrioError, match=f"--metrics-port {port}: cannot listen at 127.0.0.1: .*in use"
+            ):
                 async with exposing(client, port, ports.append):
                     pass
         with pytest.raises(OSError, match=r"."):

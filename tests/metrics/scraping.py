@@ -59,5 +59,6 @@ def statistics(subscriptions: Mapping[Any, kt.SubscriptionState] | None = None, 
         "warnings": (),
         "unknown": {},
         "subscriptions": subscriptions or {},
+        "last_received_ns": dict.fromkeys(subscriptions or {}, 0),
     }
     return kt.ClientStatistics(**zeros | numbers)
