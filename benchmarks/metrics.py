@@ -18,6 +18,7 @@ import time
 import timeit
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -149,8 +150,8 @@ def compare(against: Path, rounds: int) -> None:
 
 def parts() -> None:
     """Each for itself."""
-    from kraken_trio.runtime.timings import FRAMES_PER_MEASUREMENT, Timings
-    from kraken_trio.statistics import Histogram
+    from kraken_trio.runtime.timings import FRAMES_PER_MEASUREMENT, Timings  # noqa: PLC0415 (an older checkout has none)
+    from kraken_trio.statistics import Histogram  # noqa: PLC0415 (an older checkout has none)
 
     histogram, timings = Histogram(), Timings()
     say(f"{best_of('observe(123_456_789)', observe=histogram.observe):8.0f} ns an observation of a histogram")
@@ -180,10 +181,10 @@ def best_of(statement: str, **names: Any) -> float:
 
 async def scrape() -> None:
     """Milliseconds a scrape, by number of symbols."""
-    from kraken_trio.metrics import register
-    from kraken_trio.testing import open_exchange
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.exposition import generate_latest
+    from kraken_trio.metrics import register  # noqa: PLC0415 (an older checkout has none)
+    from kraken_trio.testing import open_exchange  # noqa: PLC0415 (an older checkout has none)
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415 (an older checkout has none)
+    from prometheus_client.exposition import generate_latest  # noqa: PLC0415 (an older checkout has none)
 
     for count in SYMBOLS:
         names = [f"A{number:04}/USD" for number in range(count)]
@@ -196,7 +197,7 @@ async def scrape() -> None:
             await client.wait_for(kt.ConnectionState.SUBSCRIBED)
             registry = CollectorRegistry()
             with register(client, registry=registry):
-                best = min(timeit.repeat(lambda: generate_latest(registry), number=1, repeat=30))
+                best = min(timeit.repeat(partial(generate_latest, registry), number=1, repeat=30))
                 size = len(generate_latest(registry))
         say(f"{best * 1000:8.1f} ms a scrape of {count} symbols, {size / 1000:.0f} kB")
 
