@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
-import kraken_trio as kt
 from docutils import nodes
 from docutils.parsers.rst import Directive
+
+import kraken_trio as kt
 from kraken_trio.metrics.families import families
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ class Fixed:
 
 def text_of(max_series: int = 100, **clients: kt.ClientStatistics) -> str:
     registry = CollectorRegistry()
-    registry.register(Fixed(max_series, **clients))  # type: ignore[arg-type]
+    registry.register(Fixed(max_series, **clients))
     return generate_latest(registry).decode()
 
 
