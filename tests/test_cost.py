@@ -44,7 +44,7 @@ IS_COMPILED = CORE == "compiled"
 """Has this run the compiled core? What it calls inside itself is not counted."""
 CALLS_PER_UPDATE = 0.8 if IS_COMPILED else 48
 """Function calls, Python's and C's together, from a frame's text to its delivery, depth 10, 16 frames a batch."""
-CALLS_PER_LONE_UPDATE = 13 if IS_COMPILED else 58
+CALLS_PER_LONE_UPDATE = 12 if IS_COMPILED else 58
 """The same with one frame a batch."""
 DEPTH_FACTOR = 1.25
 """So many times the calls, at most, at depth 1000."""

@@ -63,27 +63,27 @@ class Intake:
         self._handler = handler
         self._tallies: dict[str, list[int]] = {name: [0, 0] for name in (*by_channel, _CONTROL, _MALFORMED)}
         """Of each channel, how many frames it has had, and their bytes."""
-        paths: list[FramePath] = []
-        takes = []
-        for name, subs in by_channel.items():
-            path = CHANNELS[name].frame_path(codec, subs, _LIVE, counters)
-            if path is not None:
-                paths.append(path)
-                takes.append((path.take, self._tallies[name]))
-        self.paths: tuple[FramePath, ...] = tuple(paths)
+        self.paths: dict[str, FramePath] = {
+            name: path
+            for name, subs in by_channel.items()
+            if (path := CHANNELS[name].frame_path(codec, subs, _LIVE, counters)) is not None
+        }
         """The channels' shorter ways for frames."""
-        self._takes = tuple(takes)
+        self._takes = tuple(path.take for path in self.paths.values())
         self.malformed_in_row: int = 0
         """Frames that could not be decoded since the last one that could; the handler counts."""
 
     def count(self) -> None:
         """Add to the counters what the shorter ways have counted."""
-        for path in self.paths:
-            path.count()
+        for name, path in self.paths.items():
+            frames, size = path.count()
+            tally = self._tallies[name]
+            tally[0] += frames
+            tally[1] += size
 
     @property
     def messages(self) -> dict[str, int]:
-        """How many frames there were of each channel that had any, and of none."""
+        """How many frames there were of each channel that had any, and of none: as of the last :meth:`count`."""
         return {name: count for name, (count, _) in self._tallies.items() if count}
 
     @property
@@ -101,12 +101,8 @@ class Intake:
         index, count = 0, len(frames)
         while index < count:
             begin = index
-            for take, tally in takes:
-                first = index
+            for take in takes:
                 index = take(frames, index, epoch, received_ns, deliver)
-                if index > first:
-                    tally[0] += index - first
-                    tally[1] += sum(map(len, frames if index - first == count else frames[first:index]))
             if index > begin:
                 is_pushed = True
                 self.malformed_in_row = 0
