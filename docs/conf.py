@@ -138,10 +138,12 @@ UNQUALIFIED = (
     "pathlib",
     "attrs",
     "hypothesis.strategies",
+    "prometheus_client",
 )
 
 MADE_BY_US = (
     "Client",
+    "Collector",
     "EventReader",
     "Exchange",
     "Feed",
