@@ -162,7 +162,7 @@ def parts() -> None:
     tally = best_of("tally[0] += 1; tally[1] += len(frame)", tally=[0, 0], frame="x" * 220)
     say(f"{tally:8.0f} ns a message that the compiled core does not take, for its channel")
     for size in BATCHES:
-        check = best_of("n = 0; n += len(frames); n >= 64 or 1.0 >= at", frames=["x"] * size, at=2.0)
+        check = best_of("n = 0; n += len(frames); n >= 256 or 1.0 >= at", frames=["x"] * size, at=2.0)
         shared = (take + 2 * clock) / max(size, FRAMES_PER_MEASUREMENT)
         say(f"{check / size + shared:8.0f} ns a message for everything else, {size} frames a batch")
 

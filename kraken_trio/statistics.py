@@ -269,7 +269,7 @@ class ClientStatistics:
     """From the exchange's timestamp of a trade or an update of a book to its receipt. It needs synchronised clocks: see
     ``clock_offset``. Less than 0 counts as 0.
 
-    This and the following times are measured of one batch of frames in each 64 frames, and at least in each second."""
+    This and the following times are measured of one batch of frames in each 256 frames, and at least in each second."""
     clock_offset: float | None = None
     """An estimate of how many seconds this machine's clock is ahead of the exchange's: the smallest lag of the last one
     or two minutes with data, less half of ``ping_seconds``. The time that messages need to get here cannot be told

@@ -151,11 +151,9 @@ def _channels(clients: Mapping[str, ClientStatistics]) -> Iterator[Metric]:
 def _subscriptions(clients: Mapping[str, ClientStatistics]) -> Iterator[Metric]:
     gauge = _gauge("subscriptions", "Wanted subscriptions, by how far each has come.", "state")
     for name, now in clients.items():
-        counts = dict.fromkeys(SubscriptionState, 0)
-        for state in now.subscriptions.values():
-            counts[state] += 1
-        for state, count in counts.items():
-            gauge.add_metric([name, state.value], count)
+        states = list(now.subscriptions.values())
+        for state in SubscriptionState:
+            gauge.add_metric([name, state.value], states.count(state))
     yield gauge
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FRAMES_PER_MEASUREMENT", "SECONDS_PER_MEASUREMENT", "Timings"]
 
-FRAMES_PER_MEASUREMENT: Final = 64
+FRAMES_PER_MEASUREMENT: Final = 256
 """After so many frames a batch is measured: what that costs is then shared by all of them."""
 SECONDS_PER_MEASUREMENT: Final = 1.0
 """A batch is measured as well if the last one was so long ago: few frames are measured more often."""
