@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 from kraken_trio.testing import DEFAULT_MARKETS, ExchangeCore, Market
-from kraken_trio.testing.exchange import frames, market, orders, server_book
+from kraken_trio.testing.exchange import market, orders, server_book
 from kraken_trio.testing.exchange.actions import Send
+from kraken_trio.testing.exchange.dialects import v2_frames as frames
 from kraken_trio.testing.exchange.market import SymbolMarket
 
 if TYPE_CHECKING:

@@ -19,6 +19,9 @@ def main() -> int:
             raise
         print(f"kraken-trio: {missing} is not installed: pip install 'kraken-trio[cli]'", file=sys.stderr)  # noqa: T201
         return 2
+    except KeyboardInterrupt:  # importing takes a while
+        print("stopped", file=sys.stderr)  # noqa: T201
+        return 130
     return run()
 
 

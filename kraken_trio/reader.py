@@ -103,6 +103,11 @@ class EventReader(Iterator[E_co], Generic[E_co]):
         return MappingProxyType(self._books)
 
     @property
+    def level3_books(self) -> Mapping[str, Level3Book]:
+        """The same of single orders: see ``Level3Book.available``."""
+        return MappingProxyType(self._level3_books)
+
+    @property
     def damage(self) -> tuple[str, ...]:
         """What was found to be damaged so far, in words: the events there are missing, after a gap."""
         return (*map(str, self._playback.damage), *self._playback.player.disagreements)

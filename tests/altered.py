@@ -11,11 +11,8 @@ import attrs
 import trio
 
 import kraken_trio as kt
-from kraken_trio.admission import ConnectBudget
-from kraken_trio.client import open_with
 from kraken_trio.recording import format as fmt, scan
 from kraken_trio.runtime.recorder import in_line
-from kraken_trio.settings import Settings
 from kraken_trio.storage.reading import open_folder
 from kraken_trio.testing import CorruptLevel, Drop, EndSubscription, Market, Raw, SetStatus, SkipUpdate, run_virtual
 from kraken_trio.testing.exchange.core import ExchangeCore
@@ -23,6 +20,7 @@ from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS
 from kraken_trio.testing.exchange.shell import Shell
 from tests.client.conftest import InMemoryExchange
 from tests.logs import Message, packed, reader
+from tests.opening import open_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
@@ -65,15 +63,7 @@ async def recorded(
     work: Work = in_line,
 ) -> AsyncIterator[kt.Client]:
     """A client on virtual time that is recorded."""
-    opening = open_with(
-        exchange.url,
-        settings=Settings(),
-        ssl_context=None,
-        connect=exchange.connect,
-        wall_ns=lambda: EPOCH_NS + round(trio.current_time() * 1e9),
-        jitter=lambda: 0.5,
-        admission=ConnectBudget(trio.current_time),
-    )
+    opening = open_at(exchange, lambda: EPOCH_NS + round(trio.current_time() * 1e9))
     async with (
         opening as client,
         kt.record(

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import trio
 
 import kraken_trio as kt
-from kraken_trio.admission import ConnectBudget
-from kraken_trio.client import open_with
 from kraken_trio.recordings import record
 from kraken_trio.runtime.recorder import in_line
 from kraken_trio.testing.faults import CorruptLevel, Drop
 from kraken_trio.testing.network.virtual_time import run_virtual
 from tests.client.conftest import InMemoryExchange
+from tests.opening import open_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,15 +33,7 @@ async def _record(folder: Path) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(exchange.keep_time)
         for fault in (Drop(), None):
-            async with open_with(
-                exchange.url,
-                settings=kt.Settings(),
-                ssl_context=None,
-                connect=exchange.connect,
-                wall_ns=lambda: START_NS + round(trio.current_time() * SECOND),
-                jitter=random.Random(0).random,
-                admission=ConnectBudget(trio.current_time),
-            ) as client:
+            async with open_at(exchange, lambda: START_NS + round(trio.current_time() * SECOND)) as client:
                 async with record(
                     client, folder, ETH, work=in_line, keyframe_every=2, flush_every=0.5, max_segment_bytes=12_000
                 ):

@@ -298,6 +298,18 @@ def test_the_text_of_a_decimal_is_the_one_of_the_wire(number: str, text: str) ->
     assert (level.price_text, level.qty_text) == (text, text)
 
 
+def test_orders_are_equal_as_numbers() -> None:
+    order, same = (RestingOrder("O1", price, "2.0", INSTANT) for price in ("1.50", "1.5"))
+    other = RestingOrder("O2", "1.5", "2.0", INSTANT)
+    assert order == same
+    assert not order.__ne__(same)
+    assert hash(order) == hash(same)
+    assert order != other
+    assert order.__eq__(("O1", order.price)) is NotImplemented
+    assert repr(order) == f"RestingOrder('O1', Decimal('1.50'), Decimal('2.0'), {INSTANT!r})"
+    assert repr(RestingOrder("O1", "one", "2.0", INSTANT)) == "<RestingOrder: not a price or quantity: one>"
+
+
 def test_levels_are_equal_as_numbers() -> None:
     assert Level("1.50", "3") == Level(Decimal("1.5"), Decimal(3)) == Level("15e-1", "3.00")
     assert hash(Level("1.50", "3")) == hash(Level("15e-1", "3.00"))

@@ -366,6 +366,11 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
         "session/test_data.py::test_a_repeated_trade_comes_once_and_a_jump_is_told",
         "session/test_trades.py::test_each_trade_comes_once_and_every_hole_is_announced_where_it_is",
     ),
+    "missing fills of the account": (
+        "session/test_executions.py::test_however_many_fills_an_outage_has",
+        "session/test_executions.py::test_what_cannot_be_recovered_is_a_gap_that_says_from_when_to_when",
+        "client/test_private.py::test_each_fill_once_whatever_happens",
+    ),
     "`Overflow.BACKPRESSURE`: the feed is full": (
         "client/test_recovery.py::test_a_slow_consumer_gets_everything_and_is_not_taken_for_a_dead_peer",
     ),

@@ -106,6 +106,8 @@ class Failure:
     """The HTTP status, if it was not 200."""
     retry_after: float | None = None
     """Seconds, if the peer gave them."""
+    proxy_status: int | None = None
+    """The HTTP status with which a proxy refused to connect, if it did."""
 
 
 class RestError(Exception):

@@ -17,21 +17,23 @@ import trio
 from kraken_trio._text import printable
 from kraken_trio._version import version
 from kraken_trio.auth.answers import ErrorKind, Failure, Reply
+from kraken_trio.transport.dial import unreachable
+from kraken_trio.transport.tunnel import HOPELESS, advice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kraken_trio._proxy import Proxy
-    from kraken_trio.auth.asked import Asked
+    from kraken_trio.auth.http import HttpRequest
 
-__all__ = ["MAX_ANSWER_BYTES", "exchange"]
+__all__ = ["MAX_ANSWER_BYTES", "send"]
 
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
 """The longest answer that is read. All pairs of the exchange take less than 2 MB."""
 
 
-async def exchange(
-    asked: Asked,
+async def send(
+    request: HttpRequest,
     transport: httpx.AsyncBaseTransport | None,
     tls: Callable[[], ssl.SSLContext],
     proxy: Proxy | None = None,
@@ -39,13 +41,14 @@ async def exchange(
     """Send a request and read the response. Raises nothing of httpx."""
     try:
         async with transport or _network(tls(), proxy) as opened:
-            response = await opened.handle_async_request(_request(asked))
+            response = await opened.handle_async_request(_request(request))
             try:
                 return await _read(response)
             finally:
                 await response.aclose()
     except (httpx.HTTPError, httpx.StreamError, OSError, trio.BrokenResourceError) as error:
-        return _describe(error, proxy)
+        url = httpx.URL(request.url)
+        return _describe(error, proxy, f"{url.host}:{url.port or 443}")
 
 
 def _network(tls: ssl.SSLContext, proxy: Proxy | None) -> httpx.AsyncBaseTransport:
@@ -59,19 +62,19 @@ def _network(tls: ssl.SSLContext, proxy: Proxy | None) -> httpx.AsyncBaseTranspo
     return httpx.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits, proxy=through)
 
 
-def _request(asked: Asked) -> httpx.Request:
+def _request(request: HttpRequest) -> httpx.Request:
     headers = {
         "User-Agent": f"kraken-trio/{version()}",
         "Accept": "application/json",
         "Accept-Encoding": "identity",  # so that the size on the wire is the size in memory
         "Connection": "close",
-        **asked.headers,
+        **request.headers,
     }
-    if not asked.body:
-        return httpx.Request(asked.method, asked.url, headers=headers)
+    if not request.body:
+        return httpx.Request(request.method, request.url, headers=headers)
     # With a stream of our own, httpx adds neither of these.
-    headers |= {"Host": httpx.URL(asked.url).netloc.decode("ascii"), "Content-Length": str(len(asked.body))}
-    return httpx.Request(asked.method, asked.url, headers=headers, stream=_Body(asked.body))
+    headers |= {"Host": httpx.URL(request.url).netloc.decode("ascii"), "Content-Length": str(len(request.body))}
+    return httpx.Request(request.method, request.url, headers=headers, stream=_Body(request.body))
 
 
 class _Body(httpx.AsyncByteStream):
@@ -107,8 +110,8 @@ async def _read(response: httpx.Response) -> Reply | Failure:
     return Reply(status=response.status_code, body=bytes(body), retry_after=response.headers.get("Retry-After", ""))
 
 
-def _describe(error: BaseException, proxy: Proxy | None) -> Failure:
-    """Why there was no response."""
+def _describe(error: BaseException, proxy: Proxy | None, target: str) -> Failure:
+    """Why there was no response. ``target``: the host and the port."""
     chain: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and len(chain) < 10:
@@ -122,11 +125,25 @@ def _describe(error: BaseException, proxy: Proxy | None) -> Failure:
             )
             return Failure(kind=ErrorKind.ADDRESS, text=text)
         if isinstance(link, httpx.ProxyError):
-            status = str(link)[:3]  # the rest is the proxy's text
-            text = f"{proxy} did not connect to the exchange: HTTP {status if status.isdigit() else 'error'}"
-            return Failure(kind=ErrorKind.TRANSIENT, text=text)
+            return _refused(proxy, target, str(link)[:3])  # the rest is the proxy's text
         if isinstance(link, socket.gaierror):
             text = f"the name could not be looked up ({printable(link.strerror)}); is this machine online?"
             return Failure(kind=ErrorKind.TRANSIENT, text=text)
+    if isinstance(error, httpx.ConnectError):
+        for link in chain:
+            if isinstance(link, OSError) and not isinstance(link, ssl.SSLError):
+                return Failure(kind=ErrorKind.TRANSIENT, text=unreachable(proxy or target, link))
     said = next((text for link in chain if (text := str(link))), type(error).__name__)
     return Failure(kind=ErrorKind.TRANSIENT, text=f"no answer: {printable(said)}")
+
+
+def _refused(proxy: Proxy | None, target: str, status: str) -> Failure:
+    """What a proxy's answer means, as for a tunnel of the WebSocket."""
+    if proxy is None or not (status.isascii() and status.isdigit()):
+        return Failure(kind=ErrorKind.TRANSIENT, text=f"{proxy} did not connect to {target}: HTTP error")
+    number = int(status)
+    return Failure(
+        kind=ErrorKind.ADDRESS if number in HOPELESS else ErrorKind.TRANSIENT,
+        text=f"{proxy} did not connect to {target}: HTTP {number}; {advice(proxy, target, number)}",
+        proxy_status=number,
+    )

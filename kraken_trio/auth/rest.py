@@ -14,7 +14,7 @@ from kraken_trio._address import parse_address
 from kraken_trio._proxy import choose_proxies
 from kraken_trio.admission.default import is_loopback
 from kraken_trio.auth.answers import Answered, ErrorKind, Failure, RestError, is_denied, read_reply
-from kraken_trio.auth.asked import Asked
+from kraken_trio.auth.http import HttpRequest
 from kraken_trio.auth.nonce import LOCKOUT_SECONDS, PROCESS, KeyRing, KeyState
 from kraken_trio.auth.permissions import lacks
 from kraken_trio.errors import ConnectError
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import httpx
 
     from kraken_trio._proxy import Proxies, Proxy
-    from kraken_trio.auth.asked import Exchange
     from kraken_trio.auth.credentials import Credentials, Signed
+    from kraken_trio.auth.http import Send
 
 __all__ = ["KRAKEN_REST", "REQUEST_TIMEOUT", "Rest"]
 
@@ -78,7 +78,7 @@ class Rest:
         self.name: str = _check_base(base_url)
         """The host, for messages."""
         self.credentials: Credentials | None = credentials
-        self._exchange: Exchange = _import_exchange()
+        self._send: Send = _import_send()
         self._base = base_url.rstrip("/")
         self._wall_ns = wall_ns
         self._ssl_context = ssl_context
@@ -144,7 +144,7 @@ class Rest:
             if not private:
                 query = f"?{urlencode(params)}" if params else ""
                 url = f"{self._base}/0/public/{name}{query}"
-                return await self._timed(Asked("GET", url))
+                return await self._timed(HttpRequest("GET", url))
             if self.credentials is None or self._key is None:
                 msg = f"{name} needs credentials"
                 raise RuntimeError(msg)
@@ -154,8 +154,8 @@ class Rest:
                 signed = self._sign(path, self._key.next_nonce(self._wall_ns()), params)
                 if isinstance(signed, Failure):
                     return signed
-                asked = Asked("POST", self._base + path, signed.headers, signed.body)
-                outcome = await self._timed(asked)
+                request = HttpRequest("POST", self._base + path, signed.headers, signed.body)
+                outcome = await self._timed(request)
             if isinstance(outcome, Failure):
                 errors = tuple(map(signed.scrub, outcome.errors))
                 return attrs.evolve(outcome, text=signed.scrub(outcome.text), errors=errors)
@@ -170,9 +170,9 @@ class Rest:
             kind = type(error).__name__
         return Failure(kind=ErrorKind.FINAL, text=f"the function for the second factor raised {kind}")
 
-    async def _timed(self, asked: Asked) -> Answered | Failure:
+    async def _timed(self, request: HttpRequest) -> Answered | Failure:
         with trio.move_on_after(self._timeout):
-            outcome = await self._exchange(asked, self._transport, self._tls, self._proxy)
+            outcome = await self._send(request, self._transport, self._tls, self._proxy)
             return outcome if isinstance(outcome, Failure) else read_reply(outcome, self._wall_ns())
         return Failure(kind=ErrorKind.TRANSIENT, text=f"no answer within {self._timeout:g} s")
 
@@ -194,7 +194,7 @@ class Rest:
                 f"; is the key{hint} used by another program, too, or was it used before by one whose clock was ahead, "
                 "or which counted in other units? Give each program a key of its own, and check this machine's clock"
             )
-        if failure.kind is ErrorKind.ADDRESS:
+        if failure.kind is ErrorKind.ADDRESS and failure.proxy_status is None:
             return "; is this the address of the exchange's REST interface?"
         if failure.kind is ErrorKind.RATE:
             return "; something uses up the rate limit: fewer reconnects, or a key for each program, will help"
@@ -202,8 +202,8 @@ class Rest:
             return ""
         if any(map(is_denied, failure.errors)):
             return (
-                f"; the key{hint} lacks {lacks(name)}, or it has a second factor and no otp was given: change it at "
-                "https://www.kraken.com/u/security/api"
+                f"; the key{hint} lacks {lacks(name)}, or it has a second factor and no otp was given, or a wrong one: "
+                "change it at https://www.kraken.com/u/security/api"
             )
         if any("signature" in error for error in failure.errors):
             return f"; the secret is not that of the key{hint}: copy both again"
@@ -254,13 +254,13 @@ def _refuse(why: str) -> NoReturn:
     raise ConnectError(msg, retryable=False)
 
 
-def _import_exchange() -> Exchange:
+def _import_send() -> Send:
     """What sends requests with httpx, which programs without credentials do without."""
     try:
-        from kraken_trio.auth.over_httpx import exchange  # noqa: PLC0415 (httpx belongs to an extra, and takes long)
+        from kraken_trio.auth.over_httpx import send  # noqa: PLC0415 (httpx belongs to an extra, and takes long)
     except ImportError:
         pass
     else:
-        return exchange
+        return send
     msg = "credentials need httpx: pip install 'kraken-trio[private]'"
     raise ConnectError(msg, retryable=False)

@@ -138,6 +138,7 @@ class Tokens:
             status=error.failure.status,
             retry_after=error.retry_after,
             retryable=kind not in {ErrorKind.FATAL, ErrorKind.ADDRESS},
+            proxy_status=error.failure.proxy_status,
         )
 
     def _why_denied(self, info: KeyInfo) -> str:

@@ -17,17 +17,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from decimal import Context, Decimal
 from operator import gt
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from zlib import crc32
 
 from kraken_trio._digits import MAX_DIGITS, wire_digits
-from kraken_trio._text import printable
 from kraken_trio.book import core
 from kraken_trio.book.row import AMOUNTS_KEPT, ZEROS, amounts, price_rows
 from kraken_trio.book.side import CHECKED_LEVELS, Side
-from kraken_trio.errors import BookUnavailable, ChecksumMismatch, ProtocolError
+from kraken_trio.book.verified import VerifiedBook, symbol_text
+from kraken_trio.errors import ProtocolError
 from kraken_trio.events import BookSnapshot, BookUpdate, Gap, Level, hold_texts
-from kraken_trio.evidence import ChecksumEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,13 +43,11 @@ _ONE_BY_ONE = 1000
 """Updates with more levels per side are sorted as a whole: inserting a million one by one would take minutes."""
 _FEW: Final = 8
 """Following so many updates, and one for every four levels of depth, takes as long as loading a whole snapshot."""
-_LEVELS_SHOWN: Final = 12
-_MESSAGE_SHOWN: Final = 1000
 MAX_LEVELS = 10_000
 """The most levels per side in one message: ten times the deepest book."""
 
 
-class OrderBook:
+class OrderBook(VerifiedBook):
     """One symbol's bids and asks, verified after every message.
 
     Pure and usable alone: feed it the :class:`~kraken_trio.BookSnapshot`, :class:`~kraken_trio.BookUpdate` and
@@ -64,51 +61,31 @@ class OrderBook:
     """
 
     __slots__ = (
-        "_asks",
-        "_asks_crc",
         "_asks_view",
-        "_bids",
         "_bids_view",
-        "_checksum",
-        "_decimals",
-        "_epoch",
-        "_received_ns",
         "_timestamp",
         "_told",
-        "_unavailable",
         "_until_core",
-        "_verified",
         "carried",
         "core",
-        "depth",
-        "symbol",
     )
 
+    kind: ClassVar[str] = "book"
+    _unit: ClassVar[str] = "levels"
+    _snapshot: ClassVar[type[BookSnapshot]] = BookSnapshot
+    _update: ClassVar[type[BookUpdate]] = BookUpdate
+
     def __init__(self, depth: int) -> None:
-        if type(depth) is not int or depth < 1:
-            msg = f"depth={depth!r}: a book has a whole number of levels per side, at least 1"
-            raise ValueError(msg)
-        self.depth: int = depth
-        """Levels kept per side."""
-        self.symbol: str | None = None
-        """The symbol of the first snapshot; None before."""
-        self._bids = Side()
-        self._asks = Side()
-        self._decimals = 0  # how the sides' keys are scaled: the most decimals of any price so far
-        self._asks_crc = 0  # of the asks' top ten alone
-        self._checksum = 0  # of both sides' top ten, unless one is touched
+        super().__init__(depth)
+        self._bids: Side = Side()
+        self._asks: Side = Side()
         self._told: int | None = None  # by the last event, and found or known to be right
-        self._verified: bool = False
         self.carried: bool = False
         """Whether a snapshot of this book has had a checksum, so that one without is no proof.
 
         :meta private:
         """
-        # Of the last event. The event itself is not kept, so that it can be freed.
         self._timestamp: datetime | None = None
-        self._epoch: int = 0
-        self._received_ns: int = 0
-        self._unavailable: str | None = "it has had no snapshot yet"
         self._bids_view: tuple[Level, ...] | None = None
         self._asks_view: tuple[Level, ...] | None = None
         self.core: Core | None = None
@@ -227,23 +204,13 @@ class OrderBook:
             self.follow(event)
 
     def invalidate(self, why: str) -> None:
-        """Make the book unavailable until its next snapshot. ``why`` completes "this book cannot be read: …"."""
+        """See :class:`VerifiedBook`."""
         self._drop_core()
-        self._unavailable = why
-        self._verified = False
+        super().invalidate(why)
         self._bids_view = self._asks_view = None
 
-    def _change(self, event: BookSnapshot | BookUpdate | Gap, *, verify: bool) -> None:
-        if not isinstance(event, BookSnapshot | Gap):
-            msg = f"a book follows BookSnapshot, BookUpdate and Gap, not {type(event).__name__}"
-            raise TypeError(msg)
-        if isinstance(event, Gap) and (event.symbol is None or event.channel not in (None, "book")):
-            return
-        if event.symbol != self.symbol and self.symbol is not None:
-            raise self._wrong_symbol(event)
-        if isinstance(event, Gap):
-            # mutant: book after gap
-            self.invalidate(f"events are missing ({event.cause.value}); its next snapshot has not come yet")
+    def _change(self, event: Any, *, verify: bool) -> None:
+        if self._is_done(event):
             return
         expected = event.checksum
         try:
@@ -285,10 +252,7 @@ class OrderBook:
             what = "an update without a checksum, though one has come since the last snapshot"
         else:
             what = "a snapshot without a checksum, though an earlier one had it"
-        return ProtocolError(f"{_name(event.symbol)}: {what}")
-
-    def _wrong_symbol(self, event: BookSnapshot | BookUpdate | Gap) -> ValueError:
-        return ValueError(f"this is the book of {_name(self.symbol)}, not of {_name(event.symbol)}")
+        return ProtocolError(f"{symbol_text(event.symbol)}: {what}")
 
     def _load(self, event: BookSnapshot) -> None:
         self._drop_core()
@@ -463,34 +427,10 @@ class OrderBook:
         """The digits of the wire do not match ``expected``: raise, unless padded digits do."""
         # Numbers may have been abbreviated on the way (1e-05, or 0.5 for 0.50).
         if crc32(_padded(self._asks, self._bids).encode()) != expected:
-            hashed = (self._asks.top() + self._bids.top()).decode()
-            evidence = ChecksumEvidence(_name(event.symbol), expected, self._crc(), hashed, _described(event))
-            raise ChecksumMismatch(evidence)
-
-    def _crc(self) -> int:
-        asks, bids = self._asks, self._bids  # mutant: asks before bids
-        if asks.touched:
-            self._asks_crc = crc32(asks.top())
-            self._checksum = crc32(bids.top(), self._asks_crc)
-        elif bids.touched:
-            self._checksum = crc32(bids.top(), self._asks_crc)
-        return self._checksum
+            when = None if event.timestamp is None else event.timestamp.isoformat()
+            raise self._mismatch(event, expected, when, _shown)
 
     # Reading it
-
-    @property
-    def available(self) -> bool:
-        """Whether the book can be read: from a snapshot that passed its check until the next gap or failed check."""
-        return self._unavailable is None
-
-    @property
-    def verified(self) -> bool:
-        """Whether a checksum has matched since the last snapshot, the snapshot's own included.
-
-        False while the book is unavailable, and for a protocol or a file without checksums in its snapshots until an
-        update's checksum matches.
-        """
-        return self._verified
 
     @property
     def bids(self) -> tuple[Level, ...]:
@@ -580,16 +520,8 @@ class OrderBook:
             received_ns=self.received_ns,
         )
 
-    def _require(self) -> None:
-        if self._unavailable is not None:
-            raise self._refusal()
-
-    def _refusal(self) -> BookUnavailable:
-        which = "the book" if self.symbol is None else f"the book of {_name(self.symbol)}"
-        return BookUnavailable(f"{which} cannot be read: {self._unavailable}")
-
     def __repr__(self) -> str:
-        name = f"OrderBook {'?' if self.symbol is None else _name(self.symbol)} depth={self.depth}"
+        name = f"OrderBook {'?' if self.symbol is None else symbol_text(self.symbol)} depth={self.depth}"
         if self._unavailable is not None:
             return f"<{name} unavailable: {self._unavailable}>"
         bid, ask = self.best_bid, self.best_ask
@@ -607,22 +539,8 @@ def _is_after(state: BookSnapshot, last: BookSnapshot | BookUpdate) -> bool:
     )
 
 
-def _name(symbol: str | None) -> str:
-    """A symbol, escaped for messages."""
-    return printable(symbol, 40)
-
-
-def _described(event: BookSnapshot | BookUpdate) -> str:
-    """A message as evidence: see :attr:`~kraken_trio.ChecksumEvidence.message`."""
-    kind = "update" if isinstance(event, BookUpdate) else "snapshot"
-    when = "no timestamp" if event.timestamp is None else event.timestamp.isoformat()
-    sides = (("bids", event.bids), ("asks", event.asks))
-    parts = [
-        f"{name} {' '.join(f'{level.price_text}:{level.qty_text}' for level in levels[:_LEVELS_SHOWN]) or 'none'}"
-        + (f" and {len(levels) - _LEVELS_SHOWN} more" if len(levels) > _LEVELS_SHOWN else "")
-        for name, levels in sides
-    ]
-    return printable(f"{kind}: checksum {event.checksum}, {when}; {'; '.join(parts)}", _MESSAGE_SHOWN)
+def _shown(level: Level) -> str:
+    return f"{level.price_text}:{level.qty_text}"
 
 
 def _padded(asks: Side, bids: Side) -> str:

@@ -21,8 +21,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from decimal import Context, Decimal
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
-from zlib import crc32
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import attrs
 import msgspec
@@ -32,7 +31,8 @@ from kraken_trio._instants import instant, instant_ns
 from kraken_trio._text import printable
 from kraken_trio.book.row import number_of, price_rows
 from kraken_trio.book.side import CHECKED_LEVELS
-from kraken_trio.errors import BookUnavailable, ChecksumMismatch, ProtocolError
+from kraken_trio.book.verified import VerifiedBook, symbol_text
+from kraken_trio.errors import ProtocolError
 from kraken_trio.events import (
     BookSnapshot,
     Gap,
@@ -44,7 +44,6 @@ from kraken_trio.events import (
     RestingOrder,
     hold_texts,
 )
-from kraken_trio.evidence import ChecksumEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,18 +55,15 @@ _ADD: Final = OrderEventKind.ADD
 _MODIFY: Final = OrderEventKind.MODIFY
 MAX_EVENTS: Final = 10_000
 """The most events of one side in an update; Kraken's have fewer than ten."""
-_EVENTS_SHOWN: Final = 12
-_MESSAGE_SHOWN: Final = 1000
-_HASHED_SHOWN: Final = 10_000
 _new_order: Final = msgspec.StructMeta.__call__
 """Makes an order of texts, without looking at them."""
 
 
-class PrecisionUnknown(ProtocolError):  # noqa: N818 (what is wrong, as the others)
+class PrecisionUnknown(ProtocolError):  # noqa: N818 (named by what happened)
     """A number has an exponent, and how many decimals the exchange hashes of it is not known."""
 
 
-class OrderUnknown(ProtocolError):  # noqa: N818
+class OrderUnknown(ProtocolError):  # noqa: N818 (named by what happened)
     """A message tells of an order that is not in the book: an earlier message was lost."""
 
 
@@ -183,7 +179,7 @@ class _Side:
         return side
 
 
-class Level3Book:
+class Level3Book(VerifiedBook):
     """One symbol's orders, verified after every message.
 
     Pure and usable alone: feed it the :class:`~kraken_trio.Level3Snapshot`, :class:`~kraken_trio.Level3Update` and
@@ -196,38 +192,18 @@ class Level3Book:
     Not safe to share between threads; nothing in it waits.
     """
 
-    __slots__ = (
-        "_asks",
-        "_asks_crc",
-        "_bids",
-        "_carried",
-        "_checksum",
-        "_decimals",
-        "_epoch",
-        "_message",
-        "_precision",
-        "_received_ns",
-        "_timestamp_text",
-        "_unavailable",
-        "_verified",
-        "_where",
-        "depth",
-        "guessed",
-        "symbol",
-    )
+    __slots__ = ("_carried", "_message", "_precision", "_timestamp_text", "_where", "guessed")
+
+    kind: ClassVar[str] = "Level 3 book"
+    _unit: ClassVar[str] = "prices"
+    _snapshot: ClassVar[type[Level3Snapshot]] = Level3Snapshot
+    _update: ClassVar[type[Level3Update]] = Level3Update
 
     def __init__(self, depth: int) -> None:
-        if type(depth) is not int or depth < 1:
-            msg = f"depth={depth!r}: a book has a whole number of prices per side, at least 1"
-            raise ValueError(msg)
-        self.depth: int = depth
-        """Prices kept per side."""
-        self.symbol: str | None = None
-        """The symbol of the first snapshot; None before."""
-        self._bids = _Side(is_bid=True)
-        self._asks = _Side(is_bid=False)
+        super().__init__(depth)
+        self._bids: _Side = _Side(is_bid=True)
+        self._asks: _Side = _Side(is_bid=False)
         self._where: dict[str, _Queue] = {}  # each order's queue, by id
-        self._decimals = 0  # how the keys are scaled: the most decimals of any price so far
         self._precision: tuple[int, int] | None = None
         self.guessed: bool = False
         """Whether an exponent was written out without a precision that was set.
@@ -235,15 +211,8 @@ class Level3Book:
         :meta private:
         """
         self._message: Level3Snapshot | Level3Update | None = None  # while it is being applied
-        self._asks_crc: int = 0
-        self._checksum: int = 0
         self._carried = False  # whether a snapshot has had a checksum, so that one without is no proof
-        self._verified: bool = False
-        self._unavailable: str | None = "it has had no snapshot yet"
-        # Of the last event
-        self._timestamp_text: str | None = None
-        self._epoch: int = 0
-        self._received_ns: int = 0
+        self._timestamp_text: str | None = None  # of the last event
 
     # Changing it
 
@@ -295,26 +264,14 @@ class Level3Book:
         for event in events:
             self._take(event, verify=False)
 
-    def invalidate(self, why: str) -> None:
-        """Make the book unavailable until its next snapshot. ``why`` completes "this book cannot be read: …"."""
-        self._unavailable = why
-        self._verified = False
-
     def _take(self, event: Any, *, verify: bool) -> None:
         is_update = event.__class__ is Level3Update
         if is_update:
             if self._unavailable is not None:
                 raise self._refusal()
-        elif not isinstance(event, Level3Snapshot | Gap):
-            msg = f"a Level 3 book follows Level3Snapshot, Level3Update and Gap, not {type(event).__name__}"
-            raise TypeError(msg)
-        elif isinstance(event, Gap) and (event.symbol is None or event.channel not in (None, "level3")):
-            return
-        if event.symbol != self.symbol and self.symbol is not None:
-            msg = f"this is the book of {_name(self.symbol)}, not of {_name(event.symbol)}"
-            raise ValueError(msg)
-        if event.__class__ is Gap:
-            self.invalidate(f"events are missing ({event.cause.value}); its next snapshot has not come yet")
+            if event.symbol != self.symbol:
+                raise self._wrong_symbol(event)
+        elif self._is_done(event):
             return
         self._message = event
         try:
@@ -361,7 +318,7 @@ class Level3Book:
                     queue = by_key[key] = _Queue(key, is_bid, {}, {}, None)
                 order_id = order.order_id
                 if order_id in self._where:
-                    msg = f"{_name(event.symbol)}: the order {printable(order_id, 40)} is twice in a snapshot"
+                    msg = f"{symbol_text(event.symbol)}: the order {printable(order_id, 40)} is twice in a snapshot"
                     raise ProtocolError(msg)
                 if not amount:
                     raise _without_quantity(order)
@@ -436,7 +393,7 @@ class Level3Book:
 
     def _lost(self, event: OrderEvent) -> OrderUnknown:
         what = f"{event.kind.value} of the order {printable(event.order_id, 40)}, which is not in the book"
-        return OrderUnknown(f"{_name(self.symbol)}: {what}: a message was lost")
+        return OrderUnknown(f"{symbol_text(self.symbol)}: {what}: a message was lost")
 
     def _remove(self, side: _Side, queue: _Queue, order_id: str) -> None:
         keys, key = side.keys, queue.key
@@ -501,7 +458,7 @@ class Level3Book:
             text = getattr(order, name)
             if type(text) is str and not _has_exponent(text):
                 return len(text.partition(".")[2])  # all have equally many, apart from those with an exponent
-        msg = f"{_name(message.symbol)}: numbers with exponents only, and the symbol's precision is unknown"
+        msg = f"{symbol_text(message.symbol)}: numbers with exponents only, and the symbol's precision is unknown"
         raise PrecisionUnknown(msg)
 
     def _key(self, price: int, decimals: int, *, is_bid: bool) -> int:
@@ -516,37 +473,16 @@ class Level3Book:
 
     # Verifying it
 
-    def _crc(self) -> int:
-        asks, bids = self._asks, self._bids  # mutant: asks before bids of orders
-        if asks.touched:
-            self._asks_crc = crc32(asks.top())
-            self._checksum = crc32(bids.top(), self._asks_crc)
-        elif bids.touched:
-            self._checksum = crc32(bids.top(), self._asks_crc)
-        return self._checksum
-
     def _doubt(self, event: Level3Snapshot | Level3Update, expected: int | None) -> None:
         """The checksum does not match, or there is none."""
         if expected is None:
             if self._carried:  # mutant: orders without a checksum
-                msg = f"{_name(event.symbol)}: a message without a checksum, though an earlier one had it"
+                msg = f"{symbol_text(event.symbol)}: a message without a checksum, though an earlier one had it"
                 raise ProtocolError(msg)
         else:
-            hashed = printable((self._asks.top() + self._bids.top()).decode(), _HASHED_SHOWN)
-            evidence = ChecksumEvidence(_name(event.symbol), expected, self._checksum, hashed, _described(event))
-            raise ChecksumMismatch(evidence)
+            raise self._mismatch(event, expected, event.timestamp_text, _shown)
 
     # Reading it
-
-    @property
-    def available(self) -> bool:
-        """Whether the book can be read: from a snapshot that passed its check until the next gap or failed check."""
-        return self._unavailable is None
-
-    @property
-    def verified(self) -> bool:
-        """Whether a checksum has matched since the last snapshot, the snapshot's own included."""
-        return self._verified
 
     @property
     def bids(self) -> tuple[OrderQueue, ...]:
@@ -663,17 +599,9 @@ class Level3Book:
             received_ns=self._received_ns,
         )
 
-    def _require(self) -> None:
-        if self._unavailable is not None:
-            raise self._refusal()
-
-    def _refusal(self) -> BookUnavailable:
-        which = "the Level 3 book" if self.symbol is None else f"the Level 3 book of {_name(self.symbol)}"
-        return BookUnavailable(f"{which} cannot be read: {self._unavailable}")
-
     def __copy__(self) -> Level3Book:
         book = Level3Book(self.depth)
-        for name in self.__slots__:
+        for name in (*VerifiedBook.__slots__, *self.__slots__):
             setattr(book, name, getattr(self, name))
         book._bids, book._asks = self._bids.copied(), self._asks.copied()
         book._where = {
@@ -682,7 +610,7 @@ class Level3Book:
         return book
 
     def __repr__(self) -> str:
-        name = f"Level3Book {'?' if self.symbol is None else _name(self.symbol)} depth={self.depth}"
+        name = f"Level3Book {'?' if self.symbol is None else symbol_text(self.symbol)} depth={self.depth}"
         if self._unavailable is not None:
             return f"<{name} unavailable: {self._unavailable}>"
         best = (self.best_bid, self.best_ask)
@@ -736,23 +664,6 @@ def _levels(side: _Side, depth: int | None) -> tuple[Level, ...]:
 
 def _has_exponent(text: str) -> bool:
     return "e" in text or "E" in text
-
-
-def _name(symbol: str | None) -> str:
-    """A symbol, escaped for messages."""
-    return printable(symbol, 40)
-
-
-def _described(event: Level3Snapshot | Level3Update) -> str:
-    """A message as evidence: see :attr:`~kraken_trio.ChecksumEvidence.message`."""
-    kind = "update" if isinstance(event, Level3Update) else "snapshot"
-    parts = [
-        f"{name} {' '.join(map(_shown, orders[:_EVENTS_SHOWN])) or 'none'}"
-        + (f" and {len(orders) - _EVENTS_SHOWN} more" if len(orders) > _EVENTS_SHOWN else "")
-        for name, orders in (("bids", event.bids), ("asks", event.asks))
-    ]
-    when = event.timestamp_text or "no timestamp"
-    return printable(f"{kind}: checksum {event.checksum}, {when}; {'; '.join(parts)}", _MESSAGE_SHOWN)
 
 
 def _shown(order: RestingOrder | OrderEvent) -> str:

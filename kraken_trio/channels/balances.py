@@ -101,7 +101,7 @@ class BalanceState(ChannelState):
             whole = self.rebuild()
             assert whole is not None  # it has just begun
             return (whole,), None
-        if self._sequence is None and message.sequence != 1:
+        if self._sequence is None and (message.sequence != 1 or self._balances):
             return (), Failure(Cause.MISSED, f"message {message.sequence} of the balances came before their snapshot")
         self._began = True
         last = self._sequence or 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kraken_trio.book import OrderBook, core
-from kraken_trio.channels.state import ChannelState, Failure, Kept
-from kraken_trio.errors import ChecksumMismatch, ProtocolError
+from kraken_trio.channels.state import Failure, Kept
+from kraken_trio.channels.verified import VerifiedState
+from kraken_trio.errors import ProtocolError
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, Event
 
 if TYPE_CHECKING:
@@ -19,22 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["BookState"]
 
-_NO_CHECKSUM = "a snapshot without a checksum, which this book has had before"
+_NO_CHECKSUM = "a message without a checksum, which this book has had before"
 _CROSSED = "the best bid is not below the best ask, and there is no checksum to confirm it"
 
 
-class BookState(ChannelState):
+class BookState(VerifiedState):
     """The verified book.
 
     A crossed book whose checksum matches is the exchange's own state, because the checksum covers both best levels.
     Without a checksum it is resynced, once per connection.
     """
 
-    __slots__ = ("_counters", "_crossed_in", "_snapshots_have_checksums", "_was_verified", "book")
-
-    must_verify = True
-    is_cumulative = True
-    moves_with_trades = True
+    __slots__ = ("_crossed_in", "_snapshots_have_checksums", "_was_verified")
 
     def __init__(self, request: Book, counters: Counters, codec: Codec) -> None:
         self.book: OrderBook = OrderBook(request.depth)
@@ -73,7 +70,10 @@ class BookState(ChannelState):
             except ProtocolError as error:
                 return _before(event, events), self._failure(error)
             if event.checksum is not None:  # mutant: crossed with a checksum
+                self._was_verified = True
                 counters.checksums_verified += 1
+            elif self._was_verified:
+                return _before(event, events), self._malformed(_NO_CHECKSUM)
             elif book.crossed and self._crossed_in != event.epoch:  # mutant: crossed without a checksum
                 return _before(event, events), self._crossed(event.epoch)
             counters.pure_updates += 1
@@ -83,8 +83,7 @@ class BookState(ChannelState):
         taken: list[Event] = []
         for event in events:
             if event.checksum is None and self._was_verified and self._snapshots_have_checksums:
-                self._counters.malformed += 1
-                return taken, Failure(Cause.MALFORMED, _NO_CHECKSUM)
+                return taken, self._malformed(_NO_CHECKSUM)
             try:
                 self.book.apply(event)
             except ProtocolError as error:
@@ -98,53 +97,26 @@ class BookState(ChannelState):
             taken.append(self.book.snapshot())  # mutant: canonical snapshot
         return taken, None
 
-    def _failure(self, error: ProtocolError) -> Failure:
-        if isinstance(error, ChecksumMismatch):
-            self._counters.checksum_failures += 1
-            return Failure(Cause.CHECKSUM, str(error), error.evidence)
-        self._counters.malformed += 1
-        return Failure(Cause.MALFORMED, str(error))
-
     def _crossed(self, epoch: int) -> Failure:
         self._crossed_in = epoch  # mutant: crossed once
         self._counters.crossed += 1
         return Failure(Cause.CROSSED, _CROSSED)
 
-    def start(self, request: object) -> Sequence[Event]:
-        del request
-        return (self.book.snapshot(),) if self.book.available else ()
-
-    def rebuild(self) -> Event | None:
-        return self.book.snapshot() if self.book.available else None
-
     def keep(self) -> Kept:
-        book = self.book
-        marks = {"was_verified": int(self._was_verified), "carried": int(book.carried)}
+        marks = {"was_verified": int(self._was_verified), "carried": int(self.book.carried)}
         if self._crossed_in is not None:
             marks["crossed_in"] = self._crossed_in
-        return Kept((book.snapshot(),) if book.available else (), marks)
+        return self._kept(marks)
 
     def restore(self, kept: Kept) -> None:
-        for event in kept.events:
-            if not isinstance(event, BookSnapshot):
-                msg = f"a book is kept as a snapshot, not as a {type(event).__name__}"
-                raise ProtocolError(msg)
-            self.book.apply(event)
+        super().restore(kept)
         self.book.carried = bool(kept.marks.get("carried"))
         self._was_verified = bool(kept.marks.get("was_verified"))
         self._crossed_in = kept.marks.get("crossed_in")
 
     def reset(self) -> None:
         self._was_verified = self._was_verified or self.book.verified
-        self.book.invalidate("events are missing; its next snapshot has not come yet")  # mutant: old snapshot
-
-    @property
-    def last_received_ns(self) -> int:
-        return self.book.received_ns
-
-    @property
-    def moves_with_prices(self) -> bool:
-        return True
+        super().reset()
 
 
 def _before(event: Event, events: Sequence[Event]) -> Sequence[Event]:

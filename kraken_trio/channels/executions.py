@@ -220,9 +220,10 @@ class ExecutionState(ChannelState):
             return self._compare(message.rows), None
         before: Sequence[Event] = ()
         if not self._sequences:
-            if message.sequence != 1:
+            if message.sequence != 1 or self._orders or self._fills:
                 return (), _too_early(message)
-            self._sequences[message.stream] = 0  # an account without orders and fills may have no snapshot
+            # An account without orders and fills may have no snapshot; another one has lost it.
+            self._sequences[message.stream] = 0
             before = self._compare(())
         told, failure = self._follow(message)
         return [*before, *told], failure
@@ -330,8 +331,11 @@ class ExecutionState(ChannelState):
         snapshot = recovery.snapshot
         ours = {"epoch": snapshot.epoch, "received_ns": snapshot.received_ns, "recovered": True}
         delivered: list[Event] = []
-        # What REST found is from before the fills of the snapshot.
-        missed = [*sorted(recovery.found.values(), key=_when_in_rest), *recovery.shown.values()]
+        # What REST found is from before the fills of the snapshot. It tells the newest first, of one moment as well.
+        found = list(recovery.found.values())
+        found.reverse()
+        found.sort(key=_when_in_rest)
+        missed = [*found, *recovery.shown.values()]
         if not recovery.is_complete:
             delivered.append(self._lost(recovery))
         delivered += self._deliver(msgspec.structs.replace(fill, **ours) for fill in missed)
@@ -456,6 +460,7 @@ class ExecutionState(ChannelState):
 
     def _tell_ends(self, ends: Sequence[Execution], received_ns: int) -> Sequence[Event]:
         told: list[Event] = []
+        self._received_ns = max(self._received_ns, received_ns)  # what is rebuilt after this is not older
         for end in sorted(ends, key=_when):
             whole = _merged(end, self._due.pop(end.order_id))
             told.append(msgspec.structs.replace(whole, epoch=self._epoch, received_ns=received_ns))

@@ -8,7 +8,8 @@ import msgspec
 
 from kraken_trio.book import Level3Book
 from kraken_trio.book.level3 import OrderUnknown, PrecisionUnknown
-from kraken_trio.channels.state import ChannelState, Failure, Kept
+from kraken_trio.channels.state import Failure, Kept
+from kraken_trio.channels.verified import VerifiedState
 from kraken_trio.errors import ChecksumMismatch, ProtocolError
 from kraken_trio.events import Cause, Event, Level3Snapshot, Level3Update, OrderEventKind
 from kraken_trio.wire.rest import Query, precisions
@@ -31,7 +32,7 @@ _DELETE: Final = OrderEventKind.DELETE
 _set: Final = msgspec.structs.force_setattr
 
 
-class Level3State(ChannelState):
+class Level3State(VerifiedState):
     """The verified book of single orders.
 
     It says of each order that is gone why that is so, as far as the exchange's data tell: the kind of a deletion is set
@@ -43,11 +44,8 @@ class Level3State(ChannelState):
     delivered, and the subscription is resubscribed.
     """
 
-    __slots__ = ("_counters", "_lacks_precision", "_symbol", "book")
+    __slots__ = ("_lacks_precision", "_symbol")
 
-    must_verify = True
-    is_cumulative = True
-    moves_with_trades = True
     asks: ClassVar[bool] = True
 
     def __init__(self, request: Level3, counters: Counters, codec: object) -> None:
@@ -74,8 +72,7 @@ class Level3State(ChannelState):
         taken: list[Event] = []
         for event in events:
             if event.checksum is None:
-                counters.malformed += 1
-                return taken, Failure(Cause.MALFORMED, _NO_CHECKSUM)
+                return taken, self._malformed(_NO_CHECKSUM)
             try:
                 if type(event) is Level3Update:
                     self._tell_why(event.bids)
@@ -100,14 +97,10 @@ class Level3State(ChannelState):
         self._lacks_precision = isinstance(error, PrecisionUnknown) or (
             self.book.guessed and isinstance(error, ChecksumMismatch)
         )
-        if isinstance(error, ChecksumMismatch):
-            self._counters.checksum_failures += 1
-            return Failure(Cause.CHECKSUM, str(error), error.evidence)
         if isinstance(error, OrderUnknown):
             self._counters.checksum_failures += 1
             return Failure(Cause.CHECKSUM, str(error))
-        self._counters.malformed += 1
-        return Failure(Cause.MALFORMED, str(error))
+        return super()._failure(error)
 
     # The precision
 
@@ -126,40 +119,17 @@ class Level3State(ChannelState):
             self.book.set_precision(*places)
         return (), None
 
-    # Starting, and keeping
-
-    def start(self, request: object) -> Sequence[Event]:
-        del request
-        return (self.book.snapshot(),) if self.book.available else ()
-
-    def rebuild(self) -> Event | None:
-        return self.book.snapshot() if self.book.available else None
+    # Keeping
 
     def keep(self) -> Kept:
-        book = self.book
-        marks = {} if book.precision is None else dict(zip(_MARKS, book.precision, strict=True))
-        return Kept((book.snapshot(),) if book.available else (), marks)
+        precision = self.book.precision
+        return self._kept({} if precision is None else dict(zip(_MARKS, precision, strict=True)))
 
     def restore(self, kept: Kept) -> None:
         price, qty = (kept.marks.get(name) for name in _MARKS)
         if price is not None and qty is not None:
             self.book.set_precision(price, qty)
-        for event in kept.events:
-            if not isinstance(event, Level3Snapshot):
-                msg = f"a Level 3 book is kept as a snapshot, not as a {type(event).__name__}"
-                raise ProtocolError(msg)
-            self.book.apply(event)
-
-    def reset(self) -> None:
-        self.book.invalidate("events are missing; its next snapshot has not come yet")
-
-    @property
-    def last_received_ns(self) -> int:
-        return self.book.received_ns
-
-    @property
-    def moves_with_prices(self) -> bool:
-        return True
+        super().restore(kept)
 
 
 _MARKS: Final = ("price_precision", "qty_precision")

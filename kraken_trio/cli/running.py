@@ -1,7 +1,7 @@
 """Shared by the commands: options, the output, and running an async function to an exit status.
 
-Exit statuses: 0 success; 1 failure, with one line on standard error (or a report) that says why; 2 usage error;
-130 stopped with Ctrl-C, 143 with SIGTERM.
+Exit statuses: 0 success; 1 failure, with one line on standard error (or a report) that says why; 2 usage error, or
+no room for the output; 130 stopped with Ctrl-C, 143 with SIGTERM.
 """
 
 from __future__ import annotations

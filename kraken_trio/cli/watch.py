@@ -58,8 +58,8 @@ _BATCH: Final = 1024
 def watch_command(wanted: Wanted, seconds: float | None, metrics_port: int | None, *, plain: bool) -> None:
     """Watch SYMBOLs live: order books, trades, tickers, candles; or, with an API key, single orders or an account.
 
-    Every book that is shown is verified: its checksum was checked after every message. The client reconnects and
-    resyncs by itself; what was missed is shown.
+    Every book that is shown is verified: its checksum was checked after every message (with v1, from its first update
+    on). The client reconnects and resyncs by itself; what was missed is shown.
 
     A symbol that the exchange refuses is named, with the exchange's words, and the others are watched.
 

@@ -122,7 +122,7 @@ class Packer:
         offset = offset - offset % 1000 & _U64  # `clock_offset`, without a call: this is done for every batch
         if wall_ns > self._end_ns:  # noqa: PLR1730 (`_see`, without a call)
             self._end_ns = wall_ns
-        if wall_ns < self._start_ns:  # noqa: PLR1730
+        if wall_ns < self._start_ns:  # noqa: PLR1730 (likewise)
             self._start_ns = wall_ns
         is_live = not effects.rearm  # nothing but live data: then there are no records, and nothing is sent
         if not is_live and effects.records:

@@ -410,12 +410,7 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         # A step of another task is to get here as well, and to be refused.
         self._steps_left = 0  # mutant: step while another task receives
         try:
-            if state.is_buffering:
-                await trio.lowlevel.checkpoint()
-            if not state.is_buffering:  # or no more
-                if state.on_wait is not None and not state.buffered:
-                    state.on_wait()
-                events.append(await self._channel.receive())
+            events = await self._next()
         except trio.EndOfChannel:
             await trio.lowlevel.checkpoint()
         except trio.ClosedResourceError:
@@ -437,6 +432,17 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         if self._views:
             self._follow(events)
         return events
+
+    async def _next(self) -> list[Any]:
+        """Wait for the next event. Empty if some are held back: what is there is taken from them."""
+        state = self._state
+        if state.is_buffering:
+            await trio.lowlevel.checkpoint()
+            if state.is_buffering:  # still
+                return []
+        if state.on_wait is not None and not state.buffered:
+            state.on_wait()
+        return [await self._channel.receive()]
 
     def _follow(self, events: Sequence[Any]) -> None:
         """Have the views follow these events."""
@@ -554,6 +560,11 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
     def books(self) -> Mapping[str, OrderBook]:
         """All books of this feed by symbol, including those that are unavailable: see ``OrderBook.available``."""
         return MappingProxyType(self._books)
+
+    @property
+    def level3_books(self) -> Mapping[str, Level3Book]:
+        """The same of single orders: see ``Level3Book.available``."""
+        return MappingProxyType(self._level3_books)
 
     @property
     def orders(self) -> Mapping[str, Order]:

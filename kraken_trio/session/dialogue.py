@@ -188,8 +188,11 @@ class Dialogue:
         self._counters.unmatched_answers += 1
 
     def _is_unasked(self, message: Ack, sub: Subscription) -> bool:
-        """Whether this unsubscribe is the exchange's own. One with a ``req_id`` of ours is a late answer."""
-        is_ours = message.req_id is not None and 0 < message.req_id <= self._last_req_id
+        """Whether this unsubscribe is the exchange's own. One with a ``req_id`` of ours is a late answer.
+
+        But if it was carried out late as well, an account's channel would be silent, and nobody would know.
+        """
+        is_ours = message.req_id is not None and 0 < message.req_id <= self._last_req_id and sub.state.has_symbols
         said = {"depth": message.depth, "interval": message.interval}
         name, value = sub.request.variant or ("", None)
         return not is_ours and said.get(name) in (None, value)

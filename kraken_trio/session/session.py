@@ -524,9 +524,12 @@ class Session:
             if sub.takes_data and channel in (None, sub.key[0]) and (symbol is None or sub.key[1] in (None, symbol))
         ]
         if symbol is None and (channel is None or any(sub.key[1] is not None for sub in subs)):
-            # It may have been for any of these. A book will detect it by its next checksum; all get a gap.
+            # It may have been for any of these. A book will detect it by its next checksum, an account by its next
+            # number; all get a gap.
             for sub in subs:
-                if sub.state.has_history:  # a later feed must not start with what may have a hole
+                if (
+                    sub.state.has_history and not sub.state.is_cumulative
+                ):  # a later feed must not start with what may have a hole
                     self._subscriptions.reset(sub)
             feeds = dict.fromkeys(feed for sub in subs for feed in sub.audience)
             keys = [sub.key for sub in subs]

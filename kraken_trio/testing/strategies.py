@@ -22,7 +22,7 @@ except ImportError as _error:  # pragma: no cover
 from kraken_trio.events import BookSnapshot, BookUpdate, Level
 from kraken_trio.requests import DEPTHS, INTERVALS
 from kraken_trio.testing import checks
-from kraken_trio.testing.exchange import frames as text
+from kraken_trio.testing.exchange.dialects import v2_frames as text
 from kraken_trio.testing.exchange.market import SymbolMarket
 from kraken_trio.testing.exchange.market_spec import MarketSpec
 from kraken_trio.testing.exchange.server_book import ASK, BID, DepthChange, ServerBook, scaled_text

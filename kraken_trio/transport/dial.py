@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kraken_trio._address import Address
     from kraken_trio._proxy import Proxy
 
-__all__ = ["OpenStream", "check_tls", "connect_tcp", "start_tls"]
+__all__ = ["OpenStream", "check_tls", "connect_tcp", "start_tls", "unreachable"]
 
 OpenStream: TypeAlias = Callable[[str, int], Awaitable[trio.abc.Stream]]
 """How a byte stream to ``(host, port)`` is opened: ``trio.open_tcp_stream``, or an in-memory network in a test."""
@@ -81,18 +81,18 @@ async def connect_tcp(address: Address | Proxy, open_stream: OpenStream) -> trio
         )
         raise ConnectError(msg) from exc
     except OSError as exc:
-        msg = (
-            f"cannot connect to {address}: {_why_unreachable(exc)}; "
-            "check the address and the port, the network, and any firewall or proxy on the way"
-        )
-        raise ConnectError(msg) from exc
+        raise ConnectError(unreachable(address, exc)) from exc
 
 
-def _why_unreachable(exc: OSError) -> str:
+def unreachable(address: Address | Proxy | str, exc: OSError) -> str:
     """One line from what ``trio.open_tcp_stream`` raises: one cause, or a group of them, an attempt each."""
     cause = exc.__cause__
     attempts = cause.exceptions if isinstance(cause, BaseExceptionGroup) else (cause or exc,)
-    return printable(", ".join(dict.fromkeys(map(_short, attempts))))
+    why = printable(", ".join(dict.fromkeys(map(_short, attempts))))
+    return (
+        f"cannot connect to {address}: {why}; "
+        "check the address and the port, the network, and any firewall or proxy on the way"
+    )
 
 
 def _short(exc: BaseException) -> str:

@@ -18,10 +18,10 @@ from kraken_trio.transport.upgrade import MAX_HEAD_BYTES, parse_retry_after
 if TYPE_CHECKING:
     from kraken_trio._proxy import Proxy
 
-__all__ = ["Tunnel", "first_phase"]
+__all__ = ["HOPELESS", "Tunnel", "advice", "first_phase"]
 
 _WANTS_PASSWORD = 407
-_HOPELESS = frozenset({400, 401, 405, _WANTS_PASSWORD, 501})
+HOPELESS = frozenset({400, 401, 405, _WANTS_PASSWORD, 501})
 """It does not know the password, or CONNECT; the same request would be refused again."""
 
 
@@ -56,8 +56,8 @@ class Tunnel:
             msg = f"the connection to {proxy} broke before it had answered: {describe(exc)}"
             raise ConnectError(msg) from exc
         if not _is_success(status):
-            msg = f"{proxy} did not connect to {target}: HTTP {status}; {_advice(proxy, target, status)}"
-            is_hopeless = status in _HOPELESS
+            msg = f"{proxy} did not connect to {target}: HTTP {status}; {advice(proxy, target, status)}"
+            is_hopeless = status in HOPELESS
             raise ConnectError(msg, proxy_status=status, retry_after=retry_after, retryable=not is_hopeless)
 
 
@@ -116,7 +116,8 @@ def _next_event(http: h11.Connection) -> object:
         return None
 
 
-def _advice(proxy: Proxy, target: str, status: int) -> str:
+def advice(proxy: Proxy, target: str, status: int) -> str:
+    """What to do when the proxy answers with this status. ``target``: the host and the port that it was asked for."""
     if status == _WANTS_PASSWORD:
         if proxy.has_password:
             return "it does not accept the user and password of its URL (only the scheme Basic is supported)"

@@ -4,6 +4,8 @@
 * :mod:`~kraken_trio.wire.messages`: the messages of all protocols;
 * :mod:`~kraken_trio.wire.v2`: Kraken's v2 protocol, one row per channel;
 * :mod:`~kraken_trio.wire.v1`: Kraken's older protocol, one row per shape of an array;
+* :mod:`~kraken_trio.wire.rest`: questions to REST, and what is read from the answers;
+* :mod:`~kraken_trio.wire.names`: symbols as v1 and REST spell them;
 * :mod:`~kraken_trio.wire.foreign`: what is none of a codec's business.
 """
 

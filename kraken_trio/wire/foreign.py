@@ -1,6 +1,6 @@
 """Frames that are not of a codec's protocol: other protocols at a wrong endpoint, and plain text from a proxy.
 
-Both functions examine a bounded part of a frame, and are conservative: a frame that may be a damaged one of the codec's
+They examine a bounded part of a frame, and are conservative: a frame that may be a damaged one of the codec's
 own protocol is neither.
 """
 
@@ -9,7 +9,12 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-__all__ = ["notice", "protocol_of"]
+from kraken_trio._text import printable
+from kraken_trio.errors import ProtocolError
+from kraken_trio.wire.messages import Foreign, Notice
+from kraken_trio.wire.tree import excerpt
+
+__all__ = ["foreign", "notice", "notice_or_raise", "protocol_of"]
 
 # Control frames of Kraken's v1 protocol: objects with an `event`. (An error is not among them: v1's way to say that a
 # request was malformed may also come from v2, see docs/reference/protocol.md, errors.)
@@ -32,6 +37,8 @@ _FUTURES_INFO: Final = frozenset({"event", "version"})
 _MAX_NOTICE: Final = 500
 """The longest frame that may be a notice, in characters or bytes."""
 _JSON_PUNCTUATION: Final = re.compile(r'[{}\[\]":,\\]')
+_MAX_EXCERPT: Final = 80
+_MAX_FOREIGN_EXCERPT: Final = 200  # all that a user is shown of it
 _MIN_WORD: Final = 3  # letters; with two such words it is a text, not a piece of something else
 
 
@@ -75,3 +82,23 @@ def notice(frame: str | bytes) -> str | None:
         return None
     words = [word for word in text.split() if len(word) >= _MIN_WORD and word.rstrip(".;!?").isalpha()]
     return text if len(words) > 1 else None
+
+
+def foreign(protocol: str, frame: str | bytes) -> Foreign:
+    """The message of a frame of another protocol."""
+    return Foreign(protocol=protocol, text=excerpt(frame, _MAX_FOREIGN_EXCERPT))
+
+
+def notice_or_raise(frame: str | bytes, error: Exception) -> Notice:
+    """The message of a frame that a decoder gave up with ``error``: of plain text, if it is that.
+
+    Otherwise raises :class:`~kraken_trio.ProtocolError` with what is wrong, and the beginning of the frame.
+    """
+    problem = str(error)
+    if not isinstance(error, ProtocolError):
+        words = notice(frame)
+        if words is not None:
+            return Notice(text=words)
+        problem = printable(error)
+    msg = f"{problem}; the frame begins {excerpt(frame, _MAX_EXCERPT)}"
+    raise ProtocolError(msg) from None

@@ -105,7 +105,7 @@ class RefusalKind(enum.Enum):
     """The exchange already has this subscription; no snapshot follows."""
     ABSENT = "not subscribed"
     """The exchange does not have this subscription."""
-    STALE_TOKEN = "stale token"  # noqa: S105
+    STALE_TOKEN = "stale token"  # noqa: S105 (a kind of refusal)
     """The token of an authenticated connection is no longer accepted: retry with another one."""
     FINAL = "final"
     """Retrying cannot help."""

@@ -19,6 +19,7 @@ from kraken_trio._digits import number
 from kraken_trio._text import printable
 from kraken_trio.errors import ProtocolError
 from kraken_trio.events import Execution, Fee, Side
+from kraken_trio.wire.names import symbol_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,6 @@ __all__ = [
     "Query",
     "ended_orders",
     "fills",
-    "modern",
     "named_pairs",
     "pair_names",
     "precisions",
@@ -79,7 +79,7 @@ def precisions(result: Any) -> dict[str, tuple[int, int]]:
         if isinstance(row, dict):
             name, price, qty = row.get("wsname"), row.get("pair_decimals"), row.get("lot_decimals")
             if isinstance(name, str) and type(price) is int and type(qty) is int:
-                found[modern(name)] = (price, qty)
+                found[symbol_of(printable(name, _MAX_NAME))] = (price, qty)
     return found
 
 
@@ -89,19 +89,11 @@ def pair_names(result: Any) -> dict[str, str]:
     for key, row in _rows(result).items():
         name = row.get("wsname")
         if isinstance(name, str):
-            symbol = modern(name)
+            symbol = symbol_of(printable(name, _MAX_NAME))
             for other in (key, row.get("altname"), name):
                 if isinstance(other, str):
                     found[other] = symbol
     return found
-
-
-_LEGACY: Final = {"XBT": "BTC", "XDG": "DOGE"}
-
-
-def modern(name: str) -> str:
-    """``XBT/USD`` as v2 spells it."""
-    return "/".join(_LEGACY.get(part, part) for part in printable(name, _MAX_NAME).split("/"))
 
 
 def fills(result: Any, names: Mapping[str, str]) -> list[Execution]:

@@ -50,6 +50,14 @@ def test_a_file_holds_120_attempts_and_the_next_one_comes_after_ten_minutes() ->
     assert [host.take() for _ in range(120)] == [True] * 119 + [False]
 
 
+def test_the_attempts_of_the_window_are_counted() -> None:
+    host = Host()
+    assert host.ledger().count == 0
+    host.take()
+    host.take()
+    assert host.ledger().count == 2
+
+
 def test_a_lower_limit_counts_those_of_the_others() -> None:
     host = Host()
     assert all(host.take() for _ in range(3))

@@ -19,6 +19,7 @@ from kraken_trio.auth.answers import ErrorKind, RestError
 from kraken_trio.auth.nonce import KeyRing
 from kraken_trio.auth.over_httpx import MAX_ANSWER_BYTES
 from kraken_trio.auth.rest import Rest
+from kraken_trio.auth.tokens import Tokens
 from kraken_trio.testing.exchange.account_view import BalanceRow
 from kraken_trio.testing.exchange.rest import READ_ONLY, ApiKey
 from kraken_trio.testing.faults.rest import RestBreak
@@ -137,8 +138,12 @@ async def test_two_programs_with_one_key_hardly_disturb_each_other(autojump_cloc
         ),
         ({"permissions": READ_ONLY - {"query-funds"}}, 'denied; the key kQ7v… lacks the permission "Query funds", or'),
         ({"otp": OTP, "credentials": kt.Credentials(KEY, SECRET)}, "or it has a second factor and no otp was given"),
+        (
+            {"otp": OTP, "credentials": kt.Credentials(KEY, SECRET, "999999")},
+            "no otp was given, or a wrong one: change",
+        ),
     ],
-    ids=["key", "secret", "permission", "otp"],
+    ids=["key", "secret", "permission", "otp", "wrong otp"],
 )
 async def test_what_is_wrong_with_the_key_is_final(
     autojump_clock: MockClock, world: dict[str, Any], match: str
@@ -349,10 +354,15 @@ def _answers(status: int, body: bytes) -> Any:
             "the name could not be looked up (Name",
         ),
         (ssl.SSLCertVerificationError(1, "self-signed"), ErrorKind.ADDRESS, "the certificate was refused"),
-        (OSError(111, "Connection refused"), ErrorKind.TRANSIENT, "no answer: All attempts failed"),
+        (
+            OSError(111, "Connection refused"),
+            ErrorKind.TRANSIENT,
+            "cannot connect to api.kraken.test:443: Connection refused; check the address",
+        ),
+        (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), ErrorKind.TRANSIENT, "no answer: All attempts failed"),
         (None, ErrorKind.TRANSIENT, "no answer: All attempts failed"),
     ],
-    ids=["name", "certificate", "refused", "other"],
+    ids=["name", "certificate", "refused", "tls", "other"],
 )
 async def test_what_the_network_says(
     autojump_clock: MockClock, cause: OSError | None, kind: ErrorKind, text: str
@@ -423,9 +433,21 @@ def test_without_httpx_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
     assert not caught.value.retryable
 
 
-@pytest.mark.parametrize("status", ["407 {}", "403 Forbidden", "xyz"])
-async def test_a_proxy_that_refuses(status: str) -> None:
-    """Its words are not shown, which may be the password."""
+@pytest.mark.parametrize(
+    ("status", "retryable", "advice"),
+    [
+        ("407 {}", False, "it does not accept the user and password of its URL"),
+        (
+            "403 Forbidden",
+            True,
+            "its rules forbid that host or port: ask whoever runs it to allow api.exchange.test:443",
+        ),
+        ("xyz", True, ""),
+    ],
+    ids=["407", "403", "no status"],
+)
+async def test_a_proxy_that_refuses(status: str, retryable: bool, advice: str) -> None:
+    """A program is told what a WebSocket's tunnel tells. The proxy's words are not shown: they may be the password."""
     password = "password-of-the-proxy"
     pair = base64.b64encode(f"user:{password}".encode()).decode()
     asked: list[bytes] = []
@@ -441,14 +463,19 @@ async def test_a_proxy_that_refuses(status: str) -> None:
         where = f"127.0.0.1:{listener.socket.getsockname()[1]}"
         rest = Rest(
             "https://api.exchange.test",
+            credentials=kt.Credentials(KEY, SECRET),
             wall_ns=lambda: 0,
             proxies=choose_proxies(f"http://user:{password}@{where}", {}),
         )
-        with pytest.raises(RestError) as info:
-            await rest.call("SystemStatus", private=False, retries=0)
+        with pytest.raises(kt.ConnectError) as info:
+            await Tokens(rest).fresh(within=10.0)
         nursery.cancel_scope.cancel()
     assert asked[0].startswith(b"CONNECT api.exchange.test:443 HTTP/1.1\r\n")
     assert f"Proxy-Authorization: Basic {pair}".encode() in asked[0]
-    if status[0] == "4":
-        assert f"the proxy http://{where} did not connect to the exchange: HTTP {status[:3]}" in str(info.value)
+    assert info.value.retryable is retryable
+    assert info.value.proxy_status == (int(status[:3]) if advice else None)
+    if advice:
+        refusal = f"the proxy http://{where} did not connect to api.exchange.test:443: HTTP {status[:3]}; {advice}"
+        assert refusal in str(info.value)
+        assert "REST interface" not in str(info.value)
     assert not Secrets(password=password, pair=f"user:{password}").found_in(info.value)

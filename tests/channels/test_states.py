@@ -33,7 +33,7 @@ from kraken_trio.events import (
     TickerUpdate,
     Trade,
 )
-from kraken_trio.requests import Book, Candles, Instruments, Request, Spread, Ticker, Trades
+from kraken_trio.requests import Book, Candles, Instruments, Level3, Request, Spread, Ticker, Trades
 from kraken_trio.statistics import Counters
 from kraken_trio.wire.codec import codec_for
 
@@ -120,7 +120,7 @@ def an_event(channel: str, number: int) -> Event:
     return events[channel]
 
 
-ALL = [Book(BTC), HISTORY, Ticker(BTC), Spread(BTC), Candles(BTC), Instruments()]
+ALL = [Book(BTC), Level3(BTC), HISTORY, Ticker(BTC), Spread(BTC), Candles(BTC), Instruments()]
 
 
 @pytest.mark.parametrize("request_", ALL, ids=str)
@@ -166,7 +166,7 @@ def test_what_is_true_of_each_channel() -> None:
         "balances": ["is_cumulative"],
     }
     assert [state_of(request).moves_with_prices for request in (*ALL, Ticker(BTC, trigger="bbo"))] == [
-        True, False, False, True, False, False, True,
+        True, True, False, False, True, False, False, True,
     ]  # fmt: skip
     assert CHANNELS["trade"].neighbours(trade(7)) == (6, 8)
     assert CHANNELS["ticker"].neighbours(ticker(7)) == (None, None)

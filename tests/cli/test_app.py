@@ -12,8 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 import kraken_trio
+from kraken_trio.__main__ import main
 from kraken_trio.book import core
-from kraken_trio.cli.app import cli
+from kraken_trio.cli import app
+from kraken_trio.cli.app import cli, run
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -84,6 +86,64 @@ def test_a_source_tree_that_was_never_installed_has_an_unknown_version(monkeypat
 def test_a_name_that_the_package_does_not_have() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Boook'"):
         _ = kraken_trio.Boook  # type: ignore[attr-defined]  # which is what mypy must say, too
+
+
+# Its output and its end
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("command", ["--help", "info", "audit"])
+def test_an_output_without_room_is_one_line_and_no_verdict(
+    command: str, recorded_day: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["kraken-trio", command, *([] if command == "--help" else [str(recorded_day)])])
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert run() == 2
+    assert capsys.readouterr().err == "Error: cannot write the output: No space left on device\n"
+
+
+def test_another_error_of_the_system_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(app, "cli", fail)
+    with pytest.raises(FileNotFoundError):
+        run()
+
+
+def test_an_output_that_was_closed_is_not_written(recorded_day: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["kraken-trio", "info", str(recorded_day)])
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(SystemExit) as ending:
+        run()
+    assert ending.value.code == 0
+    assert sys.stdout is not None
+    sys.stdout.close()
+    sys.stderr.close()
+
+
+def stop(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_in_any_command(recorded_day: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kraken_trio.cli.info.describe_folder", stop)
+    result = invoke("info", str(recorded_day))
+    assert (result.exit_code, result.output) == (130, "stopped\n")
+
+
+def test_ctrl_c_while_the_commands_are_imported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Finder:
+        find_spec = staticmethod(stop)
+
+    monkeypatch.delitem(sys.modules, "kraken_trio.cli.app")
+    monkeypatch.setattr("sys.meta_path", [Finder])
+    assert main() == 130
+    assert capsys.readouterr().err == "stopped\n"
 
 
 # Without the extra

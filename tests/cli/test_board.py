@@ -61,6 +61,16 @@ def test_the_log_tells_what_happened() -> None:
     ]
 
 
+def test_a_book_without_a_checksum_is_not_called_verified() -> None:
+    board = board_of(*BOTH)
+    book = snapshot(checksum=None)
+    board.take([book, Gap(symbol="BTC/USD", cause=Cause.DISCONNECTED, channel="book"), book])
+    assert [entry.text for entry in board.log][::2] == [
+        "BTC/USD received: 10 bids, 10 asks, without a checksum: its first update is to verify it",
+        "BTC/USD received again: 10 bids, 10 asks, without a checksum: its first update is to verify it",
+    ]
+
+
 def test_the_board_is_bounded() -> None:
     board = board_of(*BOTH)
     for number in range(600):

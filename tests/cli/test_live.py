@@ -32,8 +32,8 @@ async def lines_of(board: Board, *events: object, stream: io.StringIO | None = N
 
 async def test_lines_tell_everything_once() -> None:
     board = Board("watch", "", (Book("BTC/USD"), Trades("BTC/USD"), Ticker("ETH/USD"), Candles("XRP/USD")))
-    assert await lines_of(board, ticker("ETH/USD"), candle("XRP/USD"), snapshot(), trade()) == (
-        "   0.0  book    BTC/USD verified: 10 bids, 10 asks, checksum None\n"
+    assert await lines_of(board, ticker("ETH/USD"), candle("XRP/USD"), snapshot(checksum=7), trade()) == (
+        "   0.0  book    BTC/USD verified: 10 bids, 10 asks, checksum 7\n"
         "        trade   BTC/USD buy 0.01000000 at 64525.0 (04:23:42)\n"
         "   1.5  status  BTC/USD 64525.0 / 64526.5; ETH/USD 64525.0 / 64526.0; XRP/USD close 64526.0; "
         "disconnected; 0 events, 0 verified, 0 gaps\n"

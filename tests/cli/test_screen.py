@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import cycle, islice
 
+import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 from rich.console import Console
@@ -119,7 +120,7 @@ def queues(symbol: str = "BTC/USD", depth: int = 10) -> Level3Book:
 def test_single_orders_stand_in_their_queues() -> None:
     book = queues()
     board = board_of(Level3("BTC/USD"), books=[book])
-    board.take([book.snapshot()])
+    board.take([msgspec.structs.replace(book.snapshot(), checksum=7)])
     lines = drawn(board)
     assert "BTC/USD level3, top 5 of 10" in lines[1]
     spread = next(n for n, line in enumerate(lines) if "spread" in line)
@@ -127,7 +128,7 @@ def test_single_orders_stand_in_their_queues() -> None:
     assert lines[spread + 1].split()[1:-1] == ["64525.0", "1.00000000", "1:", "1.00000000"]
     five = ["64521.0", "15.00000000", "5:", "1.00000000", "2.00000000", "3.00000000", "4.00000000"]
     assert lines[spread + 5].split()[1:-1] == five  # the fifth has no room, and is counted
-    assert "BTC/USD verified: 55 bids, 55 asks, checksum None" in "\n".join(lines)
+    assert "BTC/USD verified: 55 bids, 55 asks, checksum 7" in "\n".join(lines)
     board.take([Gap(symbol="BTC/USD", cause=Cause.CHECKSUM, channel="level3")])
     sample(board)
     assert "no verified state (checksum)" in "\n".join(drawn(board))

@@ -16,8 +16,6 @@ import trio
 import trio.testing
 
 import kraken_trio as kt
-from kraken_trio.admission.default import EXEMPT
-from kraken_trio.client import open_with
 from kraken_trio.testing.exchange.market_spec import DEFAULT_MARKETS, MarketSpec
 from kraken_trio.testing.faults import (
     CorruptChecksum,
@@ -35,6 +33,7 @@ from kraken_trio.testing.faults import (
     Shape,
     SkipUpdate,
 )
+from tests.opening import open_at
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -361,15 +360,7 @@ async def test_a_clock_on_the_wall_that_jumps_moves_nothing_but_what_it_stamps(
     year = 365 * 86_400 * 10**9
     wall = itertools.cycle([year * 50, year * 49, year * 51])
     async with (
-        open_with(
-            exchange.url,
-            settings=kt.Settings(),
-            ssl_context=None,
-            connect=exchange.connect,
-            wall_ns=lambda: next(wall),
-            jitter=lambda: 0.5,
-            admission=EXEMPT,
-        ) as client,
+        open_at(exchange, lambda: next(wall)) as client,
         client.subscribe(kt.Book("BTC/USD"), capacity=100_000) as feed,
     ):
         await trio.sleep(120)

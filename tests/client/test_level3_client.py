@@ -42,9 +42,9 @@ TINY = MarketSpec(symbol="PEPE/USD", price_precision=9, qty_precision=5, start_p
 
 
 def seen(book: kt.Level3Book) -> Any:
-    """A client's book, as :meth:`Exchange.queues` has it."""
+    """A client's book, as :meth:`Exchange.orders` has it."""
     return tuple(
-        tuple((queue.price, tuple((order.order_id, order.qty) for order in queue.orders)) for queue in side)
+        tuple((order.order_id, order.price, order.qty) for queue in side for order in queue.orders)
         for side in (book.bids, book.asks)
     )
 
@@ -78,7 +78,7 @@ class Watched:
 
     @property
     def truth(self) -> Any:
-        return self.exchange.queues(self.symbol, self.depth)
+        return self.exchange.orders(self.symbol, self.depth)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self.states.add(self.truth)
@@ -154,7 +154,9 @@ async def test_own_orders_have_a_place(autojump_clock: MockClock) -> None:
         for order in own:
             place = it.book.queue(order.order_id)
             assert place is not None
-            [queue] = [orders for _, orders in (*it.truth[0], *it.truth[1]) if order.order_id in dict(orders)]
+            orders = [*it.truth[0], *it.truth[1]]
+            [price] = [price for order_id, price, _ in orders if order_id == order.order_id]
+            queue = [(order_id, qty) for order_id, at, qty in orders if at == price]
             ids = [order_id for order_id, _ in queue]
             assert (place.orders_ahead, place.level_orders) == (ids.index(order.order_id), len(ids))
             assert place.qty_ahead == sum(qty for _, qty in queue[: place.orders_ahead])
@@ -307,5 +309,5 @@ async def test_over_real_sockets() -> None:
                     exchange.inject(fault)
                 await it.publish(20)
                 await exchange.drained()
-                while not it.is_current:
+                while not it.is_current:  # noqa: ASYNC110 (of a book there is no event for that)
                     await trio.sleep(0.05)

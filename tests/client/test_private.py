@@ -316,7 +316,7 @@ async def test_over_real_sockets() -> None:
                 await exchange.wait_until(lambda e: "QueryOrders" in e.rest.calls)
                 exchange.pause()
                 exchange.clear_faults()
-                while (
+                while (  # noqa: ASYNC110 (what has come by then is told by nobody)
                     len(it.fills) < len(exchange.account.fills) - it.since
                     or client.state is not kt.ConnectionState.SUBSCRIBED
                 ):

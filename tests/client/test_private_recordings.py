@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -117,6 +118,10 @@ async def test_a_program_gets_the_same_from_its_recording(host: str, tmp_path: P
             assert dict(feed.orders) == orders
         if levels is not None:
             assert [feed.level3(symbol).snapshot() for symbol in (BTC, ETH)] == levels
+    with kt.read_events(tmp_path, *requests) as reader:
+        assert list(islice(reader, len(live))) == live
+        if levels is not None:
+            assert [book.snapshot() for book in reader.level3_books.values()] == levels
     assert len(live) > 50
     assert replayed == live
     assert list(map(repr, replayed)) == list(map(repr, live))

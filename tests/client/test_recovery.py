@@ -9,8 +9,6 @@ import trio
 import trio.testing
 
 import kraken_trio as kt
-from kraken_trio.admission.default import EXEMPT
-from kraken_trio.client import open_with
 from kraken_trio.testing.faults import (
     CorruptChecksum,
     Drop,
@@ -22,6 +20,7 @@ from kraken_trio.testing.faults import (
     RefuseConnect,
     StopHeartbeats,
 )
+from tests.opening import open_at
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -481,15 +480,7 @@ async def test_when_the_next_attempt_is_due_is_told(autojump_clock: MockClock, e
         return moment.timestamp() - 1_800_000_000
 
     async with (
-        open_with(
-            exchange.url,
-            settings=kt.Settings(),
-            ssl_context=None,
-            connect=exchange.connect,
-            wall_ns=wall_ns,
-            jitter=lambda: 0.5,
-            admission=EXEMPT,
-        ) as client,
+        open_at(exchange, wall_ns) as client,
         client.subscribe(kt.Lifecycle()) as feed,
     ):
         assert client.statistics().next_attempt is None

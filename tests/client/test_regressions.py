@@ -10,9 +10,8 @@ import trio
 import trio.testing
 
 import kraken_trio as kt
-from kraken_trio.admission.default import EXEMPT
-from kraken_trio.client import open_with
 from kraken_trio.testing.faults import CorruptChecksum, Drop, DropHow, IgnoreRequests
+from tests.opening import open_at
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -90,15 +89,7 @@ async def test_a_keyboard_interrupt_within_the_actor_comes_out_as_it_is(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        async with open_with(
-            exchange.url,
-            settings=kt.Settings(),
-            ssl_context=None,
-            connect=exchange.connect,
-            wall_ns=wall_ns,
-            jitter=lambda: 0.5,
-            admission=EXEMPT,
-        ):
+        async with open_at(exchange, wall_ns):
             await trio.sleep_forever()
 
 

@@ -79,7 +79,7 @@ async def exchange(request: Any, autojump_clock: MockClock) -> AsyncIterator[Exc
 async def settled(readers: list[Reader]) -> None:
     """Wait until both have all books."""
     with trio.fail_after(100):
-        while any(reader.feed is None or not all(available(reader)) for reader in readers):
+        while any(reader.feed is None or not all(available(reader)) for reader in readers):  # noqa: ASYNC110 (a book tells nobody)
             await trio.sleep(0.1)
     await wait_all_tasks_blocked()
 

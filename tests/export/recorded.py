@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 import kraken_trio as kt
-from kraken_trio.admission.default import default_admission
-from kraken_trio.client import open_with
 from kraken_trio.runtime.recorder import in_line
 from kraken_trio.testing import DEFAULT_MARKETS, Network, open_exchange, run_virtual
+from tests.opening import open_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,15 +34,7 @@ def record(
     async def run() -> None:
         async with (
             open_exchange(markets=MARKETS, network=Network(), rate=2, seed=1, epoch_ns=start_ns) as exchange,
-            open_with(
-                exchange.url,
-                settings=kt.Settings(),
-                ssl_context=None,
-                connect=exchange.connect,
-                wall_ns=lambda: start_ns + round(trio.current_time() * 10**9),
-                jitter=lambda: 0.5,
-                admission=default_admission(exchange.url, None),
-            ) as client,
+            open_at(exchange, lambda: start_ns + round(trio.current_time() * 10**9)) as client,
             kt.record(client, folder, *(requests or REQUESTS), keyframe_every=20, work=in_line),
         ):
             await trio.sleep(seconds / 3)

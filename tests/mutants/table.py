@@ -481,13 +481,6 @@ MUTANTS: tuple[Mutant, ...] = (
         ORDERS,
     ),
     Mutant(
-        "hash bids before asks of orders",
-        "asks before bids of orders",
-        Swap(),
-        "every checksum fails",
-        ORDERS,
-    ),
-    Mutant(
         "take orders without a checksum",
         "orders without a checksum",
         Never(),

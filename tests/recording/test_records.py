@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
@@ -15,6 +16,8 @@ from kraken_trio.encoding import decode_request
 from kraken_trio.errors import ConnectError, ProtocolError
 from kraken_trio.recording import records as log
 from kraken_trio.session import inputs, records
+from kraken_trio.wire.rest import Answer, Query
+from kraken_trio.wire.tree import decode_tree
 from tests.recording import entries
 
 
@@ -46,6 +49,27 @@ def test_texts_that_are_no_unicode_do_not_end_a_recording() -> None:
     other = log.read(log.encode(log.decision_of(records.AttemptDelayed(why=text), 0)))
     assert isinstance(other, log.Other)
     assert other.fields == {"why": r"/data/\udcff"}
+
+
+def test_an_answer_of_rest_comes_back_with_its_digits() -> None:
+    query = Query("TradesHistory", (("ofs", "50"),), after=5.0, number=3)
+    result = decode_tree('{"trades":{"T1":{"vol":"0.10","time":1790000150.1230}}}')
+    happening = inputs.Answered(query, Answer(result, pairs={"XXBTZUSD": "BTC/USD"}, error="no \udcff", received_ns=7))
+    told = log.read(log.encode(log.told_of(happening, numbered, 0)))
+    assert isinstance(told, log.Told)
+    found = log.input_of(told, decode_request)
+    assert isinstance(found, inputs.Answered)
+    assert found.query == query
+    answer = found.answer
+    # Numbers are texts in the log, with the same digits.
+    assert answer.result == {"trades": {"T1": {"vol": "0.10", "time": "1790000150.1230"}}}
+    assert (answer.pairs, answer.error, answer.received_ns) == ({"XXBTZUSD": "BTC/USD"}, r"no \udcff", 7)
+
+
+def test_an_answer_of_rest_that_is_too_deep_is_damage() -> None:
+    question = log.Question(name="TradesHistory", result=msgspec.Raw(b"[" * 100_000))
+    with pytest.raises(ProtocolError, match="no JSON"):
+        log.answered(question)
 
 
 def test_a_record_of_something_else_is_no_input() -> None:

@@ -73,6 +73,8 @@ async def test_a_feed_knows_which_books_it_has() -> None:
     with pytest.raises(ValueError, match=r"this feed was not opened with a Book\('BTC/USD'\); its books: ETH/USD"):
         feed.book(BTC)
     assert list(feed.books) == ["ETH/USD"]
+    assert list(feed.level3_books) == [BTC]
+    assert not feed.level3_books[BTC].available
     feed.close()
 
 

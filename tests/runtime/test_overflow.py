@@ -16,6 +16,7 @@ from kraken_trio.events import (
     Cause,
     ConnectionState,
     Event,
+    Execution,
     Gap,
     InstrumentUpdate,
     StateChange,
@@ -331,3 +332,8 @@ def test_when_it_is_cleared_it_is_as_new(
     play(buffer, program, after)
     _, other, _ = run(make, capacity, after)
     assert program.taken == other.taken
+
+
+def test_the_events_of_an_account_are_of_one_key_whatever_their_symbols() -> None:
+    reports = [Execution(order_id="O1", exec_type="new", symbol=symbol) for symbol in ("BTC/USD", "ETH/USD", None)]
+    assert {key_of(report) for report in reports} == {("executions", None)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import shutil
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -17,8 +16,6 @@ import pytest
 import trio
 
 import kraken_trio as kt
-from kraken_trio.admission import ConnectBudget
-from kraken_trio.client import open_with
 from kraken_trio.errors import RecordingError
 from kraken_trio.recording import format as fmt
 from kraken_trio.recording.format import KEYFRAMES, NOTES
@@ -29,6 +26,7 @@ from kraken_trio.storage.reading import open_folder
 from kraken_trio.storage.segments import Folder
 from kraken_trio.testing import open_exchange
 from kraken_trio.testing.faults import Drop
+from tests.opening import open_at
 from tests.recorded import FIRST, FRAMES, Log, cycles, read
 
 if TYPE_CHECKING:
@@ -50,15 +48,7 @@ BTC, ETH = kt.Book("BTC/USD"), kt.Book("ETH/USD")
 @asynccontextmanager
 async def open_client(exchange: InMemoryExchange, start_ns: int = START_NS) -> AsyncIterator[kt.Client]:
     """A client whose wall clock is virtual, too."""
-    async with open_with(
-        exchange.url,
-        settings=kt.Settings(),
-        ssl_context=None,
-        connect=exchange.connect,
-        wall_ns=lambda: start_ns + round(trio.current_time() * 1e9),
-        jitter=random.Random(0).random,
-        admission=ConnectBudget(trio.current_time),
-    ) as client:
+    async with open_at(exchange, lambda: start_ns + round(trio.current_time() * 1e9)) as client:
         yield client
 
 

@@ -10,9 +10,9 @@ from math import inf
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
-from kraken_trio.channels import CHANNELS, Kept
+from kraken_trio.channels import CHANNELS, Kept, executions
 from kraken_trio.channels.executions import (
     ATTEMPTS,
     MAX_HELD,
@@ -30,7 +30,7 @@ from kraken_trio.session.inputs import Answered, Authorised, Connected, ConnectF
 from kraken_trio.statistics import Counters
 from kraken_trio.wire.messages import TOKEN
 from kraken_trio.wire.rest import PAGE, Answer
-from tests.session.account import Account, message, stamp
+from tests.session.account import START, Account, message, stamp
 from tests.session.private import Private
 
 PROTOCOLS = ("v2", "v1")
@@ -95,6 +95,19 @@ def test_however_many_fills_an_outage_has(missed: int, known: int, lag: float, p
     assert {event.symbol for event in recovered} <= {"BTC/USD"}
 
 
+def test_fills_of_one_moment_are_recovered_in_their_order() -> None:
+    """A large order takes many small ones at once. REST tells the newest first."""
+    model = Private(Account(fills=150, seconds=1e-7))
+    model.connect()
+    model.cut()
+    model.now = 10.0
+    model.retry()
+    model.run(100.0)
+    model.check_each_fill_once_and_in_order()
+    assert len(model.fills) == 150
+
+
+@settings(max_examples=40)
 @given(
     cuts=st.lists(st.tuples(st.floats(0, 200), st.floats(0.1, 300)), max_size=4),
     lag=st.floats(0, 80),
@@ -117,6 +130,7 @@ def test_any_outages(cuts: list[tuple[float, float]], lag: float, protocol: str,
     assert model.gaps == []
 
 
+@settings(max_examples=15)
 @given(
     moments=st.lists(st.floats(0, 400), min_size=1, max_size=4),
     lag=st.floats(0, 80),
@@ -319,6 +333,15 @@ def test_a_message_that_is_not_the_next_one_means_a_new_snapshot(number: int) ->
     assert model.sent[-1]["params"] == {"channel": "executions", "token": TOKEN}
 
 
+def test_a_frame_that_cannot_be_read_costs_an_account_nothing_that_its_numbers_do_not_tell() -> None:
+    model = connected()
+    model.receive("{", message([report()], 2), message([report("O2")], 3))
+    assert [event.cause for event in model.events if isinstance(event, Gap)] == [Cause.MALFORMED]
+    assert [event.order_id for event in model.events if isinstance(event, Execution)][-2:] == ["O1", "O2"]
+    model.receive("{", message([report("O3")], 5))
+    assert [gap.detail for gap in model.gaps] == ["message 5 of the orders came after message 3"]
+
+
 def test_messages_without_numbers_are_taken() -> None:
     model = connected()
     model.receive(message([report()], None), message([report("O2")], None))
@@ -331,6 +354,43 @@ def test_an_account_may_have_no_snapshot() -> None:
     model.tell(Connected())
     model.receive(message([report()], 1))
     assert [type(event) for event in model.events] == [OrdersSnapshot, Execution]
+
+
+def test_an_account_that_had_orders_has_a_snapshot() -> None:
+    """So one that does not come is lost, even if the next message has the first number."""
+    model = connected()
+    model.receive(message([report()], 2))
+    model.cut()
+    model.tell(Retried())
+    model.tell(Connected())
+    model.receive(model.speech.STATUS)
+    asked = model.sent[-1]
+    result = {"channel": "executions", "snapshot": True}
+    model.receive(json.dumps({"method": "subscribe", "success": True, "result": result, "req_id": asked["req_id"]}))
+    model.receive(message([report("O2")], 1))
+    assert model.sent[-1]["method"] == "unsubscribe"
+
+
+def test_an_unsubscribe_that_is_confirmed_much_too_late_may_have_ended_a_later_subscription() -> None:
+    """An account may be quiet for days, so nothing else would tell."""
+    model = connected()
+    result = {"channel": "executions"}
+    model.receive(json.dumps({"method": "unsubscribe", "success": True, "result": result, "req_id": 1}))
+    assert [event.cause for event in model.events if isinstance(event, Gap)] == [Cause.RESUBSCRIBED]
+    assert model.sent[-1]["method"] == "subscribe"
+
+
+def test_what_is_rebuilt_after_an_end_is_not_older_than_it() -> None:
+    model = connected()
+    (sub,) = model.session.subscriptions
+    state = sub.state
+    assert isinstance(state, ExecutionState)
+    state._find_end("O1")
+    (query,) = state.queries()
+    (end,), _ = state.answer(query, Answer(error="down", received_ns=77))
+    whole = state.rebuild()
+    assert whole is not None
+    assert (end.received_ns, whole.received_ns) == (77, 77)
 
 
 def test_a_message_before_the_snapshot_is_not_taken() -> None:
@@ -420,6 +480,33 @@ def test_old_fills_are_known_though_they_are_no_longer_remembered() -> None:
     model.now = account.fills[40].at
     model.connect()
     assert len(model.fills) == delivered
+
+
+def test_an_end_is_looked_for_only_of_orders_that_are_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of fills that REST found, too; and of no more than are remembered."""
+    model = connected()
+    model.cut()
+    model.tell(Retried())
+    model.tell(Connected())
+    shown = [
+        report(f"O{number}", exec_type="trade", exec_id=f"T{number}", timestamp=stamp(number))
+        for number in range(51, 1, -1)
+    ]
+    asked = model.sent[-1]
+    ack = {"method": "subscribe", "success": True, "result": {"channel": "executions"}, "req_id": asked["req_id"]}
+    monkeypatch.setattr(executions, "MAX_DUE", 3)
+    model.receive(json.dumps(ack), message([report("O1"), *shown], 1, kind="snapshot"))
+    rows = {
+        str(row["exec_id"]): {"ordertxid": row["order_id"], "time": int(START.timestamp()) + number}
+        for number, row in zip(range(51, 1, -1), shown, strict=True)
+    }
+    model.tell(Answered(model.queries[-1], Answer(rows)))
+    rows = {"T1": {"ordertxid": "O1", "time": int(START.timestamp()) + 1}}
+    model.tell(Answered(model.queries[-1], Answer(rows)))
+    assert model.fills == [f"T{number}" for number in range(1, 52)]
+    assert len(dict(model.queries[-1].params)["txid"].split(",")) == 3
+    assert CHANNELS["executions"].is_delta(model.events[-2])
+    assert not CHANNELS["executions"].is_delta(model.events[-1])
 
 
 def test_a_view_of_orders_follows_lists_too() -> None:

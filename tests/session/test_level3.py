@@ -110,6 +110,20 @@ def test_a_failure_resubscribes_its_symbol_alone(bad: str) -> None:
     assert client.kinds("feed") == ["Level3Snapshot", "Level3Update"]
 
 
+def test_the_precision_that_comes_while_nothing_is_subscribed_is_no_first_data() -> None:
+    """A quantity with an exponent, a checksum that fails, and REST's answer while the subscription begins again."""
+    market = Orders()
+    client = live(market)
+    small = lost().replace('"delete"', '"add"').replace('"order_qty":1.0', '"order_qty":1e-05')
+    client.receive(small)
+    (query,) = client.receive(level3_ack(client.request())).queries
+    subscribe = client.request()
+    client._call("answered", query, Answer({}), client.now)
+    assert client.kinds("feed") == ["Gap checksum"]
+    client.receive(level3_ack(subscribe), market.snapshot(), market.update())
+    assert client.kinds("feed") == ["Level3Snapshot", "Level3Update"]
+
+
 def test_what_fails_again_and_again_is_parked() -> None:
     market, other = Orders(), Orders(ETH)
     client = live(market, other, attempts=2)

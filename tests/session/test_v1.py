@@ -185,6 +185,18 @@ def test_an_update_without_a_checksum_is_no_proof() -> None:
     assert client.kinds("feed") == ["BookUpdate", "Gap malformed"]
 
 
+def test_an_update_without_a_checksum_is_no_proof_after_another_snapshot_either() -> None:
+    client, market = V1Client(), V1Market()
+    client.follow("feed", Book(BTC))
+    without = '[1,{"b":[["99.5","2.00","1790000001.000001"]]},"book-10","XBT/USD"]'
+    client.receive(market.snapshot(), market.tick("7.00"), without)
+    client.accept()
+    client.accept()
+    client.events("feed")
+    client.receive(market.snapshot(), without)
+    assert client.kinds("feed") == ["BookSnapshot", "Gap malformed"]
+
+
 def test_an_update_of_both_sides_is_judged_as_a_whole() -> None:
     """In between the book is crossed."""
     client, market = V1Client(), V1Market()

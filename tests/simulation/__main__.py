@@ -13,16 +13,18 @@ from concurrent.futures import ProcessPoolExecutor
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from tests.simulation.plan import plan_of
+from tests.simulation.plan import KINDS, Kind, plan_of, plans_of
 from tests.simulation.world import Outcome, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-def simulate(seed: int, minutes: float) -> Outcome:
-    """One seed, quietly."""
-    return run(plan_of(seed, minutes * 60))
+def simulate(seed: int, minutes: float, kind: Kind | None) -> list[Outcome]:
+    """One seed, quietly: its clients of all kinds, each with a run of its own, or those of one kind."""
+    seconds = minutes * 60
+    plans = plans_of(seed, seconds) if kind is None else [plan_of(seed, seconds, kind=kind)]
+    return [run(plan) for plan in plans]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,10 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="virtual minutes with faults, a run (%(default)s)")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
     parser.add_argument("--seed", type=int, help="one run, with everything that happens in it")
+    parser.add_argument(
+        "--kind", choices=KINDS, help="only clients of this kind (of all that a seed has; of a --seed: public)"
+    )
     parser.add_argument("--digest", action="store_true", help="print each run's digest, and nothing else")
     options = parser.parse_args(arguments)
     if options.seed is not None:
-        outcome = run(plan_of(options.seed, options.minutes * 60), show=not options.digest)
+        plan = plan_of(options.seed, options.minutes * 60, kind=options.kind or "public")
+        outcome = run(plan, show=not options.digest)
         print(outcome.digest if options.digest else f"\n{outcome}")
         return 1 if outcome.broken else 0
     seeds = range(options.first, options.first + options.seeds)
@@ -44,23 +50,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcomes = []
     with ProcessPoolExecutor(options.jobs) as pool:
         doing = map if options.jobs == 1 else pool.map
-        for outcome in doing(simulate, seeds, [options.minutes] * len(seeds)):
-            outcomes.append(outcome)
-            if options.digest:
-                print(outcome.seed, outcome.digest)
-            elif outcome.broken:
-                print(f"seed {outcome.seed} ({outcome.theme}): {outcome.broken}")
-                print(f"  replay: {replay(outcome.seed, options.minutes)}", flush=True)
-            elif len(outcomes) % 100 == 0:
-                print(f"{len(outcomes)} of {len(seeds)} …", file=sys.stderr)
+        every = len(seeds)
+        for number, of_seed in enumerate(doing(simulate, seeds, [options.minutes] * every, [options.kind] * every), 1):
+            for outcome in of_seed:
+                outcomes.append(outcome)
+                if options.digest:
+                    print(outcome.seed, outcome.kind, outcome.digest)
+                elif outcome.broken:
+                    print(f"seed {outcome.seed} ({outcome.kind}, {outcome.theme}): {outcome.broken}")
+                    print(f"  replay: {replay(outcome.seed, options.minutes, outcome.kind)}", flush=True)
+            if number % 100 == 0 and not options.digest:
+                print(f"{number} of {every} …", file=sys.stderr)
     if not options.digest:
         print("\n".join(summary(outcomes, perf_counter() - began)))
     return 1 if any(outcome.broken for outcome in outcomes) else 0
 
 
-def replay(seed: int, minutes: float) -> str:
+def replay(seed: int, minutes: float, kind: Kind = "public") -> str:
     """The command that shows this run again."""
-    return f"nox -s simulate -- --minutes {minutes:g} --seed {seed}"
+    return f"nox -s simulate -- --minutes {minutes:g}{'' if kind == 'public' else f' --kind {kind}'} --seed {seed}"
 
 
 def summary(outcomes: Sequence[Outcome], seconds: float) -> Iterable[str]:
@@ -79,6 +87,8 @@ def summary(outcomes: Sequence[Outcome], seconds: float) -> Iterable[str]:
         f"{len(outcomes)} runs, {hours:.1f} virtual hours, in {seconds:.0f} s; the slowest took "
         f"{slowest.real_seconds:.1f} s"
     )
+    kinds = Counter(outcome.kind for outcome in outcomes)
+    yield f"clients: {', '.join(f'{name} {count}' for name, count in kinds.most_common())}"
     yield f"themes: {', '.join(f'{name} {count}' for name, count in themes.most_common())}"
     yield f"faults injected: {faults.total() - faults['Clear']}"
     for name, count in faults.most_common():
@@ -93,7 +103,8 @@ def summary(outcomes: Sequence[Outcome], seconds: float) -> Iterable[str]:
         f"gaps after which it went on {total('recoveries')}; after the end of all faults everything was well within "
         f"{latest.recovered_within:.1f} s (seed {latest.seed})"
     )
-    broken = [outcome.seed for outcome in outcomes if outcome.broken]
+    yield f"fills recovered {total('fills_recovered')}, fills that only a gap told of {total('fills_lost')}"
+    broken = sorted({outcome.seed for outcome in outcomes if outcome.broken})
     yield f"promises broken: {len(broken) or 'none'}{f', by seeds {broken}' if broken else ''}"
 
 

@@ -34,7 +34,7 @@ from kraken_trio.runtime.recorder import in_line
 from kraken_trio.session import inputs
 from kraken_trio.storage.playback import Playback
 from kraken_trio.testing.network.virtual_time import run_virtual
-from tests.simulation.plan import Plan, plan_of
+from tests.simulation.plan import KINDS, Kind, Plan, plan_of
 from tests.simulation.trace import Trace
 from tests.simulation.world import World, silence
 
@@ -144,9 +144,9 @@ class Result:
     problems: tuple[str, ...]
 
 
-def check(seed: int, seconds: float) -> Result:
+def check(seed: int, seconds: float, kind: Kind = "public") -> Result:
     """Simulate, record, replay, compare."""
-    plan = plan_of(seed, seconds)
+    plan = plan_of(seed, seconds, kind=kind)
     with tempfile.TemporaryDirectory() as folder:
         world = RecordedWorld(plan, folder)
         with silence():
@@ -154,7 +154,7 @@ def check(seed: int, seconds: float) -> Result:
         problems = compare(world.folder, world.notes)
     events = sum(len(events) for notes in world.notes for events in notes.delivered.values())
     moments = sum(len(notes.moments) for notes in world.notes)
-    return Result(seed, events, moments, tuple(f"seed {seed}: {problem}" for problem in problems))
+    return Result(seed, events, moments, tuple(f"seed {seed} ({kind}): {problem}" for problem in problems))
 
 
 def compare(folder: str, all_notes: Sequence[Notes]) -> list[str]:
@@ -275,10 +275,11 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed (%(default)s)")
     parser.add_argument("--seconds", type=float, default=45.0, help="virtual seconds with faults, a run (%(default)s)")
     parser.add_argument("-j", "--jobs", type=int, default=2, help="processes (%(default)s)")
+    parser.add_argument("--kind", choices=KINDS, default="public", help="of the clients (%(default)s)")
     options = parser.parse_args()
     seeds = range(options.first, options.first + options.seeds)
     with ProcessPoolExecutor(options.jobs) as pool:
-        results = list(pool.map(partial(check, seconds=options.seconds), seeds, chunksize=4))
+        results = list(pool.map(partial(check, seconds=options.seconds, kind=options.kind), seeds, chunksize=4))
     for result in results:
         for problem in result.problems:
             print(problem)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
 
@@ -15,7 +15,7 @@ from kraken_trio.testing.faults.network import Conditions, Direction
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kraken_trio.requests import Depth, Request
+    from kraken_trio.requests import Depth, Level3Depth, Request
     from kraken_trio.transport.choice import TransportName
 
 EPOCH_NS = 1_785_644_622 * 10**9
@@ -35,6 +35,11 @@ MARKETS = (
 """Books of two deep markets and a thin one. Small ones, because snapshots are what costs."""
 DEPTHS: dict[str, Depth] = {BTC: 10, ETH: 25, GST: 10}
 """One per symbol, because that is what a client may want."""
+LEVEL3_DEPTHS: dict[str, Level3Depth] = {BTC: 10, ETH: 100, GST: 10}
+
+
+Kind: TypeAlias = Literal["public", "private", "level3", "v1"]
+KINDS: Final[tuple[Kind, ...]] = ("public", "private", "level3", "v1")
 
 
 @attrs.frozen(kw_only=True)
@@ -75,6 +80,8 @@ class Plan:
     """A run. The same plan gives the same run."""
 
     seed: int
+    kind: Kind = "public"
+    """What the program's clients connect to."""
     theme: str
     """What sort of faults there are, for people and for statistics."""
     seconds: float
@@ -83,6 +90,8 @@ class Plan:
     conditions: Conditions = attrs.field(factory=Conditions)
     rate: float = 2.0
     """Market events a second."""
+    account_rate: float = 0.0
+    """What the exchange's account does, a second."""
     settings: kt.Settings = attrs.field(factory=kt.Settings)
     consumers: tuple[Consumer, ...]
     script: tuple[Happening, ...] = ()
@@ -230,8 +239,10 @@ THEMES: tuple[tuple[str, int], ...] = (
 """What goes wrong, and the weight of that. Where little does, more is promised."""
 
 
-def plan_of(seed: int, seconds: float = 600.0, theme: str | None = None) -> Plan:
+def plan_of(seed: int, seconds: float = 600.0, theme: str | None = None, kind: Kind = "public") -> Plan:
     """The run of this seed; of another one of this seed and theme, if one is given."""
+    if kind != "public":
+        return _plan_of_kind(seed, seconds, theme, kind)
     random = Random(f"{seed}/plan")
     drawn = random.choices([name for name, _ in THEMES], [weight for _, weight in THEMES])[0]
     theme = theme or drawn
@@ -367,3 +378,167 @@ def _happenings(
         yield Happening(at=at, fault=random.choice(faults)(random, symbol or random.choice(tuple(DEPTHS))))
         if random.random() < 0.3:
             yield Happening(at=at + _span(random), fault=Clear())
+
+
+# Clients of other kinds: each has a run of its own, drawn from generators of its own
+
+LATER_REST = ("EAPI:Invalid nonce", "EAPI:Rate limit exceeded", "EService:Unavailable", "EGeneral:Internal error")
+"""But for a lockout, which is waited for longer than a run takes."""
+PRIVATE_FAULTS: tuple[_Draw, ...] = (
+    lambda r, _: f.FillBurst(fills=r.choice((0, 1, 3, 50, 51, 120)), symbol=r.choice((BTC, ETH))),
+    lambda r, _: f.FillBurst(fills=r.choice((1, 30, 60)), symbol=r.choice((BTC, ETH))),
+    lambda r, _: f.SkipSequence(channel=r.choice(("executions", "executions", "balances")), times=_times(r)),
+    lambda r, _: f.RepeatSequence(channel=r.choice(("executions", "executions", "balances")), times=_times(r)),
+    lambda r, _: f.RepeatFill(times=_times(r)),
+    lambda r, _: f.DropAfterTrade(how=r.choice((f.DropHow.EOF, f.DropHow.RESET)), times=r.choice((1, 1, 2))),
+    lambda _r, _: f.ExpireTokens(),
+    lambda r, _: f.StrangeReport(
+        exec_type=r.choice(("canceled", "liquidated", "restated", "new")), extra=r.random() < 0.5
+    ),
+    lambda r, _: f.BreakRest(
+        how=r.choice(list(f.RestBreak)),
+        call=r.choice((None, "TradesHistory", "QueryOrders", "GetWebSocketsToken")),
+        times=_times(r),
+        seconds=_span(r),
+        text=r.choice(LATER_REST),
+    ),
+    lambda r, _: f.LagRest(seconds=r.choice((1.0, 20.0, 60.0))),
+    lambda r, _: f.Refuse(error=r.choice(LATER), shape=r.choice(SHAPES), times=_times(r)),
+    lambda r, _: f.OmitSnapshot(channel=r.choice(("executions", "balances")), times=1),
+    lambda r, _: f.EndSubscription(channel=r.choice(("executions", "balances"))),
+    lambda r, _: f.StrayError(error=r.choice(LATER)),
+)
+"""Of the account's channels, and of REST."""
+COMMON_FAULTS = tuple(draw for draw in EXCHANGE_FAULTS) + ODD_EXCHANGE_FAULTS
+"""Of connections, whatever they carry."""
+
+
+def plans_of(seed: int, seconds: float = 600.0) -> tuple[Plan, ...]:
+    """All runs of this seed: the public client's, and those of other kinds of clients that are drawn."""
+    random = Random(f"{seed}/kinds")
+    drawn = [kind for kind in KINDS[1:] if random.random() < 0.4]
+    return tuple(plan_of(seed, seconds, kind=kind) for kind in ("public", *drawn))
+
+
+def _plan_of_kind(seed: int, seconds: float, theme: str | None, kind: Kind) -> Plan:
+    random = Random(f"{seed}/{kind}")
+    theme = theme or random.choices(("all", "network", "symbol", "consumers", "calm"), (8, 4, 4, 2, 1))[0]
+    far = random.choice((0.0, 0.03, 0.2))
+    return Plan(
+        seed=seed,
+        kind=kind,
+        theme=theme,
+        seconds=seconds,
+        transport=random.choice(("trio-websocket", "websockets")),
+        conditions=Conditions(latency=(far / 4, far), piece=random.choice(((65536, 65536), (100, 4096)))),
+        rate=random.choice((0.5, 2.0, 5.0)),
+        account_rate=random.choice((0.2, 1.0, 3.0)),
+        settings=_settings(random),
+        consumers=tuple(_iterating(_OF_KIND[kind](random, theme, seconds), seed)),
+        script=tuple(sorted(_faults_of_kind(random, theme, seconds, kind), key=lambda what: what.at)),
+        leaves=_leaves(random, seconds) if theme in ("all", "network") else (),
+    )
+
+
+def _faults_of_kind(random: Random, theme: str, seconds: float, kind: Kind) -> Iterable[Happening]:
+    own = FAULTS_OF_KIND[kind]
+    faults = {"all": own * 2 + COMMON_FAULTS + NETWORK_FAULTS, "network": own + NETWORK_FAULTS, "symbol": own}.get(
+        theme
+    )
+    if faults:
+        symbol = random.choice(tuple(DEPTHS)) if theme == "symbol" else None
+        yield from _happenings(random, faults, symbol, random.choice((6.0, 15.0)), seconds)
+
+
+def _private_consumers(random: Random, theme: str, seconds: float) -> Iterable[Consumer]:
+    yield Consumer(
+        requests=(kt.Executions(), kt.Balances(), kt.Lifecycle()), capacity=4096, batch=random.choice((1, 64))
+    )
+    for _ in range(random.choice((0, 1, 2))):
+        wanted: list[Request] = random.sample([kt.Executions(history=random.random() < 0.3), kt.Balances()], 1)
+        slow = theme in ("all", "consumers") and random.random() < 0.5
+        overflow = random.choice([way for way in kt.Overflow if way is not kt.Overflow.CONFLATE])
+        least = 200 if overflow is kt.Overflow.FAIL else 1
+        yield Consumer(
+            requests=tuple(wanted),
+            capacity=max(least, random.choice((1, 5, 50, 1024))) if slow else 4096,
+            overflow=overflow,
+            batch=random.choice((1, 1, 16)),
+            visits=_visits(random, seconds),
+            rests=tuple(_rests(random, seconds)) if slow else (),
+        )
+
+
+LEVEL3_FAULTS: tuple[_Draw, ...] = (
+    lambda r, s: f.SkipUpdate(symbol=s, channel="level3", times=_times(r)),
+    lambda r, s: f.SwapUpdates(symbol=s, times=_times(r)),
+    lambda r, s: f.UnknownOrder(symbol=s, times=_times(r)),
+    lambda r, s: f.DeepSnapshot(symbol=s, levels=r.randint(1, 5), times=_times(r)),
+    lambda r, s: f.ReorderQueue(symbol=s, times=r.choice((1, 1, 2))),
+    lambda r, s: f.Exponents(symbol=s, times=_times(r)),
+    lambda r, s: f.CrossedBook(symbol=s or BTC, consistent=True),
+    lambda r, s: f.FillBurst(fills=r.choice((1, 5, 20)), symbol=s if s != GST else BTC),
+    lambda r, s: f.LateUpdates(symbol=s, times=_times(r)),
+    lambda r, s: f.OmitSnapshot(symbol=s, channel="level3", times=1),
+    lambda r, s: f.EndSubscription(symbol=s, channel="level3"),
+    lambda r, s: f.Refuse(symbol=s, error=r.choice(LATER), times=_times(r)),
+)
+
+
+def _level3_consumers(random: Random, theme: str, seconds: float) -> Iterable[Consumer]:
+    everything: list[Request] = [kt.Level3(symbol, depth) for symbol, depth in LEVEL3_DEPTHS.items()]
+    yield Consumer(requests=(*everything, kt.Lifecycle()), capacity=4096, batch=random.choice((1, 64)))
+    for _ in range(random.choice((0, 1, 2))):
+        slow = theme in ("all", "consumers") and random.random() < 0.5
+        overflow = random.choice(list(kt.Overflow))
+        least = 200 if overflow is kt.Overflow.FAIL else 1
+        yield Consumer(
+            requests=tuple(random.sample(everything, random.randint(1, 3))),
+            capacity=max(least, random.choice((1, 5, 50, 1024))) if slow else 4096,
+            overflow=overflow,
+            batch=random.choice((1, 1, 16)),
+            visits=_visits(random, seconds),
+            rests=tuple(_rests(random, seconds)) if slow else (),
+        )
+
+
+V1_FAULTS: tuple[_Draw, ...] = (
+    *SYMBOL_FAULTS,
+    *ODD_SYMBOL_FAULTS[1:],  # trades have no numbers there
+    lambda r, s: f.IrregularUpdate(symbol=s, how=r.choice(list(f.UpdateIrregularity)), times=_times(r)),
+    lambda r, _: f.StrayError(error=r.choice(LATER)),
+)
+
+
+def _v1_consumers(random: Random, theme: str, seconds: float) -> Iterable[Consumer]:
+    everything: tuple[Request, ...] = (
+        *(kt.Book(symbol, depth) for symbol, depth in DEPTHS.items()),
+        *(kt.Trades(symbol) for symbol in DEPTHS),
+        kt.Ticker(BTC),
+        kt.Candles(ETH),
+        kt.Spread(ETH),
+    )
+    yield Consumer(requests=(*everything, kt.Lifecycle()), capacity=4096, batch=random.choice((1, 64)))
+    for _ in range(random.choice((0, 1, 2))):
+        slow = theme in ("all", "consumers") and random.random() < 0.5
+        wanted = random.sample(everything, random.randint(1, 4))
+        overflow = random.choice(list(kt.Overflow))
+        if overflow is kt.Overflow.CONFLATE:
+            wanted = [wish for wish in wanted if not isinstance(wish, kt.Trades)] or [kt.Book(BTC, DEPTHS[BTC])]
+        least = 200 if overflow is kt.Overflow.FAIL else 1
+        yield Consumer(
+            requests=tuple(wanted),
+            capacity=max(least, random.choice((1, 5, 50, 1024))) if slow else 4096,
+            overflow=overflow,
+            batch=random.choice((1, 1, 16)),
+            visits=_visits(random, seconds),
+            rests=tuple(_rests(random, seconds)) if slow else (),
+        )
+
+
+FAULTS_OF_KIND: dict[Kind, tuple[_Draw, ...]] = {"private": PRIVATE_FAULTS, "level3": LEVEL3_FAULTS, "v1": V1_FAULTS}
+_OF_KIND: dict[Kind, Callable[[Random, str, float], Iterable[Consumer]]] = {
+    "private": _private_consumers,
+    "level3": _level3_consumers,
+    "v1": _v1_consumers,
+}

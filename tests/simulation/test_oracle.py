@@ -5,11 +5,15 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 import kraken_trio as kt
 from kraken_trio.admission.window import SlidingWindow
-from kraken_trio.book import OrderBook
+from kraken_trio.book import Level3Book, OrderBook
+from kraken_trio.channels import executions
+from kraken_trio.channels.balances import BalanceState
+from kraken_trio.channels.executions import ExecutionState, OpenOrders, _Recovery
 from kraken_trio.runtime.feed import FeedSender
 from kraken_trio.session.reconnect import Backoff
 from kraken_trio.session.recovery import Recovery
@@ -18,7 +22,7 @@ from kraken_trio.session.subscriptions import Subscriptions
 from kraken_trio.session.timing import PausableClock, TokenBucket
 from kraken_trio.transport.connection import WebSocketConnection
 from tests.simulation.__main__ import main
-from tests.simulation.plan import plan_of
+from tests.simulation.plan import Kind, plan_of
 from tests.simulation.world import run
 
 if TYPE_CHECKING:
@@ -139,6 +143,131 @@ MUTANTS: list[tuple[Callable[[Patch], None], int, str, int]] = [
 """What is broken, the promise that thereby is, and where that shows: the theme, and a seed that did, to begin with."""
 
 
+# Clients of other kinds
+
+
+def one_fill_in_twenty_is_lost(patch: Patch) -> None:
+    numbers = count(1)
+    _offering(patch, lambda events: [e for e in events if not _is_fill(e) or next(numbers) % 20])
+
+
+def one_fill_in_twenty_comes_twice(patch: Patch) -> None:
+    numbers = count(1)
+    _offering(
+        patch, lambda events: [e for e in events for _ in range(2 if _is_fill(e) and not next(numbers) % 20 else 1)]
+    )
+
+
+def _is_fill(event: kt.Event) -> bool:
+    return isinstance(event, kt.Execution) and event.exec_id is not None
+
+
+def fills_of_an_outage_are_not_looked_for(patch: Patch) -> None:
+    compare = ExecutionState._compare
+
+    def broken(self: ExecutionState, rows: Any) -> Any:
+        self._began = False
+        return compare(self, rows)
+
+    patch.setattr(ExecutionState, "_compare", broken)
+
+
+def only_the_snapshot_is_looked_at(patch: Patch) -> None:
+    """And not REST, which has what the last 50 fills have not."""
+    patch.setattr(executions, "_Recovery", lambda *args, **kwargs: _Recovery(*args, **{**kwargs, "is_complete": True}))
+
+
+def fills_are_not_remembered(patch: Patch) -> None:
+    patch.setattr(ExecutionState, "_is_old", lambda *_: False)
+
+
+def how_orders_ended_meanwhile_is_guessed(patch: Patch) -> None:
+    tell = ExecutionState._tell_ends
+
+    def broken(self: ExecutionState, ends: Any, received_ns: int) -> Any:
+        guessed = [msgspec.structs.replace(end, exec_type="expired", order_status="expired") for end in ends]
+        return tell(self, guessed, received_ns)
+
+    patch.setattr(ExecutionState, "_tell_ends", broken)
+
+
+def open_orders_are_not_replaced(patch: Patch) -> None:
+    follow = OpenOrders.follow
+
+    def broken(self: OpenOrders, event: Any) -> None:
+        if not isinstance(event, kt.OrdersSnapshot) or not self.orders:
+            follow(self, event)
+
+    patch.setattr(OpenOrders, "follow", broken)
+
+
+def numbers_of_balances_are_not_compared(patch: Patch) -> None:
+    take = BalanceState.take
+
+    def broken(self: BalanceState, events: Any) -> Any:
+        (message,) = events
+        if not message.snapshot and message.sequence is not None:
+            message = msgspec.structs.replace(message, sequence=(self._sequence or 0) + 1)
+        return take(self, [message])
+
+    patch.setattr(BalanceState, "take", broken)
+
+
+def checksums_of_orders_are_not_compared(patch: Patch) -> None:
+    patch.setattr(Level3Book, "_doubt", lambda *_: None)
+
+
+def an_amended_order_keeps_its_place(patch: Patch) -> None:
+    """The feed's book; the session's, which is verified, is right."""
+    follow = Level3Book.follow
+
+    def broken(self: Level3Book, event: Any) -> None:
+        follow(self, event)
+        for side in (self._bids, self._asks):
+            for queue in side.queues:
+                queue.orders = dict(reversed(queue.orders.items()))
+            side.view = None
+
+    patch.setattr(Level3Book, "follow", broken)
+    patch.setattr(Level3Book, "follow_all", lambda self, events, _: [self.follow(event) for event in events])
+
+
+MUTANTS_OF_KINDS: list[tuple[Callable[[Patch], None], Kind, int, str, int]] = [
+    (one_fill_in_twenty_is_lost, "private", 2, "calm", 0),
+    (one_fill_in_twenty_comes_twice, "private", 2, "calm", 0),
+    (two_events_of_a_batch_are_swapped, "private", 2, "all", 0),
+    (fills_of_an_outage_are_not_looked_for, "private", 2, "network", 0),
+    (only_the_snapshot_is_looked_at, "private", 2, "network", 34),
+    (fills_are_not_remembered, "private", 2, "network", 0),
+    (how_orders_ended_meanwhile_is_guessed, "private", 2, "network", 0),
+    (open_orders_are_not_replaced, "private", 3, "network", 0),
+    (numbers_of_balances_are_not_compared, "private", 2, "symbol", 4),
+    (one_event_in_fifty_is_lost, "level3", 2, "calm", 0),
+    (checksums_of_orders_are_not_compared, "level3", 1, "symbol", 0),
+    (an_amended_order_keeps_its_place, "level3", 1, "calm", 0),
+    (one_event_in_fifty_is_lost, "v1", 2, "calm", 0),
+    (one_event_in_fifty_comes_twice, "v1", 2, "calm", 0),
+    (checksums_are_not_compared, "v1", 1, "symbol", 0),
+]
+
+
+@pytest.mark.parametrize(
+    ("mutant", "kind", "promise", "theme", "first"),
+    MUTANTS_OF_KINDS,
+    ids=[f"{kind}-{mutant.__name__}" for mutant, kind, *_ in MUTANTS_OF_KINDS],
+)
+def test_what_is_broken_is_seen_by_clients_of_its_kind(
+    monkeypatch: Patch, mutant: Callable[[Patch], None], kind: Kind, promise: int, theme: str, first: int
+) -> None:
+    mutant(monkeypatch)
+    for seed in (*range(first, 40), *range(first)):
+        outcome = run(plan_of(seed, 90.0, theme, kind))
+        if outcome.broken is not None:
+            assert f"promise {promise}:" in outcome.broken, outcome.broken
+            return
+    pytest.fail("no seed has noticed")
+
+
 @pytest.mark.parametrize(
     ("mutant", "promise", "theme", "first"), MUTANTS, ids=[mutant.__name__ for mutant, *_ in MUTANTS]
 )
@@ -160,6 +289,6 @@ def test_a_broken_promise_is_reported_with_the_command_that_replays_it(
     one_event_in_fifty_is_lost(monkeypatch)
     assert main(["--first", "1", "--seeds", "1", "--minutes", "2", "-j", "1"]) == 1
     shown = capsys.readouterr().out
-    assert "seed 1 (symbol): BrokenPromise: promise " in shown
+    assert "seed 1 (public, symbol): BrokenPromise: promise " in shown
     assert "nox -s simulate -- --minutes 2 --seed 1" in shown
     assert "promises broken: 1, by seeds [1]" in shown

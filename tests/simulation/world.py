@@ -14,28 +14,34 @@ import trio
 
 import kraken_trio as kt
 from kraken_trio.admission import ConnectBudget
+from kraken_trio.auth.account import RestAccount
+from kraken_trio.auth.credentials import Credentials
+from kraken_trio.auth.nonce import KeyRing
+from kraken_trio.auth.rest import Rest
 from kraken_trio.client import open_with
 from kraken_trio.testing import open_exchange
-from kraken_trio.testing.faults import Drop, DropHow, RefuseConnect, SetStatus, SpeakV1
+from kraken_trio.testing.exchange.rest import ApiKey
+from kraken_trio.testing.faults import Drop, DropHow, FillBurst, RefuseConnect, SetStatus, SpeakV1
 from kraken_trio.testing.faults.network import LinkFault
 from kraken_trio.testing.network.network import Network
 from kraken_trio.testing.network.virtual_time import run_virtual
 from kraken_trio.testing.oracle.broken import BrokenPromise
 from kraken_trio.testing.oracle.oracle import Oracle
 from kraken_trio.transport.choice import choose
-from tests.simulation.plan import DEPTHS, EPOCH_NS, MARKETS, Clear
+from tests.simulation.plan import BTC, DEPTHS, EPOCH_NS, LEVEL3_DEPTHS, MARKETS, Clear
 from tests.simulation.trace import Trace
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
+    from kraken_trio.book import Level3Book, OrderBook
     from kraken_trio.testing import Exchange
     from kraken_trio.testing.exchange.subscriptions import Subscription
     from kraken_trio.testing.network.link import Link
     from kraken_trio.testing.oracle.feed import FeedOracle
     from kraken_trio.transport import Connect, Limits, Transport
-    from tests.simulation.plan import Consumer, Plan
+    from tests.simulation.plan import Consumer, Kind, Plan
 
 __all__ = ["Outcome", "run"]
 
@@ -44,6 +50,12 @@ GO_ON_SECONDS: Final = 5.0
 SETTLE_SECONDS: Final = 10.0
 """After the market has stopped: everything that was sent has arrived by then."""
 LEAVE_SLACK: Final = 0.001
+KEY: Final = "KeyOfTheSimulation"
+SECRET: Final = "c2VjcmV0IG9mIHRoZSBzaW11bGF0aW9u"
+REST_PATIENCE: Final = 200.0
+"""Seconds in which REST's answers complete what a client of an account knows."""
+LATE_NS: Final = 5 * 10**9
+"""What is younger may be on its way."""
 
 
 @attrs.frozen(kw_only=True)
@@ -51,6 +63,7 @@ class Outcome:
     """What a run came to."""
 
     seed: int
+    kind: Kind
     theme: str
     digest: str
     virtual_seconds: float
@@ -61,6 +74,10 @@ class Outcome:
     losses: int
     recoveries: int
     gaps: int
+    fills_recovered: int
+    """That feeds got after an outage."""
+    fills_lost: int
+    """Of which they got only a gap."""
     too_slow: int
     clients: int
     recovered_within: float
@@ -129,8 +146,10 @@ class World:
         """Has the exchange refused us for good?"""
         self.leave = trio.Event()
         self.jitter = Random(f"{plan.seed}/jitter")
+        self.keys = KeyRing()
         self.events = self.recoveries = self.gaps = self.too_slow = self.clients = 0
         self.frames = self.connects = self.losses = 0
+        self.fills_recovered = self.fills_lost = 0
         self.recovered_within = 0.0
         self.ended_at = 0.0
 
@@ -147,8 +166,10 @@ class World:
                 snapshot_delay=0.05,
                 network=self.network,
                 epoch_ns=EPOCH_NS,
+                account_rate=plan.account_rate,
+                keys=(ApiKey(key=KEY, secret=SECRET),),
             ) as self.exchange:
-                self.oracle = Oracle(self.exchange, plan.settings, DEPTHS, trio.current_time)
+                self.oracle = Oracle(self.exchange, plan.settings, depths_of(plan), trio.current_time)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self.break_things)
                     nursery.start_soon(self.leave_sometimes)
@@ -194,6 +215,9 @@ class World:
         self.exchange.clear_faults()
         self.exchange.inject(SetStatus(system="online"))
         self.network.heal()
+        if self.oracle.explanations.injected["SkipSequence"]:
+            # A lost message of an account shows only in the number of the next.
+            self.exchange.inject(FillBurst(fills=1, symbol=BTC))
         if any(not self.is_noticed(sub) for sub in self.silent()):
             drop = Drop()  # nobody can know that anything is missing
             self.oracle.happened(drop)
@@ -244,9 +268,14 @@ class World:
             watch = self.watches.get(number)
             if watch is None:
                 return f"consumer {number} has no feed"
-            for symbol, book in watch[1].books.items():
+            feed = watch[1]
+            books: list[tuple[str, OrderBook | Level3Book]] = [*feed.books.items(), *feed.level3_books.items()]
+            for symbol, book in books:
                 if not book.available:
                     return f"the book {symbol} of consumer {number} cannot be read"
+            account = watch[0].account
+            if account is not None and (late := account.behind(self.exchange.time_ns - LATE_NS)) is not None:
+                return late
         return None
 
     async def settle(self) -> None:
@@ -273,13 +302,14 @@ class World:
             may_end = self.may_end
             try:
                 async with open_with(
-                    self.exchange.url,
+                    self.endpoint,
                     settings=plan.settings,
                     ssl_context=None,
                     connect=self.connecting(epochs),
                     wall_ns=wall_ns,
                     jitter=self.jitter.random,
                     admission=ConnectBudget(trio.current_time),
+                    account=self.account(),
                 ) as client:
                     self.client = client
                     try:
@@ -301,6 +331,32 @@ class World:
                 raise BrokenPromise(5, f"{still_open} are open after the client's block")
             if not self.is_over:
                 await trio.sleep(1)
+
+    @property
+    def endpoint(self) -> kt.Endpoint | str:
+        """To which the clients of this kind connect."""
+        exchange = self.exchange
+        match self.plan.kind:
+            case "private":
+                return attrs.evolve(kt.PRIVATE_V2, url=exchange.url_of("auth"))
+            case "level3":
+                return attrs.evolve(kt.LEVEL3_V2, url=exchange.url_of("l3"))
+            case "v1":
+                return attrs.evolve(kt.PUBLIC_V1, url=exchange.v1_url)
+            case _:
+                return exchange.url
+
+    def account(self) -> RestAccount | None:
+        """What a client has of the exchange's account, over a REST interface in memory."""
+        if self.plan.kind not in ("private", "level3"):
+            return None
+        rest = Rest(
+            credentials=Credentials(KEY, SECRET),
+            wall_ns=wall_ns,
+            transport=self.exchange.rest_transport(latency=self.plan.conditions.latency[1]),
+            keys=self.keys,
+        )
+        return RestAccount(rest)
 
     async def use(self, client: kt.Client) -> None:
         """Everything that the program does with a client."""
@@ -371,6 +427,7 @@ class World:
                         self.trace.event(name, event)
                         watch.saw(event)
                     watch.check_books(feed.books)
+                    watch.check_level3(feed.level3_books)
                     last = events[-1]
                     if isinstance(last, kt.Gap) and last.cause is kt.Cause.REFUSED:
                         return  # asked for again, and answered, by the next visit
@@ -378,6 +435,9 @@ class World:
                 self.oracle.check_buffered(name, feed)
                 self.events += watch.events
                 self.recoveries += watch.recoveries
+                if watch.account is not None:
+                    self.fills_recovered += watch.account.recovered
+                    self.fills_lost += watch.account.lost
                 del self.watches[number]
 
     def count(self, client: kt.Client) -> None:
@@ -386,7 +446,8 @@ class World:
         self.connects += numbers.connects
         self.losses += numbers.losses
         self.gaps += numbers.gaps
-        if numbers.losses > self.has_dropped and self.plan.theme in ("symbol", "consumers", "calm"):
+        is_public = self.plan.kind == "public"
+        if is_public and numbers.losses > self.has_dropped and self.plan.theme in ("symbol", "consumers", "calm"):
             raise BrokenPromise(6, f"{numbers.losses} connections were lost, and nothing was wrong with them")
 
     # The seams of the client
@@ -420,6 +481,7 @@ class World:
         """What it came to."""
         return Outcome(
             seed=self.plan.seed,
+            kind=self.plan.kind,
             theme=self.plan.theme,
             digest=self.trace.digest,
             virtual_seconds=self.ended_at,
@@ -430,6 +492,8 @@ class World:
             losses=self.losses,
             recoveries=self.recoveries,
             gaps=self.gaps,
+            fills_recovered=self.fills_recovered,
+            fills_lost=self.fills_lost,
             too_slow=self.too_slow,
             clients=self.clients,
             recovered_within=self.recovered_within,
@@ -458,6 +522,11 @@ class Observed:
         await self._transport.send(text)
 
 
+def depths_of(plan: Plan) -> Mapping[str, int]:
+    """The depth of each symbol's book, of which a client may want only one."""
+    return LEVEL3_DEPTHS if plan.kind == "level3" else DEPTHS
+
+
 def wall_ns() -> int:
     """A wall clock that follows Trio's."""
     return EPOCH_NS + round(trio.current_time() * 1e9)
@@ -469,4 +538,7 @@ def patience(plan: Plan) -> float:
     reconnect = max(settings.retry_delay_max, settings.refused_delay_max) * 1.25 + settings.connect_timeout
     asking = (settings.answer_timeout + settings.snapshot_timeout + settings.attempt_delay_max) * 2
     silence = max(settings.stale_after, settings.park_time) * 1.5
-    return silence + settings.silence_limit + reconnect + asking + settings.park_time + settings.stall_limit + 30
+    account = REST_PATIENCE if plan.kind == "private" else 0.0
+    return (
+        silence + settings.silence_limit + reconnect + asking + settings.park_time + settings.stall_limit + account + 30
+    )

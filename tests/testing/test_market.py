@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from kraken_trio.requests import DEPTHS
 from kraken_trio.testing import DEFAULT_MARKETS, Market, MarketSpec, ReferenceBook
-from kraken_trio.testing.exchange import frames
+from kraken_trio.testing.exchange.dialects import v2_frames as frames
 from kraken_trio.testing.exchange.server_book import ASK, BID, DepthChange, ServerBook, scaled_text
 from kraken_trio.testing.reference_book import parse_frame
 from kraken_trio.testing.strategies import book_histories

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from kraken_trio.testing import Market
-from kraken_trio.testing.exchange import frames
 from kraken_trio.testing.exchange.budget import COSTS
+from kraken_trio.testing.exchange.dialects import v2_frames as frames
 from kraken_trio.testing.exchange.market import SymbolMarket
 from kraken_trio.testing.exchange.orders import text_id
 from kraken_trio.testing.exchange.server_book import scaled_text

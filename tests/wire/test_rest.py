@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 
 from kraken_trio import ProtocolError, Side
 from kraken_trio.events import Execution, Fee
-from kraken_trio.wire.rest import MAX_ROWS, ended_orders, fills, modern, named_pairs, pair_names, precisions
+from kraken_trio.wire.rest import MAX_ROWS, ended_orders, fills, named_pairs, pair_names, precisions
 from kraken_trio.wire.tree import decode_tree
 
 PAIRS = {
@@ -38,7 +38,7 @@ def test_names_and_precisions_of_pairs() -> None:
         "XXBTZUSD": "BTC/USD", "XBTUSD": "BTC/USD", "XBT/USD": "BTC/USD", "XDGEUR": "DOGE/EUR", "XDG/EUR": "DOGE/EUR",
     }  # fmt: skip
     assert precisions(PAIRS) == {"BTC/USD": (1, 8), "DOGE/EUR": (7, 8)}
-    assert modern("ETH/XBT") == "ETH/BTC"
+    assert pair_names({"ETHXBT": {"wsname": "ETH/XBT"}})["ETHXBT"] == "ETH/BTC"
 
 
 def test_a_trade() -> None:

@@ -276,7 +276,8 @@ def engine(system: str | None) -> Finding:
 def round_trip(took: Sequence[float]) -> Finding:
     """Application pings and their pongs. There should be :data:`PINGS` of them."""
     if not took:
-        return failed("round-trip", "no ping was answered", _REACHED)
+        cure = "check that a server of Kraken's v2 protocol is at this URL, and any firewall or proxy on the way"
+        return failed("round-trip", "no ping was answered", cure)
     middle = median(took)
     says = f"{seconds(middle)} median of {counted(len(took), 'ping')} ({seconds(min(took))} to {seconds(max(took))})"
     if len(took) < PINGS and ROUND_TRIP.judge(middle) is Level.OK:

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 
 from kraken_trio import Book, Candles, Instruments, Ticker, Trades
-from kraken_trio.testing.exchange import frames
-from kraken_trio.testing.exchange.dialect import Refusal, read_request, read_subscription, symbol_error
+from kraken_trio.testing.exchange.dialects import v2_frames as frames
+from kraken_trio.testing.exchange.dialects.asked import Refusal, symbol_error
+from kraken_trio.testing.exchange.dialects.v2_requests import read_request, read_subscription
 from kraken_trio.testing.exchange.hosts import Host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from kraken_trio import Request
-    from kraken_trio.testing.exchange.dialect import Asked, ChannelRule, Subscribing
+    from kraken_trio.testing.exchange.dialects.asked import Asked, ChannelRule, Subscribing
 
 __all__ = ["Begin", "Cease", "Desk", "Order", "Say", "Topic"]
 

@@ -21,10 +21,9 @@ from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.cli.serving.desk import Begin, Cease, Desk, Say
 from kraken_trio.events import BookSnapshot
 from kraken_trio.runtime.feed import FeedSender, open_feed
-from kraken_trio.testing.exchange import frames
 from kraken_trio.testing.exchange.core import HEARTBEAT_INTERVAL
-from kraken_trio.testing.exchange.dialect import MALFORMED
-from kraken_trio.testing.exchange.dialects import v1_frames
+from kraken_trio.testing.exchange.dialects import v1_frames, v2_frames as frames
+from kraken_trio.testing.exchange.dialects.asked import MALFORMED
 from kraken_trio.testing.exchange.hosts import Host
 from kraken_trio.testing.exchange.peer import Peer
 from kraken_trio.testing.faults import DropHow

@@ -146,7 +146,7 @@ class Board:
         self.buffered: int = 0
         """Events that wait in the feed."""
         self._resyncing: set[str] = set()
-        self._verified: set[str] = set()
+        self._known: set[str] = set()
         self._samples: deque[tuple[float, int]] = deque(maxlen=100)
 
     @property
@@ -229,13 +229,17 @@ class Board:
         account.outdated.discard(channel)
 
     def _snapshot(self, event: BookSnapshot | Level3Snapshot) -> None:
-        again = " again" if event.symbol in self._verified else ""
+        again = " again" if event.symbol in self._known else ""
         if again and event.symbol not in self._resyncing:
             return  # we were slow, and its updates came as one snapshot
         self._resyncing.discard(event.symbol)
-        self._verified.add(event.symbol)
+        self._known.add(event.symbol)
         sizes = f"{counted(len(event.bids), 'bid')}, {counted(len(event.asks), 'ask')}"
-        self.note(Kind.BOOK, f"{event.symbol} verified{again}: {sizes}, checksum {event.checksum}")
+        if event.checksum is None:  # as in every snapshot of v1
+            text = f"{event.symbol} received{again}: {sizes}, without a checksum: its first update is to verify it"
+        else:
+            text = f"{event.symbol} verified{again}: {sizes}, checksum {event.checksum}"
+        self.note(Kind.BOOK, text)
 
     def _gaps(self, gaps: Sequence[Gap]) -> None:
         names = _names([(gap.symbol or "", gap.channel or "") for gap in gaps])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
-from kraken_trio.testing.exchange import frames
+from kraken_trio.testing.exchange.dialects import v2_frames as frames
 from kraken_trio.testing.exchange.orders import MODIFY, OrderEvent, OrderWindow, text_id
 from kraken_trio.testing.exchange.server_book import CHECKED_LEVELS
 from kraken_trio.testing.faults import DeepSnapshot, Exponents, ReorderQueue, SkipUpdate, SwapUpdates, UnknownOrder

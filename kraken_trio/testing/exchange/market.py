@@ -76,7 +76,7 @@ class SymbolMarket:
     def __init__(self, spec: MarketSpec, seed: int, start_ns: int) -> None:
         self.spec = spec
         self._random = Random(f"{seed}/{spec.symbol}")  # noqa: S311 (a market, not a secret)
-        self._details = Random(f"{seed}/{spec.symbol}/orders")  # noqa: S311
+        self._details = Random(f"{seed}/{spec.symbol}/orders")  # noqa: S311 (a market, not a secret)
         self.start_price: int = _scaled(spec.start_price, spec.price_precision)
         self._typical = max(1, _scaled(spec.typical_qty, spec.qty_precision))
         self._whole = 10 ** max(0, len(str(self._typical)) - 2)  # round quantities are multiples of this

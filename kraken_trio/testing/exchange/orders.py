@@ -190,8 +190,8 @@ class OrderSide:
             queue.append(Order(number + place, key, share, born))
         return queue
 
-    def snapshot(self, depth: int) -> tuple[OrderEvent, ...]:
-        """All orders of the best levels, as added."""
+    def snapshot(self, depth: int | None) -> tuple[OrderEvent, ...]:
+        """All orders of the best levels, as added; without a ``depth``, of all levels."""
         return tuple([self._event(ADD, order) for key in self.levels.keys[:depth] for order in self.queue(key)])
 
     def hashed(self) -> str:
@@ -416,8 +416,8 @@ class OrderBook:
         self.asks.forget()
         return OrderChange(windows, self.checksum() if windows else 0, self.now_ns)
 
-    def snapshot(self, depth: int) -> OrderWindow:
-        """All orders that a client of this depth holds."""
+    def snapshot(self, depth: int | None) -> OrderWindow:
+        """All orders that a client of this depth holds; without a ``depth``, all."""
         return OrderWindow(self.bids.snapshot(depth), self.asks.snapshot(depth))
 
     def checksum(self) -> int:

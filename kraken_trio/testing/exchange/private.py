@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from kraken_trio.testing.exchange.account import AccountOrder, LedgerEntry, OrderState, Report, asset_digits
-from kraken_trio.testing.exchange.frames import stamp
+from kraken_trio.testing.exchange.dialects.v2_frames import stamp
 from kraken_trio.testing.exchange.orders import text_id
 from kraken_trio.testing.faults import DropAfterTrade, RepeatFill, RepeatSequence, SkipSequence, StrangeReport
 

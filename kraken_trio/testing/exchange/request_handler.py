@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from kraken_trio.testing.exchange import frames
 from kraken_trio.testing.exchange.budget import COSTS, MAX_SYMBOLS, SnapshotBudget
-from kraken_trio.testing.exchange.dialect import MALFORMED, Asked, Refusal, Subscribing
+from kraken_trio.testing.exchange.dialects import v2_frames as frames
+from kraken_trio.testing.exchange.dialects.asked import MALFORMED, Asked, Refusal, Subscribing
 from kraken_trio.testing.exchange.dialects.base import WORK_NS, Denial
 from kraken_trio.testing.exchange.subscriptions import Subscription
 from kraken_trio.testing.faults import (
@@ -236,6 +236,8 @@ class RequestHandler:
             self._broadcaster.early_update(subscription)
         if self._takes(OmitSnapshot, subscription) is None:
             self._broadcaster.snapshot(subscription, state.wall_ns(now))
+        else:
+            subscription.sequence += 1  # it is lost, and so is its number
         subscription.live = True
 
     # Unsubscribe

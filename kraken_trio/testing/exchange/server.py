@@ -10,7 +10,7 @@ import ssl
 import time
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import TYPE_CHECKING, TypeAlias, get_args
+from typing import TYPE_CHECKING, get_args
 
 import attrs
 import trio
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange", "ExchangeStatistics", "open_exchange"]
 
-Queue: TypeAlias = "tuple[Decimal, tuple[tuple[str, Decimal], ...]]"
-"""A level: its price, and its orders as id and quantity."""
 _PUBLISH_CHUNK = 64
 _USUAL_PORTS = {"ws": 80, "wss": 443}
 _A_MARKET = checks.instance(MarketSpec, wanted="MarketSpec(...)")
@@ -152,25 +150,19 @@ class Exchange:
         )
         return ReferenceBook(depth, bids=bids, asks=asks)
 
-    def queues(self, symbol: str, depth: int | None = None) -> tuple[tuple[Queue, ...], tuple[Queue, ...]]:
-        """The exchange's own orders, bids and asks, whole or those of the best ``depth`` levels: best level first.
+    def orders(self, symbol: str, depth: int | None = None) -> tuple[tuple[tuple[str, Decimal, Decimal], ...], ...]:
+        """The exchange's own orders, bids and asks, whole or those of the best ``depth`` prices.
 
-        Each level is a price, and its orders in their order, as id and quantity. Otherwise as :meth:`book`.
+        Each is an id, a price and a quantity: the best price first, and those of one price in the order of their queue.
+        Otherwise as :meth:`book`.
         """
         checks.optional(checks.integer(least=1))("depth", depth)
         market = self._core.market.symbols[symbol]
-        pp, qp = market.spec.price_precision, market.spec.qty_precision
-        bids, asks = (
-            tuple(
-                (
-                    Decimal(abs(key)).scaleb(-pp),
-                    tuple((order.order_id, Decimal(order.qty).scaleb(-qp)) for order in side.queue(key)),
-                )
-                for key in side.levels.keys[:depth]
-            )
-            for side in (market.orders.bids, market.orders.asks)
+        window, pp, qp = market.orders.snapshot(depth), market.spec.price_precision, market.spec.qty_precision
+        return tuple(
+            tuple((one.order_id, Decimal(one.price).scaleb(-pp), Decimal(one.qty).scaleb(-qp)) for one in side)
+            for side in (window.bids, window.asks)
         )
-        return bids, asks
 
     @property
     def faults(self) -> tuple[Fault, ...]:

@@ -15,7 +15,7 @@ LIFETIME = 900.0
 """Seconds in which a new token must be used for the first time."""
 NO_TOKEN = "Token(s) not found"  # noqa: S105 (an answer, not a token)
 """The answer to a request without a token."""
-INVALID_TOKEN = "EAPI:Invalid token"  # noqa: S105
+INVALID_TOKEN = "EAPI:Invalid token"  # noqa: S105 (an answer, not a token)
 """The answer to a token that is unknown, expired or revoked."""
 INVALID_SESSION = "ESession:Invalid session"
 """What Kraken sometimes answers instead."""

@@ -47,7 +47,7 @@ class Trader:
         self.due_ns: int | None = start_ns if rate > 0 and market.specs else None
         """When the next action is due; None: never."""
         self._market = market
-        self._random = Random(f"{seed}/trader")  # noqa: S311
+        self._random = Random(f"{seed}/trader")  # noqa: S311 (a made-up trader, not a secret)
         self._rate = rate
         self._publish = publish
         self._tell = tell

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
@@ -32,19 +32,24 @@ from kraken_trio.events import (
     Trade,
 )
 from kraken_trio.requests import Overflow
-from kraken_trio.testing.exchange.frames import stamp
+from kraken_trio.testing.exchange.dialects.v2_frames import stamp
+from kraken_trio.testing.oracle.account import PRIVATE_CHANNELS
 from kraken_trio.testing.oracle.broken import BrokenPromise
-from kraken_trio.testing.oracle.received import content_of, key_of, levels_of
+from kraken_trio.testing.oracle.received import content_of, key_of, levels_of, orders_of
+from kraken_trio.testing.oracle.sent import BOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from kraken_trio.book import OrderBook
+    from kraken_trio.book import Level3Book, OrderBook
     from kraken_trio.requests import Request
+    from kraken_trio.testing.oracle.account import AccountOracle
     from kraken_trio.testing.oracle.sent import BookState, Item, Key, Sent, SentConnection, Topic
     from kraken_trio.wire.messages import MarketEvent
 
 __all__ = ["FeedOracle"]
+
+_BookEvent: TypeAlias = BookSnapshot | BookUpdate | Level3Snapshot | Level3Update
 
 
 @attrs.define
@@ -92,15 +97,17 @@ class FeedOracle:
         now: Callable[[], float] = lambda: 0.0,
         explain: Callable[[Gap], None] = lambda _gap: None,
         explain_status: Callable[[StatusUpdate], None] = lambda _status: None,
+        account: AccountOracle | None = None,
     ) -> None:
         """Watch the feed of these requests, which was opened at ``opened_ns`` by the exchange's clock.
 
         ``numbers`` are the exchange's, of the client's connections, by epoch.
 
         ``explain`` and ``explain_status`` raise :class:`~kraken_trio.testing.oracle.broken.BrokenPromise` for a gap
-        without a reason, and for a status that the exchange has not sent.
+        without a reason, and for a status that the exchange has not sent. ``account`` judges the account's channels.
         """
         self.name: str = name
+        self.account: AccountOracle | None = account
         self.events: int = 0
         self.recoveries: int = 0
         """How often events came after a gap."""
@@ -117,7 +124,7 @@ class FeedOracle:
         self._explain_status = explain_status
         self._cursors: dict[Key, _Cursor] = {}
         for request in requests:
-            if request.channel is not None:
+            if request.channel is not None and request.channel not in PRIVATE_CHANNELS:
                 key = (request.channel, request.symbol)
                 self._cursors[key] = _Cursor(key)
         self._place = (0, -1)  # epoch and frame of the latest event that was sent
@@ -137,7 +144,9 @@ class FeedOracle:
             case Gap():
                 self._saw_gap(event)
             case OrdersSnapshot() | Execution() | BalancesSnapshot() | BalanceUpdate():
-                pass
+                if self.account is None:
+                    raise self._break(2, f"{event} was not asked for by this feed")
+                self.account.saw(event)
             case _:
                 self._saw_data(event)
 
@@ -150,8 +159,10 @@ class FeedOracle:
 
     def _saw_gap(self, gap: Gap) -> None:
         self._explain(gap)
+        if self.account is not None and gap.channel in (None, *PRIVATE_CHANNELS):
+            self.account.saw_gap(gap)
         if gap.symbol is None and gap.channel != "instrument":
-            hit = [c for c in self._cursors.values() if c.key[0] != "book" and gap.channel in (None, c.key[0])]
+            hit = [c for c in self._cursors.values() if c.key[0] not in BOOKS and gap.channel in (None, c.key[0])]
         else:
             assert gap.channel is not None
             if (gap.channel, gap.symbol) not in self._cursors:
@@ -175,20 +186,22 @@ class FeedOracle:
         if number is None:
             raise self._break(2, f"{_short(event)} is of an epoch that never was")
         connection = self._sent.connections[number]
-        if cursor.connection is not connection and key[0] != "trade":  # those have numbers
+        if cursor.connection is not connection and (key[0] != "trade" or connection.is_v1):
             if cursor.has_begun and not cursor.has_gap and not self._conflates:
                 raise self._break(2, f"{_short(event)} comes over another connection, and no gap stands before it")
             cursor.is_starting = cursor.is_starting and cursor.connection is None
             cursor.connection, cursor.index, cursor.places = connection, -1, set()
         topic = connection.topic(key)
         match event:
-            case BookSnapshot() | BookUpdate():
+            case BookSnapshot() | BookUpdate() | Level3Snapshot() | Level3Update():
                 frame = self._saw_book(event, cursor, topic)
-            case Trade():
+            case Trade() if not connection.is_v1:
                 frame = self._saw_trade(event, cursor, connection)
             case _:
                 frame = self._saw_other(event, cursor, topic)
-        is_start = cursor.is_starting and (isinstance(event, BookSnapshot) or getattr(event, "snapshot", False))
+        is_start = cursor.is_starting and (
+            isinstance(event, BookSnapshot | Level3Snapshot) or getattr(event, "snapshot", False)
+        )
         cursor.is_starting = is_start
         if frame is not None and not is_start and not self._conflates:
             if (event.epoch, frame) < self._place:
@@ -200,22 +213,22 @@ class FeedOracle:
         cursor.missed = None
         cursor.has_begun = True
 
-    def _saw_book(self, event: BookSnapshot | BookUpdate, cursor: _Cursor, topic: Topic) -> int | None:
-        if isinstance(event, BookUpdate):
+    def _saw_book(self, event: _BookEvent, cursor: _Cursor, topic: Topic) -> int | None:
+        if isinstance(event, BookUpdate | Level3Update):
             frame: int | None = self._found_update(event, cursor, topic)
         else:
             frame = self._found_snapshot(event, cursor, topic)
         verified = topic.state(cursor.index).verified
         if verified is False:
             raise self._break(1, f"after {_short(event)} the book does not have the exchange's checksum")
-        if verified is None and topic.had_checksum(cursor.index):
+        if verified is None and topic.has_proof_before(cursor.index):
             raise self._break(1, f"{_short(event)} has no checksum, those before it had one, and it was shown")
         return frame
 
-    def _found_update(self, event: BookUpdate, cursor: _Cursor, topic: Topic) -> int:
+    def _found_update(self, event: BookUpdate | Level3Update, cursor: _Cursor, topic: Topic) -> int:
         if not cursor.readable:
             raise self._break(1, f"{_short(event)} without a snapshot before it")
-        index = cursor.index + 1
+        index = topic.last_repeat(cursor.index) + 1
         if index >= len(topic.items) or topic.items[index].is_snapshot:
             raise self._break(2, f"{_short(event)} is not what the exchange sent after the last event of this book")
         if topic.items[index].content != content_of(event):
@@ -223,7 +236,7 @@ class FeedOracle:
         cursor.index = index
         return topic.items[index].frame
 
-    def _found_snapshot(self, event: BookSnapshot, cursor: _Cursor, topic: Topic) -> int | None:
+    def _found_snapshot(self, event: BookSnapshot | Level3Snapshot, cursor: _Cursor, topic: Topic) -> int | None:
         if cursor.has_begun and not cursor.has_gap and not self._conflates:
             raise self._break(2, f"{_short(event)}: a snapshot without a gap before it")
         cursor.readable = True
@@ -250,7 +263,8 @@ class FeedOracle:
         return self._place[1] if event.epoch == self._place[0] and not self._conflates else -1
 
     def _saw_trade(self, event: Trade, cursor: _Cursor, connection: SentConnection) -> int | None:
-        assert event.trade_id is not None  # the journal is of v2, which numbers trades
+        if event.trade_id is None:
+            raise self._break(2, f"{_short(event)} has no number")
         trades = connection.trades.get(event.symbol, {})
         sent = trades.get(event.trade_id)
         known = sent or self._sent.trade(event.symbol, event.trade_id)
@@ -272,7 +286,7 @@ class FeedOracle:
 
     def _saw_other(
         self,
-        event: Level3Snapshot | Level3Update | TickerUpdate | SpreadUpdate | Candle | InstrumentUpdate,
+        event: Trade | TickerUpdate | SpreadUpdate | Candle | InstrumentUpdate,
         cursor: _Cursor,
         topic: Topic,
     ) -> int | None:
@@ -287,7 +301,10 @@ class FeedOracle:
             same = {index for index in topic.places(said) if items[index].frame >= floor}
             if cursor.is_starting:
                 is_free = cursor.has_gap or self._conflates
-                same = {i for i in same if is_free or i == 0 or items[i - 1].content in cursor.start}
+                if isinstance(event, Trade):  # it has no number
+                    same = {i for i in same if is_free or not any(map(self._is_news, items[:i]))}
+                else:
+                    same = {i for i in same if is_free or i == 0 or items[i - 1].content in cursor.start}
             elif cursor.has_gap or self._conflates:
                 same = {i for i in same if i > min(cursor.places, default=-1)}
             else:
@@ -316,6 +333,24 @@ class FeedOracle:
             if book.verified is not (state.verified is True):
                 raise self._break(1, f"{book}: verified is wrong")
 
+    def check_level3(self, books: Mapping[str, Level3Book]) -> None:
+        """Likewise for books of single orders."""
+        for symbol, book in books.items():
+            cursor = self._cursors["level3", symbol]
+            if book.available is not cursor.readable:
+                can = "can" if book.available else "cannot"
+                raise self._break(1, f"the orders of {symbol} {can} be read")
+            if not cursor.readable:
+                continue
+            state = cursor.state
+            sides = [orders_of(order for queue in side for order in queue.orders) for side in (book.bids, book.asks)]
+            if sides != [state.bids, state.asks]:
+                raise self._break(1, f"{book} is not the book that the exchange's frames make")
+            if book.crossed is not state.crossed:
+                raise self._break(1, f"{book}: crossed is wrong")
+            if book.verified is not True:
+                raise self._break(1, f"{book}: verified is wrong")
+
     # The end
 
     def behind(self, connection: SentConnection) -> str | None:
@@ -329,16 +364,18 @@ class FeedOracle:
     def _behind(self, key: Key, cursor: _Cursor, connection: SentConnection) -> str | None:
         topic = connection.topic(key)
         sent = len(topic.items)
-        if key[0] == "book":
+        if key[0] in BOOKS:
             if not cursor.readable:
                 return "cannot be read"
+            cursor.index = topic.last_repeat(cursor.index) if cursor.connection is connection else cursor.index
             return self._not_at_the_end(cursor, connection, sent)
-        if key[0] == "trade":
+        if key[0] == "trade" and not connection.is_v1:
             return self._trades_behind(key[1] or "", cursor, connection)
         if cursor.has_gap and (self._drops or cursor.connection is connection):
             return None  # dropped, or possibly in a malformed frame, and nothing came since
         if cursor.is_starting:
-            if sent and topic.items[-1].content not in cursor.start:
+            is_old = key[0] == "trade" and not any(map(self._is_news, topic.items))
+            if sent and not is_old and topic.items[-1].content not in cursor.start:
                 return f"has only what it started with, and {sent} were sent"
             return None
         return self._not_at_the_end(cursor, connection, sent)
@@ -365,6 +402,6 @@ class FeedOracle:
 
 
 def _short(event: Event) -> str:
-    if isinstance(event, BookSnapshot | BookUpdate):
+    if isinstance(event, BookSnapshot | BookUpdate | Level3Snapshot | Level3Update):
         return f"{type(event).__name__}({event.symbol}, {event.timestamp}, epoch {event.epoch})"
     return str(event)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from kraken_trio.events import Cause, Gap, StatusUpdate
 from kraken_trio.requests import Overflow
+from kraken_trio.testing.oracle.account import PRIVATE_CHANNELS, AccountOracle
 from kraken_trio.testing.oracle.bounds import Pacing, check_buffered, check_dials
 from kraken_trio.testing.oracle.broken import BrokenPromise
 from kraken_trio.testing.oracle.causes import Explanations
@@ -16,6 +18,7 @@ from kraken_trio.testing.oracle.sent import Sent
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from kraken_trio.book import Level3Book
     from kraken_trio.requests import Request
     from kraken_trio.runtime.feed import Feed
     from kraken_trio.settings import Settings
@@ -67,6 +70,16 @@ class Oracle:
         def explain_status(event: StatusUpdate) -> None:
             self.explanations.explain_status(name, event)
 
+        wants = {request.channel for request in feed.requests}
+        account = None
+        if not wants.isdisjoint(PRIVATE_CHANNELS):
+            account = AccountOracle(
+                name,
+                self._exchange.account,
+                wants=wants,
+                may_be_strange=lambda: self.explanations.injected["StrangeReport"] > 0,
+                now=self._now,
+            )
         return FeedOracle(
             name,
             feed.requests,
@@ -77,6 +90,7 @@ class Oracle:
             now=self._now,
             explain=explain,
             explain_status=explain_status,
+            account=account,
         )
 
     # 4
@@ -104,9 +118,36 @@ class Oracle:
             missing = oracle.behind(connection)
             if missing is not None:
                 raise BrokenPromise(3, missing)
+            if oracle.account is not None:
+                self._finish_account(oracle.account, feed)
+            for symbol, orders in feed.level3_books.items():
+                if not connection.withheld[symbol]:
+                    self._finish_orders(oracle.name, orders, symbol)
             for symbol, book in feed.books.items():
                 theirs = self._exchange.book(symbol, self._depths[symbol])
                 if connection.withheld[symbol]:
                     continue  # an update may be missing that no checksum covers
-                if (list(levels_of(book.bids)), list(levels_of(book.asks))) != (theirs.bids, theirs.asks):
+                if _numbers(levels_of(book.bids), levels_of(book.asks)) != _numbers(theirs.bids, theirs.asks):
                     raise BrokenPromise(3, f"{oracle.name}: {book} is not the exchange's book in the end")
+
+    def _finish_orders(self, name: str, book: Level3Book, symbol: str) -> None:
+        ours = tuple(
+            tuple((order.order_id, order.price, order.qty) for queue in side for order in queue.orders)
+            for side in (book.bids, book.asks)
+        )
+        if ours != self._exchange.orders(symbol, self._depths[symbol]):
+            raise BrokenPromise(3, f"{name}: {book} has not the exchange's queues in the end")
+
+    def _finish_account(self, account: AccountOracle, feed: Feed) -> None:
+        missing = account.behind(self._exchange.time_ns)
+        if missing is not None:
+            raise BrokenPromise(3, missing)
+        if "executions" in account.wants:
+            account.check_orders(feed.orders)
+        if "balances" in account.wants:
+            account.check_balances(feed.balances)
+
+
+def _numbers(*sides: Iterable[tuple[str, str]]) -> list[list[tuple[Decimal, Decimal]]]:
+    """Levels by value: the digits are those of the frames, which has been checked, and v1 has more of them."""
+    return [[(Decimal(price), Decimal(qty)) for price, qty in side] for side in sides]

@@ -13,6 +13,9 @@ from kraken_trio.events import (
     Level,
     Level3Snapshot,
     Level3Update,
+    OrderEvent,
+    OrderEventKind,
+    RestingOrder,
     SpreadUpdate,
     TickerUpdate,
     Trade,
@@ -23,9 +26,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
+    from kraken_trio.testing.oracle.queues import Resting
     from kraken_trio.testing.oracle.sent import Key, Levels
 
-__all__ = ["content_of", "key_of", "levels_of"]
+__all__ = ["content_of", "key_of", "levels_of", "orders_of"]
 
 
 def key_of(event: Event) -> Key:
@@ -55,16 +59,25 @@ def levels_of(levels: Iterable[Level]) -> Levels:
     return tuple([(level.price_text, level.qty_text) for level in levels])
 
 
+def orders_of(orders: Iterable[RestingOrder | OrderEvent]) -> tuple[Resting, ...]:
+    """As texts, with the digits of the wire."""
+    return tuple([(order.order_id, order.price_text, order.qty_text, order.timestamp_text) for order in orders])
+
+
+def _kind(event: OrderEvent) -> str:
+    """As the exchange calls it: why an order is gone is what the client found out."""
+    return event.kind.value if event.kind in (OrderEventKind.ADD, OrderEventKind.MODIFY) else "delete"
+
+
 def content_of(event: Event) -> Any:
     """What a data event says."""
     match event:
         case BookSnapshot() | BookUpdate():
             return (levels_of(event.bids), levels_of(event.asks), event.checksum, _stamp(event.timestamp))
-        case Level3Snapshot() | Level3Update():
-            sides = (
-                tuple((order.order_id, order.price_text, order.qty_text, order.timestamp_text) for order in side)
-                for side in (event.bids, event.asks)
-            )
+        case Level3Snapshot():
+            return (orders_of(event.bids), orders_of(event.asks), event.checksum, event.timestamp_text or "-")
+        case Level3Update():
+            sides = (tuple((_kind(one), *orders_of([one])[0]) for one in side) for side in (event.bids, event.asks))
             return (*sides, event.checksum, event.timestamp_text or "-")
         case Trade():
             return (

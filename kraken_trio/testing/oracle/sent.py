@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
+from kraken_trio.testing.oracle.queues import Queues
+from kraken_trio.testing.oracle.v1 import read_v1
 from kraken_trio.testing.reference_book import ReferenceBook, parse_frame
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.testing.exchange.journal import ConnectionJournal
 
-__all__ = ["BookState", "Item", "Key", "Levels", "Sent", "SentConnection", "Topic"]
+__all__ = ["BOOKS", "BookState", "Item", "Key", "Levels", "Sent", "SentConnection", "Topic"]
 
 Key: TypeAlias = tuple[str, str | None]
 """Channel and symbol."""
@@ -40,10 +42,10 @@ class Item:
 
 @attrs.frozen
 class BookState:
-    """A book, best first, as texts."""
+    """A book, best first, as texts: levels, or for Level 3 orders."""
 
-    bids: Levels
-    asks: Levels
+    bids: tuple[tuple[str, ...], ...]
+    asks: tuple[tuple[str, ...], ...]
     crossed: bool
     verified: bool | None
     """Whether it matches the checksum that came with it; None if none came."""
@@ -54,11 +56,15 @@ class Topic:
     """Everything sent on one connection about one channel and symbol."""
 
     depth: int | None = None
+    has_orders: bool = False
+    """Whether it is Level 3."""
+    lacks_proofs: bool = False
+    """Whether snapshots have no checksum."""
     items: list[Item] = attrs.Factory(list)
     _places: defaultdict[Any, list[int]] = attrs.Factory(lambda: defaultdict(list))
     _states: list[BookState] = attrs.Factory(list)
     _book: ReferenceBook | None = None
-    _proofs: int = 0
+    _queues: Queues | None = None
 
     def append(self, item: Item) -> None:
         """Add what was sent next."""
@@ -69,8 +75,19 @@ class Topic:
         """The items with this content, in order."""
         return self._places.get(content, [])
 
+    def last_repeat(self, index: int) -> int:
+        """The last of the snapshots that follow this item at once and say the same: nobody can tell them apart."""
+        items = self.items
+        while (
+            index + 1 < len(items) and items[index + 1].is_snapshot and items[index + 1].content == items[index].content
+        ):
+            index += 1
+        return index
+
     def state(self, index: int) -> BookState:
         """The book after this item."""
+        if self.has_orders:
+            return self._state_of_orders(index)
         if len(self._states) <= index:
             book = self._book = self._book or ReferenceBook(self.depth)
             for item in islice(self.items, len(self._states), index + 1):
@@ -80,8 +97,22 @@ class Topic:
                 self._states.append(BookState(tuple(book.bids), tuple(book.asks), book.crossed, verified))
         return self._states[index]
 
-    def had_checksum(self, index: int) -> bool:
-        """Whether a book's message before this one had a checksum."""
+    def _state_of_orders(self, index: int) -> BookState:
+        if len(self._states) <= index:
+            book = self._queues = self._queues or Queues(self.depth)
+            for item in islice(self.items, len(self._states), index + 1):
+                bids, asks, checksum, _ = item.content
+                (book.load if item.is_snapshot else book.apply)(bids, asks)
+                self._states.append(BookState(book.bids, book.asks, book.crossed, book.checksum() == checksum))
+        return self._states[index]
+
+    def has_proof_before(self, index: int) -> bool:
+        """Whether a book's message before this one had a checksum, so that this one needs one as well.
+
+        Snapshots of v1 never have any.
+        """
+        if self.items[index].is_snapshot and self.lacks_proofs:
+            return False
         return any(item.content[2] is not None for item in islice(self.items, index))
 
 
@@ -90,6 +121,7 @@ class SentConnection:
 
     def __init__(self, journal: ConnectionJournal, depths: Mapping[str, int]) -> None:
         self.number: int = journal.connection
+        self.is_v1: bool = journal.protocol == "v1"
         self.topics: dict[Key, Topic] = {}
         self.trades: dict[str, dict[int, Item]] = {}
         """By symbol and number."""
@@ -112,12 +144,17 @@ class SentConnection:
             self._take(parse_frame(text))
             self._frames += 1
         for withheld in _latest(journal.withheld, journal.withheld_count - self._withheld_seen):
-            message = parse_frame(withheld.text)
-            if message["channel"] == "book":
-                self.withheld[message["data"][0]["symbol"]] += 1
+            channel, symbol = _topic_of(parse_frame(withheld.text))
+            if channel in BOOKS:
+                self.withheld[symbol] += 1
             self._withheld_seen += 1
 
     def _take(self, message: Any) -> None:
+        if isinstance(message, list):
+            channel, symbol, events = read_v1(message)
+            for is_snapshot, content in events:
+                self._topic((channel, symbol)).append(Item(self._frames, is_snapshot, content))
+            return
         channel, is_snapshot = message["channel"], message["type"] == "snapshot"
         if channel == "instrument":
             self._topic((channel, None)).append(Item(self._frames, is_snapshot, _instruments(message["data"])))
@@ -136,7 +173,8 @@ class SentConnection:
     def _topic(self, key: Key) -> Topic:
         topic = self.topics.get(key)
         if topic is None:
-            topic = self.topics[key] = Topic(self._depths.get(key[1] or "") if key[0] == "book" else None)
+            depth = self._depths.get(key[1] or "") if key[0] in BOOKS else None
+            topic = self.topics[key] = Topic(depth, key[0] == "level3", self.is_v1)
         return topic
 
 
@@ -170,6 +208,13 @@ class Sent:
             if item is not None:
                 return item
         return None
+
+
+def _topic_of(message: Any) -> Key:
+    """The channel and the symbol of a frame of any protocol; None for a frame that has no symbol, or several."""
+    if isinstance(message, list):
+        return read_v1(message)[:2]
+    return message["channel"], message["data"][0].get("symbol") if message["data"] else None
 
 
 def _latest(records: Any, count: int) -> list[Any]:
@@ -218,7 +263,14 @@ def _instruments(data: Any) -> Any:
 
 
 def _level3(data: Any) -> Any:
-    return (_frozen(data["bids"]), _frozen(data["asks"]), int(data["checksum"]), data["timestamp"])
+    return (_changes(data["bids"]), _changes(data["asks"]), int(data["checksum"]), data.get("timestamp", "-"))
+
+
+def _changes(rows: Any) -> Any:
+    return tuple([
+        (row.get("event", "add"), row["order_id"], row["limit_price"], row["order_qty"], row["timestamp"])
+        for row in rows
+    ])  # fmt: skip
 
 
 def _frozen(data: Any) -> Any:
@@ -228,6 +280,8 @@ def _frozen(data: Any) -> Any:
     return tuple(map(_frozen, data)) if isinstance(data, list) else data
 
 
+BOOKS: Final = ("book", "level3")
+"""Channels that are verified by checksums."""
 _PRIVATE: Final = ("executions", "balances")
 _CONTENT: Final[dict[str, Callable[[Any], Any]]] = {
     "book": _book,

@@ -17,16 +17,20 @@ import msgspec
 from kraken_trio._text import printable
 from kraken_trio.events import Execution, Fee, Side, Triggers
 from kraken_trio.wire.messages import Numbered
+from kraken_trio.wire.names import symbol_of
 from kraken_trio.wire.tree import check_count, whole_checked
-from kraken_trio.wire.v1.names import symbol_of
 from kraken_trio.wire.v1.numbers import decimal, microseconds, moment
+from kraken_trio.wire.v1.payloads import additions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from decimal import Decimal
 
-__all__ = ["CHANNEL", "STREAMS", "Description", "OpenOrder", "OwnTrade", "orders", "trades"]
+    from kraken_trio.wire.messages import DataEvent
+    from kraken_trio.wire.v1.payloads import Context
+
+__all__ = ["CHANNEL", "STREAMS", "OpenOrder", "OwnTrade", "new_in_orders", "new_in_trades", "orders", "trades"]
 
 CHANNEL: Final = "executions"
 STREAMS: Final = ("openOrders", "ownTrades")
@@ -104,45 +108,36 @@ class OwnTrade(msgspec.Struct, frozen=True):
     posstatus: Any = None
 
 
-def orders(
-    rows: Sequence[tuple[str, OpenOrder]],
-    sequence: int | None,
-    epoch: int,
-    received_ns: int,
-    unknown: Callable[[str], None],
-) -> Numbered:
+def orders(parts: Sequence[tuple[dict[str, OpenOrder], ...]], context: Context) -> tuple[DataEvent, ...]:
     """One message of ``openOrders``."""
-    check_count(len(rows))
-    return _numbered(
-        STREAMS[0], [_order(*row, epoch, received_ns, unknown) for row in rows], sequence, epoch, received_ns
-    )
+    rows = _rows(parts)
+    return _numbered(STREAMS[0], [_order(*row, context) for row in rows], context)
 
 
-def trades(
-    rows: Sequence[tuple[str, OwnTrade]],
-    sequence: int | None,
-    epoch: int,
-    received_ns: int,
-    unknown: Callable[[str], None],
-) -> Numbered:
+def trades(parts: Sequence[tuple[dict[str, OwnTrade], ...]], context: Context) -> tuple[DataEvent, ...]:
     """One message of ``ownTrades``."""
+    rows = _rows(parts)
+    return _numbered(STREAMS[1], [_fill(*row, context) for row in rows], context)
+
+
+def _rows(parts: Sequence[tuple[dict[str, Any], ...]]) -> list[tuple[str, Any]]:
+    rows = [row for part in parts for entry in part for row in entry.items()]
     check_count(len(rows))
-    is_news = sequence != _FIRST
-    told = [_fill(*row, epoch, received_ns, unknown, is_news=is_news) for row in rows]
-    return _numbered(STREAMS[1], told, sequence, epoch, received_ns)
+    return rows
 
 
-def _numbered(stream: str, rows: Sequence[Execution], sequence: int | None, epoch: int, received_ns: int) -> Numbered:
-    return Numbered(
+def _numbered(stream: str, rows: Sequence[Execution], context: Context) -> tuple[DataEvent, ...]:
+    one = Numbered(
         channel=CHANNEL,
-        snapshot=sequence == _FIRST,
-        sequence=sequence,
+        snapshot=context.sequence == _FIRST,
+        sequence=context.sequence,
         rows=tuple(rows),
         stream=stream,
         streams=STREAMS,
-        epoch=epoch,
-        received_ns=received_ns,
+        epoch=context.epoch,
+        received_ns=context.received_ns,
     )
+    return (one,)
 
 
 _NEW: Final = "new"
@@ -152,7 +147,7 @@ _LIMITED: Final = frozenset({"limit", "iceberg"})
 """The types of orders whose price is a limit. That of the others with a price is a trigger's."""
 
 
-def _order(order_id: str, row: OpenOrder, epoch: int, received_ns: int, unknown: Callable[[str], None]) -> Execution:
+def _order(order_id: str, row: OpenOrder, context: Context) -> Execution:
     cum_qty = _number(row.cum_qty)
     status = None if row.status is None else _STATUS.get(row.status, _name(row.status))
     kind = status
@@ -183,14 +178,14 @@ def _order(order_id: str, row: OpenOrder, epoch: int, received_ns: int, unknown:
         told["fee_ccy_pref"] = next((flag for flag in flags if flag in ("fciq", "fcib")), None)
         told["post_only"] = "post" in flags
     if row.descr is not None:
-        told |= _description(row.descr, unknown)
-    return _execution(order_id, kind or "status", told, epoch, received_ns)
+        told |= _description(row.descr, context)
+    return _execution(order_id, kind or "status", told, context)
 
 
-def _description(what: Description, unknown: Callable[[str], None]) -> dict[str, Any]:
+def _description(what: Description, context: Context) -> dict[str, Any]:
     told: dict[str, Any] = {
         "symbol": _symbol(what.pair),
-        "side": _side(what.side, unknown),
+        "side": _side(what.side, context),
         "order_type": _name(what.order_type),
     }
     if what.order_type in _LIMITED:
@@ -201,17 +196,15 @@ def _description(what: Description, unknown: Callable[[str], None]) -> dict[str,
     return told
 
 
-def _fill(
-    exec_id: str, row: OwnTrade, epoch: int, received_ns: int, unknown: Callable[[str], None], *, is_news: bool
-) -> Execution:
+def _fill(exec_id: str, row: OwnTrade, context: Context) -> Execution:
     symbol, fee = _symbol(row.pair), _number(row.fee)
     told: dict[str, Any] = {
         "exec_id": _name(exec_id),
         "symbol": symbol,
-        "side": _side(row.side, unknown),
+        "side": _side(row.side, context),
         "order_type": _name(row.order_type),
         # Whether it completes the order, its own report says. Of an order in the past nothing is known.
-        "order_status": "partially_filled" if is_news else None,
+        "order_status": None if context.sequence == _FIRST else "partially_filled",
         "last_qty": decimal(row.qty),
         "last_price": decimal(row.price),
         "cost": _number(row.cost),
@@ -220,13 +213,13 @@ def _fill(
         "cl_ord_id": _name(row.cl_ord_id),
         "timestamp": moment(microseconds(row.time)),
     }
-    return _execution(row.order_id, "trade", told, epoch, received_ns)
+    return _execution(row.order_id, "trade", told, context)
 
 
-def _execution(order_id: str, kind: str, told: dict[str, Any], epoch: int, received_ns: int) -> Execution:
+def _execution(order_id: str, kind: str, told: dict[str, Any], context: Context) -> Execution:
     known = {name: value for name, value in told.items() if value is not None}
     known |= {"order_id": printable(order_id, _MAX_NAME), "exec_type": kind}
-    return Execution(**known, changed=tuple(sorted(known)), epoch=epoch, received_ns=received_ns)
+    return Execution(**known, changed=tuple(sorted(known)), epoch=context.epoch, received_ns=context.received_ns)
 
 
 def _name(text: str | None) -> str | None:
@@ -237,10 +230,10 @@ def _symbol(pair: str) -> str:
     return printable(symbol_of(pair), _MAX_NAME)
 
 
-def _side(text: str, unknown: Callable[[str], None]) -> Side:
+def _side(text: str, context: Context) -> Side:
     side = Side(text)
     if side is Side.UNKNOWN:
-        unknown("side")
+        context.unknown("side")
     return side
 
 
@@ -257,3 +250,21 @@ def _price(text: str | None) -> Decimal | None:
 
 def _when(text: str | None) -> datetime | None:
     return None if text is None else moment(microseconds(text))
+
+
+# Additions
+
+
+def new_in_orders(raw: Any) -> Iterator[str]:
+    """The additions to orders, and to their descriptions."""
+    for entry in raw:
+        for row in entry.values():
+            yield from additions(OpenOrder, "openOrders", row)
+            yield from additions(Description, "openOrders.descr", row.get("descr") or {})
+
+
+def new_in_trades(raw: Any) -> Iterator[str]:
+    """The additions to fills."""
+    for entry in raw:
+        for row in entry.values():
+            yield from additions(OwnTrade, "ownTrades", row)

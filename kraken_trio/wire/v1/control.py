@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kraken_trio._text import printable
 from kraken_trio.wire.messages import Ack, Method, Refusal, Status
+from kraken_trio.wire.names import symbol_of, wire_name
 from kraken_trio.wire.refusals import error_text, kind_of, mentioned
 from kraken_trio.wire.tree import encode, items, text, whole
 from kraken_trio.wire.unknown import MAX_NAME
-from kraken_trio.wire.v1.names import symbol_of, wire_name
 from kraken_trio.wire.v1.requests import channel_name, rows_of, subscription_of
 from kraken_trio.wire.v1.shapes import OUR_NAMES
 

@@ -20,10 +20,10 @@ from kraken_trio.events import (
     Trade,
 )
 from kraken_trio.requests import DEPTHS
+from kraken_trio.wire.names import wire_name
 from kraken_trio.wire.tree import encode
-from kraken_trio.wire.v1.names import wire_name
+from kraken_trio.wire.v1.market import ORDER_TYPES, SIDES
 from kraken_trio.wire.v1.numbers import time_text
-from kraken_trio.wire.v1.shapes import ORDER_TYPES, SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,26 +21,19 @@ from kraken_trio._text import printable
 from kraken_trio.errors import ProtocolError
 from kraken_trio.requests import Balances, Instruments, Ticker
 from kraken_trio.settings import MAX_FRAME_BYTES
-from kraken_trio.wire.foreign import notice, protocol_of
-from kraken_trio.wire.messages import Data, Foreign, Heartbeat, Message, Notice, Pong, Terms
+from kraken_trio.wire.foreign import foreign, notice_or_raise, protocol_of
+from kraken_trio.wire.messages import Data, Heartbeat, Message, Pong, Terms
+from kraken_trio.wire.names import symbol_of, wire_name
 from kraken_trio.wire.refusals import error_words
-from kraken_trio.wire.tree import REFUSED, decode_tree, excerpt, whole
+from kraken_trio.wire.tree import REFUSED, decode_tree, whole
 from kraken_trio.wire.unknown import MAX_NAME, Unknowns
 from kraken_trio.wire.v1.account import STREAMS
 from kraken_trio.wire.v1.control import answer, confirmation, refusal, status
 from kraken_trio.wire.v1.data import data_frame
-from kraken_trio.wire.v1.names import symbol_of, wire_name
+from kraken_trio.wire.v1.market import usual_update
+from kraken_trio.wire.v1.payloads import Context
 from kraken_trio.wire.v1.requests import ping, request
-from kraken_trio.wire.v1.shapes import (
-    BY_REQUEST,
-    OUR_NAMES,
-    Context,
-    Layout,
-    description,
-    layout_of,
-    row_of,
-    usual_update,
-)
+from kraken_trio.wire.v1.shapes import BY_REQUEST, OUR_NAMES, Layout, description, layout_of, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -51,8 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = ["V1Codec"]
 
-_MAX_EXCERPT: Final = 80
-_MAX_FOREIGN_EXCERPT: Final = 200  # all that a user is shown of it
 _ARRAY: Final = ("[", b"[")
 _MAX_ADDITIONS: Final = 300  # per payload: more than there can be names of them
 _CHANNELS: Final = tuple(BY_REQUEST)
@@ -136,16 +127,9 @@ class V1Codec:
                 return self._array(tree, epoch, received_ns)
             if isinstance(tree, dict):
                 return self._object(tree, frame)
-            problem = "neither an object nor an array"
-        except ProtocolError as error:
-            problem = str(error)
-        except REFUSED as error:
-            words = notice(frame)
-            if words is not None:
-                return Notice(text=words)
-            problem = printable(error)
-        msg = f"{problem}; the frame begins {excerpt(frame, _MAX_EXCERPT)}"
-        raise ProtocolError(msg)
+        except (ProtocolError, *REFUSED) as error:
+            return notice_or_raise(frame, error)
+        return notice_or_raise(frame, ProtocolError("neither an object nor an array"))
 
     def guess_topic(self, frame: str | bytes) -> tuple[str | None, str | None]:
         """The probable channel and symbol of a frame that could not be decoded. In an array, both are at the end."""
@@ -173,7 +157,7 @@ class V1Codec:
             return answer(tree) or self.unknown.message(f"value subscriptionStatus.status {said}")
         protocol = protocol_of(tree)
         if protocol not in (None, "v1"):
-            return Foreign(protocol=protocol, text=excerpt(frame, _MAX_FOREIGN_EXCERPT))
+            return foreign(protocol, frame)
         if event == "error" or error_words(tree) is not None:
             return refusal(tree)
         return self.unknown.message("frame" if event is None else f"event {printable(event, MAX_NAME)}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kraken_trio.wire.messages import TOKEN, Method
+from kraken_trio.wire.names import wire_name
 from kraken_trio.wire.tree import encode
-from kraken_trio.wire.v1.names import wire_name
 from kraken_trio.wire.v1.shapes import BY_REQUEST, Layout
 
 if TYPE_CHECKING:

@@ -44,7 +44,7 @@ def data_frame(events: Sequence[DataEvent]) -> str:
         return _numbered(first)
     if isinstance(first, Level3Snapshot | Level3Update):
         kind = "snapshot" if isinstance(first, Level3Snapshot) else "update"
-        books = ",".join([_level3(event) for event in events])  # type: ignore[arg-type]
+        books = ",".join([_level3(event) for event in events])  # type: ignore[arg-type]  # they are of one channel
         return f'{{"channel":"level3","type":"{kind}","data":[{books}]}}'
     data = [_entry(event) for event in events]
     return encode(

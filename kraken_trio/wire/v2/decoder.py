@@ -24,10 +24,10 @@ from kraken_trio._text import printable
 from kraken_trio.errors import ProtocolError
 from kraken_trio.requests import Spread
 from kraken_trio.settings import MAX_FRAME_BYTES
-from kraken_trio.wire.foreign import notice, protocol_of
-from kraken_trio.wire.messages import Data, Empty, Foreign, Heartbeat, Message, Notice, Numbered, Terms
+from kraken_trio.wire.foreign import foreign, notice_or_raise, protocol_of
+from kraken_trio.wire.messages import Data, Empty, Heartbeat, Message, Numbered, Terms
 from kraken_trio.wire.refusals import error_words
-from kraken_trio.wire.tree import REFUSED, decode_tree, excerpt, whole
+from kraken_trio.wire.tree import REFUSED, decode_tree, whole
 from kraken_trio.wire.unknown import MAX_NAME, Unknowns
 from kraken_trio.wire.v2.answers import answer, confirmation, refusal, status
 from kraken_trio.wire.v2.channels import CHANNELS
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["V2Codec"]
 
-_MAX_EXCERPT: Final = 80
-_MAX_FOREIGN_EXCERPT: Final = 200  # all that a user is shown of it
 _KINDS: Final = ("snapshot", "update")
 _set: Final = msgspec.structs.force_setattr
 """Sets ``epoch`` and ``received_ns``: events are frozen, and the fast path creates them without these two."""
@@ -143,16 +141,9 @@ class V2Codec:
             tree = decode_tree(frame)
             if claimed is None or (tree["channel"], tree["type"]) == (claimed.channel, claimed.kind):
                 return self._message(tree, frame, epoch, received_ns)
-            problem = "a duplicate key"
-        except ProtocolError as error:
-            problem = str(error)
-        except REFUSED as error:
-            words = notice(frame)
-            if words is not None:
-                return Notice(text=words)
-            problem = printable(error)
-        msg = f"{problem}; the frame begins {excerpt(frame, _MAX_EXCERPT)}"
-        raise ProtocolError(msg)
+        except (ProtocolError, *REFUSED) as error:
+            return notice_or_raise(frame, error)
+        return notice_or_raise(frame, ProtocolError("a duplicate key"))
 
     def guess_topic(self, frame: str | bytes) -> tuple[str | None, str | None]:
         """The probable channel and symbol of a frame that could not be decoded."""
@@ -170,7 +161,7 @@ class V2Codec:
                 return self._pushed(channel, tree, epoch, received_ns)
         protocol = protocol_of(tree)
         if protocol is not None:  # mutant: another protocol
-            return Foreign(protocol=protocol, text=excerpt(frame, _MAX_FOREIGN_EXCERPT))
+            return foreign(protocol, frame)
         if not isinstance(tree, dict):
             msg = "not an object"
             raise ProtocolError(msg)

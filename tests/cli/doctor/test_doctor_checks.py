@@ -199,6 +199,11 @@ def test_what_fails(what: str) -> None:
     assert FAILED[what].level is Level.FAILED
 
 
+def test_a_cure_speaks_of_a_figure_only_where_there_is_one() -> None:
+    assert "the figure is high" in WARNED["a slow round-trip"].cure
+    assert "the figure is high" not in FAILED["round-trip"].cure
+
+
 @pytest.mark.parametrize(
     ("passed", "secure", "check"),
     [

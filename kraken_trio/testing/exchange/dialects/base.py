@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import attrs
 
-from kraken_trio.testing.exchange import frames
+from kraken_trio.testing.exchange.dialects import v2_frames as frames
 from kraken_trio.testing.faults import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from kraken_trio.testing.exchange.dialect import Asked, ChannelRule, Subscribing
+    from kraken_trio.testing.exchange.dialects.asked import Asked, ChannelRule, Subscribing
     from kraken_trio.testing.exchange.hosts import Host
     from kraken_trio.testing.exchange.market import SymbolMarket
     from kraken_trio.testing.exchange.market_spec import MarketSpec

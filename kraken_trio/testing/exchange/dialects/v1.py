@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from kraken_trio.testing.exchange import dialect
 from kraken_trio.testing.exchange.dialects import v1_frames as frames, v1_requests as requests
+from kraken_trio.testing.exchange.dialects.asked import symbol_error
 from kraken_trio.testing.exchange.dialects.base import Denial, Dialect, Slot
 from kraken_trio.testing.faults import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from kraken_trio.testing.exchange.dialect import Asked, ChannelRule, Subscribing
+    from kraken_trio.testing.exchange.dialects.asked import Asked, ChannelRule, Subscribing
     from kraken_trio.testing.exchange.hosts import Host
     from kraken_trio.testing.exchange.market import SymbolMarket
     from kraken_trio.testing.exchange.market_spec import MarketSpec
@@ -60,7 +60,7 @@ class V1(Dialect):
         return requests.read_subscription(asked.params)
 
     def symbol_error(self, symbol: object, *, known: bool) -> str | None:
-        return dialect.symbol_error(requests.other_name(symbol) if isinstance(symbol, str) else symbol, known=known)
+        return symbol_error(requests.other_name(symbol) if isinstance(symbol, str) else symbol, known=known)
 
     def slot(self, channel: str, symbol: str | None, variant: object) -> Slot:
         return (channel, symbol, variant)

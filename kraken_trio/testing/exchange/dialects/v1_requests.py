@@ -6,11 +6,10 @@ the other way round, so that ``BTC/USD`` in a v1 request is a pair that nobody t
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 from kraken_trio.requests import DEPTHS, INTERVALS
-from kraken_trio.testing.exchange.dialect import MALFORMED, Asked, ChannelRule, Refusal, Subscribing
+from kraken_trio.testing.exchange.dialects.asked import Asked, ChannelRule, Refusal, Subscribing, read_message
 
 __all__ = ["RULES", "channel_name", "details", "other_name", "read_request", "read_subscription"]
 
@@ -59,21 +58,7 @@ def details(channel: str, variant: object) -> dict[str, Any]:
 
 def read_request(data: str | bytes) -> Asked:
     """Parse one message of a client. Never raises."""
-    if isinstance(data, bytes):
-        return Asked(error=MALFORMED)
-    try:
-        message = json.loads(data)
-    except (ValueError, RecursionError):
-        return Asked(error=MALFORMED)
-    if not isinstance(message, dict):
-        return Asked(error=MALFORMED)
-    event, reqid = message.get("event"), message.get("reqid")
-    if not isinstance(event, str):
-        event = None
-    if reqid is not None and (type(reqid) is not int or not 0 <= reqid < 2**64):
-        return Asked(method=event, error=MALFORMED)
-    known = event in ("subscribe", "unsubscribe", "ping")
-    return Asked(method=event, req_id=reqid, params=message, error=None if known else MALFORMED)
+    return read_message(data, method="event", req_id="reqid", params=None)
 
 
 def read_subscription(message: dict[str, Any]) -> Subscribing:

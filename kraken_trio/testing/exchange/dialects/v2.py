@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 from zlib import crc32
 
-from kraken_trio.testing.exchange import dialect, frames
+from kraken_trio.testing.exchange.dialects import v2_frames as frames, v2_requests as requests
+from kraken_trio.testing.exchange.dialects.asked import symbol_error
 from kraken_trio.testing.exchange.dialects.base import WORK_NS, Denial, Dialect, Slot
 from kraken_trio.testing.faults import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from kraken_trio.testing.exchange.dialect import Asked, ChannelRule, Subscribing
+    from kraken_trio.testing.exchange.dialects.asked import Asked, ChannelRule, Subscribing
     from kraken_trio.testing.exchange.hosts import Host
     from kraken_trio.testing.exchange.market import SymbolMarket
     from kraken_trio.testing.exchange.market_spec import MarketSpec
@@ -35,18 +36,18 @@ class V2(Dialect):
 
     @property
     def rules(self) -> Mapping[str, ChannelRule]:
-        return dialect.CHANNELS
+        return requests.RULES
 
     # Requests
 
     def read_request(self, data: str | bytes) -> Asked:
-        return dialect.read_request(data)
+        return requests.read_request(data)
 
     def read_subscription(self, asked: Asked, host: Host) -> Subscribing:
-        return dialect.read_subscription(asked.params, host)
+        return requests.read_subscription(asked.params, host)
 
     def symbol_error(self, symbol: object, *, known: bool) -> str | None:
-        return dialect.symbol_error(symbol, known=known)
+        return symbol_error(symbol, known=known)
 
     def slot(self, channel: str, symbol: str | None, variant: object) -> Slot:
         del variant  # one depth of a book, and one interval of candles

@@ -1,4 +1,4 @@
-"""Names of symbols: ``BTC/USD`` here, ``XBT/USD`` on the wire of v1, and nowhere else."""
+"""Names of symbols: ``BTC/USD`` here; ``XBT/USD`` on the wire of v1 and in REST, and nowhere else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _THEIRS: Final = {ours: theirs for theirs, ours in LEGACY_NAMES.items()}
 
 
 def symbol_of(pair: str) -> str:
-    """The symbol of a name of the wire."""
+    """The symbol of such a name."""
     return _known_symbol(pair) if len(pair) <= _LONGEST else _renamed(pair, _OURS)
 
 
@@ -25,7 +25,7 @@ def _known_symbol(pair: str) -> str:
 
 
 def wire_name(symbol: str) -> str:
-    """The name of a symbol on the wire."""
+    """The name of a symbol on the wire of v1."""
     return _renamed(symbol, _THEIRS)
 
 

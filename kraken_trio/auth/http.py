@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from kraken_trio._proxy import Proxy
 
-__all__ = ["Asked", "Exchange"]
+__all__ = ["HttpRequest", "Send"]
 
 
-class Asked(Concealed):
+class HttpRequest(Concealed):
     """A request. Its headers and its body hold secrets."""
 
     __slots__ = ("body", "headers", "method", "url")
@@ -32,8 +32,8 @@ class Asked(Concealed):
         self._set(method=method, url=url, headers=headers or {}, body=body)
 
 
-Exchange: TypeAlias = Callable[
-    [Asked, "httpx.AsyncBaseTransport | None", Callable[[], "ssl.SSLContext"], "Proxy | None"],
+Send: TypeAlias = Callable[
+    [HttpRequest, "httpx.AsyncBaseTransport | None", Callable[[], "ssl.SSLContext"], "Proxy | None"],
     Awaitable[Reply | Failure],
 ]
 """Sends a request, through this transport if there is one, and otherwise over the network, with this TLS and through

@@ -1,4 +1,4 @@
-"""Every frame that the fake exchange sends, as text. Numbers are written digit by digit, without floats."""
+"""Every frame of v2 that the fake exchange sends, as text. Numbers are written digit by digit, without floats."""
 
 from __future__ import annotations
 
