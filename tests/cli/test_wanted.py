@@ -163,7 +163,7 @@ def test_a_rest_interface_that_is_not_there(key_file: Path, monkeypatch: pytest.
     monkeypatch.setenv("KRAKEN_API_KEY", KEY)
     monkeypatch.setenv("KRAKEN_API_SECRET", SECRET)
     there = ("--url", "ws://127.0.0.1:1", "--rest")
-    assert "GetWebSocketsToken failed at 127.0.0.1:1: no answer" in failure(*there, "http://127.0.0.1:1")
+    assert "GetWebSocketsToken failed at 127.0.0.1:1: cannot connect" in failure(*there, "http://127.0.0.1:1")
     assert "only https:// keeps the answers and the key safe" in failure(*there, "http://example.com")
     assert "not a usable URL" in failure(*there, "ftp://127.0.0.1", "--key-file", str(key_file))
 
