@@ -50,6 +50,7 @@ PURE = (
     "kraken_trio/_instants.py",
     "kraken_trio/runtime/overflow.py",
     "kraken_trio/runtime/pace.py",
+    "kraken_trio/runtime/timings.py",
     "kraken_trio/_address.py",
     "kraken_trio/_proxy.py",
     "kraken_trio/cli/doctor/checks.py",
@@ -189,7 +190,7 @@ def contracts(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build/html; every warning is an error."""
-    session.install(".[cli,export,testing]", *tools("docs"))
+    session.install(".[cli,export,metrics,testing]", *tools("docs"))
     session.run("sphinx-build", "-W", "-n", "--keep-going", "-q", "-E", "-b", "html", "docs", "docs/_build/html")
 
 

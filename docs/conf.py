@@ -38,6 +38,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "command_docs",
     "export_docs",
+    "metrics_docs",
     "fields_docs",
     "lifecycle_docs",
 ]
@@ -136,7 +137,14 @@ def find(name: str) -> object | None:
     return None
 
 
-MODULES = ("kraken_trio", "kraken_trio.export", "kraken_trio.testing", "kraken_trio.transport", "kraken_trio.admission")
+MODULES = (
+    "kraken_trio",
+    "kraken_trio.export",
+    "kraken_trio.metrics",
+    "kraken_trio.testing",
+    "kraken_trio.transport",
+    "kraken_trio.admission",
+)
 
 UNQUALIFIED = (
     "builtins",
@@ -150,10 +158,12 @@ UNQUALIFIED = (
     "pathlib",
     "attrs",
     "hypothesis.strategies",
+    "prometheus_client",
 )
 
 MADE_BY_US = (
     "Client",
+    "Collector",
     "EventReader",
     "Exchange",
     "Feed",

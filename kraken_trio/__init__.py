@@ -76,7 +76,7 @@ from kraken_trio.requests import (
 )
 from kraken_trio.runtime.feed import Feed
 from kraken_trio.settings import Settings
-from kraken_trio.statistics import ClientStatistics, FeedStatistics, SubscriptionState
+from kraken_trio.statistics import ClientStatistics, Distribution, FeedStatistics, SubscriptionState
 
 _LATER = {
     "EventReader": "reader",
@@ -129,6 +129,7 @@ __all__ = [
     "ConsumerTooSlow",
     "Contingent",
     "Credentials",
+    "Distribution",
     "Endpoint",
     "Event",
     "EventReader",

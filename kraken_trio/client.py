@@ -27,7 +27,7 @@ from kraken_trio.runtime.actor import Actor
 from kraken_trio.runtime.feed import Feed, open_feed
 from kraken_trio.session import Session
 from kraken_trio.settings import Settings
-from kraken_trio.telemetry.log import LogLines
+from kraken_trio.telemetry.fan_out import FanOut
 from kraken_trio.transport.choice import TransportName, choose
 from kraken_trio.transport.dial import check_tls
 from kraken_trio.transport.tunnel import Tunnel
@@ -74,6 +74,11 @@ class Client:
     def __init__(self, shell: Shell) -> None:
         """(not to be called by programs)."""
         self._shell = shell
+
+    @property
+    def name(self) -> str:
+        """What it gets its events from, for messages and labels: printable, without secrets."""
+        return self._shell.name
 
     @property
     def state(self) -> ConnectionState:
@@ -353,7 +358,7 @@ async def open_with(
         ssl_context=ssl_context,
         wall_ns=wall_ns,
         admission=admission,
-        telemetry=LogLines(endpoint.name, settings),
+        telemetry=FanOut(endpoint.name, settings),
         account=account,
     )
     async with open_hidden_nursery() as nursery:

@@ -13,7 +13,7 @@ from kraken_trio.recording.times import moment_ns
 from kraken_trio.runtime.replayer import Replayer
 from kraken_trio.settings import Settings
 from kraken_trio.storage.playback import Playback
-from kraken_trio.telemetry.log import LogLines
+from kraken_trio.telemetry.fan_out import FanOut
 
 if TYPE_CHECKING:
     import os
@@ -150,7 +150,7 @@ async def open_replay(
     settings = Settings()
     with Playback(folder, end_ns=end_ns) as playback:
         replayer = Replayer(
-            playback, settings=settings, telemetry=LogLines(playback.name, settings), speed=speed, paused=paused
+            playback, settings=settings, telemetry=FanOut(playback.name, settings), speed=speed, paused=paused
         )
         if start_ns is not None:
             replayer.begin_at(start_ns)

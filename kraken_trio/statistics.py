@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Literal
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
@@ -11,11 +12,85 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from kraken_trio.events import ConnectionState
+    from kraken_trio.events import Cause, ConnectionState
     from kraken_trio.evidence import ChecksumEvidence
     from kraken_trio.requests import Request
 
-__all__ = ["ClientStatistics", "Counters", "FeedStatistics", "SubscriptionState"]
+__all__ = [
+    "ClientStatistics",
+    "Counted",
+    "Counters",
+    "Distribution",
+    "FeedStatistics",
+    "Histogram",
+    "SubscriptionState",
+]
+
+_STEP_NS: Final = 10_000
+"""The first bound. Each of the others is twice the one before."""
+_BOUNDED: Final = 21
+"""How many bounds there are: up to 10 s."""
+_SLOTS: Final = 80
+"""More than any observation needs: one of 2**63 ns needs 50."""
+
+
+@attrs.frozen
+class Distribution:
+    """How often something took how long. Without arguments: it never happened."""
+
+    counts: tuple[int, ...] = (0,) * (_BOUNDED + 1)
+    """How many observations took no longer than each of :meth:`bounds`, and longer than the one before; the last number
+    is of those beyond all bounds."""
+    sum: float = 0.0
+    """The sum of all observations, in seconds."""
+
+    @staticmethod
+    def bounds() -> tuple[float, ...]:
+        """10 µs, 20 µs, 40 µs, and so on, each twice the one before, up to 10.5 s."""
+        return _BOUNDS
+
+    @property
+    def count(self) -> int:
+        """How many observations there are."""
+        return sum(self.counts)
+
+    def cumulative(self) -> tuple[int, ...]:
+        """For each of :meth:`bounds`, how many observations took no longer; last, how many there are."""
+        return tuple(accumulate(self.counts))
+
+    def quantile(self, share: float) -> float | None:
+        """A bound that so large a share of the observations, from 0 to 1, did not exceed. None if there is none."""
+        if not self.count:
+            return None
+        wanted = share * self.count
+        reached = zip(_BOUNDS, self.cumulative(), strict=False)  # without the last, which has no bound
+        return next((bound for bound, count in reached if count >= wanted), float("inf"))
+
+
+_BOUNDS: Final[tuple[float, ...]] = tuple(_STEP_NS * 2**power / 1e9 for power in range(_BOUNDED))
+
+
+class Histogram:
+    """Counts how long something takes, in plain slots."""
+
+    __slots__ = ("_slots", "_sum_ns")
+
+    def __init__(self) -> None:
+        self._slots = [0] * _SLOTS
+        self._sum_ns = 0
+
+    def observe(self, ns: int) -> None:
+        """Count one that took so many nanoseconds, fewer than 2**63; a negative number counts as 0."""
+        if ns > 0:
+            self._slots[((ns - 1) // _STEP_NS).bit_length()] += 1
+            self._sum_ns += ns
+        else:
+            self._slots[0] += 1
+
+    def distribution(self) -> Distribution:
+        """All that was counted so far."""
+        slots = self._slots
+        return Distribution((*slots[:_BOUNDED], sum(slots[_BOUNDED:])), self._sum_ns / 1e9)
 
 
 class SubscriptionState(enum.Enum):
@@ -65,6 +140,19 @@ class Counters:
     fills_recovered: int = 0
     pings_sent: int = 0
     keepalives_sent: int = 0
+    gaps_by_cause: dict[Cause, int] = attrs.Factory(dict)
+
+
+@attrs.frozen(kw_only=True)
+class Counted:
+    """What was counted of a client's records, at one moment: see :class:`ClientStatistics`."""
+
+    state_seconds: Mapping[ConnectionState, float] = attrs.Factory(dict)
+    connect_failures: int = 0
+    losses_by_cause: Mapping[Cause, int] = attrs.Factory(dict)
+    reconnects_by_cause: Mapping[Cause, int] = attrs.Factory(dict)
+    resyncs_by_cause: Mapping[Cause, int] = attrs.Factory(dict)
+    slow_consumers: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -145,6 +233,57 @@ class ClientStatistics:
     next_attempt: datetime | None = None
     """When the next attempt to connect is due (UTC, by this machine's clock), or later if the connect budget is spent;
     None while there is a connection or an attempt, and after the end."""
+
+    taken_ns: int = 0
+    """When these numbers were taken, by the client's wall clock, as ``received_ns`` is; in a replay, by the log's."""
+    last_received_ns: Mapping[Request, int] = attrs.Factory(dict)
+    """For each of ``subscriptions``, in the same order, when its last data was received; 0 before the first."""
+    messages: Mapping[str, int] = attrs.Factory(dict)
+    """Frames received, by channel. Those that belong to none are ``control`` (answers, heartbeats, statuses) and
+    ``malformed``."""
+    message_bytes: Mapping[str, int] = attrs.Factory(dict)
+    """Their sizes: bytes, or characters of text."""
+    gaps_by_cause: Mapping[Cause, int] = attrs.Factory(dict)
+    """``gaps``, by cause."""
+    state_seconds: Mapping[ConnectionState, float] = attrs.Factory(dict)
+    """How long the client has been in each state."""
+    connect_failures: int = 0
+    """Connection attempts that failed."""
+    losses_by_cause: Mapping[Cause, int] = attrs.Factory(dict)
+    """``losses``, by cause."""
+    reconnects_by_cause: Mapping[Cause, int] = attrs.Factory(dict)
+    """Connections made after one was lost, by the cause of that loss."""
+    resyncs_by_cause: Mapping[Cause, int] = attrs.Factory(dict)
+    """``resyncs``, by cause."""
+    slow_consumers: int = 0
+    """Feeds that were ended with :class:`~kraken_trio.ConsumerTooSlow`."""
+    connect_budget_left: int | None = None
+    """How many connection attempts may be made now; None if they are not counted, as on this machine."""
+    delivered: int = 0
+    """Events received by the program, from all feeds, those that were closed included."""
+    dropped: int = 0
+    """:attr:`FeedStatistics.dropped` of all feeds."""
+    conflated: int = 0
+    """:attr:`FeedStatistics.conflated` of all feeds."""
+    held_seconds: float = 0.0
+    """:attr:`FeedStatistics.held_seconds` of all feeds."""
+    queue_ratio: float = 0.0
+    """How full the fullest feed is: its waiting events by its capacity."""
+    lag: Distribution = Distribution()
+    """From the exchange's timestamp of a trade or an update of a book to its receipt. It needs synchronised clocks: see
+    ``clock_offset``. Less than 0 counts as 0.
+
+    This and the following times are measured of one batch of frames in each 256 frames, and at least in each second."""
+    clock_offset: float | None = None
+    """An estimate of how many seconds this machine's clock is ahead of the exchange's: the smallest lag of the last one
+    or two minutes with data, less half of ``ping_seconds``. The time that messages need to get here cannot be told
+    from it while no ping was answered, as on a busy connection."""
+    processing_time: Distribution = Distribution()
+    """What a batch of frames needs to be decoded and verified."""
+    delivery_time: Distribution = Distribution()
+    """From the receipt of a batch of frames until its events are in the feeds."""
+    waiting_time: Distribution = Distribution()
+    """From then until the program has received the last of them."""
 
 
 @attrs.frozen(kw_only=True)

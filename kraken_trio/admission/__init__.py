@@ -10,6 +10,6 @@ The counting itself is pure code: :mod:`~kraken_trio.admission.window` and :mod:
 """
 
 from kraken_trio.admission.process import ConnectBudget
-from kraken_trio.admission.seam import Admission, Wait
+from kraken_trio.admission.seam import Admission, Budget, Wait
 
-__all__ = ["Admission", "ConnectBudget", "Wait"]
+__all__ = ["Admission", "Budget", "ConnectBudget", "Wait"]

@@ -34,6 +34,11 @@ class HostAndProcess:
         self._host = host
         self._process = process
 
+    def left(self, limit: int, /) -> int | None:
+        """See :meth:`Budget.left`."""
+        ours, hosts = self._process.left(limit), self._host.left(limit)
+        return ours if hosts is None else min(ours, hosts)
+
     async def take(self, limit: int, /) -> Wait | None:
         """See :meth:`Admission.take`."""
         # The file is written only if the process has an attempt left. The process counts last, at the time of the

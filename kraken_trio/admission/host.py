@@ -63,7 +63,14 @@ class HostBudget:
         self._wall_ns = wall_ns
         self._monotonic_ns = monotonic_ns
         self._lock_patience = lock_patience
+        self._last: bytes | None = None  # the contents of the file
         self._one_thread = trio.CapacityLimiter(1)  # at most one thread waits for a file system that never answers
+
+    def left(self, limit: int = MAX_CONNECT_BUDGET, /) -> int | None:
+        """See :meth:`Budget.left`. What other processes have taken since the last look at the file is not known."""
+        if self._last is None:
+            return None
+        return HostLedger(self._last, wall=self._wall_ns(), monotonic=self._monotonic_ns()).left(limit)
 
     async def take(self, limit: int = MAX_CONNECT_BUDGET, /) -> Wait | None:
         """See :meth:`Admission.take`. Cancelling does not wait for the file."""
@@ -98,7 +105,7 @@ class HostBudget:
             ledger = HostLedger(data, wall=self._wall_ns(), monotonic=self._monotonic_ns())
             wait = ledger.wait(limit)
             ledger.take(limit)
-            fresh = ledger.to_bytes()
+            self._last = fresh = ledger.to_bytes()
             if fresh != data:  # also if attempts have expired, or damaged lines were given a time
                 file.seek(0)
                 # In place: the file keeps its owner and permissions, and may be in a folder of another user. A

@@ -92,6 +92,10 @@ class HostLedger:
         oldest_first = sorted((attempt.age for attempt in self._attempts), reverse=True)
         return (_WINDOW_NS - oldest_first[surplus] + 1) / 1e9
 
+    def left(self, limit: int = MAX_CONNECT_BUDGET) -> int:
+        """How many attempts may be made now."""
+        return max(0, min(limit, MAX_CONNECT_BUDGET) - len(self._attempts))
+
     def take(self, limit: int = MAX_CONNECT_BUDGET) -> bool:
         """Whether an attempt may be made now. If so, it counts as made."""
         if self.wait(limit) > 0:

@@ -52,6 +52,11 @@ class ConnectBudget:
             self._window.take(now, limit)
         return _wait(ready_at - now, limit)
 
+    def left(self, limit: int = MAX_CONNECT_BUDGET, /) -> int:
+        """See :meth:`Budget.left`."""
+        with self._lock:
+            return self._window.left(self._clock(), limit)
+
     async def take(self, limit: int = MAX_CONNECT_BUDGET, /) -> Wait | None:
         """See :meth:`Admission.take`. Not a checkpoint."""
         return self.take_nowait(limit)

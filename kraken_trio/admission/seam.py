@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import attrs
 
 from kraken_trio.settings import CONNECT_WINDOW
 
-__all__ = ["Admission", "Wait", "too_many"]
+__all__ = ["Admission", "Budget", "Wait", "too_many"]
 
 
 @attrs.frozen
@@ -30,6 +30,15 @@ class Admission(Protocol):
         ``limit`` is the client's ``Settings.connect_budget``: no attempt is admitted while ``limit`` attempts of any
         client count. Cancelling must be safe; at worst an attempt counts that is not made. It need not be a checkpoint.
         """
+        ...
+
+
+@runtime_checkable
+class Budget(Protocol):
+    """An :class:`Admission` that can tell how much is left. Clients show it in their statistics."""
+
+    def left(self, limit: int, /) -> int | None:
+        """How many attempts :meth:`Admission.take` would admit now; None if that is not known. It does not wait."""
         ...
 
 

@@ -32,6 +32,11 @@ class SlidingWindow:
         limit = self._attempts if limit is None else min(limit, self._attempts)
         return now if len(self._taken) < limit else max(now, self._end(self._taken[-limit]))
 
+    def left(self, now: float, limit: int | None = None) -> int:
+        """How many may be made now."""
+        limit = self._attempts if limit is None else min(limit, self._attempts)
+        return max(0, limit - sum(self._end(taken) > now for taken in self._taken))
+
     def take(self, now: float, limit: int | None = None) -> bool:
         """Whether one may be made now. If so, it counts as made."""
         if self.ready_at(now, limit) > now:  # mutant: connect budget

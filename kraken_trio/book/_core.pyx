@@ -816,6 +816,7 @@ cdef class Table:
     cdef object counters
     cdef uint64_t events  # not yet added to the counters, whose numbers are Python objects
     cdef uint64_t updates
+    cdef uint64_t size  # of their frames
 
     def __init__(self, dict subscriptions not None, live, counters):
         self.subscriptions = subscriptions
@@ -830,22 +831,30 @@ cdef class Table:
         cdef object batch = frames if type(frames) is list or type(frames) is tuple else list(frames)
         cdef Py_ssize_t count = PySequence_Fast_GET_SIZE(batch)
         cdef int feeds
+        cdef PyObject* frame
         while index < count:
-            feeds = self._take(PySequence_Fast_GET_ITEM(batch, index), epoch, received_ns, deliver)
+            frame = PySequence_Fast_GET_ITEM(batch, index)
+            feeds = self._take(frame, epoch, received_ns, deliver)
             if feeds < 0:
                 break
             self.events += feeds
             self.updates += 1
+            if PyBytes_CheckExact(<object> frame):
+                self.size += PyBytes_GET_SIZE(<object> frame)
+            else:
+                self.size += PyUnicode_GET_LENGTH(<object> frame)
             index += 1
         return index
 
-    def count(self) -> None:
-        """Add what was taken since the last call to the counters."""
+    def count(self) -> tuple[int, int]:
+        """Add what was taken since the last call to the counters. Returns how many frames that were, and their size."""
         counters = self.counters
+        taken = (self.updates, self.size)
         counters.events += self.events
         counters.checksums_verified += self.updates
         counters.compiled_updates += self.updates
-        self.events = self.updates = 0
+        self.events = self.updates = self.size = 0
+        return taken
 
     cdef int _take(self, PyObject* frame, epoch, received_ns, deliver) except -2:
         """Take one frame. Returns to how many feeds its event goes; -1 if the frame is left to the pure code."""

@@ -83,8 +83,11 @@ class FramePath(Protocol):
         """
         ...
 
-    def count(self) -> None:
-        """Add what was taken since the last call to the session's counters."""
+    def count(self) -> tuple[int, int]:
+        """Add what was taken since the last call to the session's counters.
+
+        Returns how many frames that were, and their size: bytes, or characters of text.
+        """
         ...
 
 

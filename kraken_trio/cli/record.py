@@ -25,7 +25,15 @@ from kraken_trio import (
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import clock, counted
-from kraken_trio.cli.running import live_options, output, positive_duration, refusals, run_and_exit
+from kraken_trio.cli.running import (
+    exposing,
+    live_options,
+    metrics_option,
+    output,
+    positive_duration,
+    refusals,
+    run_and_exit,
+)
 from kraken_trio.cli.view.live import Writer
 from kraken_trio.cli.wanted import CHANNELS, wanted_options
 from kraken_trio.cli.watch import ANSWER_LIMIT
@@ -130,6 +138,7 @@ class Options:
 @click.option(
     "--backpressure", is_flag=True, help="If the disk is too slow, read no more, instead of leaving messages out."
 )
+@metrics_option
 @live_options
 def record_command(
     wanted: Wanted,
@@ -140,6 +149,7 @@ def record_command(
     keep_days: float | None,
     keep_bytes: int | None,
     seconds: float | None,
+    metrics_port: int | None,
     *,
     backpressure: bool,
     plain: bool,
@@ -183,6 +193,7 @@ def record_command(
             seconds=seconds,
             stream=stream,
             screen=screen,
+            metrics_port=metrics_port,
         )
 
     run_and_exit(start)
@@ -198,6 +209,7 @@ async def run(
     seconds: float | None,
     stream: TextIO,
     screen: bool,
+    metrics_port: int | None = None,
 ) -> int:
     """Record ``requests`` until the time is over. Returns the exit status.
 
@@ -210,7 +222,10 @@ async def run(
     async with _display(stream, screen=screen) as show:
         name = Endpoint(endpoint).name if isinstance(endpoint, str) else endpoint.name
         show.say(f"connecting to {name} (Ctrl-C stops)")
-        async with open_client(endpoint, credentials=credentials) as client:
+        async with (
+            open_client(endpoint, credentials=credentials) as client,
+            exposing(client, metrics_port, show.say),
+        ):
             with trio.move_on_after(float("inf") if seconds is None else seconds):
                 while True:  # noqa: ASYNC913 (it records, or fails)
                     try:

@@ -11,7 +11,7 @@ from kraken_trio import Balances, Executions, Lifecycle
 from kraken_trio._address import parse_address
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted
-from kraken_trio.cli.running import output, plain_option, run_and_exit
+from kraken_trio.cli.running import exposing, metrics_option, output, plain_option, run_and_exit, say_on_stderr
 from kraken_trio.cli.view.board import Board, Kind
 from kraken_trio.cli.view.live import display
 from kraken_trio.cli.watch import overflow_for, summary
@@ -54,6 +54,7 @@ def _speed(_context: click.Context, _parameter: click.Parameter, value: str) -> 
     "--speed", callback=_speed, default="1", show_default=True, help="A factor; max: as fast as it is received."
 )
 @click.option("--serve", "url", metavar="URL", help="Serve it there, such as ws://127.0.0.1:8080 (port 0: any).")
+@metrics_option
 @plain_option
 def replay_command(
     folder: str,
@@ -62,6 +63,7 @@ def replay_command(
     end: str | None,
     speed: float | None,
     url: str | None,
+    metrics_port: int | None,
     *,
     plain: bool,
 ) -> None:
@@ -89,7 +91,10 @@ def replay_command(
         host, port = _listening_at(url)
 
     async def start_it() -> int:
-        async with open_replay(folder, start, end, speed, paused=url is not None) as client:
+        async with (
+            open_replay(folder, start, end, speed, paused=url is not None) as client,
+            exposing(client, metrics_port, say_on_stderr),
+        ):
             if url is not None:
                 await serve(client, host, port)
             else:

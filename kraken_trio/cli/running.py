@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import signal
 import sys
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, ClassVar, NoReturn, TextIO, TypeVar
 
 import click
@@ -21,23 +22,26 @@ from kraken_trio._text import printable
 from kraken_trio.cli.formatting import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from kraken_trio import Request
+    from kraken_trio import Client, Request
 
 _Command = TypeVar("_Command", bound="Callable[..., object]")
 
 __all__ = [
     "STOPPED",
     "NoRecording",
+    "exposing",
     "leave",
     "live_options",
+    "metrics_option",
     "output",
     "plain_option",
     "positive_duration",
     "refusals",
     "run_and_exit",
     "run_until_signal",
+    "say_on_stderr",
     "url_option",
 ]
 
@@ -72,6 +76,45 @@ def url_option(command: _Command) -> _Command:
         show_default=True,
         help="A server that speaks Kraken's v2 protocol.",
     )(command)
+
+
+def metrics_option(command: _Command) -> _Command:
+    """Give a command that may run long the option ``--metrics-port``."""
+    return click.option(
+        "--metrics-port",
+        type=click.IntRange(0, 65535),
+        metavar="PORT",
+        help="Serve numbers for Prometheus at http://127.0.0.1:PORT/metrics (0: any port), and /healthz.",
+    )(command)
+
+
+@asynccontextmanager
+async def exposing(client: Client, port: int | None, say: Callable[[str], object]) -> AsyncIterator[None]:
+    """Serve the client's metrics while a block runs, unless ``port`` is None; ``say`` is told where."""
+    if port is None:
+        yield
+        return
+    try:
+        from kraken_trio.metrics import serve  # noqa: PLC0415 (an extra, which takes long to import)
+    except ImportError as error:
+        msg = f"--metrics-port needs an extra: pip install 'kraken-trio[metrics]' ({error})"
+        raise KrakenTrioError(msg) from None
+    async with open_hidden_nursery() as nursery:
+        try:
+            bound = await nursery.start(serve, client, port)
+        except OSError as error:
+            msg = f"--metrics-port {port}: cannot listen at 127.0.0.1: {error.strerror or error}"
+            raise KrakenTrioError(msg) from error
+        say(f"metrics at http://127.0.0.1:{bound}/metrics")
+        try:
+            yield
+        finally:
+            nursery.cancel_scope.cancel()
+
+
+def say_on_stderr(text: str) -> None:
+    """A line on standard error."""
+    click.echo(text, err=True)
 
 
 def plain_option(command: _Command) -> _Command:

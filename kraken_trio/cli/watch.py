@@ -24,7 +24,15 @@ from kraken_trio import (
     open_client,
 )
 from kraken_trio.cli.formatting import counted
-from kraken_trio.cli.running import live_options, output, refusals, run_and_exit
+from kraken_trio.cli.running import (
+    exposing,
+    live_options,
+    metrics_option,
+    output,
+    refusals,
+    run_and_exit,
+    say_on_stderr,
+)
 from kraken_trio.cli.view.board import Board, Kind
 from kraken_trio.cli.view.live import display
 from kraken_trio.cli.wanted import CHANNELS, wanted_options
@@ -45,8 +53,9 @@ _BATCH: Final = 1024
 
 @click.command("watch", short_help="Watch symbols live, or your own orders and balances.")
 @wanted_options("watch", *CHANNELS)
+@metrics_option
 @live_options
-def watch_command(wanted: Wanted, seconds: float | None, *, plain: bool) -> None:
+def watch_command(wanted: Wanted, seconds: float | None, metrics_port: int | None, *, plain: bool) -> None:
     """Watch SYMBOLs live: order books, trades, tickers, candles; or, with an API key, single orders or an account.
 
     Every book that is shown is verified: its checksum was checked after every message (with v1, from its first update
@@ -73,7 +82,13 @@ def watch_command(wanted: Wanted, seconds: float | None, *, plain: bool) -> None
 
     async def start() -> int:
         return await watch(
-            requests, wanted.endpoint, credentials=credentials, seconds=seconds, stream=stream, screen=screen
+            requests,
+            wanted.endpoint,
+            credentials=credentials,
+            seconds=seconds,
+            stream=stream,
+            screen=screen,
+            metrics_port=metrics_port,
         )
 
     run_and_exit(start)
@@ -87,6 +102,7 @@ async def watch(
     seconds: float | None,
     stream: TextIO,
     screen: bool,
+    metrics_port: int | None = None,
 ) -> int:
     """Show ``requests`` until the time is over. Returns the exit status.
 
@@ -98,6 +114,7 @@ async def watch(
     async with AsyncExitStack() as stack:
         with _warnings() as warnings:  # of a key that may do more than read
             client = await stack.enter_async_context(open_client(endpoint, credentials=credentials))
+        await stack.enter_async_context(exposing(client, metrics_port, say_on_stderr))
         feed = await _subscribe(stack, client, requests, refused)
         accepted = [request for request in requests if request not in refused]
         symbols = {request.symbol for request in refused}

@@ -171,6 +171,11 @@ class Player:
             core=NAME,
             warnings=(),
             unknown=MappingProxyType(dict(self._codec.unknown)),
+            last_received_ns=MappingProxyType(
+                {sub.request: sub.state.last_received_ns for sub in self.by_key.values() if sub.wanted_by}
+            ),
+            messages=MappingProxyType(self._intake.messages),
+            message_bytes=MappingProxyType(self._intake.message_bytes),
             log_lines_left_out=log_lines_left_out,
             **attrs.asdict(self.counters),
         )

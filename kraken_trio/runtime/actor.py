@@ -19,10 +19,12 @@ import attrs
 import trio
 
 from kraken_trio._nursery import open_hidden_nursery
-from kraken_trio.admission import Wait
+from kraken_trio.admission import Budget, Wait
 from kraken_trio.errors import ConnectError, SubscriptionRejected
 from kraken_trio.events import Cause, ConnectionState, Event, StateChange
 from kraken_trio.runtime.feed import FeedSender
+from kraken_trio.runtime.feeds import FeedTotals
+from kraken_trio.runtime.timings import FRAMES_PER_MEASUREMENT, SECONDS_PER_MEASUREMENT, Timings
 from kraken_trio.session.inputs import (
     Added,
     Answered,
@@ -120,6 +122,8 @@ class Actor:
         self._nursery: trio.Nursery | None = None
         self._taps: tuple[Tap, ...] = ()
         self._feeds: dict[FeedSender, _Waiter] = {}
+        self._totals = FeedTotals()
+        self._timings = Timings()
         self._waiters: list[_Waiter] = []
         self._outbox: deque[str] = deque()
         self._outbox_filled = trio.Event()
@@ -252,6 +256,7 @@ class Actor:
 
     async def _read(self, transport: Transport) -> None:
         current_time = trio.lowlevel.current_clock().current_time
+        unmeasured, measure_at = 0, -inf
         try:
             while True:
                 while self._stalled:  # mutant: full feed holds up reading
@@ -263,11 +268,26 @@ class Actor:
                     return  # they were received while the program left
                 received_ns, now = self.now_ns(), current_time()
                 effects = self.session.receive(frames, received_ns, now)
+                unmeasured += len(frames)
+                is_due = unmeasured >= FRAMES_PER_MEASUREMENT or now >= measure_at
+                is_measured = is_due and effects.deliver  # a heartbeat says nothing of what takes long
+                processed = current_time() if is_measured else now
                 for tap in self._taps:
                     tap.received(frames, received_ns, now, effects)
                 self._do(effects)
+                if is_measured:
+                    unmeasured, measure_at = 0, now + SECONDS_PER_MEASUREMENT
+                    self._measure(effects, received_ns, now, processed)
         except ConnectionLost as lost:
             self._lose(Cause.DISCONNECTED, lost.reason, lost.code)
+
+    def _measure(self, effects: Effects, received_ns: int, started: float, processed: float) -> None:
+        """Measure a batch of frames: all is done that follows from it."""
+        done = trio.current_time()
+        self._timings.take(effects.deliver.values(), received_ns, started, processed, done)
+        for feed in effects.deliver:
+            assert isinstance(feed, FeedSender)  # the session uses feeds as keys only
+            feed.mark(done, self._timings.waiting)
 
     async def _write(self, transport: Transport) -> None:
         try:
@@ -409,8 +429,19 @@ class Actor:
         return self.session.system_status
 
     def statistics(self) -> ClientStatistics:
-        return self.session.statistics(
-            log_lines_left_out=self._telemetry.left_out, wall_ns=self.now_ns(), now=trio.current_time()
+        wall_ns, moment = self.now_ns(), trio.current_time()
+        now = self.session.statistics(log_lines_left_out=self._telemetry.left_out, wall_ns=wall_ns, now=moment)
+        timings, admission = self._timings, self._admission
+        return attrs.evolve(
+            self._totals.added_to(now),
+            taken_ns=wall_ns,
+            connect_budget_left=admission.left(self.settings.connect_budget) if isinstance(admission, Budget) else None,
+            lag=timings.lag.distribution(),
+            clock_offset=timings.clock_offset(now.ping_seconds),
+            processing_time=timings.processing.distribution(),
+            delivery_time=timings.delivery.distribution(),
+            waiting_time=timings.waiting.distribution(),
+            **attrs.asdict(self._telemetry.counted(moment), recurse=False),
         )
 
     def rebuild(self, key: Key, /) -> Event | None:
@@ -444,7 +475,7 @@ class Actor:
 
     async def attach(self, sender: FeedSender) -> None:
         waiter = self._feeds[sender] = _Waiter(error=self.ended)
-        sender.call_when_closed(partial(self._detach, sender))
+        self._totals.add(sender, partial(self._detach, sender))
         if self.ended is not None:
             waiter.done.set()
         else:

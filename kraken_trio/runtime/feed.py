@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from kraken_trio.events import Balance, Event, Order
+    from kraken_trio.statistics import Histogram
 else:
     from typing import TypeVar
 
@@ -97,10 +98,37 @@ class _State:
     held_seconds: float = 0.0
     held_since: float | None = None
     """Since when it holds up reading; None if it does not."""
+    mark: tuple[int, float, Histogram] | None = None
+    """What is measured now, if anything: the time until so many events have passed, since when, and for whom."""
 
     def count(self, buffered: int) -> None:
         self.buffered = buffered
         self.high_water = max(self.high_water, buffered)
+
+    @property
+    def passed(self) -> int:
+        """How many events do not wait any more."""
+        return self.delivered + self.policy.dropped + self.policy.conflated
+
+    def measure(self) -> None:
+        """If all that waited at the mark has passed, say how long that took."""
+        assert self.mark is not None  # it is asked for where there is a mark
+        position, since, histogram = self.mark
+        if not self.buffered or self.passed >= position:
+            histogram.observe(int((trio.current_time() - since) * 1e9))
+            self.mark = None
+
+    def statistics(self) -> FeedStatistics:
+        held_now = 0.0 if self.held_since is None else trio.current_time() - self.held_since
+        return FeedStatistics(
+            buffered=self.buffered,
+            capacity=self.capacity,
+            high_water=self.high_water,
+            delivered=self.delivered,
+            dropped=self.policy.dropped,
+            conflated=self.policy.conflated,
+            held_seconds=self.held_seconds + held_now,
+        )
 
     def __str__(self) -> str:
         wanted = ", ".join(map(str, self.requests))
@@ -134,6 +162,16 @@ class FeedSender:
     def buffered(self) -> int:
         """How many events wait for the program."""
         return self._state.buffered
+
+    def statistics(self) -> FeedStatistics:
+        """All numbers of the feed, as of now."""
+        return self._state.statistics()
+
+    def mark(self, now: float, histogram: Histogram) -> None:
+        """Have ``histogram`` told how long it takes until the program has received all that waits now."""
+        state = self._state
+        if state.mark is None and state.buffered:
+            state.mark = (state.passed + state.buffered, now, histogram)
 
     def call_when_closed(self, callback: Callable[[], None]) -> None:
         """Set ``callback`` to be called when the program closes its end."""
@@ -206,6 +244,7 @@ class FeedSender:
         state.buffered -= len(state.policy) + state.channel.clear()  # one may have been handed over already
         state.policy.clear()
         state.is_buffering = state.is_behind = False
+        state.mark = None
 
     def _overflow(self, rest: Sequence[Event], offered: int) -> bool:
         """The channel is full: pass ``rest`` of the ``offered`` events to the policy."""
@@ -388,6 +427,8 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
             self._take(events, max_events)
         if not events:
             raise copy(state.error) or trio.EndOfChannel  # a copy: each raise gets a traceback of its own
+        if state.mark is not None:
+            state.measure()
         if self._views:
             self._follow(events)
         return events
@@ -483,6 +524,7 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         if state.is_closed:
             return
         state.is_closed = state.is_ended = True
+        state.mark = None
         state.is_buffering = False
         state.policy.clear()
         state.buffered = 0
@@ -551,17 +593,7 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
 
     def statistics(self) -> FeedStatistics:
         """All numbers, as of now."""
-        state = self._state
-        held_now = 0.0 if state.held_since is None else trio.current_time() - state.held_since
-        return FeedStatistics(
-            buffered=state.buffered,
-            capacity=state.capacity,
-            high_water=state.high_water,
-            delivered=state.delivered,
-            dropped=state.policy.dropped,
-            conflated=state.policy.conflated,
-            held_seconds=state.held_seconds + held_now,
-        )
+        return self._state.statistics()
 
     def __repr__(self) -> str:
         return f"<Feed of {self._state}>"

@@ -18,6 +18,7 @@ import trio
 from kraken_trio.errors import SubscriptionRejected
 from kraken_trio.events import Cause
 from kraken_trio.runtime.feed import FeedSender
+from kraken_trio.runtime.feeds import FeedTotals
 from kraken_trio.runtime.pace import Pace
 from kraken_trio.session.records import ConsumerFailed, RecordingDamaged
 
@@ -79,6 +80,7 @@ class Replayer:
         self._pace = Pace(speed or 1.0)
         self._is_started = False  # has anybody waited for anything yet?
         self._feeds: dict[FeedSender, None] = {}
+        self._totals = FeedTotals()
         self._waiters: list[_Waiter] = []
         self._orders: deque[_Order] = deque()
         self._changed = trio.Event()  # anything that the task has to look at
@@ -338,7 +340,9 @@ class Replayer:
         return None if status is None else status.system
 
     def statistics(self) -> ClientStatistics:
-        return self._player.statistics(log_lines_left_out=self._telemetry.left_out)
+        now = self._player.statistics(log_lines_left_out=self._telemetry.left_out)
+        counted = self._telemetry.counted(trio.current_time())
+        return attrs.evolve(self._totals.added_to(now), taken_ns=self.now_ns, **attrs.asdict(counted, recurse=False))
 
     def rebuild(self, key: Key, /) -> Event | None:
         return self._player.rebuild(key)
@@ -370,7 +374,7 @@ class Replayer:
         if self.has_ended:
             sender.end(None)
             return
-        sender.call_when_closed(partial(self._detach, sender))
+        self._totals.add(sender, partial(self._detach, sender))
         sender.call_when_waiting(partial(self._begin_with, sender))
         self._feeds[sender] = None
         self._player.add(sender, sender.requests, at_once=self._is_at_once)

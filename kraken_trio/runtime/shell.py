@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kraken_trio.session import Effects
     from kraken_trio.session.inputs import Input
     from kraken_trio.session.records import Record
-    from kraken_trio.statistics import ClientStatistics
+    from kraken_trio.statistics import ClientStatistics, Counted
     from kraken_trio.wire.rest import Answer, Query
 
 __all__ = ["Account", "Shell", "Tap", "Telemetry"]
@@ -121,6 +121,10 @@ class Telemetry(Protocol):
     @property
     def left_out(self) -> int:
         """How many log lines were left out because of the rate limit."""
+        ...
+
+    def counted(self, now: float, /) -> Counted:
+        """What was counted of the records so far."""
         ...
 
     def consume(self, records: Sequence[Record], now: float) -> None:

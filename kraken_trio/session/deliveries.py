@@ -125,6 +125,7 @@ class Deliveries:
                 counters.events += 1
                 if type(event) is Gap:
                     counters.gaps += 1
+                    counters.gaps_by_cause[event.cause] = counters.gaps_by_cause.get(event.cause, 0) + 1
 
     def announce(
         self,

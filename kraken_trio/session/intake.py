@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Handler", "Intake"]
 
 _LIVE: Final = Step.LIVE
+_CONTROL: Final = "control"
+_MALFORMED: Final = "malformed"
 
 
 class Handler(Protocol):
@@ -59,20 +61,35 @@ class Intake:
         self._by_channel: Mapping[str, Mapping[str | None, Subscription]] = by_channel
         self._routing = routing
         self._handler = handler
-        self.paths: tuple[FramePath, ...] = tuple(
-            path
+        self._tallies: dict[str, list[int]] = {name: [0, 0] for name in (*by_channel, _CONTROL, _MALFORMED)}
+        """Of each channel, how many frames it has had, and their bytes."""
+        self.paths: dict[str, FramePath] = {
+            name: path
             for name, subs in by_channel.items()
             if (path := CHANNELS[name].frame_path(codec, subs, _LIVE, counters)) is not None
-        )
+        }
         """The channels' shorter ways for frames."""
-        self._takes = tuple(path.take for path in self.paths)
+        self._takes = tuple(path.take for path in self.paths.values())
         self.malformed_in_row: int = 0
         """Frames that could not be decoded since the last one that could; the handler counts."""
 
     def count(self) -> None:
         """Add to the counters what the shorter ways have counted."""
-        for path in self.paths:
-            path.count()
+        for name, path in self.paths.items():
+            frames, size = path.count()
+            tally = self._tallies[name]
+            tally[0] += frames
+            tally[1] += size
+
+    @property
+    def messages(self) -> dict[str, int]:
+        """How many frames there were of each channel that had any, and of none: as of the last :meth:`count`."""
+        return {name: count for name, (count, _) in self._tallies.items() if count}
+
+    @property
+    def message_bytes(self) -> dict[str, int]:
+        """Their sizes."""
+        return {name: size for name, (count, size) in self._tallies.items() if count}
 
     def take(self, frames: Sequence[str | bytes], received_ns: int) -> bool:
         """Take a batch, in order. Returns whether the exchange pushed any of them."""
@@ -107,21 +124,26 @@ class Intake:
         deliveries, counters, by_channel = self._deliveries, self._counters, self._by_channel
         deliver = deliveries.effects.deliver
         decode, epoch = self._codec.decode, deliveries.epoch
-        routing = self._routing
+        routing, tallies = self._routing, self._tallies
         is_pushed = False
         for index, frame in enumerate(frames[begin:end], begin + offset):
             try:
                 message = decode(frame, epoch, received_ns)
             except ProtocolError as error:
+                self._tally(_MALFORMED, frame)
                 deliveries.at(index)
                 self._handler.malformed(frame, error)
                 continue
             self.malformed_in_row = 0
             if not isinstance(message, Data):
+                self._tally(_CONTROL, frame)
                 deliveries.at(index)
                 is_pushed |= self._handler.handle(frame, message)  # mutant: pushed
                 continue
             is_pushed = True
+            tally = tallies[message.channel]
+            tally[0] += 1
+            tally[1] += len(frame)
             events = message.events
             if len(events) == 1:
                 # The hot path, nine tenths of all frames: one event of a live subscription.
@@ -142,3 +164,8 @@ class Intake:
             deliveries.at(index)
             routing.data(message)
         return is_pushed
+
+    def _tally(self, name: str, frame: str | bytes) -> None:
+        tally = self._tallies[name]
+        tally[0] += 1
+        tally[1] += len(frame)

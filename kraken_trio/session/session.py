@@ -209,6 +209,11 @@ class Session:
             core=NAME,
             warnings=tuple(self._warnings),
             unknown=MappingProxyType(dict(self._codec.unknown)),
+            last_received_ns=MappingProxyType(
+                {sub.request: sub.state.last_received_ns for sub in self.subscriptions if sub.wanted_by}
+            ),
+            messages=MappingProxyType(self._intake.messages),
+            message_bytes=MappingProxyType(self._intake.message_bytes),
             log_lines_left_out=log_lines_left_out,
             next_attempt=_later(wall_ns, self.reconnect_at - now),
             **attrs.asdict(self._counters),

@@ -64,6 +64,7 @@ def test_a_lower_limit_counts_those_of_the_others() -> None:
     host.time += SECOND
     assert host.take(4)
     assert not host.take(4)
+    assert [host.ledger().left(limit) for limit in (3, 4, 5, 120, 1000)] == [0, 0, 1, 116, 116]
     assert host.ledger().wait(4) == pytest.approx(599.0)
     assert host.ledger().wait(1) == pytest.approx(600.0)
     assert host.take(5)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, strategies as st
 
-from kraken_trio.admission import Admission, ConnectBudget
+from kraken_trio.admission import Admission, Budget, ConnectBudget
 from kraken_trio.admission.default import EXEMPT, HostAndProcess, default_admission, is_loopback
 from kraken_trio.admission.host import HostBudget
 from kraken_trio.admission.process import PROCESS, SnapshotBudgets
@@ -144,6 +144,30 @@ async def test_a_file_that_says_no_costs_no_attempt_of_the_process(tmp_path: Pat
     assert wait is not None
     assert "cannot be used" in wait.why
     assert budget.peek(1) is None
+
+
+async def test_what_is_left_is_the_less_of_both(tmp_path: Path) -> None:
+    """Of the file: as it was when this process has looked at it, and as time goes on."""
+    clock = Clock()
+
+    def now_ns() -> int:
+        return round(clock.now * 1e9)
+
+    host = HostBudget(tmp_path / "attempts", wall_ns=now_ns, monotonic_ns=now_ns)
+    budget = ConnectBudget(clock)
+    both = HostAndProcess(host, budget)
+    assert isinstance(both, Budget)
+    assert isinstance(budget, Budget)
+    assert not isinstance(EXEMPT, Budget)
+    assert budget.take_nowait() is None
+    assert host.left() is None
+    assert both.left(10) == 9  # the file has not been looked at
+    assert [host.take_now() for _ in range(3)] == [None] * 3
+    assert both.left(10) == 7
+    assert [budget.take_nowait() for _ in range(4)] == [None] * 4
+    assert both.left(10) == 5
+    clock.now += 601
+    assert both.left(10) == 10
 
 
 async def test_the_counts_of_the_process_and_of_the_host_agree(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_no_window_ever_holds_more(
     taken: list[tuple[float, int]] = []
     for gap, limit in steps:
         ready = window.ready_at(now, limit)
+        assert (window.left(now, limit) > 0) is (ready == now)
         assert now <= ready <= max(now, nextafter(now + seconds, inf))
         if gap is None:
             if ready > now:
@@ -61,3 +62,13 @@ def test_no_window_ever_holds_more(
     for last, (at, limit) in enumerate(taken):
         begins = Fraction(at) - Fraction(seconds)
         assert sum(Fraction(earlier) >= begins for earlier, _ in taken[: last + 1]) <= min(limit, attempts)
+
+
+@given(st.integers(1, 5), st.lists(st.floats(0, 400), max_size=12), st.integers(1, 7))
+def test_what_is_left_can_be_taken_and_no_more(attempts: int, gaps: list[float], limit: int) -> None:
+    window, now = SlidingWindow(attempts), 0.0
+    for gap in gaps:
+        now += gap
+        window.take(now)
+    left = window.left(now, limit)
+    assert [window.take(now, limit) for _ in range(left + 1)] == [True] * left + [False]

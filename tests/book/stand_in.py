@@ -142,8 +142,11 @@ class StandInTable:
         self._counters = counters
         self._decode = codec_for("v2").decode
 
-    def count(self) -> None:
-        """All is counted already."""
+        self._taken = (0, 0)
+
+    def count(self) -> tuple[int, int]:
+        taken, self._taken = self._taken, (0, 0)
+        return taken
 
     def take(
         self,
@@ -173,6 +176,7 @@ class StandInTable:
             self._counters.events += len(sub.audience)
             self._counters.checksums_verified += 1
             self._counters.compiled_updates += 1
+            self._taken = (self._taken[0] + 1, self._taken[1] + len(frame))
         return len(frames)
 
 

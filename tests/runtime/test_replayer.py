@@ -13,7 +13,7 @@ import kraken_trio as kt
 from kraken_trio.runtime.replayer import Replayer
 from kraken_trio.storage.playback import Playback
 from kraken_trio.storage.reading import open_folder
-from kraken_trio.telemetry.log import LogLines
+from kraken_trio.telemetry.fan_out import FanOut
 from tests.day import BOOK, ETH, SECOND, START_NS, STATE, TRADES
 
 if TYPE_CHECKING:
@@ -339,9 +339,7 @@ async def test_an_order_that_waits_is_released(recorded_day: Path, nursery: trio
     """When the block is left before the replay's task has seen it."""
     settings = kt.Settings()
     with Playback(recorded_day) as playback:
-        replayer = Replayer(
-            playback, settings=settings, telemetry=LogLines("replay", settings), speed=None, paused=False
-        )
+        replayer = Replayer(playback, settings=settings, telemetry=FanOut("replay", settings), speed=None, paused=False)
 
         async def step() -> None:
             with pytest.raises(trio.ClosedResourceError):

@@ -1,0 +1,77 @@
+"""The directive ``metrics-table``: all metrics, as the code makes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+from docutils import nodes
+from docutils.parsers.rst import Directive
+
+import kraken_trio as kt
+from kraken_trio.metrics.families import families
+
+if TYPE_CHECKING:
+    from docutils.nodes import Node
+    from sphinx.application import Sphinx
+
+
+def example() -> kt.ClientStatistics:
+    """A client that has one of everything."""
+    zeros: dict[str, Any] = {
+        field.name: 0 for field in attrs.fields(kt.ClientStatistics) if field.default is attrs.NOTHING
+    }
+    book = kt.Book("BTC/USD")
+    return kt.ClientStatistics(
+        **zeros
+        | {
+            "state": kt.ConnectionState.SUBSCRIBED,
+            "core": "compiled",
+            "ping_seconds": 0.0,
+            "clock_offset": 0.0,
+            "connect_budget_left": 120,
+            "subscriptions": {book: kt.SubscriptionState.LIVE},
+            "last_received_ns": {book: 1},
+            "messages": {"book": 1},
+            "message_bytes": {"book": 1},
+        }
+    )
+
+
+class MetricsTable(Directive):
+    """A row per metric: its name, type, labels, and what it is."""
+
+    option_spec: ClassVar[dict[str, Any]] = {}
+
+    def run(self) -> list[Node]:
+        rows = [
+            ("kraken_trio_up", "gauge", "", "1 if the client's numbers could be read; 0 if its event loop is busy.")
+        ]
+        for family in families({"x": example()}, 10):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            labels = {label for sample in family.samples for label in sample.labels} - {"client", "le"}
+            rows.append((name, family.type, ", ".join(sorted(labels)), family.documentation))
+        group = nodes.tgroup(cols=4)
+        group += [nodes.colspec(colwidth=width) for width in (40, 10, 15, 60)]
+        head, body = nodes.thead(), nodes.tbody()
+        head += _row(("metric", "type", "labels", "what"))
+        body += [_row(row, is_code=True) for row in sorted(rows)]
+        group += [head, body]
+        table = nodes.table()
+        table += group
+        return [table]
+
+
+def _row(texts: tuple[str, ...], *, is_code: bool = False) -> nodes.row:
+    row = nodes.row()
+    for column, text in enumerate(texts):
+        entry, paragraph = nodes.entry(), nodes.paragraph()
+        paragraph += nodes.literal(text=text) if is_code and column == 0 else nodes.Text(text)
+        entry += paragraph
+        row += entry
+    return row
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("metrics-table", MetricsTable)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,36 @@
+"""Is everything that a client wants there, and verified? Pure code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kraken_trio import Book, ConnectionState, Level3, SubscriptionState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kraken_trio import ClientStatistics, Request
+
+__all__ = ["is_book", "is_good", "problems"]
+
+_CONNECTED: Final = frozenset({ConnectionState.SUBSCRIBED, ConnectionState.RESYNCING})
+
+
+def is_book(request: Request) -> bool:
+    """Whether its data are verified by checksums."""
+    return isinstance(request, Book | Level3)
+
+
+def is_good(request: Request, state: SubscriptionState) -> bool:
+    """Whether the subscription is as wanted: a book is verified, anything else confirmed."""
+    return state is SubscriptionState.LIVE or (state is SubscriptionState.CONFIRMED and not is_book(request))
+
+
+def problems(name: str, statistics: ClientStatistics) -> Iterator[str]:
+    """What is not well with the client of this name, a line each."""
+    if statistics.state not in _CONNECTED:
+        yield f"{name}: not connected ({statistics.state.value})"
+        return
+    for request, state in statistics.subscriptions.items():
+        if not is_good(request, state):
+            yield f"{name}: {request}: {state.value}"
