@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-import attrs
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
@@ -64,17 +63,6 @@ class OpenTelemetry:
         return _Followed(self._tracer, endpoint, wall_ns)
 
 
-@attrs.frozen
-class _Open:
-    span: trace.Span
-    began: float
-    began_ns: int
-
-    def at_ns(self, now: float) -> int:
-        """The time by the wall clock, as if nobody had set that since the span has begun."""
-        return self.began_ns + round((now - self.began) * 1e9)
-
-
 class _Followed:
     """A client whose records become spans."""
 
@@ -82,57 +70,60 @@ class _Followed:
         self._tracer = tracer
         self._wall_ns = wall_ns
         self._spans = Spans()
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, trace.Span] = {}
+        self._read_at, self._read_ns = 0.0, 0
+        """When the wall clock was read, and what it said. All times of spans that are open together are counted from
+        there, by the client's own clock: nobody sets that."""
         self._of_all: dict[str, Value] = {"kraken_trio.endpoint": endpoint.name}
         self._of_clients = self._of_all | _server(endpoint)
         self._has_failed = False
 
     def consume(self, records: Sequence[Record], now: float) -> None:
         for change in self._spans.take(records):
+            if not self._open:
+                self._read_at, self._read_ns = now, self._wall_ns()
             try:
-                self._follow(change, now)
+                self._follow(change, self._read_ns + round((now - self._read_at) * 1e9))
             except Exception:  # noqa: BLE001 (the program's own SDK and exporters: the client goes on)
                 if not self._has_failed:
                     self._has_failed = True
                     _log.exception("a span could not be made; this is said once")
 
-    def _follow(self, change: Change, now: float) -> None:
+    def _follow(self, change: Change, at_ns: int) -> None:
         known = self._open.get(change.span)
         if isinstance(change, Begun):
-            self._begin(change, now)
+            self._begin(change, at_ns)
         elif known is None:
             return  # it could not be made
         elif isinstance(change, Ended):
             del self._open[change.span]
-            known.span.set_attributes(change.attributes)
+            known.set_attributes(change.attributes)
             if change.error is not None:
-                known.span.set_status(Status(StatusCode.ERROR, change.error))
-            known.span.end(known.at_ns(now))
+                known.set_status(Status(StatusCode.ERROR, change.error))
+            known.end(at_ns)
         elif isinstance(change, Noted):
-            known.span.add_event(change.name, change.attributes, known.at_ns(now))
+            known.add_event(change.name, change.attributes, at_ns)
         else:
             for link in self._links(change.to):
-                known.span.add_link(link.context)
+                known.add_link(link.context)
 
-    def _begin(self, change: Begun, now: float) -> None:
+    def _begin(self, change: Begun, at_ns: int) -> None:
         # Never a child of what happens to be current: a client's tasks have inherited that from whoever opened it.
         context = Context()
         if change.parent is not None and change.parent in self._open:
-            context = trace.set_span_in_context(self._open[change.parent].span, context)
+            context = trace.set_span_in_context(self._open[change.parent], context)
         is_client = change.name in _CLIENT_SPANS
-        began_ns = self._wall_ns()
-        span = self._tracer.start_span(
+        self._open[change.span] = self._tracer.start_span(
             change.name,
             context,
             SpanKind.CLIENT if is_client else SpanKind.INTERNAL,
             {**(self._of_clients if is_client else self._of_all), **change.attributes},
             self._links(*change.links),
-            began_ns,
+            at_ns,
         )
-        self._open[change.span] = _Open(span, now, began_ns)
 
     def _links(self, *spans: int) -> list[Link]:
-        return [Link(self._open[span].span.get_span_context()) for span in spans if span in self._open]
+        return [Link(self._open[span].get_span_context()) for span in spans if span in self._open]
 
 
 def _server(endpoint: Endpoint) -> dict[str, Value]:

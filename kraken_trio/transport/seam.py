@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["Connect", "ConnectionLost", "Limits", "Phase", "Pings", "Tell", "TellsPhases", "Transport"]
 
 Phase: TypeAlias = Literal["token", "name", "tcp", "proxy", "tls", "upgrade"]
-"""What is done in an attempt to connect, in this order: a token is got, the name is looked up, TCP is connected, a proxy is
-asked to connect, TLS is begun, and HTTP is upgraded to WebSocket."""
+"""What is done in an attempt to connect, in this order: a token is got, the name is looked up, TCP is connected, a
+proxy is asked to connect, TLS is begun, and HTTP is upgraded to WebSocket."""
 Tell: TypeAlias = Callable[[Phase], None]
 """Is told that a phase begins, and that the one before it is over."""
 
