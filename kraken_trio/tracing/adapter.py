@@ -10,6 +10,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 from kraken_trio._address import parse_address
+from kraken_trio._text import printable
 from kraken_trio._version import version
 from kraken_trio.errors import ConnectError
 from kraken_trio.tracing.spans import Begun, Ended, Noted, Spans
@@ -68,6 +69,7 @@ class _Followed:
 
     def __init__(self, tracer: trace.Tracer, endpoint: Endpoint, wall_ns: Callable[[], int]) -> None:
         self._tracer = tracer
+        self._name = endpoint.name
         self._wall_ns = wall_ns
         self._spans = Spans()
         self._open: dict[int, trace.Span] = {}
@@ -84,10 +86,10 @@ class _Followed:
                 self._read_at, self._read_ns = now, self._wall_ns()
             try:
                 self._follow(change, self._read_ns + round((now - self._read_at) * 1e9))
-            except Exception:  # noqa: BLE001 (the program's own SDK and exporters: the client goes on)
+            except Exception as exc:  # noqa: BLE001 (the program's own SDK and exporters: the client goes on)
                 if not self._has_failed:
                     self._has_failed = True
-                    _log.exception("a span could not be made; this is said once")
+                    _log.warning("%s: tracing: %s (no more is said of this)", self._name, printable(repr(exc)))
 
     def _follow(self, change: Change, at_ns: int) -> None:
         known = self._open.get(change.span)

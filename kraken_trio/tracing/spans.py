@@ -365,9 +365,10 @@ def _key(request: Request[Any]) -> _Key:
 
 def _names(request: Request[Any]) -> dict[str, Value]:
     """What a subscription is called."""
-    names: dict[str, Value] = {"kraken_trio.request": printable(request, _TEXT)}
-    if request.channel is not None:
-        names["kraken_trio.channel"] = request.channel
+    names: dict[str, Value] = {
+        "kraken_trio.request": printable(request, _TEXT),
+        "kraken_trio.channel": str(request.channel),
+    }
     if request.symbol is not None:
-        names["kraken_trio.symbol"] = printable(request.symbol, _TEXT)
+        names["kraken_trio.symbol"] = request.symbol
     return names
