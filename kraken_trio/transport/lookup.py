@@ -80,7 +80,7 @@ class TcpByName:
                         await has_failed.wait()
             first = opened.pop(0) if opened else None
         finally:
-            with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True):  # noqa: ASYNC912 (mostly there is nothing to close)
                 for stream in opened:  # two were ready at once; or we are cancelled
                     await trio.aclose_forcefully(stream)
         if first is None:
