@@ -141,6 +141,7 @@ MODULES = (
     "kraken_trio",
     "kraken_trio.export",
     "kraken_trio.metrics",
+    "kraken_trio.tracing",
     "kraken_trio.testing",
     "kraken_trio.transport",
     "kraken_trio.admission",
