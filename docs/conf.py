@@ -79,9 +79,10 @@ WITHOUT_LINK = frozenset(
         "RestResponse",
         "RestTransport",
         "TradePrint",
+        "Tracing",
     ]
 )
-"""Types that appear in signatures of the fake exchange, and are described with what returns or takes them."""
+"""Types that appear in signatures, of the fake exchange above all, and are described with what returns or takes them."""
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement) -> nodes.Node | None:
