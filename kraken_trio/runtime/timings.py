@@ -38,8 +38,8 @@ class Timings:
     ) -> None:
         """Measure a batch.
 
-        ``delivered`` are the events of each feed, perhaps none; ``started`` is when the batch was received, ``processed`` when the
-        session had taken it, and ``done`` when the feeds had the events.
+        ``delivered`` are the events of each feed, perhaps none; ``started`` is when the batch was received,
+        ``processed`` when the session had taken it, and ``done`` when the feeds had the events.
         """
         self.processing.observe(int((processed - started) * 1e9))
         self.delivery.observe(int((done - started) * 1e9))

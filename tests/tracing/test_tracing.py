@@ -29,6 +29,7 @@ from kraken_trio.testing import (
     run_virtual,
 )
 from kraken_trio.tracing import OpenTelemetry
+from tests.secrets import Secrets
 from tests.tracing.traced import Traced, failed, links, number, says, seconds
 
 if TYPE_CHECKING:
@@ -326,3 +327,30 @@ async def test_without_a_provider_the_global_one_takes_the_spans() -> None:
         kt.open_client(exchange.url, tracing=OpenTelemetry()) as client,
     ):
         assert client.state is kt.ConnectionState.SUBSCRIBED
+
+
+@pytest.mark.parametrize("has_proxy", [True, False])
+async def test_who_refuses_the_connection_is_seen_and_no_password(has_proxy: bool) -> None:
+    traced, secrets = Traced(), Secrets(password="correct horse battery", query="a-token-in-the-query")
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener, trio.open_nursery() as nursery:
+
+        async def refuse() -> None:
+            async with await listener.accept() as stream:
+                await stream.receive_some()
+                await stream.send_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                await stream.receive_some()
+
+        nursery.start_soon(refuse)
+        here = f"127.0.0.1:{listener.socket.getsockname()[1]}"
+        proxy = f"http://user:correct%20horse%20battery@{here}" if has_proxy else None
+        url = "ws://exchange.test/v2?a-token-in-the-query" if has_proxy else f"ws://{here}/v2?a-token-in-the-query"
+        with pytest.raises(kt.ConnectError, match="HTTP 403"):
+            async with kt.open_client(url, proxy=proxy, tracing=traced.tracing):
+                pytest.fail("it is refused")
+    last = "proxy" if has_proxy else "upgrade"
+    assert traced.names == ["connect.name", "connect.tcp", f"connect.{last}", "connect"]
+    attempt = traced.one("connect")
+    assert says(attempt)["phase"] == last
+    assert says(attempt)["error.type"] == "403"
+    assert secrets.found_in(*(span.to_json() for span in traced.exporter.get_finished_spans())) == []
