@@ -82,7 +82,7 @@ WITHOUT_LINK = frozenset(
         "Tracing",
     ]
 )
-"""Types that appear in signatures, above all of the fake exchange, and are described with what returns or takes them."""
+"""Types in signatures, above all of the fake exchange, that are described with what returns or takes them."""
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement) -> nodes.Node | None:
