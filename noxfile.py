@@ -51,6 +51,7 @@ PURE = (
     "kraken_trio/runtime/overflow.py",
     "kraken_trio/runtime/pace.py",
     "kraken_trio/runtime/timings.py",
+    "kraken_trio/tracing/spans.py",
     "kraken_trio/_address.py",
     "kraken_trio/_proxy.py",
     "kraken_trio/cli/doctor/checks.py",
@@ -75,6 +76,7 @@ OWN_TESTS = [
     "tests/admission",
     "tests/auth",
     "tests/runtime",
+    "tests/tracing",
     "tests/cli/doctor/test_doctor_checks.py",
     "tests/simulation/test_equality.py",
     *sorted(map(str, Path("tests").glob("test_*.py"))),
@@ -190,7 +192,7 @@ def contracts(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build/html; every warning is an error."""
-    session.install(".[cli,export,metrics,testing]", *tools("docs"))
+    session.install(".[cli,export,metrics,testing,tracing]", *tools("docs"))
     session.run("sphinx-build", "-W", "-n", "--keep-going", "-q", "-E", "-b", "html", "docs", "docs/_build/html")
 
 

@@ -79,9 +79,10 @@ WITHOUT_LINK = frozenset(
         "RestResponse",
         "RestTransport",
         "TradePrint",
+        "Tracing",
     ]
 )
-"""Types that appear in signatures of the fake exchange, and are described with what returns or takes them."""
+"""Types in signatures, above all of the fake exchange, that are described with what returns or takes them."""
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement) -> nodes.Node | None:
@@ -141,6 +142,7 @@ MODULES = (
     "kraken_trio",
     "kraken_trio.export",
     "kraken_trio.metrics",
+    "kraken_trio.tracing",
     "kraken_trio.testing",
     "kraken_trio.transport",
     "kraken_trio.admission",

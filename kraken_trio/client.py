@@ -30,21 +30,24 @@ from kraken_trio.settings import Settings
 from kraken_trio.telemetry.fan_out import FanOut
 from kraken_trio.transport.choice import TransportName, choose
 from kraken_trio.transport.dial import check_tls
+from kraken_trio.transport.lookup import TcpByName
 from kraken_trio.transport.tunnel import Tunnel
 from kraken_trio.wire.codec import codec_for
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from kraken_trio._proxy import Proxies
+    from kraken_trio._proxy import Proxies, Proxy
     from kraken_trio.admission import Admission
     from kraken_trio.events import ConnectionState
     from kraken_trio.runtime.shell import Account, Shell
     from kraken_trio.session.timing import Budget
     from kraken_trio.statistics import ClientStatistics
+    from kraken_trio.telemetry.fan_out import Consumer, Tracing
     from kraken_trio.transport import Connect
+    from kraken_trio.transport.dial import OpenStream
 
 __all__ = ["Client", "open_client"]
 
@@ -256,6 +259,14 @@ def _account(
     return RestAccount(rest)
 
 
+def _opener(proxy: Proxy | None, *, is_traced: bool) -> OpenStream | None:
+    """How byte streams are opened; None: as the transport does it by itself. A trace shows the lookup of the name."""
+    own: OpenStream | None = TcpByName() if is_traced else None
+    if proxy is None:
+        return own
+    return Tunnel(proxy) if own is None else Tunnel(proxy, own)
+
+
 _DEFAULTS = Settings()
 
 
@@ -270,6 +281,7 @@ async def open_client(
     proxy: str | None = "auto",
     admission: Admission | None = None,
     budget_file: str | os.PathLike[str] | None = None,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Client]:
     """Connect to the exchange while a block runs, and stay connected.
 
@@ -302,6 +314,8 @@ async def open_client(
     ``budget_file``, all processes of this host that name the same file share the budget as well; the file is created if
     necessary, and while it cannot be used, nobody connects. Loopback addresses are exempt unless ``budget_file`` is
     given. ``admission`` replaces all of this: see :class:`kraken_trio.admission.Admission`.
+
+    ``tracing`` makes spans of what happens to the client: :class:`kraken_trio.tracing.OpenTelemetry`.
     """
     endpoint = _as_endpoint(endpoint)
     given, proxy = [proxy], None  # tracebacks show local variables, and it may contain a password
@@ -324,12 +338,13 @@ async def open_client(
         endpoint,
         settings=settings,
         ssl_context=ssl_context,
-        connect=choose(transport, None if through is None else Tunnel(through)),
+        connect=choose(transport, _opener(through, is_traced=tracing is not None)),
         wall_ns=time.time_ns,
         jitter=random.random,
         admission=default_admission(endpoint.url, budget_file) if admission is None else admission,
         account=account,
         snapshots=None if credentials is None else SNAPSHOTS.budget_of(credentials.fingerprint, trio.current_time()),
+        consumers=() if tracing is None else (tracing.follow(endpoint, time.time_ns),),
     ) as client:
         yield client
 
@@ -346,6 +361,7 @@ async def open_with(
     admission: Admission,
     account: Account | None = None,
     snapshots: Budget | None = None,
+    consumers: Sequence[Consumer] = (),
 ) -> AsyncIterator[Client]:
     """:func:`open_client` with all sources of nondeterminism as parameters."""
     endpoint = _as_endpoint(endpoint)
@@ -358,13 +374,16 @@ async def open_with(
         ssl_context=ssl_context,
         wall_ns=wall_ns,
         admission=admission,
-        telemetry=FanOut(endpoint.name, settings),
+        telemetry=FanOut(endpoint.name, settings, *consumers),
         account=account,
     )
-    async with open_hidden_nursery() as nursery:
-        await nursery.start(actor.run, nursery)
-        try:
-            yield Client(actor)
-        finally:
-            actor.close()
-            nursery.cancel_scope.cancel()
+    try:
+        async with open_hidden_nursery() as nursery:
+            await nursery.start(actor.run, nursery)
+            try:
+                yield Client(actor)
+            finally:
+                actor.close()
+                nursery.cancel_scope.cancel()
+    finally:
+        actor.left()

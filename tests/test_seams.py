@@ -73,6 +73,11 @@ ALLOWED: dict[str, dict[str, str]] = {
         TRIO_TIME: "the deadline of the close handshake",
     },
     "transport/tunnel.py": {"trio.open_tcp_stream": "the network of a Tunnel, unless it is given another"},
+    "transport/lookup.py": {
+        "trio.socket.getaddrinfo": "the network of a TcpByName, unless it is given another",
+        "trio.open_tcp_stream": "the network of a TcpByName, unless it is given another",
+        "socket.SOCK_STREAM": "what is looked up",
+    },
     "transport/upgrade.py": {"time.time": "a Retry-After that is a date, in an answer without a date of its own"},
     "metrics/server.py": {
         "trio.open_tcp_listeners": "its purpose is a real socket",

@@ -43,8 +43,8 @@ from kraken_trio.session.inputs import (
     Retried,
     Ticked,
 )
-from kraken_trio.session.records import ConsumerFailed, KeyWarned
-from kraken_trio.transport import ConnectionLost, Limits, Pings
+from kraken_trio.session.records import AttemptFailed, ClientLeft, ConsumerFailed, KeyWarned, PhaseBegun
+from kraken_trio.transport import ConnectionLost, Limits, Pings, TellsPhases
 from kraken_trio.wire.messages import TOKEN
 from kraken_trio.wire.rest import Answer
 
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from kraken_trio.session.records import Record
     from kraken_trio.settings import Settings
     from kraken_trio.statistics import ClientStatistics
-    from kraken_trio.transport import Connect, Transport
+    from kraken_trio.transport import Connect, Phase, Transport
     from kraken_trio.wire.rest import Query
 
 __all__ = ["Actor"]
@@ -108,7 +108,7 @@ class Actor:
         """Why the client has ended; None while it runs."""
         self._telemetry = telemetry
         self.settings = settings
-        self._connect = connect
+        self._connect = connect.telling(self._begin_phase) if isinstance(connect, TellsPhases) else connect
         self._ssl_context = ssl_context
         self.now_ns = wall_ns
         """The wall clock."""
@@ -168,6 +168,7 @@ class Actor:
                         task_status.started()
                     await self._serve(transport)
             except ConnectError as error:
+                self.report(AttemptFailed(error=error))
                 if not is_started:
                     raise
                 self._tell(ConnectFailed(error, self.now_ns()))
@@ -198,6 +199,7 @@ class Actor:
         """Get a token for the attempt that is due, if the endpoint needs one."""
         if self._account is None or not self.endpoint.needs_token:
             return
+        self._begin_phase("token")
         with trio.move_on_at(deadline):
             self._token = await self._account.token()
             self._tokens = (self._token,)
@@ -208,6 +210,9 @@ class Actor:
         limit = self.settings.connect_timeout
         msg = f"no token for {self.name} within {limit:g} s (Settings.connect_timeout)"
         raise ConnectError(msg)
+
+    def _begin_phase(self, phase: Phase) -> None:
+        self.report(PhaseBegun(phase=phase))
 
     async def _renew_token(self, account: Account) -> None:
         """Get another token for this connection; without one it is given up."""
@@ -495,6 +500,10 @@ class Actor:
         """End feeds and release waiters: the client's block is being left."""
         self._tell(Closed())
         self._end(None)
+
+    def left(self) -> None:
+        """The client's block has been left, and its connection is closed."""
+        self.report(ClientLeft())
 
     def _end(self, error: ConnectError | None) -> None:
         if self.ended is None:

@@ -14,6 +14,7 @@ import attrs
 if TYPE_CHECKING:
     from typing import Any
 
+    from kraken_trio.errors import ConnectError
     from kraken_trio.events import Cause, Gap, StateChange, StatusUpdate
     from kraken_trio.evidence import ChecksumEvidence
     from kraken_trio.requests import Request
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttemptDelayed",
+    "AttemptFailed",
+    "ClientLeft",
     "ConsumerFailed",
     "ExchangeStatus",
     "ExchangeWarned",
@@ -30,6 +33,7 @@ __all__ = [
     "KeyWarned",
     "NoticeReceived",
     "Parked",
+    "PhaseBegun",
     "Record",
     "RecordingDamaged",
     "RecordingFailed",
@@ -70,6 +74,26 @@ class AttemptDelayed:
     """An attempt to connect has to wait for the connect budget."""
 
     why: str
+
+
+@attrs.frozen(kw_only=True)
+class PhaseBegun:
+    """(from the runtime) An attempt to connect has come to this phase, and the one before it is over."""
+
+    phase: str
+    """``token``, ``name`` (it is looked up), ``tcp``, ``proxy`` (it is asked to connect), ``tls``, ``upgrade``."""
+
+
+@attrs.frozen(kw_only=True)
+class AttemptFailed:
+    """(from the runtime) An attempt to connect has failed."""
+
+    error: ConnectError
+
+
+@attrs.frozen(kw_only=True)
+class ClientLeft:
+    """(from the runtime) The client's block has been left: nothing follows."""
 
 
 @attrs.frozen(kw_only=True)
@@ -242,6 +266,9 @@ Record: TypeAlias = (
     StateChanged
     | ExchangeStatus
     | AttemptDelayed
+    | PhaseBegun
+    | AttemptFailed
+    | ClientLeft
     | FrameMalformed
     | NoticeReceived
     | ExchangeWarned

@@ -8,13 +8,14 @@ from kraken_trio.telemetry.counts import Counts
 from kraken_trio.telemetry.log import LogLines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from kraken_trio.endpoint import Endpoint
     from kraken_trio.session.records import Record
     from kraken_trio.settings import Settings
     from kraken_trio.statistics import Counted
 
-__all__ = ["Consumer", "FanOut"]
+__all__ = ["Consumer", "FanOut", "Tracing"]
 
 
 class Consumer(Protocol):
@@ -22,6 +23,14 @@ class Consumer(Protocol):
 
     def consume(self, records: Sequence[Record], now: float, /) -> None:
         """Take records, in order. ``now`` is a monotonic clock in seconds."""
+        ...
+
+
+class Tracing(Protocol):
+    """Makes traces of clients: :class:`kraken_trio.tracing.OpenTelemetry`."""
+
+    def follow(self, endpoint: Endpoint, wall_ns: Callable[[], int], /) -> Consumer:
+        """A consumer for the records of one client. ``wall_ns`` is the wall clock, in nanoseconds since 1970 UTC."""
         ...
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 from kraken_trio._text import printable
 from kraken_trio.session.records import (
     AttemptDelayed,
+    AttemptFailed,
+    ClientLeft,
     ConsumerFailed,
     ExchangeStatus,
     ExchangeWarned,
@@ -19,6 +21,7 @@ from kraken_trio.session.records import (
     KeyWarned,
     NoticeReceived,
     Parked,
+    PhaseBegun,
     Record,
     RecordingDamaged,
     RecordingFailed,
@@ -95,6 +98,8 @@ def line_of(record: Record) -> tuple[int, str] | None:
             return logging.WARNING, f"recording: on_segment({printable(path, 500)}): {printable(detail, 500)}"
         case StepTaken() | SubscriptionBegun() | StateReset() | GapAnnounced():
             return None
+        case PhaseBegun() | AttemptFailed() | ClientLeft():
+            return None  # the changes of state say it
 
 
 class LogThrottle:

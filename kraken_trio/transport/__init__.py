@@ -16,6 +16,6 @@ what a transport may hold (``limits.queue_frames``). Sending does not wait for r
 A library's own exceptions stop at the module that imports it.
 """
 
-from kraken_trio.transport.seam import Connect, ConnectionLost, Limits, Pings, Transport
+from kraken_trio.transport.seam import Connect, ConnectionLost, Limits, Phase, Pings, Tell, TellsPhases, Transport
 
-__all__ = ["Connect", "ConnectionLost", "Limits", "Pings", "Transport"]
+__all__ = ["Connect", "ConnectionLost", "Limits", "Phase", "Pings", "Tell", "TellsPhases", "Transport"]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
 from kraken_trio._address import Address, parse_address
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.errors import ConnectError
-from kraken_trio.transport.dial import OpenStream, check_tls, connect_tcp, start_tls
+from kraken_trio.transport.dial import OpenStream, check_tls, connect_tcp, start_tls, told, untold
+from kraken_trio.transport.seam import Phase, Tell
 from kraken_trio.transport.tunnel import first_phase
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["READ_AHEAD_BYTES", "Phase", "Stages", "WebSocketConnection", "make_connect"]
 
-Phase: TypeAlias = Literal["tcp", "tls", "upgrade"]
 Stages: TypeAlias = "Callable[[Phase, trio.abc.Stream], trio.abc.Stream]"
 """Is told that a phase of connecting has ended with this stream, and returns the one to go on with."""
 
@@ -53,16 +53,19 @@ class WebSocketConnection(ABC):
         context: ssl.SSLContext | None,
         open_stream: OpenStream,
         stages: Stages,
+        tell: Tell,
     ) -> None:
         """Connect, within ``connect_timeout``. If this raises, :meth:`aclose` closes what was opened."""
         address, timeout = self._address, self._limits.connect_timeout
         with trio.move_on_after(timeout) as scope:
             phase = first_phase(open_stream)
-            self._stream = stages("tcp", await connect_tcp(address, open_stream))
+            self._stream = stages("tcp", await connect_tcp(address, open_stream, tell))
             if context is not None:
                 phase = "in the TLS handshake"
+                tell("tls")
                 self._stream = stages("tls", await start_tls(self._stream, address, context))
             phase = "in the WebSocket handshake"
+            tell("upgrade")
             await self._upgrade(nursery, self._stream)
             stages("upgrade", self._stream)
         if scope.cancelled_caught:
@@ -93,23 +96,44 @@ class WebSocketConnection(ABC):
 def make_connect(
     connection: Callable[[Address, Limits], WebSocketConnection], open_stream: OpenStream, stages: Stages | None = None
 ) -> Connect:
-    """A :class:`~kraken_trio.transport.Connect` that makes such connections, over streams opened in this way."""
+    """A :class:`~kraken_trio.transport.Connect` that makes such connections, over streams opened in this way.
+
+    It :class:`~kraken_trio.transport.TellsPhases`.
+    """
+    return _Connect(connection, open_stream, stages or _same_stream, untold)
+
+
+class _Connect:
+    """What :func:`make_connect` returns."""
+
+    def __init__(
+        self,
+        connection: Callable[[Address, Limits], WebSocketConnection],
+        open_stream: OpenStream,
+        stages: Stages,
+        tell: Tell,
+    ) -> None:
+        self._connection = connection
+        self._open_stream = open_stream
+        self._stages = stages
+        self._tell = tell
+
+    def telling(self, tell: Tell, /) -> Connect:
+        return _Connect(self._connection, told(self._open_stream, tell), self._stages, tell)
+
+    def __call__(
+        self, url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits
+    ) -> AbstractAsyncContextManager[Transport]:
+        return self._open(url, ssl_context, limits)
 
     @asynccontextmanager
-    async def open_connection(url: str, ssl_context: ssl.SSLContext | None, limits: Limits) -> AsyncIterator[Transport]:
+    async def _open(self, url: str, ssl_context: ssl.SSLContext | None, limits: Limits) -> AsyncIterator[Transport]:
         address = parse_address(url)
         context = check_tls(address, ssl_context)
         async with open_hidden_nursery() as nursery:
-            opened = connection(address, limits)
+            opened = self._connection(address, limits)
             try:
-                await opened.open(nursery, context, open_stream, stages or _same_stream)
+                await opened.open(nursery, context, self._open_stream, self._stages, self._tell)
                 yield opened
             finally:
                 await opened.aclose()  # noqa: ASYNC102 (it shields itself, with a timeout)
-
-    def connect(
-        url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits
-    ) -> AbstractAsyncContextManager[Transport]:
-        return open_connection(url, ssl_context, limits)
-
-    return connect

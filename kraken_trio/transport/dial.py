@@ -10,7 +10,7 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import trio
 
@@ -22,11 +22,28 @@ from kraken_trio.transport.reading import read_when_readable
 if TYPE_CHECKING:
     from kraken_trio._address import Address
     from kraken_trio._proxy import Proxy
+    from kraken_trio.transport.seam import Phase, Tell
 
-__all__ = ["OpenStream", "check_tls", "connect_tcp", "start_tls", "unreachable"]
+__all__ = ["OpenStream", "check_tls", "connect_tcp", "start_tls", "told", "unreachable", "untold"]
 
 OpenStream: TypeAlias = Callable[[str, int], Awaitable[trio.abc.Stream]]
 """How a byte stream to ``(host, port)`` is opened: ``trio.open_tcp_stream``, or an in-memory network in a test."""
+
+
+@runtime_checkable
+class _TellsPhases(Protocol):
+    """An optional part of an :data:`OpenStream`, which has more phases than one."""
+
+    def telling(self, tell: Tell, /) -> OpenStream: ...
+
+
+def told(open_stream: OpenStream, tell: Tell) -> OpenStream:
+    """The same, which tells its phases, if it can."""
+    return open_stream.telling(tell) if isinstance(open_stream, _TellsPhases) else open_stream
+
+
+def untold(_phase: Phase) -> None:
+    """Nobody wants to be told of it."""
 
 
 def check_tls(address: Address, context: ssl.SSLContext | None) -> ssl.SSLContext | None:
@@ -70,8 +87,10 @@ _REMEDIES = {
 """What to do about OpenSSL's verification errors (``X509_V_ERR_*``)."""
 
 
-async def connect_tcp(address: Address | Proxy, open_stream: OpenStream) -> trio.abc.Stream:
-    """Resolve the name and connect."""
+async def connect_tcp(address: Address | Proxy, open_stream: OpenStream, tell: Tell = untold) -> trio.abc.Stream:
+    """Resolve the name and connect. ``tell`` is told, unless ``open_stream`` tells it by itself."""
+    if not isinstance(open_stream, _TellsPhases):
+        tell("tcp")
     try:
         return read_when_readable(await open_stream(address.host, address.port))
     except socket.gaierror as exc:

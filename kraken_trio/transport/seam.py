@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
@@ -10,7 +11,13 @@ if TYPE_CHECKING:
     import ssl
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["Connect", "ConnectionLost", "Limits", "Pings", "Transport"]
+__all__ = ["Connect", "ConnectionLost", "Limits", "Phase", "Pings", "Tell", "TellsPhases", "Transport"]
+
+Phase: TypeAlias = Literal["token", "name", "tcp", "proxy", "tls", "upgrade"]
+"""What is done in an attempt to connect, in this order: a token is got, the name is looked up, TCP is connected, a
+proxy is asked to connect, TLS is begun, and HTTP is upgraded to WebSocket."""
+Tell: TypeAlias = Callable[[Phase], None]
+"""Is told that a phase begins, and that the one before it is over."""
 
 
 class ConnectionLost(Exception):  # noqa: N818 (named like the event it is; it never reaches a user)
@@ -72,3 +79,12 @@ class Connect(Protocol):
     def __call__(
         self, url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits
     ) -> AbstractAsyncContextManager[Transport]: ...
+
+
+@runtime_checkable
+class TellsPhases(Protocol):
+    """An optional part of a :class:`Connect`: it tells how connecting goes on. Ours have it."""
+
+    def telling(self, tell: Tell, /) -> Connect:
+        """The same, which tells each phase when it begins."""
+        ...

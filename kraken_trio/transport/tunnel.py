@@ -11,12 +11,13 @@ import h11
 import trio
 
 from kraken_trio.errors import ConnectError
-from kraken_trio.transport.dial import OpenStream, connect_tcp
+from kraken_trio.transport.dial import OpenStream, connect_tcp, told, untold
 from kraken_trio.transport.formatting import describe
 from kraken_trio.transport.upgrade import MAX_HEAD_BYTES, parse_retry_after
 
 if TYPE_CHECKING:
     from kraken_trio._proxy import Proxy
+    from kraken_trio.transport.seam import Tell
 
 __all__ = ["HOPELESS", "Tunnel", "advice", "first_phase"]
 
@@ -28,9 +29,14 @@ HOPELESS = frozenset({400, 401, 405, _WANTS_PASSWORD, 501})
 class Tunnel:
     """An :data:`~kraken_trio.transport.dial.OpenStream` through ``proxy``, which is reached by ``open_stream``."""
 
-    def __init__(self, proxy: Proxy, open_stream: OpenStream = trio.open_tcp_stream) -> None:
+    def __init__(self, proxy: Proxy, open_stream: OpenStream = trio.open_tcp_stream, tell: Tell = untold) -> None:
         self.proxy: Proxy = proxy
         self._open_stream = open_stream
+        self._tell = tell
+
+    def telling(self, tell: Tell, /) -> Tunnel:
+        """The same, which tells each phase when it begins."""
+        return Tunnel(self.proxy, told(self._open_stream, tell), tell)
 
     def __repr__(self) -> str:
         return f"<Tunnel through {self.proxy}>"
@@ -38,7 +44,8 @@ class Tunnel:
     async def __call__(self, host: str, port: int) -> trio.abc.Stream:
         """Open a stream to ``host:port``. Raises :class:`~kraken_trio.ConnectError`."""
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        stream = await connect_tcp(self.proxy, self._open_stream)
+        stream = await connect_tcp(self.proxy, self._open_stream, self._tell)
+        self._tell("proxy")
         try:
             await self._ask(stream, target)
         except BaseException:

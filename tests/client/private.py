@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from kraken_trio.session.timing import Budget
+    from kraken_trio.telemetry.fan_out import Tracing
     from kraken_trio.testing import Exchange
     from kraken_trio.transport import Connect
 
@@ -59,6 +60,7 @@ def client_of(
     latency: float = 0.05,
     connect: Connect | None = None,
     snapshots: Budget | None = None,
+    tracing: Tracing | None = None,
 ) -> AbstractAsyncContextManager[kt.Client]:
     """A client in memory. Each has a process of its own, unless ``keys`` are shared."""
     endpoint = endpoint_of(exchange, host)
@@ -80,6 +82,7 @@ def client_of(
         admission=default_admission(endpoint.url, None),
         account=RestAccount(rest),
         snapshots=snapshots,
+        consumers=() if tracing is None else (tracing.follow(endpoint, now),),
     )
 
 

@@ -29,6 +29,7 @@ from kraken_trio.testing import (
 from tests.auth.world import KEY, OTP, SECRET
 from tests.client.private import BTC, client_of, endpoint_of, exchange_of
 from tests.secrets import Secrets
+from tests.tracing.traced import Traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -194,11 +195,11 @@ async def test_no_secret_comes_out(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     caplog.set_level(logging.NOTSET)
-    seen = Collector()
+    seen, traced = Collector(), Traced()
     async with exchange_of(keys=[MARKED], rate=4.0) as exchange:
         secrets = watched(exchange)
         try:
-            async with client_of(exchange, host=host, credentials=CREDENTIALS) as client:
+            async with client_of(exchange, host=host, credentials=CREDENTIALS, tracing=traced.tracing) as client:
                 await use(client, host, tmp_path, seen, lambda: STORIES[story](exchange, secrets))
         except kt.ConnectError as error:
             seen.seen.append(error)
@@ -208,6 +209,8 @@ async def test_no_secret_comes_out(
     assert any(b'"type":"snapshot"' in data for data in recording)  # so it is decompressed
     assert any(b"<token>" in data for data in recording) == story.startswith(("repeated", "refused"))
     assert len(seen.seen) > 20
+    assert traced.names[:2] == ["connect.token", "connect"]
+    seen.seen += [span.to_json() for span in traced.exporter.get_finished_spans()]
     assert secrets.found_in(*seen.seen, *recording, *caplog.records, *capfd.readouterr()) == []
 
 

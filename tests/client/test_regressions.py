@@ -169,3 +169,20 @@ async def test_an_unsubscribe_without_answer_is_sent_again(
         await trio.sleep(60)
         assert not exchange.core.subscribed()[1]
         assert client.statistics().losses == 0
+
+
+async def test_a_first_snapshot_that_fails_its_check_after_an_outage_is_measured(
+    autojump_clock: MockClock, exchange: InMemoryExchange
+) -> None:
+    """Nothing of its batch was delivered, the feed had its gap before: measuring the batch ended the client."""
+    async with (
+        kt.open_client(exchange.url, transport=exchange.connect) as client,
+        client.subscribe(BTC, overflow=kt.Overflow.DROP_OLDEST),
+    ):
+        await client.wait_for(kt.ConnectionState.SUBSCRIBED)
+        await trio.sleep(10)
+        exchange.inject(CorruptChecksum(symbol="BTC/USD", snapshots=True))
+        exchange.inject(Drop())
+        await client.wait_for(kt.ConnectionState.DISCONNECTED)
+        await client.wait_for(kt.ConnectionState.SUBSCRIBED)
+        assert client.statistics().resyncs == 1

@@ -58,6 +58,14 @@ def test_what_is_older_than_its_message_has_no_lag(event: kt.Event) -> None:
     assert timings.lag.distribution().count == 1
 
 
+def test_a_feed_may_have_had_nothing_of_it() -> None:
+    timings = Timings()
+    timings.take([[], [trade(2)]], NOW_NS, 0.0, 0.0, 0.0)
+    timings.take([[]], NOW_NS, 0.0, 0.0, 0.0)
+    assert timings.lag.distribution().count == 1
+    assert timings.delivery.distribution().count == 2
+
+
 @given(st.lists(st.tuples(st.floats(0, 100), st.integers(-5000, 5000)), min_size=1))
 def test_the_offset_is_the_smallest_lag_of_the_last_one_or_two_minutes(steps: list[tuple[float, int]]) -> None:
     timings, now = Timings(), 0.0
