@@ -15,7 +15,8 @@ import trustme
 from kraken_trio.admission.ledger import HostLedger
 from kraken_trio.cli.doctor import checks
 from kraken_trio.cli.doctor.findings import Finding, Level, verdict
-from kraken_trio.cli.doctor.probe import MAX_ATTEMPTS, Machine, Plan, examine
+from kraken_trio.cli.doctor.machine import Machine
+from kraken_trio.cli.doctor.probe import MAX_ATTEMPTS, Plan, examine
 from kraken_trio.testing import (
     CorruptChecksum,
     DelaySnapshots,
