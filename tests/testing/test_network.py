@@ -276,6 +276,15 @@ async def test_a_dial_that_fails(
         assert len(network.dials) == 2
 
 
+async def test_faults_are_there_from_the_start(autojump_clock: MockClock, network: Network) -> None:
+    """Before any other task had a turn."""
+    faults: list[LinkFault | Scheduled] = [RefuseDial(), Scheduled(at=5, fault=UnknownHost())]
+    async with open_exchange(network=network, faults=faults):
+        assert list(network.faults) == [RefuseDial()]
+        await trio.sleep(6)
+        assert list(network.faults) == [RefuseDial(), UnknownHost()]
+
+
 async def test_nobody_listens_elsewhere_or_before_or_after(autojump_clock: MockClock, network: Network) -> None:
     with pytest.raises(ConnectionRefusedError):
         await network.open_stream("localhost", 80)

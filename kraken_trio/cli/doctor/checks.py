@@ -119,6 +119,10 @@ RECORDER: Final = Limit(120.0, 900.0)
 FILES: Final = Limit(256, 64, lower_is_worse=True)
 
 _ON_THE_WAY: Final = "check the address, the network, and any firewall or proxy on the way"
+_KEEP: Final = (
+    "clients reconnect by themselves; if it is lost often, look for a proxy, firewall or NAT on the way that drops "
+    "connections, and at the load of this machine"
+)
 _REACHED: Final = "the figure is high for a network: check its load, and whether a nearer one can be used"
 
 
@@ -245,7 +249,7 @@ def recorder(holder: str | None, idle: float | None) -> Finding:
 
 
 def segments(
-    number: int, torn: Sequence[str], damage: Sequence[str], *, looked_at: int = 0, error: str | None = None
+    number: int, torn: Sequence[str], damage: Sequence[str], *, looked_at: int | None = None, error: str | None = None
 ) -> Finding:
     """The files of a recording: those without an end, which nobody writes, and those that cannot be read."""
     audit = "kraken-trio audit FOLDER says what is lost; bring the files back from a copy, or move them away"
@@ -259,11 +263,9 @@ def segments(
         return Finding(check="segments", level=Level.WARNING, says=says, value=len(torn), cure=cure)
     if not number:
         return Finding(check="segments", level=Level.OK, says="there is no recording yet", value=0)
-    which = (
-        f"the newest {looked_at:,} of {counted(number, 'file')} are"
-        if number > looked_at
-        else f"{counted(number, 'file')},"
-    )
+    which = f"{counted(number, 'file')},"
+    if looked_at is not None and number > looked_at:
+        which = f"the newest {looked_at:,} of {counted(number, 'file')} are"
     return Finding(check="segments", level=Level.OK, says=f"{which} whole", value=0)
 
 
@@ -283,7 +285,7 @@ class Growth:
 
 def room(free: int, growth: Growth | None) -> Finding:
     """How long the free bytes last."""
-    if growth is None or growth.a_day <= 0:
+    if growth is None or growth.a_day < 1:
         return skipped("room", "nothing came of which a recording's growth could be told")
     lasts = free / growth.a_day
     source = (
@@ -293,7 +295,7 @@ def room(free: int, growth: Growth | None) -> Finding:
     )
     rate = f"{shortened_bytes(round(growth.a_day))} a day, {source}"
     if growth.deletes:
-        says = f"older files are deleted; what is free is {seconds(lasts * _DAY)} more, at {rate}"
+        says = f"older files are deleted; {seconds(lasts * _DAY)} more are free, at {rate}"
         return Finding(check="room", level=Level.OK, says=says, value=lasts * _DAY, unit="s")
     return _judged("room", lasts * _DAY, ROOM, f"full in {seconds(lasts * _DAY)}, at {rate}", _MAKE_ROOM)
 
@@ -391,25 +393,28 @@ def engine(system: str | None) -> Finding:
     return Finding(check="engine", level=Level.WARNING, says=f"the exchange is in {system}", cure=cure)
 
 
-def round_trip(took: Sequence[float]) -> Finding:
-    """Application pings and their pongs. There should be :data:`PINGS` of them."""
+def round_trip(took: Sequence[float], lost: str | None = None) -> Finding:
+    """Application pings and their pongs. There should be :data:`PINGS` of them, unless the connection was ``lost``."""
     if not took:
         cure = "check that a server of Kraken's v2 protocol is at this URL, and any firewall or proxy on the way"
         return failed("round-trip", "no ping was answered", cure)
     middle = median(took)
     says = f"{seconds(middle)} median of {counted(len(took), 'ping')} ({seconds(min(took))} to {seconds(max(took))})"
-    if len(took) < PINGS and ROUND_TRIP.judge(middle) is Level.OK:
-        says = f"{says}; {PINGS - len(took)} were not answered"
-        return Finding(
-            check="round-trip",
-            level=Level.WARNING,
-            says=says,
-            value=middle,
-            unit="s",
-            limit=ROUND_TRIP,
-            cure="check the network for loss",
-        )
-    return _judged("round-trip", middle, ROUND_TRIP, says, _REACHED)
+    if len(took) == PINGS or ROUND_TRIP.judge(middle) is not Level.OK:
+        return _judged("round-trip", middle, ROUND_TRIP, says, _REACHED)
+    if lost is None:
+        more, cure = f"{PINGS - len(took)} were not answered", "check the network for loss"
+    else:
+        more, cure = f"then the connection was lost: {printable(lost, 150)}", _KEEP
+    return Finding(
+        check="round-trip",
+        level=Level.WARNING,
+        says=f"{says}; {more}",
+        value=middle,
+        unit="s",
+        limit=ROUND_TRIP,
+        cure=cure,
+    )
 
 
 def _against(who: str, ahead: float) -> str:
@@ -441,25 +446,26 @@ def subscribe(took: float | None) -> Finding:
     return _judged("subscribe", took, SUBSCRIBE, f"all books after {seconds(took)}", _REACHED)
 
 
-def heartbeats(at: Sequence[float], until: float) -> Finding:
-    """Their rhythm: ``at`` are their times, ``until`` is when nobody listened any more."""
-    if not at:
+def heartbeats(runs: Sequence[tuple[Sequence[float], float]]) -> Finding:
+    """Their rhythm: for each connection the times when they came, and until when it was listened to."""
+    pauses = [
+        later - earlier for at, until in runs if at for earlier, later in zip(at, [*at[1:], until], strict=True)
+    ]  # of the last until the end, too
+    if not pauses:
         return failed("heartbeats", "there were none", "a proxy on the way may hold back small messages: go round it")
-    longest = max(later - earlier for earlier, later in zip(at, [*at[1:], until], strict=True))
-    says = f"{counted(len(at), 'heartbeat')}, {seconds(longest)} between them at most"
-    return _judged("heartbeats", longest, HEARTBEATS, says, "check the network and any proxy for stalls and loss")
+    says = f"{counted(len(pauses), 'heartbeat')}, {seconds(max(pauses))} between them at most"
+    cure = "check the network and any proxy for stalls and loss"
+    return _judged("heartbeats", max(pauses), HEARTBEATS, says, cure)
 
 
 def connection(held: float, losses: int, detail: str) -> Finding:
     """Whether the second connection was kept; ``detail`` is why it was lost first."""
     if not losses:
         return Finding(check="connection", level=Level.OK, says=f"kept for {seconds(held)}", value=0)
-    cure = (
-        "clients reconnect by themselves; if it is lost often, look for a proxy, firewall or NAT on the way that drops "
-        "connections, and at the load of this machine"
-    )
     why = f": {printable(detail, 150)}" if detail else ""
-    finding = failed("connection", f"lost {'once' if losses == 1 else f'{losses} times'} in {seconds(held)}{why}", cure)
+    finding = failed(
+        "connection", f"lost {'once' if losses == 1 else f'{losses} times'} in {seconds(held)}{why}", _KEEP
+    )
     return attrs.evolve(finding, value=losses)
 
 

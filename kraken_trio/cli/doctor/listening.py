@@ -142,8 +142,12 @@ class Heard:
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
         self._codec = codec_for("v2")
-        self.at: list[float] = []
+        self._runs: list[tuple[list[float], float]] = []  # of each connection: its heartbeats, and when it ended
         self.bytes = 0
+
+    def heartbeats(self, until: float) -> list[tuple[list[float], float]]:
+        """Of each connection: when they came, and when it ended, or nobody listened any more."""
+        return [(at, min(ended, until)) for at, ended in self._runs]
 
     def __call__(
         self, url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits
@@ -152,18 +156,24 @@ class Heard:
 
     @asynccontextmanager
     async def _open(self, url: str, ssl_context: ssl.SSLContext | None, limits: Limits) -> AsyncIterator[Transport]:
-        async with self._connect(url, ssl_context=ssl_context, limits=limits) as transport:
-            yield _Listening(transport, self.note)
+        at: list[float] = []
 
-    def note(self, frame: str | bytes) -> None:
-        """Count it, and note it if it is a heartbeat."""
-        self.bytes += len(frame)
+        def note(frame: str | bytes) -> None:
+            self.bytes += len(frame)
+            if self._is_heartbeat(frame):
+                at.append(trio.current_time())
+
+        async with self._connect(url, ssl_context=ssl_context, limits=limits) as transport:
+            try:
+                yield _Listening(transport, note)
+            finally:
+                self._runs.append((at, trio.current_time()))
+
+    def _is_heartbeat(self, frame: str | bytes) -> bool:
         try:
-            is_heartbeat = len(frame) <= _SHORT and isinstance(self._codec.decode(frame), Heartbeat)
+            return len(frame) <= _SHORT and isinstance(self._codec.decode(frame), Heartbeat)
         except ProtocolError:
-            return
-        if is_heartbeat:
-            self.at.append(trio.current_time())
+            return False
 
 
 class _Listening:

@@ -265,15 +265,17 @@ class _Doctor:
 
     async def _talk(self, transport: Transport) -> bool:
         talk = Talk(transport, self._machine.wall_ns)
+        reason: str | None = None
         try:
             with trio.move_on_after(_PINGS):
                 await talk.ping()
         except ConnectionLost as lost:
+            reason = lost.reason
             if not talk.took:
-                self._note(checks.failed("engine", f"the connection was lost: {lost.reason}", "try again in a minute"))
+                self._note(checks.failed("engine", f"the connection was lost: {reason}", "try again in a minute"))
                 return False
         self._note(checks.engine(talk.system))
-        self._note(checks.round_trip(talk.took))
+        self._note(checks.round_trip(talk.took, reason))
         if talk.took:
             self._note(checks.clock(talk.offsets))
         return talk.system is not None or bool(talk.took)
@@ -302,7 +304,7 @@ class _Doctor:
                 return
         self._note(checks.subscribe(seen.latency()))
         if seen.began is not None and len(seen.refused) < len(self._plan.symbols):
-            self._note(checks.heartbeats(heard.at, seen.ended))
+            self._note(checks.heartbeats(heard.heartbeats(seen.ended)))
             self._note(checks.connection(seen.ended - seen.began, seen.losses, seen.detail))
         for symbol in self._plan.symbols:
             refused, failures = seen.refused.get(symbol), seen.failures[symbol]

@@ -56,7 +56,7 @@ def test_every_format_ends_with_the_same_status(
     lines = result.stdout.splitlines()
     if style == "text":
         assert lines[-1] == f"{word.upper()}: {formats.summary(findings)}"
-        assert lines[0] == formats.lines_of(findings[0])[0]
+        assert lines[0] == formats.Lines().take(findings[0])[0]
     elif style == "json":
         (line,) = lines
         assert json.loads(line)["status"] == status
