@@ -15,7 +15,7 @@ import attrs
 
 try:
     from hypothesis import strategies as st
-except ImportError as _error:  # pragma: no cover
+except ImportError as _error:
     _msg = "kraken_trio.testing.strategies needs Hypothesis: pip install 'kraken-trio[testing]'"
     raise ImportError(_msg) from _error
 

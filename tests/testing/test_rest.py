@@ -331,7 +331,7 @@ def test_faults_wait_for_their_call() -> None:
     client.core.clear_faults()
     assert client.result("OpenOrders") == {"open": {}}
     with pytest.raises(TypeError, match="a fault of the REST interface"):
-        client.core.inject(RestBreak.HTML)  # type: ignore[arg-type]
+        client.core.inject(RestBreak.HTML)  # type: ignore[arg-type]  # wrong on purpose
 
 
 # Over sockets
