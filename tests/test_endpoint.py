@@ -35,13 +35,13 @@ def test_endpoints_are_frozen_values() -> None:
     assert hash(kt.Endpoint("wss://host/v2")) == hash(kt.Endpoint("wss://host/v2", protocol="v2"))
     assert kt.Endpoint("wss://host", serves=["book", "book"]).serves == frozenset({"book"})
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        kt.PUBLIC_V2.url = "wss://elsewhere"  # type: ignore[misc]
+        kt.PUBLIC_V2.url = "wss://elsewhere"  # type: ignore[misc]  # frozen
 
 
 def test_wrong_types_are_refused_when_it_is_constructed() -> None:
     with pytest.raises(TypeError):
-        kt.Endpoint(b"wss://host")  # type: ignore[arg-type]
+        kt.Endpoint(b"wss://host")  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(TypeError):
-        kt.Endpoint("wss://host", 2)  # type: ignore[arg-type]
+        kt.Endpoint("wss://host", 2)  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(TypeError, match="collection of channel names"):
         kt.Endpoint("wss://host", serves="book")

@@ -56,7 +56,7 @@ async def test_one_error_comes_out_as_it_is(kind: type[BaseException], whose: st
     error = kind("mine")
     error.__context__ = context = LookupError()
     with pytest.raises(kind) as info:
-        await run(**{whose: error}, cancelled=cancelled)  # type: ignore[arg-type]
+        await run(**{whose: error}, cancelled=cancelled)  # type: ignore[arg-type]  # whose is one of its names
     assert info.value is error
     if whose == "user":
         assert error.__context__ is context

@@ -176,4 +176,4 @@ def test_what_the_argument_means() -> None:
     for address in (KRAKEN, loopback):
         assert choose_proxies("http://argument.test", environ)(address) == Proxy(host="argument.test", port=80)
     with pytest.raises(TypeError, match="proxy is a URL, 'auto' or None, not a int"):
-        choose_proxies(3, environ)  # type: ignore[arg-type]
+        choose_proxies(3, environ)  # type: ignore[arg-type]  # wrong on purpose

@@ -140,7 +140,7 @@ def test_wrong_arguments(recorded_day: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs at least one request"):
         kt.read_events(recorded_day)
     with pytest.raises(TypeError, match="takes requests such as"):
-        kt.read_events(recorded_day, "BTC/USD")  # type: ignore[arg-type]
+        kt.read_events(recorded_day, "BTC/USD")  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(ValueError, match="start='noon': no time"):
         kt.read_events(recorded_day, BOOK, start="noon")
     with pytest.raises(kt.RecordingError, match="holds no recording"):

@@ -220,7 +220,7 @@ def test_a_request_of_ones_own_is_a_request() -> None:
     assert isinstance(request, Request)
     assert not isinstance(Tick(symbol="BTC/USD", number=1), Request)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        request.size = 3  # type: ignore[attr-defined]
+        request.size = 3  # type: ignore[attr-defined]  # frozen
     error = SubscriptionRejected({request: "no"})
     assert error.reasons == {request: "no"}
     assert str(error) == "Ticks(symbol='BTC/USD', size=2): no"

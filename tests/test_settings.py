@@ -32,7 +32,7 @@ def test_settings_are_frozen_values() -> None:
     settings = Settings(ping_after=3)
     assert hash(settings) == hash(Settings(ping_after=3.0))
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        settings.ping_after = 4  # type: ignore[misc]
+        settings.ping_after = 4  # type: ignore[misc]  # frozen
 
 
 @pytest.mark.parametrize("value", [0, -1, -0.5, float("nan"), float("inf"), True, "10", None])
@@ -177,7 +177,7 @@ def test_what_only_nearly_contradicts_is_taken(values: dict[str, Any]) -> None:
 @given(st.sets(st.sampled_from(["stall_limit", "log_rate", "max_feeds", "require_first_connection"])))
 def test_the_text_of_settings_is_what_is_not_as_by_default(names: set[str]) -> None:
     values = {name: False if name.startswith("require") else 7 for name in names}
-    settings = Settings(**values)  # type: ignore[arg-type]
+    settings = Settings(**values)  # type: ignore[arg-type]  # any of its fields
     assert eval(repr(settings)) == settings
     assert repr(settings).count("=") == len(names)
 
@@ -196,10 +196,10 @@ def test_no_longer_frame_is_taken_than_is_decoded() -> None:
 @pytest.mark.parametrize("value", [1e-309, 1e-7, 1e10, 10**400])
 def test_a_rate_can_be_computed_with(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"Settings.{name} must be "):
-        Settings(**{name: value})  # type: ignore[arg-type]
+        Settings(**{name: value})  # type: ignore[arg-type]  # any of its fields
 
 
 @pytest.mark.parametrize("name", ["request_burst", "log_burst", "attempts"])
 def test_a_count_can_be_computed_with(name: str) -> None:
     with pytest.raises(ValueError, match=f"Settings.{name} must be at most 1000000000"):
-        Settings(**{name: 10**400})  # type: ignore[arg-type]
+        Settings(**{name: 10**400})  # type: ignore[arg-type]  # any of its fields

@@ -50,7 +50,7 @@ def default_admission(url: str, budget_file: str | os.PathLike[str] | None) -> A
     """The budget of the process, and of the host if a file is named; none for a loopback address without a file."""
     if budget_file is not None:
         # Imported only if a file is given: importing filelock takes a tenth of the time of importing this package.
-        from kraken_trio.admission.host import HostBudget  # noqa: PLC0415
+        from kraken_trio.admission.host import HostBudget  # noqa: PLC0415 (see above)
 
         return HostAndProcess(HostBudget(budget_file), PROCESS)
     return EXEMPT if is_loopback(url) else PROCESS  # mutant: this machine is exempt

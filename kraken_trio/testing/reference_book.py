@@ -34,9 +34,9 @@ _DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 @lru_cache(maxsize=1 << 16)
 def _number(text: str) -> Decimal:
     if not isinstance(text, str):
-        raise checks.wrong_type("level", text, "texts, with the digits of the wire")  # noqa: EM101
+        raise checks.wrong_type("level", text, "texts, with the digits of the wire")  # noqa: EM101 (it makes the message, and is none)
     if not _DECIMAL.fullmatch(text):
-        raise checks.wrong_value("level", text, "a decimal number, as text")  # noqa: EM101
+        raise checks.wrong_value("level", text, "a decimal number, as text")  # noqa: EM101 (it makes the message, and is none)
     return Decimal(text)
 
 

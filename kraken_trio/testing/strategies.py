@@ -15,7 +15,7 @@ import attrs
 
 try:
     from hypothesis import strategies as st
-except ImportError as _error:  # pragma: no cover
+except ImportError as _error:
     _msg = "kraken_trio.testing.strategies needs Hypothesis: pip install 'kraken-trio[testing]'"
     raise ImportError(_msg) from _error
 
@@ -27,6 +27,7 @@ from kraken_trio.testing.exchange.market import SymbolMarket
 from kraken_trio.testing.exchange.market_spec import MarketSpec
 from kraken_trio.testing.exchange.server_book import ASK, BID, DepthChange, ServerBook, scaled_text
 from kraken_trio.testing.faults.strategies import conditions, fault_schedules, faults, link_faults
+from kraken_trio.testing.older_names import NEWER
 from kraken_trio.testing.reference_book import ReferenceBook
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def symbols() -> SearchStrategy[str]:
     """Symbols as the v2 protocol spells them: ``BTC/USD``."""
     return st.sampled_from(["BTC/USD", "ETH/USD", "SHIB/USD", "GST/EUR"]) | st.builds(
         lambda base, quote: f"{base}/{quote}",
-        _CODE.filter(lambda code: code not in ("XBT", "XDG")),
-        _CODE.filter(lambda code: code not in ("XBT", "XDG")),
+        _CODE.filter(lambda code: code not in NEWER),
+        _CODE.filter(lambda code: code not in NEWER),
     )
 
 

@@ -34,7 +34,7 @@ def choose(
     # Imported here, because a program uses one of them, and each takes its library's time to import.
     if transport in ("auto", "websockets"):
         try:
-            from kraken_trio.transport import websockets  # noqa: PLC0415
+            from kraken_trio.transport import websockets  # noqa: PLC0415 (see above)
         except ImportError as exc:
             if transport == "websockets":
                 msg = f"transport='websockets' needs websockets 14 or newer ({exc}): pip install 'websockets>=14'"
@@ -47,6 +47,6 @@ def choose(
             "or your own kraken_trio.transport.Connect"
         )
         raise ValueError(msg)
-    from kraken_trio.transport import trio_websocket  # noqa: PLC0415
+    from kraken_trio.transport import trio_websocket  # noqa: PLC0415 (see above)
 
     return trio_websocket.connect if open_stream is None else trio_websocket.connect_over(open_stream, stages)

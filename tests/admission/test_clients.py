@@ -122,9 +122,9 @@ async def connects(url: str, nobody: Refusing, **options: object) -> str:
             url,
             settings=kt.Settings(connect_budget=1),
             transport=nobody.connect,
-            **options,  # type: ignore[arg-type]
+            **options,  # type: ignore[arg-type]  # any of its options
         ):
-            pytest.fail("nobody is there")  # pragma: no cover
+            pytest.fail("nobody is there")
     return str(caught.value)
 
 
@@ -165,8 +165,8 @@ async def test_an_admission_of_a_programs_own_is_asked_before_each_attempt_with_
     autojump_clock: MockClock,
 ) -> None:
     class Own:
-        asked: list[int] = []  # noqa: RUF012
-        waits = [Wait(3.0, "the moon is full"), None, None]  # noqa: RUF012
+        asked: list[int] = []  # noqa: RUF012 (one test, one object)
+        waits = [Wait(3.0, "the moon is full"), None, None]  # noqa: RUF012 (one test, one object)
 
         async def take(self, limit: int, /) -> Wait | None:
             self.asked.append(limit)
@@ -184,7 +184,7 @@ async def test_an_admission_of_a_programs_own_is_asked_before_each_attempt_with_
 async def test_an_admission_and_a_file_are_not_for_one_client(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="an admission or a budget_file, not both"):
         async with kt.open_client(HERE, admission=ConnectBudget(lambda: 0.0), budget_file=tmp_path / "attempts"):
-            pytest.fail("which is meant?")  # pragma: no cover
+            pytest.fail("which is meant?")
 
 
 # Waiting
@@ -233,7 +233,7 @@ async def test_the_first_connection_raises_if_its_turn_comes_late(autojump_clock
     await trio.sleep(300)
     with pytest.raises(kt.ConnectError, match=r"was made to connect to wss://ws\.kraken\.com/v2: ") as caught:
         async with client_with(budget, nobody.connect, connect_timeout=10):
-            pytest.fail("there is no slot")  # pragma: no cover
+            pytest.fail("there is no slot")
     assert caught.value.retryable
     assert caught.value.status is None
     assert caught.value.retry_after == pytest.approx(300)
@@ -302,7 +302,7 @@ async def test_a_file_that_is_full_keeps_the_client_away(tmp_path: Path) -> None
     nobody = Refusing()
     with pytest.raises(kt.ConnectError, match=r"the processes that share .*attempts have made 120 conn") as caught:
         async with kt.open_client(HERE, transport=nobody.connect, budget_file=str(path)):
-            pytest.fail("there is no slot")  # pragma: no cover
+            pytest.fail("there is no slot")
     assert nobody.attempts == []
     assert caught.value.retryable
     assert caught.value.retry_after is not None
@@ -315,11 +315,11 @@ async def test_a_file_that_cannot_be_used_keeps_the_client_away_and_is_left_as_i
     settings = kt.Settings(connect_timeout=2)
     with pytest.raises(kt.ConnectError, match=r"precious\.txt cannot be used: it holds something else .*; name anot"):
         async with kt.open_client(HERE, settings=settings, budget_file=path):
-            pytest.fail("there is no slot")  # pragma: no cover
+            pytest.fail("there is no slot")
     assert path.read_text() == "something of worth"
     with pytest.raises(kt.ConnectError, match="cannot be used: No such file or directory"):
         async with kt.open_client(HERE, settings=settings, budget_file=tmp_path / "no such folder" / "file"):
-            pytest.fail("there is no slot")  # pragma: no cover
+            pytest.fail("there is no slot")
 
 
 async def test_a_file_system_that_does_not_answer_holds_up_nothing(tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ async def test_a_file_system_that_does_not_answer_holds_up_nothing(tmp_path: Pat
         nobody = Refusing()
         with pytest.raises(kt.ConnectError, match="the connect budget has not answered yet"):
             async with client_with(admission(), nobody.connect, connect_timeout=0.05):
-                pytest.fail("there is no slot")  # pragma: no cover
+                pytest.fail("there is no slot")
         async with client_with(admission(), nobody.connect, require_first_connection=False):
             await trio.to_thread.run_sync(running.wait)
         assert nobody.attempts == []

@@ -100,7 +100,7 @@ def test_a_second_factor_is_asked_for_each_call() -> None:
 
 def test_a_second_factor_of_another_type_is_not_sent() -> None:
     with pytest.raises(TypeError, match="must return a text, not int") as caught:
-        kt.Credentials(KEY, SECRET, lambda: 918273645).sign("/0/private/Balance", 1, [])  # type: ignore[arg-type, return-value]
+        kt.Credentials(KEY, SECRET, lambda: 918273645).sign("/0/private/Balance", 1, [])  # type: ignore[arg-type, return-value]  # wrong on purpose
     assert Secrets(otp="918273645").found_in(caught.value) == []
 
 

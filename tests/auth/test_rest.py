@@ -44,7 +44,7 @@ async def failed(world: World, name: str = "BalanceEx", **more: Any) -> RestErro
 
 async def test_a_private_call(autojump_clock: MockClock) -> None:
     world = World()
-    world.core.account.holdings.append((0, BalanceRow(asset="BTC", balance=Decimal("1.50"))))  # type: ignore[attr-defined]
+    world.core.account.holdings.append((0, BalanceRow(asset="BTC", balance=Decimal("1.50"))))  # type: ignore[attr-defined]  # this account has them
     assert await world.rest.call("BalanceEx") == {"XXBT": {"balance": "1.50", "hold_trade": "0"}}
     assert world.core.nonces == {KEY: [EPOCH_NS]}
 
@@ -169,7 +169,7 @@ async def test_a_function_for_the_second_factor_that_fails(autojump_clock: MockC
     def otp() -> str:
         if broken == "raises":
             raise LookupError(OTP)
-        return 918273645  # type: ignore[return-value]
+        return 918273645  # type: ignore[return-value]  # wrong on purpose
 
     world = World(otp=OTP, credentials=kt.Credentials(KEY, SECRET, otp))
     error = await failed(world)
@@ -309,7 +309,7 @@ async def test_an_answer_without_end_is_given_up(autojump_clock: MockClock) -> N
         return httpx.Response(200, stream=stream)
 
     world = World()
-    world.transport.handle_async_request = handle  # type: ignore[method-assign]
+    world.transport.handle_async_request = handle  # type: ignore[method-assign]  # a double
     error = await failed(world, retries=0)
     assert str(error) == f"BalanceEx failed at api.kraken.test: the answer is longer than {MAX_ANSWER_BYTES} bytes"
     assert MAX_ANSWER_BYTES < stream.read < MAX_ANSWER_BYTES + 2_000_000
@@ -317,7 +317,7 @@ async def test_an_answer_without_end_is_given_up(autojump_clock: MockClock) -> N
 
 async def test_another_site_at_the_address_is_final(autojump_clock: MockClock) -> None:
     world = World()
-    world.transport.handle_async_request = _answers(404, b"<h1>not here</h1>")  # type: ignore[method-assign]
+    world.transport.handle_async_request = _answers(404, b"<h1>not here</h1>")  # type: ignore[method-assign]  # a double
     error = await failed(world)
     assert error.kind is ErrorKind.ADDRESS
     assert str(error).endswith("HTTP 404: not here; is this the address of the exchange's REST interface?")
@@ -325,11 +325,11 @@ async def test_another_site_at_the_address_is_final(autojump_clock: MockClock) -
 
 async def test_what_a_peer_repeats_is_not_shown(autojump_clock: MockClock) -> None:
     world = World()
-    world.transport.handle_async_request = _answers(403, f"<p>No access for {KEY}</p>".encode())  # type: ignore[method-assign]
+    world.transport.handle_async_request = _answers(403, f"<p>No access for {KEY}</p>".encode())  # type: ignore[method-assign]  # a double
     assert "HTTP 403: No access for <hidden>" in str(await failed(world, retries=0))
     world.core.set_key(ApiKey(key=KEY, secret=SECRET))
     answer = b'{"error":["EGeneral:Unknown key:%b"]}' % KEY.encode()
-    world.transport.handle_async_request = _answers(200, answer)  # type: ignore[method-assign]
+    world.transport.handle_async_request = _answers(200, answer)  # type: ignore[method-assign]  # a double
     error = await failed(world, retries=0)
     assert error.failure.errors == ("EGeneral:Unknown key:<hidden>",)
 
@@ -376,7 +376,7 @@ async def test_what_the_network_says(
         raise httpx.ConnectError(msg, request=request) from cause
 
     world = World()
-    world.transport.handle_async_request = handle  # type: ignore[method-assign]
+    world.transport.handle_async_request = handle  # type: ignore[method-assign]  # a double
     error = await failed(world, retries=0)
     assert error.kind is kind
     assert text in str(error)
@@ -388,7 +388,7 @@ async def test_an_error_without_words_is_named(autojump_clock: MockClock) -> Non
         raise httpx.ReadError("", request=request)
 
     world = World()
-    world.transport.handle_async_request = handle  # type: ignore[method-assign]
+    world.transport.handle_async_request = handle  # type: ignore[method-assign]  # a double
     assert str(await failed(world, retries=0)).endswith("no answer: ReadError")
 
 

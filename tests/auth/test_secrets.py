@@ -45,7 +45,7 @@ def echo(status: int, page: bytes) -> Callable[[World], None]:
             sent = b" ".join(value.encode() for _, value in request.headers) + b" " + request.body
             return RestResponse(status=status, body=page % sent)
 
-        world.core.respond = respond  # type: ignore[method-assign]
+        world.core.respond = respond  # type: ignore[method-assign]  # a double
 
     return arm
 
@@ -128,7 +128,7 @@ def watched(world: World) -> Secrets:
         secrets.add(**{f"token {len(secrets.values)}": token})
         return token
 
-    world.core.respond, world.core.tokens.issue = note, issued  # type: ignore[method-assign]
+    world.core.respond, world.core.tokens.issue = note, issued  # type: ignore[method-assign]  # a double
     return secrets
 
 
@@ -225,7 +225,7 @@ def leaky(where: str) -> None:
     if where == "note":
         error.add_note(SECRET)
     if where == "attribute":
-        error.request = {"headers": [("API-Key", SECRET)]}  # type: ignore[attr-defined]
+        error.request = {"headers": [("API-Key", SECRET)]}  # type: ignore[attr-defined]  # as httpx does
     raise ExceptionGroup("group", [error]) if where == "group" else error
 
 

@@ -80,7 +80,7 @@ async def test_the_exchange_may_shorten_its_life(autojump_clock: MockClock, expi
             await trio.lowlevel.checkpoint()
             return {"token": "abcdefgh", "expires": expires}
 
-    token = await Tokens(Fixed()).fresh()  # type: ignore[arg-type]
+    token = await Tokens(Fixed()).fresh()  # type: ignore[arg-type]  # a double
     assert token.use_before == kept
 
 
@@ -95,7 +95,7 @@ async def test_a_result_without_a_token(autojump_clock: MockClock, result: Any) 
     world.breaks(RestBreak.NO_RESULT_KEY)
     if "expires" not in (result or ""):
         original = world.core.respond
-        world.core.respond = lambda *args: attrs.evolve(original(*args), body=body.encode())  # type: ignore[method-assign]
+        world.core.respond = lambda *args: attrs.evolve(original(*args), body=body.encode())  # type: ignore[method-assign]  # a double
     error = await refused(world)
     assert str(error) == "api.kraken.test answered GetWebSocketsToken without a token"
     assert error.retryable

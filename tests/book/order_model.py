@@ -174,7 +174,7 @@ class Exchange:
         """Something happens. Returns the messages, each with the checksum after it."""
         told: list[tuple[dict[str, list[Told]], int]] = []
 
-        def say(gone: dict[str, list[Told]] = {}, changed: dict[str, list[Told]] = {}) -> None:  # noqa: B006
+        def say(gone: dict[str, list[Told]] = {}, changed: dict[str, list[Told]] = {}) -> None:  # noqa: B006 (never changed)
             message = self._message(gone, changed)
             if message["bids"] or message["asks"]:
                 told.append((message, self.checksum))

@@ -48,11 +48,11 @@ def told(kind: str, name: str, price: str, qty: str, at: int = 1) -> OrderEvent:
     return OrderEvent(OrderEventKind(kind), name, price, qty, T.format(at))
 
 
-def snapshot(bids: list[RestingOrder] = [], asks: list[RestingOrder] = [], **more: Any) -> Level3Snapshot:  # noqa: B006
+def snapshot(bids: list[RestingOrder] = [], asks: list[RestingOrder] = [], **more: Any) -> Level3Snapshot:  # noqa: B006 (never changed)
     return Level3Snapshot(symbol=SYMBOL, bids=tuple(bids), asks=tuple(asks), **more)
 
 
-def update(bids: list[OrderEvent] = [], asks: list[OrderEvent] = [], **more: Any) -> Level3Update:  # noqa: B006
+def update(bids: list[OrderEvent] = [], asks: list[OrderEvent] = [], **more: Any) -> Level3Update:  # noqa: B006 (never changed)
     return Level3Update(symbol=SYMBOL, bids=tuple(bids), asks=tuple(asks), **more)
 
 
@@ -329,7 +329,7 @@ def test_an_order_that_is_not_there_is_a_lost_message(kind: str, side: str) -> N
     with pytest.raises(OrderUnknown, match=rf"DOT/USD: {kind} of the order {name}, which is not in the book"):
         book.apply(update(**{side: [told(kind, name, "1.0", "1.0")]}))
     with pytest.raises(BookUnavailable, match="it failed a check"):
-        book.best_bid  # noqa: B018
+        book.best_bid  # noqa: B018 (reading it is what raises)
 
 
 @pytest.mark.parametrize("kind", ["delete", "fill", "cancel", "amend"])
@@ -477,10 +477,10 @@ def test_a_programs_own_mistake_is_not_the_exchanges() -> None:
     book = Level3Book(10)
     book.apply(snapshot())
     with pytest.raises(TypeError, match="follows Level3Snapshot, Level3Update and Gap, not BookSnapshot"):
-        book.apply(BookSnapshot(symbol=SYMBOL, bids=(), asks=()))  # type: ignore[arg-type]
+        book.apply(BookSnapshot(symbol=SYMBOL, bids=(), asks=()))  # type: ignore[arg-type]  # wrong on purpose
     assert book.available
     with pytest.raises(AttributeError):
-        book.apply(Level3Update(symbol=SYMBOL, bids=(7,), asks=()))  # type: ignore[arg-type]
+        book.apply(Level3Update(symbol=SYMBOL, bids=(7,), asks=()))  # type: ignore[arg-type]  # wrong on purpose
     assert not book.available
     with pytest.raises(ValueError, match="depth=0: a book has a whole number of prices"):
         Level3Book(0)
@@ -549,7 +549,7 @@ def test_what_cannot_be_read_says_why() -> None:
     assert repr(book) == "<Level3Book DOT/USD depth=10 1 orders, 1.0 @ 1.0 / none>"
     book.invalidate("of a test")
     with pytest.raises(BookUnavailable, match="the Level 3 book of DOT/USD cannot be read: of a test"):
-        book.best_ask  # noqa: B018
+        book.best_ask  # noqa: B018 (reading it is what raises)
 
 
 @pytest.mark.parametrize(

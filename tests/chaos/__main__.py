@@ -65,7 +65,7 @@ async def _run(transport: str, seed: int, seconds: float, kind: str | None, verb
         await proxied_set(report, transport, seed, following)  # type: ignore[arg-type]  # one of its names
     while trio.current_time() < end:
         seed += 1000
-        await killed_set(report, transport, seed, more)  # type: ignore[arg-type]
+        await killed_set(report, transport, seed, more)  # type: ignore[arg-type]  # one of its names
     return report
 
 

@@ -69,7 +69,7 @@ async def recording(
                 while "recording " not in stream.getvalue():  # noqa: ASYNC110 (a screen tells nobody when it changes)
                     await trio.sleep(0.01)
                 meanwhile()
-                while until not in stream.getvalue():  # noqa: ASYNC110
+                while until not in stream.getvalue():  # noqa: ASYNC110 (a thread writes the stream)
                     await trio.sleep(0.01)  # a thread writes the stream
                 nursery.cancel_scope.cancel()
 
@@ -330,7 +330,7 @@ async def test_a_signal_leaves_a_whole_recording(data: Path, number: int, status
             [*command, "--flush-every", "0.05"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         with trio.fail_after(60):
-            while not (data.exists() and any(path.stat().st_size > 3000 for path in data.glob("*.mcap"))):  # noqa: ASYNC110
+            while not (data.exists() and any(path.stat().st_size > 3000 for path in data.glob("*.mcap"))):  # noqa: ASYNC110 (another process makes it)
                 await trio.sleep(0.02)  # another process makes it
             process.send_signal(number)
             assert await process.wait() == status

@@ -126,7 +126,7 @@ def test_a_client_that_is_not_ours(served: Served, folder: Path) -> None:
     for request in (BOOK, TRADES):
         start = f'{{"channel":"{request.channel}"'
         messages = [codec.decode(frame) for frame in frames if frame.startswith(start)]
-        events = [event for message in messages for event in message.events]  # type: ignore[union-attr]
+        events = [event for message in messages for event in message.events]  # type: ignore[union-attr]  # all are data
         assert as_sent(events) == recorded(folder, request)
 
 

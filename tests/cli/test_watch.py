@@ -108,7 +108,7 @@ async def test_watch_keeps_up_with_more_than_it_can_show(
             await exchange.wait_until(lambda e: sum(map(len, e.subscriptions.values())) == len(wanted))
             await exchange.publish(300, "BTC/USD")
             book = exchange.book("BTC/USD", 1)
-            while f"BTC/USD {book.bids[0][0]} / {book.asks[0][0]}; subscribed" not in stream.getvalue():  # noqa: ASYNC110
+            while f"BTC/USD {book.bids[0][0]} / {book.asks[0][0]}; subscribed" not in stream.getvalue():  # noqa: ASYNC110 (a thread writes the stream)
                 await trio.sleep(0.01)  # a thread writes the stream
             nursery.cancel_scope.cancel()
     text = stream.getvalue()

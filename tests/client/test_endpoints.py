@@ -43,7 +43,7 @@ async def test_a_url_speaks_v2(autojump_clock: MockClock, exchange: InMemoryExch
 async def test_what_is_no_endpoint_is_refused(endpoint: Any, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         async with kt.open_client(endpoint):
-            pytest.fail("it cannot be meant")  # pragma: no cover
+            pytest.fail("it cannot be meant")
 
 
 async def test_a_channel_that_is_not_served_is_refused_without_asking(
@@ -53,7 +53,7 @@ async def test_a_channel_that_is_not_served_is_refused_without_asking(
     async with kt.open_client(endpoint, transport=exchange.connect) as client:
         with pytest.raises(kt.SubscriptionRejected, match=r"no channel 'trade'; it has book, ticker") as caught:
             async with client.subscribe(kt.Book("BTC/USD"), kt.Trades("BTC/USD")):
-                pytest.fail("it is refused")  # pragma: no cover
+                pytest.fail("it is refused")
         assert set(caught.value.reasons) == {kt.Trades("BTC/USD")}
         assert not exchange.core.requests
         async with client.subscribe(kt.Book("BTC/USD"), kt.Lifecycle()) as feed:

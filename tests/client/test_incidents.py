@@ -321,7 +321,7 @@ async def test_an_invalid_session_is_not_asked_for_in_a_loop(
             assert feed.book("ETH/USD").available
         with pytest.raises(kt.SubscriptionRejected, match="ESession:Invalid session"):
             async with client.subscribe(kt.Book("BTC/USD")):
-                pytest.fail("it is refused")  # pragma: no cover
+                pytest.fail("it is refused")
 
 
 async def test_an_exchange_that_restarts_is_one_gap_however_long_it_takes(

@@ -109,7 +109,7 @@ class Watched:
 @asynccontextmanager
 async def watched(exchange: Exchange, client: kt.Client, symbol: str = BTC, depth: int = 10) -> AsyncIterator[Watched]:
     async with (
-        client.subscribe(kt.Level3(symbol, depth=depth), capacity=10_000) as feed,  # type: ignore[arg-type]
+        client.subscribe(kt.Level3(symbol, depth=depth), capacity=10_000) as feed,  # type: ignore[arg-type]  # one of the depths
         trio.open_nursery() as nursery,
     ):
         it = Watched(exchange, feed, symbol, depth)
@@ -124,7 +124,7 @@ async def test_queues_and_levels_after_every_message(depth: int, autojump_clock:
         exchange_of(rate=0.0, account_rate=0.0) as exchange,
         client_of(exchange, host="l3") as client,
         kt.open_client(exchange.url_of("public"), transport=exchange.connect) as other,
-        other.subscribe(kt.Book(BTC, depth=depth), capacity=10_000) as feed,  # type: ignore[arg-type]
+        other.subscribe(kt.Book(BTC, depth=depth), capacity=10_000) as feed,  # type: ignore[arg-type]  # one of the depths
         watched(exchange, client, depth=depth) as it,
     ):
         for _ in range(400):

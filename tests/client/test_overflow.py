@@ -384,5 +384,5 @@ async def test_trades_cannot_be_conflated(autojump_clock: MockClock, exchange: I
     async with kt.open_client(exchange.url, transport=exchange.connect) as client:
         with pytest.raises(ValueError, match=r"Trades.*cannot be conflated: .*DROP_OLDEST"):
             async with client.subscribe(kt.Book("BTC/USD"), kt.Trades("BTC/USD"), overflow=CONFLATE):
-                pytest.fail("it is refused")  # pragma: no cover
+                pytest.fail("it is refused")
         assert not exchange.core.requests

@@ -80,7 +80,7 @@ def watched(exchange: Exchange) -> Secrets:
         secrets.add(**{f"token {len(secrets.values)}": token})
         return token
 
-    exchange.rest.respond, exchange.tokens.issue = note, issued  # type: ignore[method-assign]
+    exchange.rest.respond, exchange.tokens.issue = note, issued  # type: ignore[method-assign]  # a double
     return secrets
 
 

@@ -111,7 +111,7 @@ async def test_twenty_thousand_updates_are_twenty_thousand_events_in_order() -> 
 
 @pytest.mark.parametrize("name", ["ethusd", "xrpusd"])
 @pytest.mark.parametrize("capacity", [1, 1024])
-async def test_a_recording_arrives_whole_and_verified(captures, name: str, capacity: int) -> None:  # type: ignore[no-untyped-def]
+async def test_a_recording_arrives_whole_and_verified(captures, name: str, capacity: int) -> None:  # type: ignore[no-untyped-def]  # untyped fixtures
     from kraken_trio.testing.exchange.recording import Recording
 
     path = captures / f"v2_book25_{name}.cbcap"
@@ -285,7 +285,7 @@ async def test_an_unknown_symbol_is_refused_and_the_others_are_not_subscribed() 
         async with open_exchange() as exchange, kt.open_client(exchange.url) as client:
             with pytest.raises(kt.SubscriptionRejected, match="Currency pair not supported NOPE/USD") as caught:
                 async with client.subscribe(kt.Book("BTC/USD"), kt.Book("NOPE/USD")):
-                    pytest.fail("it is refused")  # pragma: no cover
+                    pytest.fail("it is refused")
             assert set(caught.value.reasons) == {kt.Book("NOPE/USD")}
             await exchange.wait_until(lambda e: not any(e.subscriptions.values()))
             async with client.subscribe(kt.Book("BTC/USD")) as feed:
@@ -299,7 +299,7 @@ async def test_a_second_depth_is_refused_by_the_client() -> None:
                 asked = len(exchange.requests)
                 with pytest.raises(kt.SubscriptionRejected, match="depth=25"):
                     async with client.subscribe(kt.Book("BTC/USD", depth=100)):
-                        pytest.fail("it is refused")  # pragma: no cover
+                        pytest.fail("it is refused")
                 assert len(exchange.requests) == asked
             async with client.subscribe(kt.Book("BTC/USD", depth=100)) as feed:
                 assert isinstance(await feed.receive(), kt.BookSnapshot)
@@ -338,7 +338,7 @@ async def test_a_rate_limited_subscribe_is_retried() -> None:
 async def test_a_wrong_url(url: str, says: str) -> None:
     with trio.fail_after(PATIENCE), pytest.raises(kt.ConnectError, match=says):
         async with kt.open_client(url):
-            pytest.fail("there is nobody")  # pragma: no cover
+            pytest.fail("there is nobody")
 
 
 async def test_an_exchange_that_says_429() -> None:
@@ -346,7 +346,7 @@ async def test_an_exchange_that_says_429() -> None:
         async with open_exchange(faults=[RefuseConnect(status=429, retry_after=7)]) as exchange:
             with pytest.raises(kt.ConnectError, match="429") as caught:
                 async with kt.open_client(exchange.url):
-                    pytest.fail("it is refused")  # pragma: no cover
+                    pytest.fail("it is refused")
             assert caught.value.status == 429
             assert caught.value.retry_after == 7
 
@@ -356,7 +356,7 @@ async def test_an_exchange_that_never_answers() -> None:
         async with open_exchange(faults=[HangConnect()]) as exchange:
             with pytest.raises(kt.ConnectError, match=r"0\.2 s"):
                 async with kt.open_client(exchange.url, settings=kt.Settings(connect_timeout=0.2)):
-                    pytest.fail("there is no answer")  # pragma: no cover
+                    pytest.fail("there is no answer")
 
 
 async def test_certificates() -> None:
@@ -367,7 +367,7 @@ async def test_certificates() -> None:
         async with open_exchange(ssl_context=server) as exchange:
             with pytest.raises(kt.ConnectError, match=r"(?i)certificate"):
                 async with kt.open_client(exchange.url):
-                    pytest.fail("nobody trusts it")  # pragma: no cover
+                    pytest.fail("nobody trusts it")
             trusting = ssl.create_default_context()
             authority.configure_trust(trusting)
             async with (

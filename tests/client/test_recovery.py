@@ -213,7 +213,7 @@ async def test_the_exchange_refuses_for_good(autojump_clock: MockClock, exchange
             await client.wait_for(S)
         with pytest.raises(kt.ConnectError, match="permanently"):
             async with client.subscribe(kt.Book("ETH/USD")):
-                pytest.fail("nobody is there")  # pragma: no cover
+                pytest.fail("nobody is there")
         exchange.core.pause()
         await trio.sleep(3600)
         assert len(exchange.attempts) == 1
@@ -232,7 +232,7 @@ async def test_keep_trying_from_the_start_if_asked_to(autojump_clock: MockClock,
     exchange.inject(RefuseConnect(status=503))
     with pytest.raises(kt.ConnectError, match="503"):
         async with kt.open_client(exchange.url, transport=exchange.connect):
-            pytest.fail("the first has to succeed")  # pragma: no cover
+            pytest.fail("the first has to succeed")
 
 
 async def test_somebody_waiting_for_an_answer_hears_of_a_refusal_for_good(
@@ -250,7 +250,7 @@ async def test_somebody_waiting_for_an_answer_hears_of_a_refusal_for_good(
         nursery.start_soon(wait)
         with pytest.raises(kt.ConnectError, match="401"):
             async with client.subscribe(kt.Book("BTC/USD")):
-                pytest.fail("nobody is there")  # pragma: no cover
+                pytest.fail("nobody is there")
 
 
 async def test_a_symbol_that_never_gets_its_book_is_parked_and_the_others_go_on(
@@ -373,7 +373,7 @@ async def test_subscribing_works_while_a_full_feed_holds_up_reading(
             asked = len(exchange.core.requests)
             with trio.move_on_after(5):
                 async with client.subscribe(kt.Book("ETH/USD")):
-                    pytest.fail("the answer cannot be heard")  # pragma: no cover
+                    pytest.fail("the answer cannot be heard")
             assert len(exchange.core.requests) == asked + 2  # but it was asked, and taken back
 
 

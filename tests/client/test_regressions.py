@@ -151,10 +151,10 @@ async def test_what_is_wrong_with_the_address_is_said_at_once() -> None:
     settings = kt.Settings(require_first_connection=False)
     with pytest.raises(kt.ConnectError, match="ws"):
         async with kt.open_client("http://127.0.0.1", settings=settings):
-            pytest.fail("it cannot be meant")  # pragma: no cover
+            pytest.fail("it cannot be meant")
     with pytest.raises(ValueError, match="wss"):
         async with kt.open_client("ws://127.0.0.1", ssl_context=ssl.create_default_context(), settings=settings):
-            pytest.fail("it cannot be meant")  # pragma: no cover
+            pytest.fail("it cannot be meant")
 
 
 async def test_an_unsubscribe_without_answer_is_sent_again(

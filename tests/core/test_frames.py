@@ -206,7 +206,7 @@ def test_batches_of_any_kind() -> None:
     for batch in (frames, tuple(frames), dict.fromkeys(range(6), FRAME).values()):
         direct = Direct(SNAPSHOT)
         expected = 6 if isinstance(batch, type({}.values())) else 1
-        assert direct.table.take(batch, 0, 1, 1, direct.deliver) == expected  # type: ignore[arg-type]
+        assert direct.table.take(batch, 0, 1, 1, direct.deliver) == expected  # type: ignore[arg-type]  # any iterable will do
         assert direct.counters.events == 2 * expected
     direct = Direct(SNAPSHOT)
     ends = [direct.table.take(frames, index, 1, 1, direct.deliver) for index in range(8)]

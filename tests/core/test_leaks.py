@@ -91,7 +91,7 @@ def left_and_entered() -> Callable[[], object]:
     book.apply(event)
 
     def work() -> None:
-        book.apply(BookUpdate(symbol=BTC, bids=[], asks=(), checksum=CHECKSUM))  # type: ignore[arg-type]
+        book.apply(BookUpdate(symbol=BTC, bids=[], asks=(), checksum=CHECKSUM))  # type: ignore[arg-type]  # wrong on purpose
         assert book.core is None
         for _ in range(LEVELS):
             book.apply(odd)
@@ -132,9 +132,9 @@ def odd_events() -> Callable[[], object]:
 
     def work() -> None:
         for checksum in (None, -1, 2**64, 1.5, CHECKSUM + 1):
-            assert not held.apply(BookUpdate(symbol=BTC, bids=levels, asks=(), checksum=checksum))  # type: ignore[arg-type]
+            assert not held.apply(BookUpdate(symbol=BTC, bids=levels, asks=(), checksum=checksum))  # type: ignore[arg-type]  # wrong on purpose
         assert not held.apply(BookUpdate(symbol="C/D", bids=(), asks=(), checksum=CHECKSUM))
-        assert not held.apply(BookUpdate(symbol=BTC, bids=(*levels, None), asks=(), checksum=CHECKSUM))  # type: ignore[arg-type]
+        assert not held.apply(BookUpdate(symbol=BTC, bids=(*levels, None), asks=(), checksum=CHECKSUM))  # type: ignore[arg-type]  # wrong on purpose
         assert not held.follow(BookUpdate(symbol=BTC, bids=levels * 257, asks=(), checksum=CHECKSUM))
         assert not held.follow(event_of(CROSSED))
         assert held.apply(BookUpdate(symbol=BTC, bids=levels * 256, asks=(), checksum=CHECKSUM))

@@ -25,7 +25,7 @@ class Fixed:
     def __init__(self, max_series: int, **clients: kt.ClientStatistics) -> None:
         self._clients, self._max_series = clients, max_series
 
-    def collect(self):  # type: ignore[no-untyped-def]
+    def collect(self):  # type: ignore[no-untyped-def]  # as prometheus_client's are
         return families(self._clients, self._max_series)
 
 

@@ -103,7 +103,7 @@ async def test_a_collector_that_fails_is_an_answer_and_ends_nothing() -> None:
             raise RuntimeError(msg)
 
     registry = CollectorRegistry()
-    registry.register(Broken())  # type: ignore[arg-type]
+    registry.register(Broken())  # type: ignore[arg-type]  # its collect raises
     async with served(registry) as (_, _, port):
         for _ in range(2):
             status, text = await fetch(port)

@@ -88,8 +88,8 @@ def _node_on(tree: ast.AST, line: int) -> tuple[ast.AST | None, ast.AST | None]:
         for child in ast.iter_child_nodes(parent):
             where: ast.AST = child.pattern if isinstance(child, ast.match_case) else child
             first, last = getattr(where, "lineno", 0), getattr(where, "end_lineno", 0)
-            if first == line and (begins is None or where.col_offset < begins[0]):  # type: ignore[attr-defined]
-                begins = (where.col_offset, child, parent)  # type: ignore[attr-defined]
+            if first == line and (begins is None or where.col_offset < begins[0]):  # type: ignore[attr-defined]  # a node with a lineno has it, too
+                begins = (where.col_offset, child, parent)  # type: ignore[attr-defined]  # a node with a lineno has it, too
             if isinstance(child, ast.stmt) and first <= line <= last:
                 goes_on = child, parent
     if begins is None:

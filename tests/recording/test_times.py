@@ -138,4 +138,4 @@ def test_a_moment_without_a_time_zone_or_of_another_type_is_told() -> None:
         moment_ns(datetime(2026, 11, 29), "end")  # noqa: DTZ001 (that is the point)
     for moment in (1.5, True, None):
         with pytest.raises(TypeError, match=r"^end=.*: a datetime with a time zone, text such as"):
-            moment_ns(moment, "end")  # type: ignore[arg-type]
+            moment_ns(moment, "end")  # type: ignore[arg-type]  # wrong on purpose

@@ -56,12 +56,12 @@ async def batch(feed: kt.Feed) -> list[kt.Event]:
 
 @pytest.fixture(params=[receive_one, receive_some, step, batch])
 def receive(request: pytest.FixtureRequest) -> Receive:
-    return request.param  # type: ignore[no-any-return]
+    return request.param  # type: ignore[no-any-return]  # pytest does not know it
 
 
 @pytest.fixture(params=kt.Overflow)
 def overflow(request: pytest.FixtureRequest) -> kt.Overflow:
-    return request.param  # type: ignore[no-any-return]
+    return request.param  # type: ignore[no-any-return]  # pytest does not know it
 
 
 async def receive_all(feed: kt.Feed, receive: Receive = receive_one) -> list[kt.Event]:

@@ -268,7 +268,7 @@ def test_ctrl_c_while_an_event_is_delivered_comes_after_it(
         sender.offer([gap] * 2)
         await anext(feed)
         got.extend(await anext(feed.batches(1)) if receive is not step else [await anext(feed)])
-        sender.offer([pressing])  # type: ignore[list-item]
+        sender.offer([pressing])  # type: ignore[list-item]  # any object will do
         got.extend(await receive(feed))
         got.append("delivered")
         with pytest.raises(KeyboardInterrupt):

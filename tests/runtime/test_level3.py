@@ -61,9 +61,9 @@ async def test_the_book_of_a_feed_is_as_of_the_last_received_event() -> None:
         (gap,) = live.happen(live.market.update(spoil=1))
         assert await feed.receive() == gap
         with pytest.raises(kt.BookUnavailable, match="events are missing"):
-            book.bids  # noqa: B018
+            book.bids  # noqa: B018 (reading it is what raises)
     with pytest.raises(kt.BookUnavailable, match="its feed is closed"):
-        book.bids  # noqa: B018
+        book.bids  # noqa: B018 (reading it is what raises)
 
 
 async def test_a_feed_knows_which_books_it_has() -> None:

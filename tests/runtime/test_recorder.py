@@ -53,7 +53,7 @@ async def open_client(exchange: InMemoryExchange, start_ns: int = START_NS) -> A
 
 
 def actor_of(client: kt.Client) -> Actor:
-    return client._shell  # type: ignore[return-value]
+    return client._shell  # type: ignore[return-value]  # that of open_client is an actor
 
 
 @attrs.define
@@ -820,7 +820,7 @@ async def test_entering_can_be_cancelled(exchange: InMemoryExchange, data: Path,
     assert read(data).files[0].finished
 
 
-class Boom(Exception):  # noqa: N818
+class Boom(Exception):  # noqa: N818 (a short name will do)
     pass
 
 

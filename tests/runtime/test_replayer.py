@@ -254,7 +254,7 @@ async def test_seek(recorded_day: Path, speed: float | None, autojump_clock: Moc
         assert await all_of(feed) == expected[10:]
 
 
-async def zip_async(feed: kt.Feed, count: int):  # type: ignore[no-untyped-def]
+async def zip_async(feed: kt.Feed, count: int):  # type: ignore[no-untyped-def]  # what zip would give
     for number in range(count):
         yield await feed.receive(), number
 
@@ -361,7 +361,7 @@ async def test_exceptions_of_the_body_are_raised_unchanged(recorded_day: Path) -
 async def test_wrong_arguments(recorded_day: Path, tmp_path: Path) -> None:
     for speed in (0, -1.0, float("inf"), float("nan"), True, "fast"):
         with pytest.raises(ValueError, match=r"speed=.*: a positive factor"):
-            async with kt.open_replay(recorded_day, speed=speed):  # type: ignore[arg-type]
+            async with kt.open_replay(recorded_day, speed=speed):  # type: ignore[arg-type]  # "fast" is no speed
                 pass
     async with kt.open_replay(recorded_day) as client:
         with pytest.raises(ValueError, match="speed=0: a positive factor"):

@@ -42,7 +42,7 @@ def test_books_offer_a_shorter_way_where_the_protocol_has_their_usual_form() -> 
     class Other:
         has_canonical_books = False
 
-    assert CHANNELS["book"].frame_path(Other(), {}, object(), counters) is None  # type: ignore[arg-type]
+    assert CHANNELS["book"].frame_path(Other(), {}, object(), counters) is None  # type: ignore[arg-type]  # a double
 
 
 def test_what_is_taken_is_delivered_and_counted() -> None:
@@ -72,7 +72,7 @@ def test_the_order_of_a_batch_is_kept() -> None:
                 expected.append(f"{number + 1}.25")
         client.records.clear()
         client.receive(*frames)
-        assert [event.bids[0].qty_text for event in client.events("feed")] == expected  # type: ignore[union-attr]
+        assert [event.bids[0].qty_text for event in client.events("feed")] == expected  # type: ignore[union-attr]  # all are updates of a book
         places = [record.frame for record in client.records if isinstance(record, FrameMalformed)]
         assert places == [place for place, kind in enumerate(kinds) if kind == "n"]
         assert client.count("frames") == frames_before + 4
@@ -132,4 +132,4 @@ def test_a_book_that_is_not_live_takes_nothing() -> None:
 def test_stand_ins_are_what_is_used() -> None:
     client = client_of(Market())
     [sub] = client.session.subscriptions
-    assert isinstance(sub.state.book.core, StandIn)  # type: ignore[attr-defined]
+    assert isinstance(sub.state.book.core, StandIn)  # type: ignore[attr-defined]  # a book's state has one

@@ -75,7 +75,7 @@ def test_a_market_is_delivered_and_a_late_feed_starts_with_its_state() -> None:
     client.receive(*(market.update() for _ in range(200)))
     events = client.events("feed")
     assert {type(event) for event in events} == {Level3Update}
-    kinds = {one.kind.value for event in events for one in (*event.bids, *event.asks)}  # type: ignore[union-attr]
+    kinds = {one.kind.value for event in events for one in (*event.bids, *event.asks)}  # type: ignore[union-attr]  # all are updates
     assert kinds == {"add", "modify", "fill", "cancel", "amend"}
     client.add("late", Level3(BTC))
     (first,) = client.events("late")

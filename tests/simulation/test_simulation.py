@@ -102,7 +102,7 @@ def test_no_schedule_of_faults_breaks_a_promise(
             seed=seed,
             theme="all",
             seconds=30.0,
-            transport=transport,  # type: ignore[arg-type]
+            transport=transport,  # type: ignore[arg-type]  # one of its names
             conditions=Conditions(latency=(latency / 2, latency)),
             settings=plan.settings,
             consumers=plan.consumers,

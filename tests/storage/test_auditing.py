@@ -111,7 +111,7 @@ class Story:
         file %= len(self.files)
         records = list(self.files[file].records)
         place = max(at for at, record in enumerate(records) if isinstance(record, tuple) and record[0] == name)
-        values = change(dict(records[place][1]))  # type: ignore[arg-type]
+        values = change(dict(records[place][1]))  # type: ignore[arg-type]  # a pair, as it was found by its name
         records[place : place + 1] = [] if values is None else [(name, values)]
         found = list(self.files)
         found[file] = attrs.evolve(found[file], records=records)

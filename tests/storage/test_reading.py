@@ -58,16 +58,16 @@ def test_segments_are_in_order(tmp_path: Path) -> None:
             assert found.read(found.index.chunks[0]) == numbered(1, 3)
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are not listed here")  # noqa: PTH112
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are not listed here")  # noqa: PTH112 (these are no files of ours)
 def test_at_most_one_file_is_open(tmp_path: Path) -> None:
     put(tmp_path, *range(1, 11))
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (these are no files of ours)
     with open_folder(tmp_path) as recorded:
-        assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+        assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 (these are no files of ours)
         for found in recorded.segments:
             found.read(found.index.chunks[0])
-        assert len(os.listdir("/proc/self/fd")) == before + 1  # noqa: PTH208
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+        assert len(os.listdir("/proc/self/fd")) == before + 1  # noqa: PTH208 (these are no files of ours)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 (these are no files of ours)
 
 
 def test_one_file_is_a_recording_too(tmp_path: Path) -> None:
@@ -202,5 +202,5 @@ def test_a_file_that_gives_less_than_it_has(tmp_path: Path) -> None:
         def read(self, size: int) -> bytes:
             return self.pieces.pop(0)
 
-    assert read_fully(Slow(), 3) == b"abc"  # type: ignore[arg-type]
-    assert read_fully(Slow(), 5) == b"abc"  # type: ignore[arg-type]
+    assert read_fully(Slow(), 3) == b"abc"  # type: ignore[arg-type]  # a double
+    assert read_fully(Slow(), 5) == b"abc"  # type: ignore[arg-type]  # a double

@@ -150,7 +150,7 @@ def test_what_cannot_be_deleted_does_not_end_the_recording(data: Path, monkeypat
 # ------------------------------------------------------------------ when it fails
 
 
-class Full(Exception):  # noqa: N818
+class Full(Exception):  # noqa: N818 (a short name will do)
     pass
 
 

@@ -192,7 +192,7 @@ def test_what_may_not_be_given_is_refused(value: Any, name: str) -> None:
     where = f"{type(value).__name__}.{name}"
     for bad in (*BAD[name], *MORE_BAD.get(where, ())):
         if bad not in FREE.get(where, ()):
-            refused(lambda bad=bad: attrs.evolve(value, **{name: bad}), name, bad)  # type: ignore[misc]
+            refused(lambda bad=bad: attrs.evolve(value, **{name: bad}), name, bad)  # type: ignore[misc]  # mypy infers no lambda with a default
 
 
 class Odd(enum.Enum):
@@ -433,17 +433,17 @@ async def test_an_exchange_checks_what_it_is_asked() -> None:
     async with open_exchange(markets=[SPEC], rate=0) as exchange:
         for updates in (-1, 1.5, "5", None, True):
             with pytest.raises((TypeError, ValueError), match="updates="):
-                await exchange.publish(updates)  # type: ignore[arg-type]
+                await exchange.publish(updates)  # type: ignore[arg-type]  # wrong on purpose
         for depth in (0, -1, 1.5, "5", True):
             with pytest.raises((TypeError, ValueError), match="depth="):
-                exchange.book("BTC/USD", depth)  # type: ignore[arg-type]
+                exchange.book("BTC/USD", depth)  # type: ignore[arg-type]  # wrong on purpose
         with pytest.raises(TypeError, match="condition="):
-            await exchange.wait_until(5)  # type: ignore[arg-type]
+            await exchange.wait_until(5)  # type: ignore[arg-type]  # wrong on purpose
         for symbol in ("NO/SUCH", 5):
             with pytest.raises(KeyError):
-                exchange.book(symbol)  # type: ignore[arg-type]
+                exchange.book(symbol)  # type: ignore[arg-type]  # wrong on purpose
             with pytest.raises(KeyError):
-                await exchange.publish(1, symbol)  # type: ignore[arg-type]
+                await exchange.publish(1, symbol)  # type: ignore[arg-type]  # wrong on purpose
 
 
 async def test_an_exchange_without_markets_publishes_nothing() -> None:
@@ -456,21 +456,21 @@ async def test_a_network_and_a_proxy_check_what_they_are_asked(autojump_clock: M
     network = Network()
     for fault in ("x", None, Drop(), Cut(), BlackHole, CorruptLevel()):
         with pytest.raises(TypeError, match="fault="):
-            network.inject(fault)  # type: ignore[arg-type]
+            network.inject(fault)  # type: ignore[arg-type]  # wrong on purpose
         with pytest.raises(TypeError, match="script"):
-            await network.play([fault])  # type: ignore[list-item]
+            await network.play([fault])  # type: ignore[list-item]  # wrong on purpose
     for script in ("x", None, ResetLink()):
         with pytest.raises(TypeError, match="script="):
-            await network.play(script)  # type: ignore[arg-type]
+            await network.play(script)  # type: ignore[arg-type]  # wrong on purpose
     one = Link(1, random.Random(1), Conditions())
     for seconds in (0, -1, nan, "1", True):
         with pytest.raises((TypeError, ValueError), match="seconds="):
-            one.silence(Direction.BOTH, seconds)  # type: ignore[arg-type]
+            one.silence(Direction.BOTH, seconds)  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(TypeError, match="direction="):
-        one.silence("both", 1)  # type: ignore[arg-type]
+        one.silence("both", 1)  # type: ignore[arg-type]  # wrong on purpose
     for conditions in (None, (0, 1)):
         with pytest.raises(TypeError, match="conditions="):
-            one.set_conditions(conditions)  # type: ignore[arg-type]
+            one.set_conditions(conditions)  # type: ignore[arg-type]  # wrong on purpose
     for max_bytes in (0, -1):
         with pytest.raises(ValueError, match="max_bytes"):
             await one.client.receive_some(max_bytes)
@@ -480,7 +480,7 @@ async def test_a_proxy_refuses_what_is_no_fault_of_its_own() -> None:
     async with open_exchange(rate=0) as exchange, open_proxy(exchange.url) as proxy:
         for fault in ("x", None, Drop(), ResetLink(), Cut):
             with pytest.raises(TypeError, match="fault="):
-                proxy.inject(fault)  # type: ignore[arg-type]
+                proxy.inject(fault)  # type: ignore[arg-type]  # wrong on purpose
 
 
 # The checks

@@ -134,7 +134,7 @@ async def test_a_sender_that_is_never_heard_times_out(autojump_clock: MockClock)
     assert await made.server.receive_some() == b"before"
     with trio.move_on_after(1000):
         await made.server.receive_some()
-        pytest.fail("nothing passes")  # pragma: no cover
+        pytest.fail("nothing passes")
 
 
 async def test_a_reset_loses_what_is_on_the_way(autojump_clock: MockClock) -> None:
@@ -276,6 +276,15 @@ async def test_a_dial_that_fails(
         assert len(network.dials) == 2
 
 
+async def test_faults_are_there_from_the_start(autojump_clock: MockClock, network: Network) -> None:
+    """Before any other task had a turn."""
+    faults: list[LinkFault | Scheduled] = [RefuseDial(), Scheduled(at=5, fault=UnknownHost())]
+    async with open_exchange(network=network, faults=faults):
+        assert list(network.faults) == [RefuseDial()]
+        await trio.sleep(6)
+        assert list(network.faults) == [RefuseDial(), UnknownHost()]
+
+
 async def test_nobody_listens_elsewhere_or_before_or_after(autojump_clock: MockClock, network: Network) -> None:
     with pytest.raises(ConnectionRefusedError):
         await network.open_stream("localhost", 80)
@@ -283,7 +292,7 @@ async def test_nobody_listens_elsewhere_or_before_or_after(autojump_clock: MockC
         assert other.url == "ws://other.test:8080/v2"
         with pytest.raises(OSError, match="in use"):
             async with open_exchange(network=network):
-                pass  # pragma: no cover
+                pass
         with pytest.raises(ConnectionRefusedError):
             await network.open_stream("localhost", 443)
         await network.open_stream("other.test", 8080)
@@ -369,7 +378,7 @@ async def test_a_client_survives_it(
 ) -> None:
     async with (
         open_exchange(network=network, rate=5.0) as exchange,
-        kt.open_client(exchange.url, transport=network.transport(transport)) as client,  # type: ignore[arg-type]
+        kt.open_client(exchange.url, transport=network.transport(transport)) as client,  # type: ignore[arg-type]  # one of its names
         client.subscribe(kt.Book("BTC/USD")) as feed,
     ):
         await feed.receive()
@@ -407,12 +416,12 @@ async def test_a_script_may_have_faults_of_both_sorts(autojump_clock: MockClock,
 async def test_a_fault_is_injected_where_it_belongs(autojump_clock: MockClock, network: Network) -> None:
     async with open_exchange(network=network) as exchange:
         with pytest.raises(TypeError, match="of the network"):
-            exchange.inject(ResetLink())  # type: ignore[arg-type]
+            exchange.inject(ResetLink())  # type: ignore[arg-type]  # wrong on purpose
         with pytest.raises(TypeError, match="of the exchange"):
             await network.play([Scheduled(at=0, fault=Drop())])
     with pytest.raises(ValueError, match="network=Network"):
         async with open_exchange(faults=[ResetLink()]):
-            pass  # pragma: no cover
+            pass
 
 
 async def test_an_upgrade_may_be_answered_late(autojump_clock: MockClock, network: Network) -> None:
@@ -422,7 +431,7 @@ async def test_an_upgrade_may_be_answered_late(autojump_clock: MockClock, networ
         exchange.inject(DelayConnect(seconds=11))
         with pytest.raises(kt.ConnectError, match="within 10 s"):
             async with kt.open_client(exchange.url, transport=network.transport()):
-                pass  # pragma: no cover
+                pass
 
 
 @pytest.mark.parametrize(
@@ -437,4 +446,4 @@ async def test_an_upgrade_may_be_answered_late(autojump_clock: MockClock, networ
 )
 def test_conditions_are_checked(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):
-        Conditions(**wrong)  # type: ignore[arg-type]
+        Conditions(**wrong)  # type: ignore[arg-type]  # wrong on purpose

@@ -39,7 +39,7 @@ def test_a_transport_whose_library_is_missing(without_websockets: None) -> None:
 
 def test_a_name_that_is_none() -> None:
     with pytest.raises(ValueError, match=r"transport='websocket': one of 'auto', 'websockets', 'trio-websocket', or"):
-        choose("websocket")  # type: ignore[arg-type]
+        choose("websocket")  # type: ignore[arg-type]  # see above
 
 
 def test_a_connect_is_its_own_answer() -> None:

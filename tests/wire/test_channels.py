@@ -380,7 +380,7 @@ def test_a_toy_channel_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "toy" in codec.channels
         for kind in ("snapshot", "update"):
             message = codec.decode(f'{{"channel":"toy","type":"{kind}",{data}}}', 3, 17)
-            assert message == Data("toy", (ToyEvent("BTC/USD", Decimal("1.50"), kind == "snapshot", 3, 17),))  # type: ignore[arg-type]
+            assert message == Data("toy", (ToyEvent("BTC/USD", Decimal("1.50"), kind == "snapshot", 3, 17),))  # type: ignore[arg-type]  # a toy is no event of ours
         assert codec.decode('{"channel":"toy","type":"snapshot","data":[]}') == Empty("toy")
         assert codec.decode(f'{{"channel":"toy","type":"update",{data},"new":1}}').is_pushed
         assert codec.unknown == {"field toy:new": 1}

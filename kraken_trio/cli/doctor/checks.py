@@ -6,9 +6,11 @@ import re
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
 from kraken_trio._text import printable
 from kraken_trio.cli.doctor.findings import Finding, Level, Limit
-from kraken_trio.cli.formatting import counted, shortened_bytes
+from kraken_trio.cli.formatting import counted, listed, shortened_bytes
 from kraken_trio.settings import MAX_CONNECT_BUDGET
 
 if TYPE_CHECKING:
@@ -17,24 +19,33 @@ if TYPE_CHECKING:
 __all__ = [
     "CHECKS",
     "CHECKSUMS",
+    "OF_FOLDER",
     "PINGS",
+    "RECORDED",
+    "Growth",
     "book",
     "budget",
     "certificate",
     "clock",
+    "connection",
     "core",
     "disk",
     "engine",
     "failed",
     "files",
+    "folder",
     "heartbeats",
     "http_clock",
+    "inodes",
     "name",
     "not_connected",
     "proxy",
+    "recorder",
     "refusal",
+    "room",
     "round_trip",
     "seconds",
+    "segments",
     "skipped",
     "split",
     "subscribe",
@@ -49,8 +60,12 @@ CHECKS: Final = (
     "core",
     "transport",
     "budget",
-    "disk",
     "files",
+    "folder",
+    "disk",
+    "inodes",
+    "recorder",
+    "segments",
     "proxy",
     "name",
     "tcp",
@@ -64,14 +79,21 @@ CHECKS: Final = (
     "clock",
     "subscribe",
     "heartbeats",
+    "connection",
     "book",
     "trades",
+    "room",
 )
 """Their names, in the order in which they are made."""
+OF_FOLDER: Final = ("folder", "disk", "inodes", "recorder", "segments", "room")
+"""Those of a recording's folder."""
 PINGS: Final = 10
 CHECKSUMS: Final = 50
+RECORDED: Final = 0.2
+"""Recorded bytes for each byte that came: 40.9 for 210, and 42.2 for 206 (``python -m benchmarks.recording``)."""
 
-_DAY: Final = 86_400.0
+_HOUR: Final = 3600.0
+_DAY: Final = 24 * _HOUR
 _GB: Final = 1e9
 
 NAME: Final = Limit(0.5, 3.0)
@@ -89,18 +111,29 @@ HEARTBEATS: Final = Limit(2.5, 5.0)
 SUBSCRIBE: Final = Limit(2.0, 10.0)
 BUDGET: Final = Limit(0.75 * MAX_CONNECT_BUDGET, MAX_CONNECT_BUDGET - 1)
 DISK: Final = Limit(5 * _GB, 0.5 * _GB, lower_is_worse=True)
+ROOM: Final = Limit(7 * _DAY, _DAY, lower_is_worse=True)
+INODES: Final = Limit(1000, 10, lower_is_worse=True)
+"""A recorder needs one a day at least, and one for each 256 MB."""
+RECORDER: Final = Limit(120.0, 900.0)
+"""It writes each second while anything comes, and key frames each minute."""
 FILES: Final = Limit(256, 64, lower_is_worse=True)
 
 _ON_THE_WAY: Final = "check the address, the network, and any firewall or proxy on the way"
+_KEEP: Final = (
+    "clients reconnect by themselves; if it is lost often, look for a proxy, firewall or NAT on the way that drops "
+    "connections, and at the load of this machine"
+)
 _REACHED: Final = "the figure is high for a network: check its load, and whether a nearer one can be used"
 
 
 def seconds(value: float) -> str:
-    """``12 ms``, ``1.2 s``, ``3 days``."""
+    """``12 ms``, ``1.2 s``, ``24 h``, ``3 days``."""
     size = abs(value)
     if size < 1:
         return f"{value * 1000:.{0 if size >= 0.01 or not size else 1}f} ms"
-    return f"{value / _DAY:.0f} days" if size >= 2 * _DAY else f"{value:.1f} s"
+    if size < 2 * _HOUR:
+        return f"{value:.1f} s"
+    return f"{value / _DAY:,.0f} days" if size >= 2 * _DAY else f"{value / _HOUR:.0f} h"
 
 
 def skipped(check: str, why: str, subject: str = "") -> Finding:
@@ -176,23 +209,109 @@ def budget(used: int | None, wait: float, error: str | None) -> Finding:
     return _judged("budget", used, BUDGET, says, cure, unit="")
 
 
-def disk(free: int | None, error: str | None, *, is_writable: bool = True) -> Finding:
-    """Room for a recording. ``free`` is None if no folder was named."""
+def folder(error: str | None, *, exists: bool = True, is_writable: bool = True) -> Finding:
+    """Whether the folder can be written. It need not be there yet."""
     if error is not None:
-        return failed("disk", error, "name a folder that exists, or one in a folder that does")
-    if free is None:
-        return skipped("disk", "no folder was named (--folder)")
+        return failed("folder", error, "name another folder, or move that file away, or mount the disk")
+    where = "the folder" if exists else "the folder does not exist, and the one in which it would be made"
     if not is_writable:
-        return failed("disk", "the folder cannot be written to", "correct its owner or its permissions")
-    cure = "delete old recordings, or have record do it (--keep-bytes), or use another disk"
-    return _judged("disk", free, DISK, f"{shortened_bytes(free)} free", cure, unit="B")
+        cure = "correct its owner or its permissions; or run the doctor as the user that records"
+        return failed("folder", f"{where} cannot be written by this user", cure)
+    says = "it can be written" if exists else "it does not exist, and can be made"
+    return Finding(check="folder", level=Level.OK, says=says)
+
+
+def disk(free: int) -> Finding:
+    """Free bytes of its disk."""
+    return _judged("disk", free, DISK, f"{shortened_bytes(free)} free", _MAKE_ROOM, unit="B")
+
+
+_MAKE_ROOM: Final = "delete old recordings, or have record do it (--keep-bytes), or use another disk"
+
+
+def inodes(free: int | None) -> Finding:
+    """How many files can still be made on its disk; None if it has no such limit."""
+    if free is None:
+        return skipped("inodes", "this file system does not limit them")
+    cure = "delete small files on this disk, or use another (df -i shows its inodes)"
+    return _judged("inodes", free, INODES, f"{counted(free, 'file')} can be made", cure, unit="")
+
+
+def recorder(holder: str | None, idle: float | None) -> Finding:
+    """Who holds the folder's lock, and how long ago the newest file was written. Both may be None: there is none."""
+    if holder is None:
+        return Finding(check="recorder", level=Level.OK, says="nobody records into it now")
+    holder = printable(holder, 40)
+    if idle is None:
+        return Finding(check="recorder", level=Level.OK, says=f"{holder} has just begun to record into it")
+    cure = "read its log: it has no connection, or cannot write"
+    return _judged("recorder", idle, RECORDER, f"{holder} records into it, last {seconds(idle)} ago", cure)
+
+
+def segments(
+    number: int, torn: Sequence[str], damage: Sequence[str], *, looked_at: int | None = None, error: str | None = None
+) -> Finding:
+    """The files of a recording: those without an end, which nobody writes, and those that cannot be read."""
+    audit = "kraken-trio audit FOLDER says what is lost; bring the files back from a copy, or move them away"
+    if error is not None:
+        return failed("segments", error, audit)
+    if damage:
+        return failed("segments", f"{counted(len(damage), 'file')} damaged or missing: {damage[0]}", audit)
+    if torn:
+        says = f"{counted(len(torn), 'file')} without an end: {listed([printable(name, 60) for name in torn], 3)}"
+        cure = "their recorder was killed, or lost its disk: start it again, it mends them"
+        return Finding(check="segments", level=Level.WARNING, says=says, value=len(torn), cure=cure)
+    if not number:
+        return Finding(check="segments", level=Level.OK, says="there is no recording yet", value=0)
+    which = f"{counted(number, 'file')},"
+    if looked_at is not None and number > looked_at:
+        which = f"the newest {looked_at:,} of {counted(number, 'file')} are"
+    return Finding(check="segments", level=Level.OK, says=f"{which} whole", value=0)
+
+
+@attrs.frozen(kw_only=True)
+class Growth:
+    """How fast a recording grows."""
+
+    a_day: float
+    """Bytes."""
+    over: float
+    """Measured in so many seconds."""
+    deletes: bool = False
+    """Whether older files have been deleted: then it need not grow any more."""
+    is_guess: bool = False
+    """Whether it was concluded from what came over the connection, because nothing has been recorded yet."""
+
+
+def room(free: int, growth: Growth | None) -> Finding:
+    """How long the free bytes last."""
+    if growth is None or growth.a_day < 1:
+        return skipped("room", "nothing came of which a recording's growth could be told")
+    lasts = free / growth.a_day
+    source = (
+        f"guessed from {seconds(growth.over)} of these symbols"
+        if growth.is_guess
+        else f"measured over {seconds(growth.over)} of this recording"
+    )
+    rate = f"{shortened_bytes(round(growth.a_day))} a day, {source}"
+    if growth.deletes:
+        says = f"older files are deleted; {seconds(lasts * _DAY)} more are free, at {rate}"
+        return Finding(check="room", level=Level.OK, says=says, value=lasts * _DAY, unit="s")
+    return _judged("room", lasts * _DAY, ROOM, f"full in {seconds(lasts * _DAY)}, at {rate}", _MAKE_ROOM)
 
 
 def files(limit: int | None) -> Finding:
     """How many files the process may have open; None if this system has no such limit."""
     if limit is None:
         return skipped("files", "this system does not limit them")
-    return _judged("files", limit, FILES, f"{limit} may be open", "raise it: ulimit -n 1024", unit="")
+    return _judged(
+        "files",
+        limit,
+        FILES,
+        f"{limit} may be open",
+        "raise it: ulimit -n 1024, or LimitNOFILE=1024 in a service",
+        unit="",
+    )
 
 
 # The way to the exchange
@@ -217,9 +336,10 @@ def name(host: str, took: float, v4: int, v6: int, error: str | None) -> Finding
     return _judged("name", took, NAME, f"{host} has {found}, in {seconds(took)}", cure)
 
 
-def tcp(took: float, *, proxied: bool) -> Finding:
-    """The TCP connection; through a proxy, until it has connected."""
+def tcp(took: float, *, proxied: bool, family: str = "") -> Finding:
+    """The TCP connection; through a proxy, until it has connected. ``family`` is ``IPv4`` or ``IPv6``, if known."""
     what = "connected through the proxy" if proxied else "connected"
+    what += f" over {family}" if family else ""
     return _judged("tcp", took, TCP, f"{what} in {seconds(took)}", _REACHED)
 
 
@@ -273,25 +393,28 @@ def engine(system: str | None) -> Finding:
     return Finding(check="engine", level=Level.WARNING, says=f"the exchange is in {system}", cure=cure)
 
 
-def round_trip(took: Sequence[float]) -> Finding:
-    """Application pings and their pongs. There should be :data:`PINGS` of them."""
+def round_trip(took: Sequence[float], lost: str | None = None) -> Finding:
+    """Application pings and their pongs. There should be :data:`PINGS` of them, unless the connection was ``lost``."""
     if not took:
         cure = "check that a server of Kraken's v2 protocol is at this URL, and any firewall or proxy on the way"
         return failed("round-trip", "no ping was answered", cure)
     middle = median(took)
     says = f"{seconds(middle)} median of {counted(len(took), 'ping')} ({seconds(min(took))} to {seconds(max(took))})"
-    if len(took) < PINGS and ROUND_TRIP.judge(middle) is Level.OK:
-        says = f"{says}; {PINGS - len(took)} were not answered"
-        return Finding(
-            check="round-trip",
-            level=Level.WARNING,
-            says=says,
-            value=middle,
-            unit="s",
-            limit=ROUND_TRIP,
-            cure="check the network for loss",
-        )
-    return _judged("round-trip", middle, ROUND_TRIP, says, _REACHED)
+    if len(took) == PINGS or ROUND_TRIP.judge(middle) is not Level.OK:
+        return _judged("round-trip", middle, ROUND_TRIP, says, _REACHED)
+    if lost is None:
+        more, cure = f"{PINGS - len(took)} were not answered", "check the network for loss"
+    else:
+        more, cure = f"then the connection was lost: {printable(lost, 150)}", _KEEP
+    return Finding(
+        check="round-trip",
+        level=Level.WARNING,
+        says=f"{says}; {more}",
+        value=middle,
+        unit="s",
+        limit=ROUND_TRIP,
+        cure=cure,
+    )
 
 
 def _against(who: str, ahead: float) -> str:
@@ -323,13 +446,27 @@ def subscribe(took: float | None) -> Finding:
     return _judged("subscribe", took, SUBSCRIBE, f"all books after {seconds(took)}", _REACHED)
 
 
-def heartbeats(at: Sequence[float], until: float) -> Finding:
-    """Their rhythm: ``at`` are their times, ``until`` is when nobody listened any more."""
-    if not at:
+def heartbeats(runs: Sequence[tuple[Sequence[float], float]]) -> Finding:
+    """Their rhythm: for each connection the times when they came, and until when it was listened to."""
+    pauses = [
+        later - earlier for at, until in runs if at for earlier, later in zip(at, [*at[1:], until], strict=True)
+    ]  # of the last until the end, too
+    if not pauses:
         return failed("heartbeats", "there were none", "a proxy on the way may hold back small messages: go round it")
-    longest = max(later - earlier for earlier, later in zip(at, [*at[1:], until], strict=True))
-    says = f"{counted(len(at), 'heartbeat')}, {seconds(longest)} between them at most"
-    return _judged("heartbeats", longest, HEARTBEATS, says, "check the network and any proxy for stalls and loss")
+    says = f"{counted(len(pauses), 'heartbeat')}, {seconds(max(pauses))} between them at most"
+    cure = "check the network and any proxy for stalls and loss"
+    return _judged("heartbeats", max(pauses), HEARTBEATS, says, cure)
+
+
+def connection(held: float, losses: int, detail: str) -> Finding:
+    """Whether the second connection was kept; ``detail`` is why it was lost first."""
+    if not losses:
+        return Finding(check="connection", level=Level.OK, says=f"kept for {seconds(held)}", value=0)
+    why = f": {printable(detail, 150)}" if detail else ""
+    finding = failed(
+        "connection", f"lost {'once' if losses == 1 else f'{losses} times'} in {seconds(held)}{why}", _KEEP
+    )
+    return attrs.evolve(finding, value=losses)
 
 
 def book(symbol: str, verified: int, failures: int, *, is_up: bool, refused: str | None) -> Finding:
@@ -340,7 +477,7 @@ def book(symbol: str, verified: int, failures: int, *, is_up: bool, refused: str
         return failed("book", f"refused: {printable(refused, 200)}", cure, symbol)
     if failures:
         cure = "messages are lost or changed on the way: look for a proxy that opens TLS; if there is none, report it"
-        return failed("book", f"{failures} checksums were wrong, {verified} right", cure, symbol)
+        return failed("book", f"{counted(failures, 'checksum')} wrong, {verified:,} right", cure, symbol)
     if not verified or not is_up:
         cure = "try again; if other symbols come, the exchange has a problem with this one"
         return failed("book", "no verified book came", cure, symbol)

@@ -32,7 +32,7 @@ __all__ = ["doctor_command"]
 @url_option
 @click.option("--proxy", metavar="URL", help="An HTTP proxy to connect through.  [default: $HTTPS_PROXY]")
 @click.option("--budget-file", type=click.Path(), metavar="FILE", help="The budget file that programs here share.")
-@click.option("--folder", type=click.Path(), metavar="FOLDER", help="The folder of a recording: its disk is checked.")
+@click.option("--folder", type=click.Path(), metavar="FOLDER", help="The folder of a recording, which is checked, too.")
 @click.option(
     "--format",
     "style",
@@ -52,8 +52,9 @@ def doctor_command(
     """Check this machine, the way to the exchange, and the exchange.
 
     Name lookup, proxy, TCP, TLS and its certificate, the WebSocket, refusals, the clock, round trips, heartbeats; and
-    of each SYMBOL (BTC/USD if there is none) the first checksums of its book, and its trades. Every check shows its
-    figure and its limits and, if it fails, what to do. The last line is the verdict.
+    of each SYMBOL (BTC/USD if there is none) the first checksums of its book, and its trades. With --folder also a
+    recording's folder: how long its disk lasts, who records into it, and whether its files are whole. Every check shows
+    its figure and its limits and, if it fails, what to do. The last line is the verdict.
 
     Nothing is changed, except that attempts to connect are counted in the budget file. There are at most three, and
     it all takes at most 30 seconds.
@@ -87,15 +88,18 @@ def doctor_command(
 async def run(plan: Plan, style: str) -> int:
     """Make the checks and print them. Returns the exit status."""
     findings: list[Finding] = []
+    lines = formats.Lines()
 
     def tell(finding: Finding) -> None:
         findings.append(finding)
         if style == "text":
-            for line in formats.lines_of(finding):
+            for line in lines.take(finding):
                 click.echo(line)
 
     began = trio.current_time()
     await examine(plan, tell)
+    for line in lines.end():
+        click.echo(line)
     click.echo(_ending(plan, findings, style, trio.current_time() - began))
     return verdict(findings).status
 

@@ -13,22 +13,49 @@ if TYPE_CHECKING:
 
     from kraken_trio.cli.doctor.findings import Finding
 
-__all__ = ["FORMATS", "lines_of", "nagios", "plain", "prometheus", "summary"]
+__all__ = ["FORMATS", "Lines", "nagios", "plain", "prometheus", "summary"]
 
 FORMATS: Final = ("text", "json", "nagios", "prometheus")
 _WORDS: Final = {Level.OK: "ok", Level.WARNING: "WARNING", Level.FAILED: "FAILED", Level.SKIPPED: "skipped"}
 _WIDTH: Final = 20
 
 
-def lines_of(finding: Finding) -> list[str]:
-    """A finding for people: a line, and one for the cure."""
-    threshold = ""
-    if finding.limit is not None:
-        limit, where = finding.limit, "below" if finding.limit.lower_is_worse else "above"
-        warns, fails = _figure(limit.warns, finding.unit), _figure(limit.fails, finding.unit)
-        threshold = f" [warns {where} {warns}, fails {where} {fails}]"
-    first = f"{_WORDS[finding.level]:8}{finding.name:{_WIDTH}} {finding.says}{threshold}"
-    return [first, f"{'':8}  cure: {finding.cure}"] if finding.cure else [first]
+class Lines:
+    """Findings as lines for people, as they come: one for each, and one for its cure.
+
+    Neighbours that were skipped for the same reason share a line.
+    """
+
+    def __init__(self) -> None:
+        self._skipped: list[Finding] = []
+
+    def take(self, finding: Finding) -> list[str]:
+        """The lines that can be printed now."""
+        if finding.level is Level.SKIPPED and all(other.says == finding.says for other in self._skipped):
+            self._skipped.append(finding)
+            return []
+        lines = self.end()
+        if finding.level is Level.SKIPPED:
+            self._skipped.append(finding)
+            return lines
+        threshold = ""
+        if finding.limit is not None:
+            limit, where = finding.limit, "below" if finding.limit.lower_is_worse else "above"
+            warns, fails = _figure(limit.warns, finding.unit), _figure(limit.fails, finding.unit)
+            threshold = f" [warns {where} {warns}, fails {where} {fails}]"
+        lines.append(f"{_WORDS[finding.level]:8}{finding.name:{_WIDTH}} {finding.says}{threshold}")
+        if finding.cure:
+            lines.append(f"{'':8}  cure: {finding.cure}")
+        return lines
+
+    def end(self) -> list[str]:
+        """What is left to be printed."""
+        skipped, self._skipped = self._skipped, []
+        if not skipped:
+            return []
+        names = ", ".join(finding.name for finding in skipped)
+        colon = ":" if len(skipped) > 1 else ""
+        return [f"{_WORDS[Level.SKIPPED]:8}{names + colon:{_WIDTH}} {skipped[0].says}"]
 
 
 def _figure(value: float, unit: str) -> str:

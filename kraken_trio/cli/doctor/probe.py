@@ -7,35 +7,23 @@ within :data:`TIME_LIMIT`, whatever the peer does.
 from __future__ import annotations
 
 import os
-import shutil
 import socket
-import ssl
-import sys
-import sysconfig
-import time
 from collections import Counter
-from contextlib import asynccontextmanager, suppress
-from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
 import trio
 
 from kraken_trio import (
     Book,
-    BookSnapshot,
-    BookUpdate,
     ConnectError,
-    ConnectionState,
-    Gap,
     KrakenTrioError,
     Lifecycle,
     Overflow,
     Settings,
-    StateChange,
     SubscriptionRejected,
-    Trade,
     Trades,
     open_client,
 )
@@ -45,32 +33,30 @@ from kraken_trio._text import printable
 from kraken_trio.admission import Wait
 from kraken_trio.admission.default import default_admission
 from kraken_trio.admission.ledger import HostLedger
-from kraken_trio.book.core import NAME as CORE
 from kraken_trio.cli.doctor import checks
 from kraken_trio.cli.doctor.findings import Level
-from kraken_trio.errors import ProtocolError
+from kraken_trio.cli.doctor.folder import look_at_place, look_at_recording
+from kraken_trio.cli.doctor.listening import Heard, Seen, Stages, Talk
+from kraken_trio.cli.doctor.machine import Machine
 from kraken_trio.settings import MAX_CONNECT_BUDGET
 from kraken_trio.transport import ConnectionLost, Limits
 from kraken_trio.transport.choice import choose
 from kraken_trio.transport.dial import check_tls
 from kraken_trio.transport.tunnel import Tunnel
-from kraken_trio.wire.codec import codec_for
-from kraken_trio.wire.messages import Heartbeat, Pong, Status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
+    import ssl
+    from collections.abc import Callable, Sequence
 
     from kraken_trio import Client, Feed
     from kraken_trio._address import Address
     from kraken_trio._proxy import Proxy
     from kraken_trio.admission import Admission
     from kraken_trio.cli.doctor.findings import Finding
-    from kraken_trio.transport import Connect, Transport
-    from kraken_trio.transport.connection import Phase
+    from kraken_trio.transport import Transport
     from kraken_trio.transport.dial import OpenStream
 
-__all__ = ["MAX_ATTEMPTS", "TIME_LIMIT", "Machine", "Plan", "examine"]
+__all__ = ["MAX_ATTEMPTS", "TIME_LIMIT", "Plan", "examine"]
 
 MAX_ATTEMPTS: Final = 3
 TIME_LIMIT: Final = 28.0
@@ -78,15 +64,15 @@ TIME_LIMIT: Final = 28.0
 
 # The parts of it, in seconds.
 _LOCAL: Final = 2.0
+_RECORDING: Final = 3.0
 _NAME: Final = 3.5
 _CONNECT: Final = 6.0
 _PINGS: Final = 4.0
 _DATA: Final = 8.0
 _CLOSE: Final = 0.5
-_PING_EVERY: Final = 0.1
-_HEAD_BYTES: Final = 16 * 1024
-_SHORT: Final = 200
-"""Characters: frames that may be heartbeats."""
+
+_SILENT: Final = "the file system does not answer"
+_FAMILIES: Final = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
 
 T = TypeVar("T")
 
@@ -101,39 +87,6 @@ class Plan:
     folder: str | None = None
     proxy: str | None = attrs.field(default="auto", repr=False)
     ssl_context: ssl.SSLContext | None = None
-
-
-async def _addresses(host: str, port: int) -> list[Any]:
-    return await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    return await trio.to_thread.run_sync(work, abandon_on_cancel=True)
-
-
-def _open_files() -> int | None:
-    try:
-        import resource  # noqa: PLC0415 (not on Windows)
-    except ImportError:
-        return None
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return None if limit == resource.RLIM_INFINITY else limit
-
-
-@attrs.frozen(kw_only=True)
-class Machine:
-    """What is outside of the program: the network, the clocks, the disk. Tests replace parts of it."""
-
-    open_stream: OpenStream = trio.open_tcp_stream
-    addresses: Callable[[str, int], Awaitable[Sequence[Any]]] = _addresses
-    wall_ns: Callable[[], int] = time.time_ns
-    monotonic_ns: Callable[[], int] = time.monotonic_ns
-    in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = _in_thread
-    free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free
-    open_files: Callable[[], int | None] = _open_files
-    environ: Mapping[str, str] = os.environ
-    core: str = CORE
-    can_compile: bool = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 
 async def examine(plan: Plan, tell: Callable[[Finding], None], machine: Machine | None = None) -> None:
@@ -161,11 +114,15 @@ class _Doctor:
         self._machine = machine
         self._note = note
         self._can_connect = True
+        self._free: int | None = None
+        self._family = ""
 
     async def run(self) -> None:
         self._note(checks.core(self._machine.core, can_compile=self._machine.can_compile))
         self._check_transport()
-        await self._check_files()
+        await self._check_budget()
+        self._note(checks.files(self._machine.open_files()))
+        await self._check_folder()
         address = parse_address(self._plan.url)
         check_tls(address, self._plan.ssl_context)
         try:
@@ -190,18 +147,41 @@ class _Doctor:
         else:
             self._note(checks.transport("websockets", None))
 
-    async def _check_files(self) -> None:
-        plan, finding = self._plan, None
-        with trio.move_on_after(_LOCAL):
-            finding = await self._machine.in_thread(self._read_budget)
-        finding = finding or checks.budget(None, 0, "the file system does not answer")
+    async def _check_budget(self) -> None:
+        finding: Finding | None = await self._within(_LOCAL, self._read_budget)
+        finding = finding or checks.budget(None, 0, _SILENT)
         self._can_connect = finding.level is not Level.FAILED  # Kraken would ban the address
         self._note(finding)
-        finding = None
-        with trio.move_on_after(_LOCAL):
-            finding = await self._machine.in_thread(self._look_at_disk)
-        self._note(finding or checks.disk(None, f"{printable(plan.folder, 100)}: the file system does not answer"))
-        self._note(checks.files(self._machine.open_files()))
+
+    async def _check_folder(self) -> None:
+        if self._plan.folder is None:
+            for check in checks.OF_FOLDER:
+                self._note(checks.skipped(check, "no folder was named (--folder)"))
+            return
+        place = await self._within(_LOCAL, partial(look_at_place, self._plan.folder, self._machine))
+        if place is None:
+            self._note(checks.folder(f"{printable(self._plan.folder, 100)}: {_SILENT}"))
+            return
+        for finding in place.findings:
+            self._note(finding)
+        if not place.is_usable:
+            return
+        recorded = await self._within(_RECORDING, partial(look_at_recording, self._plan.folder, self._machine))
+        if recorded is None:
+            self._note(checks.segments(0, [], [], error=f"they could not be read within {_RECORDING:g} s"))
+            return
+        for finding in recorded.findings:
+            self._note(finding)
+        if recorded.growth is None:
+            self._free = place.free  # once it is known how much comes
+        elif place.free is not None:
+            self._note(checks.room(place.free, recorded.growth))
+
+    async def _within(self, seconds: float, work: Callable[[], T]) -> T | None:
+        """What it returns; None if that takes longer."""
+        with trio.move_on_after(seconds):
+            return cast("T", await self._machine.in_thread(work))
+        return None
 
     def _read_budget(self) -> Finding:
         """Only read: it is created, and counted in, when a connection is made."""
@@ -220,21 +200,6 @@ class _Doctor:
         except ValueError as error:
             return checks.budget(None, 0, str(error))
         return checks.budget(ledger.count, ledger.wait(), None)
-
-    def _look_at_disk(self) -> Finding:
-        """Of the folder, or of the one in which it would be made."""
-        if self._plan.folder is None:
-            return checks.disk(None, None)
-        folder = Path(self._plan.folder).absolute()
-        place = folder if folder.exists() else folder.parent
-        shown = printable(folder, 100)
-        if not place.is_dir():
-            return checks.disk(None, f"{shown} is no folder")
-        try:
-            free = self._machine.free_bytes(place)
-        except OSError as error:
-            return checks.disk(None, f"{shown}: {error.strerror or error}")
-        return checks.disk(free, None, is_writable=os.access(place, os.W_OK | os.X_OK))
 
     # The way to the exchange
 
@@ -260,7 +225,7 @@ class _Doctor:
         if wait is not None:
             self._note(checks.failed("refusal", f"no attempt was made: {wait.why}", f"wait for {wait.seconds:.0f} s"))
             return False
-        watch = _Stages(address, self._machine.wall_ns)
+        watch = Stages(address, self._machine.wall_ns)
         limits = Limits(connect_timeout=_CONNECT, close_timeout=_CLOSE)
         connect = choose("auto", self._opener(proxy), watch)
         try:
@@ -278,11 +243,17 @@ class _Doctor:
         return False
 
     def _opener(self, proxy: Proxy | None) -> OpenStream:
-        return self._machine.open_stream if proxy is None else Tunnel(proxy, self._machine.open_stream)
+        return self._open_stream if proxy is None else Tunnel(proxy, self._open_stream)
 
-    def _tell_stages(self, address: Address, watch: _Stages, *, proxied: bool) -> None:
+    async def _open_stream(self, host: str, port: int) -> trio.abc.Stream:
+        stream = await self._machine.open_stream(host, port)
+        if isinstance(stream, trio.SocketStream):
+            self._family = _FAMILIES.get(stream.socket.family, "")
+        return stream
+
+    def _tell_stages(self, address: Address, watch: Stages, *, proxied: bool) -> None:
         if "tcp" in watch.took:
-            self._note(checks.tcp(watch.took["tcp"], proxied=proxied))
+            self._note(checks.tcp(watch.took["tcp"], proxied=proxied, family=self._family))
         if "tls" in watch.took:
             self._note(checks.tls(watch.took["tls"], watch.tls_version))
             self._note(checks.certificate(watch.expires_in))
@@ -293,16 +264,18 @@ class _Doctor:
             self._note(checks.upgrade(watch.took["upgrade"]))
 
     async def _talk(self, transport: Transport) -> bool:
-        talk = _Talk(transport, self._machine.wall_ns)
+        talk = Talk(transport, self._machine.wall_ns)
+        reason: str | None = None
         try:
             with trio.move_on_after(_PINGS):
                 await talk.ping()
         except ConnectionLost as lost:
+            reason = lost.reason
             if not talk.took:
-                self._note(checks.failed("engine", f"the connection was lost: {lost.reason}", "try again in a minute"))
+                self._note(checks.failed("engine", f"the connection was lost: {reason}", "try again in a minute"))
                 return False
         self._note(checks.engine(talk.system))
-        self._note(checks.round_trip(talk.took))
+        self._note(checks.round_trip(talk.took, reason))
         if talk.took:
             self._note(checks.clock(talk.offsets))
         return talk.system is not None or bool(talk.took)
@@ -312,8 +285,8 @@ class _Doctor:
     async def _use(self, admission: _AtMost, proxy: Proxy | None) -> None:
         """The second connection: books, trades, heartbeats."""
         settings = Settings(connect_timeout=_CONNECT, close_timeout=_CLOSE)
-        heard = _Heard(choose("auto", self._opener(proxy)))
-        seen = _Seen(self._plan.symbols)
+        heard = Heard(choose("auto", self._opener(proxy)))
+        seen = Seen(self._plan.symbols)
         try:
             with trio.move_on_after(_CONNECT + _DATA):
                 async with open_client(
@@ -331,7 +304,8 @@ class _Doctor:
                 return
         self._note(checks.subscribe(seen.latency()))
         if seen.began is not None and len(seen.refused) < len(self._plan.symbols):
-            self._note(checks.heartbeats(heard.at, seen.ended))
+            self._note(checks.heartbeats(heard.heartbeats(seen.ended)))
+            self._note(checks.connection(seen.ended - seen.began, seen.losses, seen.detail))
         for symbol in self._plan.symbols:
             refused, failures = seen.refused.get(symbol), seen.failures[symbol]
             up = symbol in seen.up
@@ -339,8 +313,12 @@ class _Doctor:
         for symbol in self._plan.symbols:
             if symbol not in seen.refused:
                 self._note(checks.trades(symbol, seen.trades[symbol], seen.holes[symbol]))
+        if self._free is not None and seen.began is not None:
+            over = max(seen.ended - seen.began, 1.0)
+            a_day = heard.bytes * checks.RECORDED / over * 86_400
+            self._note(checks.room(self._free, checks.Growth(a_day=a_day, over=over, is_guess=True)))
 
-    async def _watch(self, client: Client, seen: _Seen) -> None:
+    async def _watch(self, client: Client, seen: Seen) -> None:
         symbols = list(self._plan.symbols)
         while symbols:
             requests = [kind(symbol) for symbol in symbols for kind in (Book, Trades)]
@@ -358,112 +336,14 @@ class _Doctor:
                 symbols = [symbol for symbol in symbols if symbol not in refused]
 
 
-async def _look_on(feed: Feed[Any], seen: _Seen, until: float) -> None:
+async def _look_on(feed: Feed[Any], seen: Seen, until: float) -> None:
     """Until there is enough of everything, or no time left."""
-    with trio.move_on_at(until):  # noqa: ASYNC912 (there may be enough)
-        while not seen.has_enough(trio.current_time()):
-            seen.take(await feed.receive_many(1024), trio.current_time())
-    seen.ended = trio.current_time()
-
-
-class _Stages:
-    """Times the phases of connecting, and keeps the certificate and the HTTP head."""
-
-    def __init__(self, address: Address, wall_ns: Callable[[], int]) -> None:
-        self._secure = address.secure
-        self._wall_ns = wall_ns
-        self._last = trio.current_time()
-        self._head: _Head | None = None
-        self.took: dict[str, float] = {}
-        self.tls_version: str = ""
-        self.expires_in: float = 0.0
-
-    def __call__(self, phase: Phase, stream: trio.abc.Stream) -> trio.abc.Stream:
-        now = trio.current_time()
-        self.took[phase], self._last = now - self._last, now
-        if isinstance(stream, trio.SSLStream):
-            self.tls_version = stream.version() or ""
-            until = ssl.cert_time_to_seconds(stream.getpeercert()["notAfter"])  # it was verified: there is one
-            self.expires_in = until - self._wall_ns() / 1e9
-        if phase == ("tls" if self._secure else "tcp"):
-            self._head = stream = _Head(stream, self._wall_ns)
-        return stream
-
-    def ahead_of_date(self) -> float | None:
-        """This clock less that of HTTP's ``Date``, in seconds. A second that has begun is taken for half over."""
-        if self._head is None or self._head.at_ns is None:
-            return None
-        for line in bytes(self._head.data).partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]:
-            name, _, value = line.partition(b":")
-            if name.strip().lower() == b"date":
-                with suppress(ValueError, OverflowError):
-                    date = parsedate_to_datetime(value.decode("latin-1").strip())
-                    return self._head.at_ns / 1e9 - date.timestamp() - 0.5
-        return None
-
-
-class _Head(trio.abc.Stream):
-    """A stream of which the first bytes that come are kept."""
-
-    def __init__(self, stream: trio.abc.Stream, wall_ns: Callable[[], int]) -> None:
-        self._stream = stream
-        self._wall_ns = wall_ns
-        self.data = bytearray()
-        self.at_ns: int | None = None
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data = await self._stream.receive_some(max_bytes)
-        if self.at_ns is None:
-            self.at_ns = self._wall_ns()
-        if len(self.data) < _HEAD_BYTES:
-            self.data += data
-        return data
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
-class _Talk:
-    """Pings, one after the other, and the exchange's status, which comes first."""
-
-    def __init__(self, transport: Transport, wall_ns: Callable[[], int]) -> None:
-        self._transport = transport
-        self._codec = codec_for("v2")
-        self._wall_ns = wall_ns
-        self.system: str | None = None
-        self.took: list[float] = []
-        self.offsets: list[float] = []
-
-    async def ping(self) -> None:
-        for number in range(1, checks.PINGS + 1):
-            began, began_ns = trio.current_time(), self._wall_ns()
-            await self._transport.send(self._codec.ping(number))
-            while (pong := await self._next_pong(number)) is None:
-                pass
-            ended_ns = self._wall_ns()
-            self.took.append(trio.current_time() - began)
-            if pong.in_ns is not None and pong.out_ns is not None:  # the half of the way that is as long as the other
-                self.offsets.append((began_ns - pong.in_ns + ended_ns - pong.out_ns) / 2e9)
-            await trio.sleep(_PING_EVERY)
-
-    async def _next_pong(self, number: int) -> Pong | None:
-        found = None
-        for frame in await self._transport.receive():
-            try:
-                message = self._codec.decode(frame)
-            except ProtocolError:
-                continue
-            if isinstance(message, Status):
-                self.system = message.system
-            elif isinstance(message, Pong) and message.req_id == number:
-                found = message
-        return found
+    try:
+        with trio.move_on_at(until):  # noqa: ASYNC912 (there may be enough)
+            while not seen.has_enough(trio.current_time()):
+                seen.take(await feed.receive_many(1024), trio.current_time())
+    finally:
+        seen.ended = trio.current_time()
 
 
 class _AtMost:
@@ -479,98 +359,3 @@ class _AtMost:
         wait = await self._admission.take(limit)
         self._left -= wait is None
         return wait
-
-
-class _Heard:
-    """A transport's ``Connect`` that notes when heartbeats come."""
-
-    def __init__(self, connect: Connect) -> None:
-        self._connect = connect
-        self._codec = codec_for("v2")
-        self.at: list[float] = []
-
-    def __call__(
-        self, url: str, *, ssl_context: ssl.SSLContext | None, limits: Limits
-    ) -> AbstractAsyncContextManager[Transport]:
-        return self._open(url, ssl_context, limits)
-
-    @asynccontextmanager
-    async def _open(self, url: str, ssl_context: ssl.SSLContext | None, limits: Limits) -> AsyncIterator[Transport]:
-        async with self._connect(url, ssl_context=ssl_context, limits=limits) as transport:
-            yield _Listening(transport, self.note)
-
-    def note(self, frame: str | bytes) -> None:
-        """Note it if it is a heartbeat."""
-        try:
-            is_heartbeat = len(frame) <= _SHORT and isinstance(self._codec.decode(frame), Heartbeat)
-        except ProtocolError:
-            return
-        if is_heartbeat:
-            self.at.append(trio.current_time())
-
-
-class _Listening:
-    """A transport that tells what comes."""
-
-    def __init__(self, transport: Transport, note: Callable[[str | bytes], None]) -> None:
-        self._transport = transport
-        self._note = note
-
-    async def receive(self) -> list[str | bytes]:
-        frames = await self._transport.receive()
-        for frame in frames:
-            self._note(frame)
-        return frames
-
-    async def send(self, text: str) -> None:
-        await self._transport.send(text)
-
-
-class _Seen:
-    """What came of each symbol."""
-
-    def __init__(self, symbols: Sequence[str]) -> None:
-        self._symbols = symbols
-        self.began: float | None = None
-        self.ended: float = 0.0
-        self.refused: dict[str, str] = {}
-        self.first: dict[str, float] = {}
-        self.up: set[str] = set()
-        self.checksums: Counter[str] = Counter()
-        self.failures: Counter[str] = Counter()
-        self.trades: Counter[str] = Counter()
-        self.holes: Counter[str] = Counter()
-
-    def take(self, events: Sequence[Any], now: float) -> None:
-        for event in events:
-            if isinstance(event, BookSnapshot | BookUpdate):
-                self.first.setdefault(event.symbol, now)
-                self.up.add(event.symbol)
-                self.checksums[event.symbol] += 1
-            elif isinstance(event, Trade):
-                self.trades[event.symbol] += 1
-            elif isinstance(event, Gap):
-                self._miss(event)
-            elif isinstance(event, StateChange) and event.current is ConnectionState.DISCONNECTED:
-                self.up.clear()
-
-    def _miss(self, gap: Gap) -> None:
-        for symbol in self._symbols if gap.symbol is None else (gap.symbol,):
-            if gap.channel in {"book", None}:
-                self.up.discard(symbol)
-                self.failures[symbol] += gap.cause.value == "checksum"
-            if gap.channel in {"trade", None}:
-                self.holes[symbol] += 1
-
-    def latency(self) -> float | None:
-        """Seconds until all books that were not refused had come; None if one has not."""
-        wanted = [symbol for symbol in self._symbols if symbol not in self.refused]
-        if self.began is None or not wanted or any(symbol not in self.first for symbol in wanted):
-            return None
-        return max(self.first[symbol] for symbol in wanted) - self.began
-
-    def has_enough(self, now: float) -> bool:
-        """Enough checksums of every book, and time for three heartbeats."""
-        wanted = [symbol for symbol in self._symbols if symbol not in self.refused]
-        has_all = all(self.checksums[symbol] >= checks.CHECKSUMS and symbol in self.up for symbol in wanted)
-        return has_all and self.began is not None and now - self.began >= 3.5

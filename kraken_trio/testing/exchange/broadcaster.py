@@ -50,26 +50,23 @@ class Broadcaster:
 
     def snapshot(self, subscription: Subscription, now_ns: int) -> None:
         """The first data of a new subscription."""
-        state = self._state
-        if subscription.channel == "instrument":
+        state, dialect = self._state, subscription.connection.dialect
+        if reference := dialect.reference.get(subscription.channel):
             specs = [spec for spec in state.market.specs if subscription.variant or spec.multiplier is None]
-            state.deliver(subscription, subscription.connection.dialect.instruments("snapshot", specs))
+            state.deliver(subscription, reference("snapshot", specs))
             return
         if subscription.channel in ("executions", "balances"):
             self._private.snapshot(subscription)
             return
         market = state.market.symbols[subscription.symbol or ""]
-        dialect = subscription.connection.dialect
         if subscription.channel == "book":
             self._book_snapshot(subscription, market, now_ns)
         elif subscription.channel == "level3":
             self._level3.snapshot(subscription, market)
         elif subscription.channel == "trade":
             state.deliver(subscription, dialect.trades("snapshot", market.spec, market.tape.latest))
-        elif subscription.channel == "ticker":
-            state.deliver(subscription, dialect.ticker("snapshot", market))
-        elif subscription.channel == "spread":
-            state.deliver(subscription, dialect.spread(market))
+        elif latest := dialect.latest.get(subscription.channel):
+            state.deliver(subscription, latest("snapshot", market))
         else:
             interval = subscription.variant
             assert isinstance(interval, int)
@@ -175,13 +172,14 @@ class Broadcaster:
             if subscription.live and wanted:
                 dialect = subscription.connection.dialect
                 if dialect.name not in texts:
-                    texts[dialect.name] = dialect.ticker("update", market)
+                    texts[dialect.name] = dialect.latest["ticker"]("update", market)
                 self._state.deliver(subscription, texts[dialect.name])
 
     def _spread_update(self, update: MarketUpdate, market: SymbolMarket) -> None:
         for subscription in self._state.subscriptions.of_topic(("spread", update.symbol)):
             if subscription.live:
-                self._state.deliver(subscription, subscription.connection.dialect.spread(market))
+                spread = subscription.connection.dialect.latest["spread"]
+                self._state.deliver(subscription, spread("update", market))
 
     def _candle_update(self, update: MarketUpdate, market: SymbolMarket) -> None:
         for subscription in self._state.subscriptions.of_topic(("ohlc", update.symbol)):

@@ -157,7 +157,7 @@ class ExchangeCore(ExchangeState):
         for fault in checks.items("faults", faults, _check_script, "faults in a list"):
             if isinstance(fault, Scheduled):
                 self._check(fault.fault)
-                self.call_at(now + fault.at, lambda at, fault=fault.fault: self._inject(fault, at))  # type: ignore[misc]
+                self.call_at(now + fault.at, lambda at, fault=fault.fault: self._inject(fault, at))  # type: ignore[misc]  # mypy infers no lambda with a default
             else:
                 self._inject(fault, now)
 

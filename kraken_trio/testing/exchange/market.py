@@ -480,7 +480,7 @@ class Market:
         self.symbols: Mapping[str, SymbolMarket] = _Markets(specs, seed, start_ns)
         """By symbol."""
         self.rate: float = rate
-        self._random = Random(f"{seed}/arrivals")  # noqa: S311
+        self._random = Random(f"{seed}/arrivals")  # noqa: S311 (a market, no secret)
         self._names = list(self.symbols)
         self._weights = list(accumulate(spec.weight for spec in specs))
         self.due_ns: int | None = start_ns if rate > 0 and self._names else None

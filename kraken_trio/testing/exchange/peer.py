@@ -299,12 +299,12 @@ class Peer:
             if self._ending is None:
                 self._close(1009)
             return False
-        self._parts.append(event.data)  # type: ignore[arg-type]
+        self._parts.append(event.data)  # type: ignore[arg-type]  # a message's parts are all text, or all bytes
         if event.message_finished:
             whole: str | bytes = (
-                "".join(self._parts)  # type: ignore[arg-type]
+                "".join(self._parts)  # type: ignore[arg-type]  # a message's parts are all text, or all bytes
                 if isinstance(event, TextMessage)
-                else b"".join(self._parts)  # type: ignore[arg-type]
+                else b"".join(self._parts)  # type: ignore[arg-type]  # a message's parts are all text, or all bytes
             )
             self._parts, self._size = [], 0
             if self._ending is None and self._number is not None:

@@ -224,7 +224,7 @@ class RequestHandler:
             if not wanted.snapshot:
                 subscription.live = True
             elif delay > 0:
-                self._state.call_at(now + delay, lambda at, s=subscription: self._snapshot(s, at))  # type: ignore[misc]
+                self._state.call_at(now + delay, lambda at, s=subscription: self._snapshot(s, at))  # type: ignore[misc]  # mypy infers no lambda with a default
             else:
                 self._snapshot(subscription, now)
 

@@ -6,9 +6,10 @@ from typing import Final
 
 import attrs
 
+from kraken_trio.testing.older_names import OLDER, older_symbol
+
 __all__ = ["PairNames", "asset_name", "pair_names"]
 
-_V1: Final = {"BTC": "XBT", "DOGE": "XDG"}
 _OLD_ASSETS: Final = {"XBT", "ETH", "XRP", "LTC", "XDG", "XLM", "XMR", "ZEC", "ETC", "REP", "MLN"}
 _OLD_MONEY: Final = {"USD", "EUR", "GBP", "CAD", "JPY"}
 
@@ -29,7 +30,7 @@ class PairNames:
 
 def asset_name(asset: str) -> str:
     """``XXBT`` for ``BTC``, ``ZUSD`` for ``USD``; the same for new assets."""
-    short = _V1.get(asset, asset)
+    short = OLDER.get(asset, asset)
     prefix = "X" if short in _OLD_ASSETS else "Z" if short in _OLD_MONEY else ""
     return prefix + short
 
@@ -37,13 +38,14 @@ def asset_name(asset: str) -> str:
 def pair_names(symbol: str) -> PairNames:
     """The names of ``BTC/USD``."""
     base, _, quote = symbol.partition("/")
-    altname = _V1.get(base, base) + _V1.get(quote, quote)
+    wsname = older_symbol(symbol)
+    altname = wsname.replace("/", "")
     old = (asset_name(base), asset_name(quote))
     is_old = all(len(name) == 4 and name[0] in "XZ" for name in old)
     return PairNames(
         key="".join(old) if is_old else altname,
         altname=altname,
-        wsname=f"{_V1.get(base, base)}/{_V1.get(quote, quote)}",
+        wsname=wsname,
         base=old[0],
         quote=old[1],
     )

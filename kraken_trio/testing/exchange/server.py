@@ -398,7 +398,10 @@ async def _listening(
             nursery.start_soon(trio.serve_listeners, shell.serve, listeners)  # noqa: ASYNC113 (they listen already)
         else:
             await nursery.start(network.listen, host, port or _USUAL_PORTS[scheme], shell.serve, nursery)
-            nursery.start_soon(network.play, script)
+            for item in script:
+                if not isinstance(item, Scheduled):
+                    network.inject(item)  # before anybody dials
+            nursery.start_soon(network.play, [item for item in script if isinstance(item, Scheduled)])
         nursery.start_soon(shell.keep_time)
         name = f"[{host}]" if ":" in host else host
         url = f"{scheme}://{name}{f':{port}' if port else ''}/v2"

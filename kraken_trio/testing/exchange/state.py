@@ -49,7 +49,7 @@ class ExchangeState:
     ) -> None:
         self.market: Market = market
         self.recording: Recording | None = recording
-        self.random: Random = Random(f"{seed}/exchange")  # noqa: S311
+        self.random: Random = Random(f"{seed}/exchange")  # noqa: S311 (chance, no secret)
         self.dialects: dict[str, Dialect] = {"v2": V2(), "v1": V1(market.symbols)}
         """By the protocol's name."""
         self.armed: ArmedFaults[Fault] = ArmedFaults()

@@ -264,7 +264,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
     def _wake(self) -> None:
         """Adjust the deadlines of waiting tasks at both ends after a change."""
         self._reconsider()
-        self.other._reconsider()  # noqa: SLF001
+        self.other._reconsider()  # noqa: SLF001 (the two ends of one link)
 
     def _reconsider(self) -> None:
         if self._reader is not None:
@@ -340,7 +340,7 @@ class Link:
         self.opened_at: float = trio.current_time()
         """By Trio's clock, in seconds."""
         self._to_server = _Pipe(Random(random.random()), conditions)  # noqa: S311 (weather, no secret)
-        self._to_client = _Pipe(Random(random.random()), conditions)  # noqa: S311
+        self._to_client = _Pipe(Random(random.random()), conditions)  # noqa: S311 (weather, no secret)
         self.client: MemoryStream = MemoryStream(self, self._to_client, self._to_server)
         """The client's end."""
         self.server: MemoryStream = MemoryStream(self, self._to_server, self._to_client)
@@ -371,7 +371,7 @@ class Link:
         for pipe in self._pipes(Direction.BOTH):
             pipe.silent_until = -inf
             pipe.lose(now)
-        self.client._wake()  # noqa: SLF001
+        self.client._wake()  # noqa: SLF001 (the two ends of one link)
 
     def silence(self, direction: Direction, seconds: float | None) -> None:
         """Let nothing pass for ``seconds``; None: until :meth:`heal`."""
@@ -380,7 +380,7 @@ class Link:
         now = trio.current_time()
         for pipe in self._pipes(direction):
             pipe.hush(inf if seconds is None else now + seconds, now)
-        self.client._wake()  # noqa: SLF001
+        self.client._wake()  # noqa: SLF001 (the two ends of one link)
 
     def set_conditions(self, conditions: Conditions, direction: Direction = Direction.BOTH) -> None:
         """Set the conditions from now on."""
@@ -388,13 +388,13 @@ class Link:
         checks.one_of(*Direction)("direction", direction)
         for pipe in self._pipes(direction):
             pipe.change(conditions, trio.current_time())
-        self.client._wake()  # noqa: SLF001
+        self.client._wake()  # noqa: SLF001 (the two ends of one link)
 
     def heal(self) -> None:
         """Deliver everything again."""
         for pipe in self._pipes(Direction.BOTH):
             pipe.silent_until = -inf
-        self.client._wake()  # noqa: SLF001
+        self.client._wake()  # noqa: SLF001 (the two ends of one link)
 
 
 class _Guard:

@@ -39,14 +39,14 @@ def run_virtual(async_fn: Callable[..., Awaitable[_T]], *args: object, seed: int
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     # Trio has no public way to order its tasks; this is the one that is made for Hypothesis and pytest-trio.
-    scheduler = trio._core._run  # noqa: SLF001
-    before = (scheduler._ALLOW_DETERMINISTIC_SCHEDULING, scheduler._r.getstate(), random.getstate())  # noqa: SLF001
+    scheduler = trio._core._run  # noqa: SLF001 (see above)
+    before = (scheduler._ALLOW_DETERMINISTIC_SCHEDULING, scheduler._r.getstate(), random.getstate())  # noqa: SLF001 (see above)
     scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # noqa: SLF001
-    scheduler._r.seed(f"{seed}/tasks")  # noqa: SLF001
+    scheduler._r.seed(f"{seed}/tasks")  # noqa: SLF001 (see above)
     random.seed(f"{seed}/random")
     try:
         yield
     finally:
         scheduler._ALLOW_DETERMINISTIC_SCHEDULING = before[0]  # type: ignore[misc]  # noqa: SLF001
-        scheduler._r.setstate(before[1])  # noqa: SLF001
+        scheduler._r.setstate(before[1])  # noqa: SLF001 (see above)
         random.setstate(before[2])

@@ -319,37 +319,38 @@ class FeedOracle:
     def check_books(self, books: Mapping[str, OrderBook]) -> None:
         """Check that the feed's books, by symbol, are those of the events so far."""
         for symbol, book in books.items():
-            cursor = self._cursors["book", symbol]
-            if book.available is not cursor.readable:
-                can = "can" if book.available else "cannot"
-                raise self._break(1, f"the book of {symbol} {can} be read")
-            if not cursor.readable:
-                continue
-            state = cursor.state
-            if (levels_of(book.bids), levels_of(book.asks)) != (state.bids, state.asks):
-                raise self._break(1, f"{book} is not the book that the exchange's frames make")
-            if book.crossed is not state.crossed:
-                raise self._break(1, f"{book}: crossed is wrong")
-            if book.verified is not (state.verified is True):
-                raise self._break(1, f"{book}: verified is wrong")
+            state = self._readable("book", symbol, book)
+            if state is not None:
+                has_proof = state.verified is True
+                self._check_book(book, state, levels_of(book.bids), levels_of(book.asks), has_proof=has_proof)
 
     def check_level3(self, books: Mapping[str, Level3Book]) -> None:
         """Likewise for books of single orders."""
         for symbol, book in books.items():
-            cursor = self._cursors["level3", symbol]
-            if book.available is not cursor.readable:
-                can = "can" if book.available else "cannot"
-                raise self._break(1, f"the orders of {symbol} {can} be read")
-            if not cursor.readable:
-                continue
-            state = cursor.state
-            sides = [orders_of(order for queue in side for order in queue.orders) for side in (book.bids, book.asks)]
-            if sides != [state.bids, state.asks]:
-                raise self._break(1, f"{book} is not the book that the exchange's frames make")
-            if book.crossed is not state.crossed:
-                raise self._break(1, f"{book}: crossed is wrong")
-            if book.verified is not True:
-                raise self._break(1, f"{book}: verified is wrong")
+            state = self._readable("level3", symbol, book)
+            if state is not None:
+                bids, asks = (
+                    orders_of(order for queue in side for order in queue.orders) for side in (book.bids, book.asks)
+                )
+                self._check_book(book, state, bids, asks, has_proof=True)
+
+    def _readable(self, channel: str, symbol: str, book: OrderBook | Level3Book) -> BookState | None:
+        """What the exchange's frames make of a book; None if it cannot be read now, as it should be."""
+        cursor = self._cursors[channel, symbol]
+        if book.available is not cursor.readable:
+            can = "can" if book.available else "cannot"
+            raise self._break(1, f"the {channel} of {symbol} {can} be read")
+        return cursor.state if cursor.readable else None
+
+    def _check_book(
+        self, book: OrderBook | Level3Book, state: BookState, bids: object, asks: object, *, has_proof: bool
+    ) -> None:
+        if (bids, asks) != (state.bids, state.asks):
+            raise self._break(1, f"{book} is not the book that the exchange's frames make")
+        if book.crossed is not state.crossed:
+            raise self._break(1, f"{book}: crossed is wrong")
+        if book.verified is not has_proof:
+            raise self._break(1, f"{book}: verified is wrong")
 
     # The end
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from kraken_trio.testing.older_names import newer_symbol
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ["read_v1"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_OLDER_NAMES: Final = {"XBT": "BTC", "XDG": "DOGE"}
 _SIDES: Final = {"b": "buy", "s": "sell"}
 _ORDER_TYPES: Final = {"l": "limit", "m": "market"}
 
@@ -23,8 +24,7 @@ def read_v1(frame: Any) -> tuple[str, str, list[tuple[bool, Any]]]:
     """The channel, the symbol, and of each event whether it is a snapshot, and what it says."""
     _, *payloads, name, pair = frame
     channel, _, number = name.partition("-")
-    base, _, quote = pair.partition("/")
-    symbol = f"{_OLDER_NAMES.get(base, base)}/{_OLDER_NAMES.get(quote, quote)}"
+    symbol = newer_symbol(pair)
     if channel == "book":
         return channel, symbol, [_book(payloads)]
     return channel, symbol, [(False, content) for content in _CONTENT[channel](payloads, number)]

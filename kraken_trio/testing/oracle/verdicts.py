@@ -109,7 +109,8 @@ def _walked(case: Case, sent: Sent) -> list[Verdict]:
     events = _counted(sum(isinstance(event, BookSnapshot | BookUpdate | Trade) for event in case.history), "event")
     if broken is None:
         told = f"{events}; {_counted(gaps, 'gap')}, after which it went on {_counted(feed.recoveries, 'time')}"
-        return [Verdict(_ORDER, held=True, evidence=told), Verdict(_BOOKS, True, _counted(books, "message"))]  # noqa: FBT003
+        checked = _counted(books, "message")
+        return [Verdict(_ORDER, held=True, evidence=told), Verdict(_BOOKS, held=True, evidence=checked)]
     where = f"{broken.seen} (event {feed.events})"
     not_judged = f"not judged after event {feed.events}"
     in_books = broken.promise == 1

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from kraken_trio.cli.doctor import checks, formats
+from kraken_trio.cli.doctor.checks import Growth
 from kraken_trio.cli.doctor.findings import Finding, Level, Limit, verdict
 from kraken_trio.recording.records import encode
 
@@ -50,12 +51,24 @@ def test_the_verdict_is_the_worst_of_what_was_checked(levels: list[Level]) -> No
 # -- the checks -------------------------------------------------------------------------------------------------------
 
 maybe_text = st.none() | texts
+growths = st.builds(Growth, a_day=st.floats(0, 1e15), over=figures, deletes=st.booleans(), is_guess=st.booleans())
 CHECKS: dict[str, st.SearchStrategy[Finding]] = {
     "core": st.builds(checks.core, st.sampled_from(["compiled", "pure"]), can_compile=st.booleans()),
     "transport": st.builds(checks.transport, st.just("websockets"), maybe_text),
     "budget": st.builds(checks.budget, st.none() | st.integers(0, 120), st.floats(0, 600), maybe_text),
-    "disk": st.builds(checks.disk, st.none() | st.integers(0, 10**15), maybe_text, is_writable=st.booleans()),
     "files": st.builds(checks.files, st.none() | st.integers(0, 10**7)),
+    "folder": st.builds(checks.folder, maybe_text, exists=st.booleans(), is_writable=st.booleans()),
+    "disk": st.builds(checks.disk, st.integers(0, 10**15)),
+    "inodes": st.builds(checks.inodes, st.none() | st.integers(0, 10**9)),
+    "recorder": st.builds(checks.recorder, maybe_text, st.none() | figures),
+    "segments": st.builds(
+        checks.segments,
+        st.integers(0, 5000),
+        st.lists(texts, max_size=9),
+        st.lists(texts, max_size=9),
+        looked_at=st.none() | st.integers(1, 1000),
+        error=maybe_text,
+    ),
     "proxy": st.builds(checks.proxy, st.none() | st.just("through it"), maybe_text),
     "name": st.builds(checks.name, texts, figures, st.integers(0, 9), st.integers(0, 9), maybe_text),
     "tcp": st.builds(checks.tcp, figures, proxied=st.booleans()),
@@ -65,14 +78,14 @@ CHECKS: dict[str, st.SearchStrategy[Finding]] = {
     "refusal": st.builds(checks.refusal, st.none() | st.integers(200, 599), st.none() | st.floats(0, 86_400)),
     "http-clock": st.builds(checks.http_clock, st.none() | st.floats(-1e10, 1e10)),
     "engine": st.builds(checks.engine, maybe_text),
-    "round-trip": st.builds(checks.round_trip, st.lists(figures, max_size=10)),
+    "round-trip": st.builds(checks.round_trip, st.lists(figures, max_size=10), maybe_text),
     "clock": st.builds(checks.clock, st.lists(st.floats(-1e10, 1e10), max_size=10)),
     "subscribe": st.builds(checks.subscribe, st.none() | figures),
     "heartbeats": st.builds(
-        lambda times, more: checks.heartbeats(sorted(times), max(times, default=0) + more),
-        st.lists(st.floats(0, 100), max_size=9),
-        st.floats(0, 10),
+        lambda runs: checks.heartbeats([(sorted(times), max(times, default=0) + more) for times, more in runs]),
+        st.lists(st.tuples(st.lists(st.floats(0, 100), max_size=9), st.floats(0, 10)), max_size=3),
     ),
+    "connection": st.builds(checks.connection, figures, st.integers(0, 3), st.just("") | texts),
     "book": st.builds(
         checks.book,
         texts,
@@ -82,6 +95,7 @@ CHECKS: dict[str, st.SearchStrategy[Finding]] = {
         refused=maybe_text,
     ),
     "trades": st.builds(checks.trades, texts, st.integers(0, 99), st.integers(0, 9)),
+    "room": st.builds(checks.room, st.integers(0, 10**15), st.none() | growths),
 }
 
 
@@ -111,8 +125,18 @@ GOOD = {
     "pure core where none can be compiled": checks.core("pure", can_compile=False),
     "transport": checks.transport("websockets", None),
     "budget": checks.budget(90, 0, None),
-    "disk": checks.disk(10**11, None),
     "files": checks.files(1024),
+    "folder": checks.folder(None),
+    "a folder that will be made": checks.folder(None, exists=False),
+    "disk": checks.disk(10**11),
+    "inodes": checks.inodes(10**6),
+    "recorder": checks.recorder("process 7", 0.3),
+    "no recorder": checks.recorder(None, None),
+    "no recorder for days": checks.recorder(None, 1e6),
+    "a new recorder": checks.recorder("process 7", None),
+    "segments": checks.segments(9, [], []),
+    "more segments than are looked at": checks.segments(5000, [], [], looked_at=1000),
+    "no segments": checks.segments(0, [], []),
     "proxy": checks.proxy(None, None),
     "a proxy": checks.proxy("through the proxy http://proxy.test:80", None),
     "name": checks.name("ws.kraken.com", 0.01, 2, 0, None),
@@ -127,19 +151,26 @@ GOOD = {
     "round-trip": checks.round_trip([0.02] * 10),
     "clock": checks.clock([-0.05, 0.01, 5.0]),
     "subscribe": checks.subscribe(0.3),
-    "heartbeats": checks.heartbeats([1.0, 2.0, 3.1], 4.0),
+    "heartbeats": checks.heartbeats([([1.0, 2.0, 3.1], 4.0)]),
+    "heartbeats around a reconnect": checks.heartbeats([([1.0, 2.0], 3.0), ([], 4.0), ([9.0], 9.5)]),
+    "connection": checks.connection(3.5, 0, ""),
     "book": checks.book("BTC/USD", 50, 0, is_up=True, refused=None),
     "a quiet book": checks.book("BTC/USD", 1, 0, is_up=True, refused=None),
     "trades": checks.trades("BTC/USD", 9, 0),
     "no trades": checks.trades("BTC/USD", 0, 0),
+    "room": checks.room(10**9, Growth(a_day=1e8, over=5e5)),
+    "room that old files make": checks.room(10**9, Growth(a_day=1e9, over=5e5, deletes=True)),
 }
 """What is usual."""
 WARNED = {
     "core": checks.core("pure", can_compile=True),
     "transport": checks.transport("trio-websocket", "no module"),
     "budget": checks.budget(91, 0, None),
-    "disk": checks.disk(4 * 10**9, None),
     "files": checks.files(255),
+    "disk": checks.disk(4 * 10**9),
+    "inodes": checks.inodes(999),
+    "recorder": checks.recorder("process 7", 121.0),
+    "segments": checks.segments(9, ["00000009-20260802T000024Z.mcap"], []),
     "name": checks.name("ws.kraken.com", 1.0, 2, 0, None),
     "tcp": checks.tcp(1.0, proxied=False),
     "tls": checks.tls(2.0, "TLSv1.3"),
@@ -151,15 +182,22 @@ WARNED = {
     "an unanswered ping": checks.round_trip([0.02] * 9),
     "clock": checks.clock([0.3]),
     "subscribe": checks.subscribe(4.0),
-    "heartbeats": checks.heartbeats([1.0, 4.0], 5.0),
+    "a connection that was lost between pings": checks.round_trip([0.02] * 9, "EOF"),
+    "heartbeats": checks.heartbeats([([1.0, 4.0], 5.0)]),
+    "room": checks.room(10**9, Growth(a_day=2e8, over=4.0, is_guess=True)),
 }
 FAILED = {
     "budget": checks.budget(120, 30.0, None),
     "budget file": checks.budget(None, 0, "it is no regular file"),
-    "disk": checks.disk(10**8, None),
-    "a folder of somebody else": checks.disk(10**12, None, is_writable=False),
-    "no folder": checks.disk(None, "x is no folder"),
     "files": checks.files(32),
+    "folder": checks.folder("x is a file"),
+    "a folder of somebody else": checks.folder(None, is_writable=False),
+    "a folder that cannot be made": checks.folder(None, exists=False, is_writable=False),
+    "disk": checks.disk(10**8),
+    "inodes": checks.inodes(9),
+    "recorder": checks.recorder("process 7", 901.0),
+    "segments": checks.segments(9, ["x"], ["y, byte 0: it does not begin as an MCAP file does"]),
+    "unreadable segments": checks.segments(0, [], [], error="they cannot be read"),
     "proxy": checks.proxy(None, "HTTPS_PROXY is not a usable proxy: x; write it so"),
     "name": checks.name("ws.kraken.com", 0.1, 0, 0, "Name or service not known"),
     "no address": checks.name("ws.kraken.com", 0.1, 0, 0, None),
@@ -174,13 +212,15 @@ FAILED = {
     "round-trip": checks.round_trip([]),
     "clock": checks.clock([-90.0]),
     "subscribe": checks.subscribe(None),
-    "no heartbeat": checks.heartbeats([], 9.0),
-    "heartbeats that end": checks.heartbeats([1.0, 2.0], 9.0),
+    "no heartbeat": checks.heartbeats([([], 9.0)]),
+    "heartbeats that end": checks.heartbeats([([1.0, 2.0], 9.0)]),
     "a refused symbol": checks.book("NO/PE", 0, 0, is_up=False, refused="Currency pair not supported"),
+    "connection": checks.connection(3.5, 1, "EOF"),
     "wrong checksums": checks.book("BTC/USD", 40, 1, is_up=True, refused=None),
     "no book": checks.book("BTC/USD", 0, 0, is_up=False, refused=None),
     "a book that was lost": checks.book("BTC/USD", 40, 0, is_up=False, refused=None),
     "trades": checks.trades("BTC/USD", 9, 1),
+    "room": checks.room(10**8, Growth(a_day=2e8, over=9e4)),
 }
 
 
@@ -202,6 +242,39 @@ def test_what_fails(what: str) -> None:
 def test_a_cure_speaks_of_a_figure_only_where_there_is_one() -> None:
     assert "the figure is high" in WARNED["a slow round-trip"].cure
     assert "the figure is high" not in FAILED["round-trip"].cure
+
+
+@pytest.mark.parametrize(
+    ("finding", "says"),
+    [
+        (GOOD["segments"], "9 files, whole"),
+        (GOOD["more segments than are looked at"], "the newest 1,000 of 5,000 files are whole"),
+        (WARNED["segments"], "1 file without an end: 00000009-20260802T000024Z.mcap"),
+        (FAILED["segments"], "1 file damaged or missing: y, byte 0: it does not begin as an MCAP file does"),
+        (GOOD["recorder"], "process 7 records into it, last 300 ms ago"),
+        (GOOD["room"], "full in 10 days, at 100.0 MB a day, measured over 6 days of this recording"),
+        (WARNED["room"], "full in 5 days, at 200.0 MB a day, guessed from 4.0 s of these symbols"),
+        (
+            GOOD["room that old files make"],
+            "older files are deleted; 24 h more are free, at 1.0 GB a day, measured over 6 days of this recording",
+        ),
+        (FAILED["connection"], "lost once in 3.5 s: EOF"),
+        (checks.connection(3.5, 2, ""), "lost 2 times in 3.5 s"),
+        (FAILED["wrong checksums"], "1 checksum wrong, 40 right"),
+        (checks.tcp(0.05, proxied=True, family="IPv6"), "connected through the proxy over IPv6 in 50 ms"),
+        (
+            WARNED["a connection that was lost between pings"],
+            "20 ms median of 9 pings (20 ms to 20 ms); then the connection was lost: EOF",
+        ),
+    ],
+)
+def test_what_is_said(finding: Finding, says: str) -> None:
+    assert finding.says == says
+
+
+@pytest.mark.parametrize("growth", [None, Growth(a_day=0.0, over=5.0, is_guess=True)])
+def test_how_long_a_disk_lasts_is_not_told_from_nothing(growth: Growth | None) -> None:
+    assert checks.room(10**9, growth).level is Level.SKIPPED
 
 
 @pytest.mark.parametrize(
@@ -234,7 +307,15 @@ def test_the_cure_of_an_error_of_the_upgrade(error: str, says: str, cure: str) -
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0 ms"), (0.0004, "0.4 ms"), (0.0123, "12 ms"), (-0.5, "-500 ms"), (3.21, "3.2 s"), (6.1e5, "7 days")],
+    [
+        (0, "0 ms"),
+        (0.0004, "0.4 ms"),
+        (0.0123, "12 ms"),
+        (-0.5, "-500 ms"),
+        (3.21, "3.2 s"),
+        (86_400, "24 h"),
+        (6.1e5, "7 days"),
+    ],
 )
 def test_seconds(value: float, text: str) -> None:
     assert checks.seconds(value) == text
@@ -246,8 +327,13 @@ any_findings = st.lists(st.sampled_from([*CHECKS.values()]).flatmap(lambda strat
 SOME = [GOOD["tcp"], WARNED["disk"], FAILED["trades"], checks.skipped("engine", "an earlier check failed")]
 
 
+def printed(findings: list[Finding]) -> list[str]:
+    lines = formats.Lines()
+    return [*(line for finding in findings for line in lines.take(finding)), *lines.end()]
+
+
 def test_lines_for_people() -> None:
-    assert [line for finding in SOME for line in formats.lines_of(finding)] == [
+    assert printed(SOME) == [
         "ok      tcp                  connected in 50 ms [warns above 500 ms, fails above 3.0 s]",
         "WARNING disk                 4.0 GB free [warns below 5.0 GB, fails below 500.0 MB]",
         "          cure: delete old recordings, or have record do it (--keep-bytes), or use another disk",
@@ -255,6 +341,28 @@ def test_lines_for_people() -> None:
         "          cure: try again; if it stays, the connection loses messages: look for a proxy that opens TLS",
         "skipped engine               an earlier check failed",
     ]
+
+
+def test_what_was_skipped_for_the_same_reason_shares_a_line() -> None:
+    found = [
+        checks.skipped("tls", "nothing is encrypted"),
+        checks.skipped("certificate", "nothing is encrypted"),
+        checks.skipped("http-clock", "there was no HTTP Date"),
+        GOOD["tcp"],
+        checks.skipped("engine", "an earlier check failed"),
+    ]
+    assert printed(found) == [
+        "skipped tls, certificate:    nothing is encrypted",
+        "skipped http-clock           there was no HTTP Date",
+        "ok      tcp                  connected in 50 ms [warns above 500 ms, fails above 3.0 s]",
+        "skipped engine               an earlier check failed",
+    ]
+
+
+@given(any_findings)
+def test_no_finding_is_left_out(findings: list[Finding]) -> None:
+    text = "\n".join(printed(findings))
+    assert all(finding.name in text and finding.says in text for finding in findings)
 
 
 def test_summaries() -> None:

@@ -14,6 +14,7 @@ from tests.cli.test_app import invoke
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from kraken_trio.cli.doctor.probe import Plan
 
@@ -56,7 +57,7 @@ def test_every_format_ends_with_the_same_status(
     lines = result.stdout.splitlines()
     if style == "text":
         assert lines[-1] == f"{word.upper()}: {formats.summary(findings)}"
-        assert lines[0] == formats.lines_of(findings[0])[0]
+        assert lines[0] == formats.Lines().take(findings[0])[0]
     elif style == "json":
         (line,) = lines
         assert json.loads(line)["status"] == status
@@ -95,13 +96,16 @@ def test_usage_errors(arguments: list[str], said: str) -> None:
     assert said in result.stderr
 
 
-def test_a_port_where_nobody_listens() -> None:
+def test_a_port_where_nobody_listens(tmp_path: Path) -> None:
     """With everything real."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    result = invoke("doctor", "--format", "json", "--url", f"ws://127.0.0.1:{port}")
+    result = invoke("doctor", "--format", "json", "--url", f"ws://127.0.0.1:{port}", "--folder", str(tmp_path))
     found = {check["check"]: check for check in json.loads(result.stdout)["checks"]}
     assert result.exit_code == 2
-    assert found["name"]["level"] == Level.OK.value
+    assert found["name"]["level"] == found["folder"]["level"] == Level.OK.value
+    assert found["disk"]["value"] > 0
+    assert found["segments"]["says"] == "there is no recording yet"
+    assert not list(tmp_path.iterdir())
     assert found["tcp"]["level"] == Level.FAILED.value
     assert "Connection refused" in found["tcp"]["says"]

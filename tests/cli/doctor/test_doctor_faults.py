@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import ssl
 from pathlib import Path
@@ -13,9 +14,12 @@ import trio
 import trustme
 
 from kraken_trio.admission.ledger import HostLedger
-from kraken_trio.cli.doctor import checks
+from kraken_trio.cli.doctor import checks, folder
 from kraken_trio.cli.doctor.findings import Finding, Level, verdict
-from kraken_trio.cli.doctor.probe import MAX_ATTEMPTS, Machine, Plan, examine
+from kraken_trio.cli.doctor.machine import Machine
+from kraken_trio.cli.doctor.probe import MAX_ATTEMPTS, Plan, examine
+from kraken_trio.storage.lock import FolderLock
+from kraken_trio.storage.segments import Folder
 from kraken_trio.testing import (
     CorruptChecksum,
     DelaySnapshots,
@@ -39,6 +43,8 @@ from kraken_trio.testing.faults.network import (
     RefuseDial,
     UnknownHost,
 )
+from tests.altered import record_story
+from tests.logs import packed
 from tests.transport.conftest import Peer, in_virtual_time
 
 if TYPE_CHECKING:
@@ -46,7 +52,8 @@ if TYPE_CHECKING:
 
     from kraken_trio.testing import Exchange, Fault
 
-EPOCH_NS = 1_800_000_000 * 10**9
+EPOCH_NS = 4_000_000_000 * 10**9
+"""In 2096: OpenSSL goes by the real clock, and a certificate of a test must not end by that."""
 OK, WARNING, FAILED, SKIPPED = Level.OK, Level.WARNING, Level.FAILED, Level.SKIPPED
 Found: TypeAlias = "dict[str, Finding]"
 
@@ -144,7 +151,7 @@ async def test_a_healthy_exchange(world: World) -> None:
     found = await world.examine(plan={"symbols": ("BTC/USD", "ETH/USD")})
     assert not bad(found)
     skipped = {name for name, level in levels(found).items() if level is SKIPPED}
-    assert skipped == {"budget", "disk", "tls", "certificate", "http-clock"}
+    assert skipped == {"budget", *checks.OF_FOLDER, "tls", "certificate", "http-clock"}
     assert found["round-trip"].value == pytest.approx(0.015, abs=0.005)
     assert found["clock"].value == pytest.approx(0, abs=0.005)
     assert found["heartbeats"].value == pytest.approx(1, abs=0.02)
@@ -226,15 +233,49 @@ async def test_a_budget_file_that_is_not_there_yet_is_not_made_by_looking(world:
     assert not list(tmp_path.iterdir())
 
 
-async def test_a_full_disk(world: World, tmp_path: Path) -> None:
-    found = await world.examine(plan={"folder": str(tmp_path / "new")}, free_bytes=lambda _path: 10**6)
-    assert bad(found) == {"disk": FAILED}
+# -- a recording's folder ---------------------------------------------------------------------------------------------
+
+
+async def test_a_folder_that_is_not_there_yet_is_not_made_by_looking(world: World, tmp_path: Path) -> None:
+    """How long its disk lasts is told from what comes."""
+    found = await world.examine(plan={"folder": str(tmp_path / "a" / "new")}, free_bytes=lambda _path: 10**12)
+    assert not bad(found)
+    assert "can be made" in found["folder"].says
+    assert "there is no recording yet" in found["segments"].says
+    assert "of these symbols" in found["room"].says
     assert not list(tmp_path.iterdir())
 
 
-async def test_a_folder_that_cannot_be_made(world: World, tmp_path: Path) -> None:
-    found = await world.examine(plan={"folder": str(tmp_path / "a" / "b")})
-    assert bad(found) == {"disk": FAILED}
+async def test_a_disk_that_will_be_full_within_a_week(world: World, tmp_path: Path) -> None:
+    found = await world.examine(plan={"folder": str(tmp_path)}, free_bytes=lambda _path: 51 * 10**8, rate=400)
+    assert bad(found) == {"room": WARNING}
+
+
+async def test_a_full_disk(world: World, tmp_path: Path) -> None:
+    found = await world.examine(plan={"folder": str(tmp_path / "new")}, free_bytes=lambda _path: 10**6)
+    assert bad(found) == {"disk": FAILED, "room": FAILED}
+
+
+async def test_no_inodes(world: World, tmp_path: Path) -> None:
+    plan = {"folder": str(tmp_path)}
+    assert bad(await world.examine(plan=plan, free_inodes=lambda _path: 3)) == {"inodes": FAILED}
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+async def test_a_file_where_the_folder_should_be(world: World, tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    found = await world.examine(plan={"folder": str(tmp_path / place)})
+    assert bad(found) == {"folder": FAILED}
+
+
+async def test_a_folder_that_cannot_be_written(world: World, recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether anybody records into it cannot be seen, so the newest file may be torn."""
+    newest(recorded).write_bytes(newest(recorded).read_bytes()[:-100])
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != recorded and access(path, mode))
+    found = await world.examine(plan={"folder": str(recorded)})
+    assert bad(found) == {"folder": FAILED}
+    assert found["recorder"].level is SKIPPED
 
 
 async def test_a_disk_that_cannot_be_asked(world: World, tmp_path: Path) -> None:
@@ -242,13 +283,158 @@ async def test_a_disk_that_cannot_be_asked(world: World, tmp_path: Path) -> None
         raise OSError(5, "Input/output error")
 
     found = await world.examine(plan={"folder": str(tmp_path)}, free_bytes=fail)
-    assert bad(found) == {"disk": FAILED}
-    assert "Input/output error" in found["disk"].says
+    assert bad(found) == {"folder": FAILED}
+    assert "Input/output error" in found["folder"].says
 
 
 async def test_a_file_system_that_does_not_answer(world: World, tmp_path: Path) -> None:
     found = await world.examine(plan={"folder": str(tmp_path), "budget_file": "x"}, in_thread=for_ever)
-    assert bad(found) == {"budget": FAILED, "disk": FAILED}
+    assert bad(found) == {"budget": FAILED, "folder": FAILED}
+
+
+async def test_a_folder_that_takes_too_long_to_read(world: World, tmp_path: Path) -> None:
+    async def only_three(work: Callable[[], Any]) -> Any:
+        calls.append(work)
+        return await (at_once if len(calls) < 3 else for_ever)(work)
+
+    calls: list[Any] = []
+    found = await world.examine(plan={"folder": str(tmp_path)}, in_thread=only_three)
+    assert bad(found) == {"segments": FAILED}
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("doctor") / "data"
+    record_story(folder)
+    return folder
+
+
+@pytest.fixture
+def recorded(story: Path, tmp_path: Path) -> Path:
+    """A recording of 43 s in nine files, which was written just now."""
+    folder = tmp_path / "data"
+    shutil.copytree(story, folder)
+    for path in folder.iterdir():
+        os.utime(path, ns=(EPOCH_NS, EPOCH_NS))
+    return folder
+
+
+def newest(folder: Path) -> Path:
+    return max(folder.glob("*.mcap"))
+
+
+def state_of(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+async def test_a_whole_recording(world: World, recorded: Path) -> None:
+    before = state_of(recorded)
+    found = await world.examine(plan={"folder": str(recorded)})
+    assert not bad(found)
+    assert found["segments"].says == "9 files, whole"
+    assert "nobody" in found["recorder"].says
+    assert "of these symbols" in found["room"].says, "43 s are too short to tell"
+    assert state_of(recorded) == before
+
+
+@pytest.mark.parametrize(("idle", "level"), [(1, OK), (300, WARNING), (3600, FAILED)])
+async def test_a_recorder_that_writes_no_more(world: World, recorded: Path, idle: int, level: Level) -> None:
+    """Its file has no end, as it is being written."""
+    newest(recorded).write_bytes(newest(recorded).read_bytes()[:-100])
+    os.utime(newest(recorded), ns=(0, EPOCH_NS - idle * 10**9))
+    lock = FolderLock(recorded)
+    try:
+        found = await world.examine(plan={"folder": str(recorded)})
+    finally:
+        lock.release()
+    assert bad(found) == ({} if level is OK else {"recorder": level})
+    assert f"process {os.getpid()} records into it" in found["recorder"].says
+    assert found["segments"].level is OK
+
+
+async def test_a_recorder_that_was_killed(world: World, recorded: Path) -> None:
+    newest(recorded).write_bytes(newest(recorded).read_bytes()[:-100])
+    found = await world.examine(plan={"folder": str(recorded)})
+    assert bad(found) == {"segments": WARNING}
+    assert newest(recorded).name in found["segments"].says
+
+
+@pytest.mark.parametrize("how", ["empty", "missing", "aside", "all"])
+async def test_files_that_cannot_be_read(world: World, recorded: Path, how: str) -> None:
+    second = sorted(recorded.glob("*.mcap"))[1]
+    if how == "empty":
+        second.write_bytes(b"")
+    elif how == "missing":
+        second.unlink()
+    elif how == "aside":
+        second.rename(second.with_name(f"00000010{second.name[8:]}.damaged"))
+    else:
+        for path in recorded.glob("*.mcap"):
+            path.write_bytes(b"")
+    found = await world.examine(plan={"folder": str(recorded)})
+    assert bad(found) == {"segments": FAILED}
+
+
+async def test_a_folder_that_cannot_be_listed(world: World, recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_folder: Path) -> list[str]:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(folder, "list_names", fail)
+    found = await world.examine(plan={"folder": str(recorded)})
+    assert bad(found) == {"segments": FAILED}
+    assert "Input/output error" in found["segments"].says
+
+
+DAY_NS = 86_400 * 10**9
+
+
+def fill(path: Path, *files: tuple[float, float], lost: int = 0, is_open: bool = False) -> int:
+    """Write segments that begin and end so many days before the exchange's epoch; returns the size of the last one.
+
+    ``lost`` of the first are deleted afterwards. If it ``is_open``, the last one has no end.
+    """
+    size = 0
+    with Folder(path) as opened:
+        for begin, end in files:
+            start_ns, end_ns = EPOCH_NS - round(begin * DAY_NS), EPOCH_NS - round(end * DAY_NS)
+            segment = opened.create({"recording": "r"}, started_ns=start_ns, library="x")
+            found = [(1, sequence, at, sequence, b"{}") for sequence, at in ((1, start_ns), (2, end_ns))]
+            segment.append_chunk(packed(found), start_ns, end_ns)
+            if is_open and (begin, end) == files[-1]:
+                segment.close()
+            else:
+                segment.finish()
+            size = segment.path.stat().st_size
+            os.utime(segment.path, ns=(0, end_ns))
+    for name in sorted(path.glob("*.mcap"))[:lost]:
+        name.unlink()
+    return size
+
+
+async def test_how_fast_a_recording_grows_is_measured_by_its_last_day(world: World, tmp_path: Path) -> None:
+    size = fill(tmp_path, (9, 8), (0.75, 0.5), (0.25, 0.0))
+    found = await world.examine(plan={"folder": str(tmp_path)}, free_bytes=lambda _path: 6 * 10**9)
+    assert not bad(found)
+    assert found["room"].value == pytest.approx(6e9 / (4 * size) * 86_400, rel=0.05)
+    assert "measured over 12 h of this recording" in found["room"].says
+
+
+async def test_the_file_that_is_being_written_counts(world: World, tmp_path: Path) -> None:
+    size = fill(tmp_path, (9, 8), (0.25, 0.0), is_open=True)
+    lock = FolderLock(tmp_path)
+    try:
+        found = await world.examine(plan={"folder": str(tmp_path)}, free_bytes=lambda _path: 6 * 10**9)
+    finally:
+        lock.release()
+    assert not bad(found)
+    assert found["room"].value == pytest.approx(6e9 / (4 * size) * 86_400, rel=0.05)
+
+
+async def test_a_recording_whose_old_files_are_deleted_need_not_grow(world: World, tmp_path: Path) -> None:
+    fill(tmp_path, (9, 8), (0.25, 0.0), lost=1)
+    found = await world.examine(plan={"folder": str(tmp_path)}, free_bytes=lambda _path: 6 * 10**9)
+    assert not bad(found)
+    assert "older files are deleted" in found["room"].says
 
 
 async def test_too_few_files(world: World) -> None:
@@ -333,6 +519,14 @@ async def test_tls(world: World) -> None:
     assert found["certificate"].value == pytest.approx(90 * DAY, abs=10)
 
 
+async def test_a_certificate_that_has_ended(world: World) -> None:
+    server, client = certified("localhost", days=-30_000)  # also by the real clock
+    found = await world.examine(server=server, plan={"ssl_context": client})
+    assert bad(found) == {"tls": FAILED}
+    assert "expired" in found["tls"].says
+    assert "clock" in found["tls"].cure
+
+
 async def test_a_certificate_that_ends_soon(world: World) -> None:
     server, client = certified("localhost", days=3)
     found = await world.examine(server=server, plan={"ssl_context": client})
@@ -394,9 +588,9 @@ def served(nursery: trio.Nursery, script: Callable[[trio.abc.Stream], Awaitable[
 @pytest.mark.parametrize(
     ("date", "level"),
     [
-        (b"Date: Fri, 15 Jan 2027 08:00:00 GMT", OK),
-        (b"date:Fri, 15 Jan 2027 08:00:05 GMT", WARNING),
-        (b"Date: Fri, 15 Jan 2027 07:00:00 GMT", FAILED),
+        (b"Date: Tue, 02 Oct 2096 07:06:40 GMT", OK),
+        (b"date:Tue, 02 Oct 2096 07:06:45 GMT", WARNING),
+        (b"Date: Tue, 02 Oct 2096 06:06:40 GMT", FAILED),
         (b"Date: yesterday", SKIPPED),
         (b"X: y", SKIPPED),
     ],
@@ -514,6 +708,36 @@ async def test_a_book_that_never_comes(world: World) -> None:
 async def test_a_wrong_checksum(world: World) -> None:
     found = await world.examine(CorruptChecksum())
     assert bad(found) == {"book BTC/USD": FAILED}
+
+
+async def test_a_connection_that_is_lost(world: World) -> None:
+    """Trades that are missing by that are no hole."""
+    async with trio.open_nursery() as nursery:
+
+        async def drop() -> None:
+            await world.connected(2)
+            await trio.sleep(2)
+            world.network.links[1].reset()
+
+        nursery.start_soon(drop)
+        found = await world.examine()
+    assert bad(found) == {"connection": FAILED}
+    assert found["connection"].value == 1
+    assert len(world.network.dials) == 3
+
+
+async def test_a_connection_that_is_lost_between_pings(world: World) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def drop() -> None:
+            await world.connected(1)
+            await trio.sleep(0.5)
+            world.network.links[0].reset()
+
+        nursery.start_soon(drop)
+        found = await world.examine()
+    assert bad(found) == {"round-trip": WARNING}
+    assert "then the connection was lost" in found["round-trip"].says
 
 
 async def test_a_missing_trade(world: World) -> None:

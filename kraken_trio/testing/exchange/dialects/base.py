@@ -16,7 +16,7 @@ from kraken_trio.testing.exchange.dialects import v2_frames as frames
 from kraken_trio.testing.faults import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kraken_trio.testing.exchange.dialects.asked import Asked, ChannelRule, Subscribing
     from kraken_trio.testing.exchange.hosts import Host
@@ -137,21 +137,19 @@ class Dialect(ABC):
     def trades(self, kind: str, spec: MarketSpec, prints: Iterable[TradePrint]) -> str:
         """Any number of trades."""
 
+    @property
     @abstractmethod
-    def ticker(self, kind: str, market: SymbolMarket) -> str:
-        """The ticker as it is now."""
+    def latest(self) -> Mapping[str, Callable[[str, SymbolMarket], str]]:
+        """Of each channel that tells a market's present state: how it is written, from ``kind`` and the market."""
+
+    @property
+    @abstractmethod
+    def reference(self) -> Mapping[str, Callable[[str, Iterable[MarketSpec]], str]]:
+        """Of each channel of reference data: how those of all markets are written, from ``kind`` and the markets."""
 
     @abstractmethod
     def candles(self, kind: str, market: SymbolMarket, rows: Sequence[Candle], time_ns: int) -> str:
         """Candles, oldest first."""
-
-    def instruments(self, kind: str, specs: Iterable[MarketSpec]) -> str:
-        """The reference data of all markets, in a protocol that has such a channel."""
-        raise NotImplementedError
-
-    def spread(self, market: SymbolMarket) -> str:
-        """The best bid and ask, in a protocol that has such a channel."""
-        raise NotImplementedError
 
     @abstractmethod
     def add_unknown_field(self, text: str) -> str:

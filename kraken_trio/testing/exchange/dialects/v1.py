@@ -10,7 +10,7 @@ from kraken_trio.testing.exchange.dialects.base import Denial, Dialect, Slot
 from kraken_trio.testing.faults import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kraken_trio.testing.exchange.dialects.asked import Asked, ChannelRule, Subscribing
     from kraken_trio.testing.exchange.hosts import Host
@@ -45,6 +45,7 @@ class V1(Dialect):
     def __init__(self, symbols: Iterable[str]) -> None:
         """``symbols`` are the markets, which are numbered in this order."""
         self._places: dict[str, int] = {symbol: place for place, symbol in enumerate(symbols)}
+        self._latest = {"ticker": self._ticker, "spread": self._spread}
 
     @property
     def rules(self) -> Mapping[str, ChannelRule]:
@@ -146,17 +147,24 @@ class V1(Dialect):
         del kind
         return self._data("trade", spec.symbol, frames.trades(spec, prints))
 
-    def ticker(self, kind: str, market: SymbolMarket) -> str:
-        del kind
+    @property
+    def latest(self) -> Mapping[str, Callable[[str, SymbolMarket], str]]:
+        return self._latest
+
+    @property
+    def reference(self) -> Mapping[str, Callable[[str, Iterable[MarketSpec]], str]]:
+        return {}
+
+    def _ticker(self, _kind: str, market: SymbolMarket) -> str:
         return self._data("ticker", market.spec.symbol, frames.ticker(market))
+
+    def _spread(self, _kind: str, market: SymbolMarket) -> str:
+        return self._data("spread", market.spec.symbol, frames.spread(market))
 
     def candles(self, kind: str, market: SymbolMarket, rows: Sequence[Candle], time_ns: int) -> str:
         """The latest of them: v1 has no more in a frame."""
         del kind, time_ns
         return self._data("ohlc", market.spec.symbol, frames.candle(market, rows[-1]), rows[-1].interval)
-
-    def spread(self, market: SymbolMarket) -> str:
-        return self._data("spread", market.spec.symbol, frames.spread(market))
 
     def add_unknown_field(self, text: str) -> str:
         """Only objects have fields: those of a book and of a ticker."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from kraken_trio.requests import DEPTHS, INTERVALS
 from kraken_trio.testing.exchange.dialects.asked import Asked, ChannelRule, Refusal, Subscribing, read_message
+from kraken_trio.testing.older_names import NEWER, OLDER
 
 __all__ = ["RULES", "channel_name", "details", "other_name", "read_request", "read_subscription"]
 
@@ -36,7 +37,7 @@ _NO_INTEGER: Final = {
     "ohlc": "Subscription ohlc interval must be an integer",
 }
 _PRIVATE: Final = ("openOrders", "ownTrades")
-_OTHER: Final = {"BTC": "XBT", "DOGE": "XDG"} | {"XBT": "BTC", "XDG": "DOGE"}
+_OTHER: Final = OLDER | NEWER
 """Assets that v1 calls by other names, both ways."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from zlib import crc32
 
 from kraken_trio.testing.exchange.dialects import v2_frames as frames, v2_requests as requests
@@ -11,7 +11,7 @@ from kraken_trio.testing.exchange.dialects.base import WORK_NS, Denial, Dialect,
 from kraken_trio.testing.faults import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kraken_trio.testing.exchange.dialects.asked import Asked, ChannelRule, Subscribing
     from kraken_trio.testing.exchange.hosts import Host
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["V2"]
 
 _UNKNOWN_FIELD = '"x_unknown":{"nested":[1,2.50,null]},'
+_LATEST: Final = {"ticker": frames.ticker}
+_REFERENCE: Final = {"instrument": frames.instruments}
 
 
 class V2(Dialect):
@@ -112,14 +114,16 @@ class V2(Dialect):
     def trades(self, kind: str, spec: MarketSpec, prints: Iterable[TradePrint]) -> str:
         return frames.trades(kind, spec, prints)
 
-    def ticker(self, kind: str, market: SymbolMarket) -> str:
-        return frames.ticker(kind, market)
+    @property
+    def latest(self) -> Mapping[str, Callable[[str, SymbolMarket], str]]:
+        return _LATEST
+
+    @property
+    def reference(self) -> Mapping[str, Callable[[str, Iterable[MarketSpec]], str]]:
+        return _REFERENCE
 
     def candles(self, kind: str, market: SymbolMarket, rows: Sequence[Candle], time_ns: int) -> str:
         return frames.candles(kind, market.spec, rows, time_ns)
-
-    def instruments(self, kind: str, specs: Iterable[MarketSpec]) -> str:
-        return frames.instruments(kind, specs)
 
     def add_unknown_field(self, text: str) -> str:
         return "{" + _UNKNOWN_FIELD + text[1:].replace('{"symbol":', "{" + _UNKNOWN_FIELD + '"symbol":', 1)
