@@ -51,6 +51,8 @@ PURE = (
     "kraken_trio/runtime/overflow.py",
     "kraken_trio/runtime/pace.py",
     "kraken_trio/runtime/timings.py",
+    "kraken_trio/telemetry/lines.py",
+    "kraken_trio/telemetry/trouble.py",
     "kraken_trio/_address.py",
     "kraken_trio/_proxy.py",
     "kraken_trio/cli/doctor/checks.py",
