@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from kraken_trio._interrupted import STOPPED, ignore_from_now_on
+
 __all__ = ["main"]
 
 _EXTRA = ("click", "rich")
@@ -21,8 +23,11 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:  # importing takes a while
         print("stopped", file=sys.stderr)  # noqa: T201
-        return 130
-    return run()
+        return STOPPED
+    try:
+        return run()
+    finally:
+        ignore_from_now_on()
 
 
 if __name__ == "__main__":

@@ -33,8 +33,9 @@ def info(folder: str) -> None:
     Exit status: 0; 2 if there is no recording that can be read.
 
     \b
-    Example:
+    Examples:
       kraken-trio info data/
+      kraken-trio info /mnt/archive/kraken | grep recorder
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
     try:
         found = describe_folder(folder)
