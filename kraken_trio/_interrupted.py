@@ -6,6 +6,7 @@ other programs it changes nothing.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 
@@ -26,7 +27,7 @@ def is_command(argv: Sequence[str], of_python: Sequence[str]) -> bool:
     if not argv:
         return False
     if argv[0] == "-m":  # while the package is imported
-        module = next((after for before, after in zip(of_python, of_python[1:], strict=False) if before == "-m"), "")
+        module = next((after for before, after in itertools.pairwise(of_python) if before == "-m"), "")
         return module == "kraken_trio"
     name = os.path.basename(argv[0])  # noqa: PTH119 (pathlib would have to be imported first)
     return name.removesuffix(".exe").removesuffix("-script.py") == "kraken-trio"

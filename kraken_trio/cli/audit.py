@@ -6,13 +6,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted, listed, shortened_bytes, utc
-from kraken_trio.cli.running import NoRecording, leave, progress_on_stderr
+from kraken_trio.cli.running import NoRecording, Output, leave, progress_on_stderr
 from kraken_trio.errors import RecordingError
 from kraken_trio.recording.findings import Verdict, day_text, offset_ms
 from kraken_trio.recording.records import encode
@@ -20,6 +19,8 @@ from kraken_trio.storage.auditing import audit_folder, describe_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.console import Console
 
     from kraken_trio.recording.findings import Defect, Hole, Report, Row
 
@@ -55,7 +56,7 @@ def audit(folder: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(encode(report.plain(folder)).decode())
     else:
-        print_report(folder, report, Console())
+        print_report(folder, report, Output())
     leave(report.verdict.status)
 
 

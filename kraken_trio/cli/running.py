@@ -37,6 +37,7 @@ __all__ = [
     "PIPE_CLOSED",
     "STOPPED",
     "NoRecording",
+    "Output",
     "ending_well",
     "exposing",
     "leave",
@@ -140,6 +141,14 @@ def output(*, plain: bool) -> tuple[TextIO, bool]:
     can_draw = console.is_terminal and not console.is_dumb_terminal and not console.legacy_windows
     is_shared = current_log() is not None and sys.stderr.isatty()  # the log's lines would stand in the picture
     return stream, can_draw and not plain and not is_shared
+
+
+class Output(Console):
+    """Standard output, or ``file``, for what rich prints."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to :func:`ending_well`: rich itself would exit with 1, which is a verdict of some commands."""
+        raise  # noqa: PLE0704 (it is called where the error is handled)
 
 
 def progress_on_stderr() -> Console | None:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted
-from kraken_trio.cli.running import NoRecording, leave, progress_on_stderr
+from kraken_trio.cli.running import NoRecording, Output, leave, progress_on_stderr
 from kraken_trio.cli.verification import Verification
 from kraken_trio.errors import RecordingError
 from kraken_trio.recording.foreign import read_frames
@@ -24,6 +23,8 @@ from kraken_trio.requests import DEPTHS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+
+    from rich.console import Console
 
     from kraken_trio.cli.verification import Failure, SymbolReport
 
@@ -63,7 +64,7 @@ def verify(files: tuple[str, ...], depth: str | None) -> None:
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
     for path in files:
         _check_is_file(path)
-    good = verify_files(files, depth=None if depth is None else int(depth), out=Console(), err=progress_on_stderr())
+    good = verify_files(files, depth=None if depth is None else int(depth), out=Output(), err=progress_on_stderr())
     leave(0 if good else 1)
 
 
