@@ -35,9 +35,10 @@ def run() -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed: then nobody wants to read it
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (as long as the process)
+        elif name == "stderr":
+            sys.stderr = forgiving(sys.stderr)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors=ASCII_FALLBACK)
-    sys.stderr = forgiving(sys.stderr)
     try:
         cli(prog_name="kraken-trio")
     except KeyboardInterrupt:  # before a command could handle it, or after

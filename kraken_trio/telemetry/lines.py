@@ -255,7 +255,7 @@ def _request(request: Request[Any]) -> dict[str, str | None]:
 def _of_change(change: StateChange, toll: Toll | None, attempts: int) -> Line:
     cause, detail, epoch = change.cause, change.detail, change.epoch
     why = f"{cause.value}: {detail}" if detail else cause.value
-    retry_at = None if change.retry_at is None else change.retry_at.isoformat()
+    retry_at = None if change.retry_at is None else f"{change.retry_at.isoformat(timespec='milliseconds')[:-6]}Z"
     if toll is not None:
         return _of_toll(change, toll)
     if cause is Cause.CONNECTED:

@@ -247,7 +247,7 @@ def test_what_the_fields_say() -> None:
     assert fields(changed(CONNECTING, OFF, Cause.CONNECT_FAILED, "no", RETRY_AT), attempts=2) == {
         "detail": "no",
         "attempts": 2,
-        "retry_at": "2026-11-29T12:00:01+00:00",
+        "retry_at": "2026-11-29T12:00:01.000Z",
     }
     resync = rec.Resynced(request=BOOK, cause=Cause.CHECKSUM, detail="d", attempt=1, evidence=EVIDENCE)
     assert fields(resync) == {
