@@ -79,6 +79,9 @@ def cli() -> None:
       kraken-trio verify monday.cbcap
 
     "kraken-trio COMMAND --help" explains a command.
+
+    Exit status: 0 done; 1 failed; 2 wrong usage, or no room for the output; 130 after Ctrl-C, 143 after SIGTERM; 141 if
+    nobody reads the output any more. "audit" and "doctor" tell their verdict: 0 good, 1 not quite, 2 bad.
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
 
 

@@ -9,6 +9,8 @@ import io
 import json
 import os
 import queue
+import re
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ import pytest
 import trio
 
 from kraken_trio.cli.app import cli, run
+from kraken_trio.cli.running import PIPE_CLOSED, STOPPED
 from kraken_trio.testing import open_exchange
 from tests.cli.recorder import Recorder, ack, cbcap
 from tests.cli.test_app import ROOT, invoke, stop
@@ -250,3 +253,15 @@ def test_a_real_head_of_a_real_pipe(url: str) -> None:
         process.stdout.close()
         err = process.stderr.read()
     assert (process.returncode, err) == (141, f"connecting to {url} (Ctrl-C stops)\n")
+
+
+# Its documentation
+
+
+def test_the_exit_statuses_of_all_helps_are_in_one_table() -> None:
+    page = (ROOT / "docs" / "reference" / "command.md").read_text(encoding="utf-8")
+    table = {int(found) for found in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    assert table == {0, 1, 2, STOPPED, PIPE_CLOSED, 128 + signal.SIGTERM}
+    for name in COMMANDS:
+        told = " ".join(invoke(name, "--help").output.partition("Exit status:")[2].partition("Examples:")[0].split())
+        assert {int(found) for found in re.findall(r"\b(\d+)\b", told)} <= table
