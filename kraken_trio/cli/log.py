@@ -79,13 +79,13 @@ class LineWriter:
             self._lines.append(line)
             self._changed.notify()
 
-    def close(self, limit: float = FLUSH_LIMIT) -> None:
-        """Have everything written that waits, within ``limit`` seconds."""
+    def close(self, limit: float | None = None) -> None:
+        """Have everything written that waits, within ``limit`` seconds; :data:`FLUSH_LIMIT` if that is None."""
         with self._changed:
             self._tell()
             self._is_ending = True
             self._changed.notify()
-        self._thread.join(limit)
+        self._thread.join(FLUSH_LIMIT if limit is None else limit)
 
     def _drop(self, count: int) -> None:
         self.dropped += count

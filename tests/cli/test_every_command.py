@@ -234,6 +234,24 @@ def test_its_end_is_in_its_log(name: str, call: Call, tmp_path: Path) -> None:
         assert (last["event"], last["exit_status"]) == (event, status)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")
+def test_a_log_that_nobody_reads_holds_nothing_up(
+    call: Call, recorded_day: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Standard error is a full pipe: the command does its work, and ends within the time of the last flush."""
+    monkeypatch.setattr("kraken_trio.cli.log.FLUSH_LIMIT", 0.05)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 65_536)
+    os.set_blocking(writing, True)
+    out = io.StringIO()
+    with os.fdopen(reading, "rb"), os.fdopen(writing, "w", encoding="utf-8") as err:
+        assert call("watch", "--log-format", "json", stdout=out, stderr=err) == 0
+    assert "checksums verified" in out.getvalue()
+
+
 # Real processes
 
 
