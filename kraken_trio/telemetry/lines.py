@@ -7,7 +7,7 @@ escaped here, in texts and fields alike: one record is one line.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import attrs
 
@@ -240,6 +240,8 @@ def line_of(record: Record, toll: Toll | None = None, attempts: int = 0) -> Line
             return _detailed("upload_failed", f"recording: on_segment({file}): ", detail, file=file)
         case StepTaken() | SubscriptionBegun() | StateReset() | GapAnnounced():
             return None
+        case _:
+            assert_never(record)
 
 
 def _detailed(event: str, begin: str, detail: str, limit: int = _LONG, **fields: Any) -> Line:
