@@ -14,6 +14,13 @@ _EXTRA = ("click", "rich")
 def main() -> int:
     """Run the command line; returns the exit status."""
     try:
+        return _run()
+    finally:
+        ignore_from_now_on()
+
+
+def _run() -> int:
+    try:
         from kraken_trio.cli.app import run  # noqa: PLC0415 (what it needs is an extra, which may be missing)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
@@ -24,10 +31,7 @@ def main() -> int:
     except KeyboardInterrupt:  # importing takes a while
         print("stopped", file=sys.stderr)  # noqa: T201
         return STOPPED
-    try:
-        return run()
-    finally:
-        ignore_from_now_on()
+    return run()
 
 
 if __name__ == "__main__":
