@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from kraken_trio._interrupted import STOPPED, ignore_from_now_on
+from kraken_trio._interrupted import STOPPED, has_ended, is_imported
 
 __all__ = ["main"]
 
@@ -16,7 +16,7 @@ def main() -> int:
     try:
         return _run()
     finally:
-        ignore_from_now_on()
+        has_ended()
 
 
 def _run() -> int:
@@ -31,6 +31,7 @@ def _run() -> int:
     except KeyboardInterrupt:  # importing takes a while
         print("stopped", file=sys.stderr)  # noqa: T201
         return STOPPED
+    is_imported()
     return run()
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import sys
 
 TYPE_CHECKING = False  # typing takes a while to import, in which this would not be there yet
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
     from typing import Final
 
-__all__ = ["STOPPED", "ignore_from_now_on", "is_command", "tell_in_one_line"]
+__all__ = ["STOPPED", "has_ended", "is_command", "is_imported", "stop_at_once"]
 
 STOPPED: Final = 128 + 2
 """The exit status after Ctrl-C."""
@@ -33,25 +33,26 @@ def is_command(argv: Sequence[str], of_python: Sequence[str]) -> bool:
     return name.removesuffix(".exe").removesuffix("-script.py") == "kraken-trio"
 
 
-def tell_in_one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """What is done about an exception that nobody has handled, in the place of ``sys.excepthook``."""
-    if not issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, trace)
-        return
+def stop_at_once(*_: object) -> None:
+    """What Ctrl-C does while the command is imported: there is nothing to tidy up, and nobody to catch an exception."""
     try:
         os.write(2, b"stopped\n")
     finally:
         os._exit(STOPPED)
 
 
-def ignore_from_now_on() -> None:
-    """The command has ended; what Python tidies up then is nobody's to stop, and would be told with a traceback."""
-    if _IS_COMMAND:
-        import signal  # noqa: PLC0415 (see above)
+def is_imported() -> None:
+    """From now on Ctrl-C raises :class:`KeyboardInterrupt`, as ever."""
+    if signal.getsignal(signal.SIGINT) is stop_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+def has_ended() -> None:
+    """What Python tidies up after the command is nobody's to stop, and would be told with a traceback."""
+    if _IS_COMMAND:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 _IS_COMMAND: Final = is_command(getattr(sys, "argv", ()), sys.orig_argv)
-if _IS_COMMAND:
-    sys.excepthook = tell_in_one_line
+if _IS_COMMAND and signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as by nohup
+    signal.signal(signal.SIGINT, stop_at_once)

@@ -6,11 +6,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from kraken_trio import _interrupted
-from kraken_trio._interrupted import is_command, tell_in_one_line
+from kraken_trio._interrupted import is_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -65,27 +69,38 @@ def test_what_the_command_is(argv: list[str], of_python: list[str], expected: bo
     assert is_command(argv, of_python) is expected
 
 
-def test_other_exceptions_are_told_as_ever(capsys: pytest.CaptureFixture[str]) -> None:
-    tell_in_one_line(ValueError, ValueError("why"), None)
-    assert capsys.readouterr().err == "ValueError: why\n"
-
-
 def test_ctrl_c_is_one_line_and_the_status_of_shells(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     statuses: list[int] = []
     monkeypatch.setattr("os._exit", statuses.append)
-    tell_in_one_line(KeyboardInterrupt, KeyboardInterrupt(), None)
+    _interrupted.stop_at_once(signal.SIGINT, None)
     assert (statuses, capfd.readouterr().err) == ([130], "stopped\n")
 
 
-def test_after_its_end_the_command_is_not_interrupted_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def handler() -> Iterator[Callable[[], object]]:
+    """What is done about Ctrl-C, which is put back at the end."""
     before = signal.getsignal(signal.SIGINT)
-    _interrupted.ignore_from_now_on()  # this is no command
-    assert signal.getsignal(signal.SIGINT) is before
+    yield lambda: signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+
+
+def test_when_it_is_imported_ctrl_c_is_what_it_is_in_any_program(handler: Callable[[], object]) -> None:
+    signal.signal(signal.SIGINT, _interrupted.stop_at_once)
+    _interrupted.is_imported()
+    assert handler() is signal.default_int_handler
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _interrupted.is_imported()
+    assert handler() is signal.SIG_IGN  # somebody wanted that
+
+
+def test_after_its_end_the_command_is_not_interrupted_any_more(
+    monkeypatch: pytest.MonkeyPatch, handler: Callable[[], object]
+) -> None:
+    before = handler()
+    _interrupted.has_ended()  # this is no command
+    assert handler() is before
     monkeypatch.setattr(_interrupted, "_IS_COMMAND", True)
-    try:
-        _interrupted.ignore_from_now_on()
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
+    _interrupted.has_ended()
+    assert handler() is signal.SIG_IGN
