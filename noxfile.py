@@ -52,6 +52,8 @@ PURE = (
     "kraken_trio/runtime/pace.py",
     "kraken_trio/runtime/timings.py",
     "kraken_trio/tracing/spans.py",
+    "kraken_trio/telemetry/lines.py",
+    "kraken_trio/telemetry/trouble.py",
     "kraken_trio/_address.py",
     "kraken_trio/_proxy.py",
     "kraken_trio/cli/doctor/checks.py",

@@ -39,6 +39,7 @@ extensions = [
     "command_docs",
     "export_docs",
     "metrics_docs",
+    "logging_docs",
     "fields_docs",
     "lifecycle_docs",
 ]

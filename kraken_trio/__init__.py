@@ -5,6 +5,9 @@
 some are missing. :class:`OrderBook` can be used alone. :mod:`kraken_trio.testing` is an exchange to test with.
 """
 
+from kraken_trio import _interrupted  # noqa: F401 (the first of all: it is there while the others are imported)
+
+# isort: split
 from importlib import import_module
 from typing import TYPE_CHECKING
 

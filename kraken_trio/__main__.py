@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from kraken_trio._interrupted import STOPPED, has_ended, is_imported
+
 __all__ = ["main"]
 
 _EXTRA = ("click", "rich")
@@ -11,6 +13,13 @@ _EXTRA = ("click", "rich")
 
 def main() -> int:
     """Run the command line; returns the exit status."""
+    try:
+        return _run()
+    finally:
+        has_ended()
+
+
+def _run() -> int:
     try:
         from kraken_trio.cli.app import run  # noqa: PLC0415 (what it needs is an extra, which may be missing)
     except ModuleNotFoundError as error:
@@ -21,7 +30,8 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:  # importing takes a while
         print("stopped", file=sys.stderr)  # noqa: T201 (click may be missing)
-        return 130
+        return STOPPED
+    is_imported()
     return run()
 
 

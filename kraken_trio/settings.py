@@ -174,9 +174,10 @@ class Settings:
     malformed_limit: int = _count(20)
     """This many malformed frames in a row end the connection."""
     log_rate: float = _rate(2.0)
-    """Log lines per second and level, in the long run, so that a faulty peer cannot fill the disk."""
+    """Log lines per second and level, in the long run, so that a faulty peer cannot fill the disk. Those about the
+    connection as a whole (lost, connected again) are counted apart, so that no flood hides them."""
     log_burst: int = _count(50)
-    """Log lines per level that may be written at once."""
+    """Log lines per level, and about the connection, that may be written at once."""
 
     # Consumers
     stall_limit: float = _seconds(10.0)

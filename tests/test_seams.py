@@ -84,6 +84,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "trio.serve_listeners": "its purpose is a real socket",
     },
     "export/frames.py": {"importlib.util.find_spec": "which library for data frames is installed"},
+    "cli/log.py": {"threading.*": "a thread writes what may block, for commands without an event loop, too"},
     "cli/record.py": {"time.*": "what its lines begin with"},
     "cli/*": {
         TRIO_TIME: "for display",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
@@ -20,15 +19,15 @@ from kraken_trio.cli.export import export_command
 from kraken_trio.cli.formatting import ASCII_FALLBACK
 from kraken_trio.cli.importing import import_command
 from kraken_trio.cli.info import info
+from kraken_trio.cli.log import log_option
+from kraken_trio.cli.output import forgiving
 from kraken_trio.cli.record import record_command
 from kraken_trio.cli.replay import replay_command
-from kraken_trio.cli.running import STOPPED, leave
+from kraken_trio.cli.running import STOPPED, ending_well
 from kraken_trio.cli.verify import verify
 from kraken_trio.cli.watch import watch_command
 
 __all__ = ["cli", "run"]
-
-_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def run() -> int:
@@ -36,33 +35,34 @@ def run() -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed: then nobody wants to read it
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (as long as the process)
+        elif name == "stderr":
+            sys.stderr = forgiving(sys.stderr)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors=ASCII_FALLBACK)
     try:
         cli(prog_name="kraken-trio")
     except KeyboardInterrupt:  # before a command could handle it, or after
         return STOPPED
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
-        click.echo(f"Error: cannot write the output: {error.strerror}", err=True)
-        # What Python's buffer still holds would fail again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return click.UsageError.exit_code  # a verdict of audit and doctor is another one
     return 0
 
 
 class _Commands(click.Group):
-    """Lists its commands in the order in which they were added, and lets all of them end alike after Ctrl-C."""
+    """Lists its commands in the order in which they were added; lets all of them log, and end, alike."""
 
     def list_commands(self, _context: click.Context) -> list[str]:
         return list(self.commands)
 
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        cmd.params.append(log_option())
+        super().add_command(cmd, name)
+
+    def make_context(self, *args: Any, **named: Any) -> click.Context:
+        with ending_well():
+            return super().make_context(*args, **named)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with ending_well():
             return super().invoke(ctx)
-        except KeyboardInterrupt:  # else click says "Aborted!", with another status
-            leave(STOPPED)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -79,6 +79,9 @@ def cli() -> None:
       kraken-trio verify monday.cbcap
 
     "kraken-trio COMMAND --help" explains a command.
+
+    Exit status: 0 done; 1 failed; 2 wrong usage, or no room for the output; 130 after Ctrl-C, 143 after SIGTERM; 141 if
+    nobody reads the output any more. "audit" and "doctor" tell their verdict: 0 good, 1 not quite, 2 bad.
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
 
 

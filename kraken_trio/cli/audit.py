@@ -6,13 +6,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted, listed, shortened_bytes, utc
-from kraken_trio.cli.running import STOPPED, NoRecording, leave
+from kraken_trio.cli.running import NoRecording, Output, leave, progress_on_stderr
 from kraken_trio.errors import RecordingError
 from kraken_trio.recording.findings import Verdict, day_text, offset_ms
 from kraken_trio.recording.records import encode
@@ -20,6 +19,8 @@ from kraken_trio.storage.auditing import audit_folder, describe_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.console import Console
 
     from kraken_trio.recording.findings import Defect, Hole, Report, Row
 
@@ -49,20 +50,18 @@ def audit(folder: str, *, as_json: bool) -> None:
       kraken-trio audit --json data/ | jq .verdict
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
     try:
-        report = _audited(folder, Console(stderr=True))
+        report = _audited(folder, progress_on_stderr())
     except RecordingError as error:
         raise NoRecording(str(error)) from None
-    except KeyboardInterrupt:
-        leave(STOPPED)
     if as_json:
         click.echo(encode(report.plain(folder)).decode())
     else:
-        print_report(folder, report, Console())
+        print_report(folder, report, Output())
     leave(report.verdict.status)
 
 
-def _audited(folder: str, err: Console) -> Report:
-    if not err.is_terminal or err.is_dumb_terminal:
+def _audited(folder: str, err: Console | None) -> Report:
+    if err is None:
         return audit_folder(folder)
     total = describe_folder(folder).bytes
     progress = Progress(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from kraken_trio.cli.formatting import counted
-from kraken_trio.cli.running import output, plain_option, positive_duration, run_and_exit
+from kraken_trio.cli.running import Output, output, plain_option, positive_duration, run_and_exit
 
 if TYPE_CHECKING:
     from kraken_trio.cli.play import Outcome
@@ -62,7 +61,7 @@ def demo(seconds: float, seed: int, *, plain: bool) -> None:
 def report(outcome: Outcome, stream: TextIO) -> None:
     """The numbers, and each promise with its evidence."""
     now, verdicts = outcome.statistics, outcome.verdicts
-    console = Console(file=stream)
+    console = Output(file=stream)
     numbers = (
         f"{outcome.board.elapsed:.0f} s: {counted(now.events, 'event')} over {counted(now.connects, 'connection')}",
         f"{counted(now.checksums_verified, 'checksum')} verified",

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kraken_trio import KrakenTrioError
 from kraken_trio.cli.formatting import counted, listed
-from kraken_trio.cli.running import STOPPED, leave
+from kraken_trio.cli.running import progress_on_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rich.console import Console
 
     from kraken_trio.export import ExportReport, Progress as ExportProgress
 
@@ -112,9 +113,7 @@ def export_command(
         "overwrite": overwrite,
     }
     try:
-        report = export_folder(folder, out, options, err=Console(stderr=True))
-    except KeyboardInterrupt:
-        leave(STOPPED)
+        report = export_folder(folder, out, options, err=progress_on_stderr())
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     except KrakenTrioError as error:
@@ -122,13 +121,13 @@ def export_command(
     _tell(report)
 
 
-def export_folder(folder: str, out: str, options: dict[str, Any], *, err: Console) -> ExportReport:
-    """Export with these arguments, and with a progress bar if ``err`` is a terminal."""
+def export_folder(folder: str, out: str, options: dict[str, Any], *, err: Console | None) -> ExportReport:
+    """Export with these arguments, and with a progress bar on ``err``."""
     try:
         from kraken_trio.export import export  # noqa: PLC0415 (pyarrow may be missing, and takes long to import)
     except ImportError as error:
         raise click.ClickException(str(error)) from None
-    if not err.is_terminal or err.is_dumb_terminal:
+    if err is None:
         return export(folder, out, **options)
     with _progress(err) as bar:
         return export(folder, out, **options, progress=_meter(bar))

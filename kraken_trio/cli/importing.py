@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kraken_trio.cli.formatting import counted
-from kraken_trio.cli.running import STOPPED, leave
+from kraken_trio.cli.running import leave, progress_on_stderr
 from kraken_trio.errors import RecordingError
 from kraken_trio.importing import import_recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rich.console import Console
 
     from kraken_trio.importing import ImportReport
 
@@ -41,13 +42,11 @@ def import_command(files: tuple[str, ...], out: str, start: str | None) -> None:
       kraken-trio import monday.cbcap tuesday.cbcap --out data/
       kraken-trio import frames.jsonl.gz --out data/ --start 2026-11-29T12:00:00Z
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
-    err = Console(stderr=True)
-    progress = _progress(err) if err.is_terminal and not err.is_dumb_terminal else None
+    err = progress_on_stderr()
+    progress = None if err is None else _progress(err)
     try:
         with progress or nullcontext():
             report = import_recording(files, out, start=start, progress=_meter(progress, files))
-    except KeyboardInterrupt:
-        leave(STOPPED)
     except (RecordingError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     _tell(report, out)

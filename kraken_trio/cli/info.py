@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted, listed, shortened_bytes, utc
-from kraken_trio.cli.running import NoRecording
+from kraken_trio.cli.running import NoRecording, Output
 from kraken_trio.errors import RecordingError
 from kraken_trio.storage.auditing import describe_folder
 
@@ -33,14 +32,15 @@ def info(folder: str) -> None:
     Exit status: 0; 2 if there is no recording that can be read.
 
     \b
-    Example:
+    Examples:
       kraken-trio info data/
+      kraken-trio info /mnt/archive/kraken | grep recorder
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
     try:
         found = describe_folder(folder)
     except RecordingError as error:
         raise NoRecording(str(error)) from None
-    out = Console()
+    out = Output()
     for line in _lines(printable(folder, 400), found):
         out.print(line, soft_wrap=True, highlight=False)
 

@@ -25,6 +25,7 @@ from kraken_trio import (
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import clock, counted
+from kraken_trio.cli.log import current_log
 from kraken_trio.cli.running import (
     exposing,
     live_options,
@@ -323,8 +324,9 @@ async def _display(stream: TextIO, *, screen: bool) -> AsyncIterator[_Show]:
     show, writer = _Show(), Writer(stream)
     logger = logging.getLogger("kraken_trio")
     before = logger.level
-    logger.addHandler(show)
-    logger.setLevel(logging.INFO)
+    if current_log() is None:  # which has these lines, and stands elsewhere
+        logger.addHandler(show)
+        logger.setLevel(logging.INFO)
 
     async def write() -> None:
         next_status = trio.current_time() + STATUS_INTERVAL

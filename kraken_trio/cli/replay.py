@@ -11,7 +11,8 @@ from kraken_trio import Balances, Executions, Lifecycle
 from kraken_trio._address import parse_address
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted
-from kraken_trio.cli.running import exposing, metrics_option, output, plain_option, run_and_exit, say_on_stderr
+from kraken_trio.cli.log import say
+from kraken_trio.cli.running import exposing, metrics_option, output, plain_option, run_and_exit
 from kraken_trio.cli.view.board import Board, Kind
 from kraken_trio.cli.view.live import display
 from kraken_trio.cli.watch import overflow_for, summary
@@ -93,7 +94,7 @@ def replay_command(
     async def start_it() -> int:
         async with (
             open_replay(folder, start, end, speed, paused=url is not None) as client,
-            exposing(client, metrics_port, say_on_stderr),
+            exposing(client, metrics_port, say),
         ):
             if url is not None:
                 await serve(client, host, port)
@@ -101,7 +102,7 @@ def replay_command(
                 await view(client, folder, _chosen(client, symbols), stream=stream, screen=screen)
             damage = client.replay.damage
         for one in damage:
-            click.echo(f"damaged: {printable(one, 400)}", err=True)
+            say(f"damaged: {printable(one, 400)}", "command_warns")
         return 1 if damage else 0
 
     try:

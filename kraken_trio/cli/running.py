@@ -1,36 +1,44 @@
 """Shared by the commands: options, the output, and running an async function to an exit status.
 
 Exit statuses: 0 success; 1 failure, with one line on standard error (or a report) that says why; 2 usage error, or
-no room for the output; 130 stopped with Ctrl-C, 143 with SIGTERM.
+no room for the output; 130 stopped with Ctrl-C, 143 with SIGTERM; 141 if nobody reads the output any more. ``audit``
+and ``doctor`` have a verdict: 0 good, 1 not quite, 2 bad.
 """
 
 from __future__ import annotations
 
+import errno
 import math
 import signal
 import sys
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, ClassVar, NoReturn, TextIO, TypeVar
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, TextIO, TypeVar
 
 import click
 import trio
 from rich.console import Console
 
 from kraken_trio import PUBLIC_V2, KrakenTrioError, SubscriptionRejected
+from kraken_trio._interrupted import STOPPED
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import listed
+from kraken_trio.cli.log import current_log, say
+from kraken_trio.cli.output import discard_rest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
     from kraken_trio import Client, Request
 
 _Command = TypeVar("_Command", bound="Callable[..., object]")
 
 __all__ = [
+    "PIPE_CLOSED",
     "STOPPED",
     "NoRecording",
+    "Output",
+    "ending_well",
     "exposing",
     "leave",
     "live_options",
@@ -38,15 +46,16 @@ __all__ = [
     "output",
     "plain_option",
     "positive_duration",
+    "progress_on_stderr",
     "refusals",
     "run_and_exit",
     "run_until_signal",
-    "say_on_stderr",
     "url_option",
 ]
 
-STOPPED = 128 + signal.SIGINT
-"""The exit status after Ctrl-C."""
+PIPE_CLOSED = 128 + 13
+"""The exit status where nobody reads the output any more, as of a process that SIGPIPE has ended."""
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 class NoRecording(click.ClickException):
@@ -112,11 +121,6 @@ async def exposing(client: Client, port: int | None, say: Callable[[str], object
             nursery.cancel_scope.cancel()
 
 
-def say_on_stderr(text: str) -> None:
-    """A line on standard error."""
-    click.echo(text, err=True)
-
-
 def plain_option(command: _Command) -> _Command:
     """Give a command the option ``--plain``."""
     return click.option("--plain", is_flag=True, help="Print lines instead of drawing a screen.")(command)
@@ -135,7 +139,22 @@ def output(*, plain: bool) -> tuple[TextIO, bool]:
     stream = sys.stdout
     console = Console(file=stream)
     can_draw = console.is_terminal and not console.is_dumb_terminal and not console.legacy_windows
-    return stream, can_draw and not plain
+    is_shared = current_log() is not None and sys.stderr.isatty()  # the log's lines would stand in the picture
+    return stream, can_draw and not plain and not is_shared
+
+
+class Output(Console):
+    """Standard output, or ``file``, for what rich prints."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to :func:`ending_well`: rich itself would exit with 1, which is a verdict of some commands."""
+        raise  # noqa: PLE0704 (it is called where the error is handled)
+
+
+def progress_on_stderr() -> Console | None:
+    """Where to draw how far a command is: a terminal, which has no log."""
+    console = Console(stderr=True)
+    return console if console.is_terminal and not console.is_dumb_terminal and current_log() is None else None
 
 
 def run_and_exit(start: Callable[[], Awaitable[int]]) -> NoReturn:
@@ -153,10 +172,39 @@ def run_and_exit(start: Callable[[], Awaitable[int]]) -> NoReturn:
 
 
 def leave(status: int) -> NoReturn:
-    """Exit with ``status``, with a message after Ctrl-C."""
+    """Exit with ``status``, with a message after Ctrl-C. Raises :class:`OSError` if the output cannot be written."""
     if status == STOPPED:
-        click.echo("stopped", err=True)
+        say("stopped", "command_stopped", exit_status=status)
+    sys.stdout.flush()
     sys.exit(status)
+
+
+@contextmanager
+def ending_well() -> Iterator[None]:
+    """Have a command end as all commands do where it was stopped with Ctrl-C, or its output cannot be written."""
+    try:
+        try:
+            yield
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            leave(STOPPED)
+        except click.ClickException as error:
+            log = current_log()
+            if log is None:
+                raise  # click says it
+            log.say(error.format_message(), "command_failed", exit_status=error.exit_code)
+            leave(error.exit_code)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            discard_rest(sys.stdout)
+            sys.exit(PIPE_CLOSED)
+        if error.errno not in _NO_ROOM:
+            raise
+        discard_rest(sys.stdout)
+        text = f"cannot write the output: {error.strerror}"
+        status = click.UsageError.exit_code  # as of what is damaged: it is no verdict that all is well
+        say(text if current_log() else f"Error: {text}", "command_failed", exit_status=status)
+        sys.exit(status)
 
 
 async def run_until_signal(run: Callable[[], Awaitable[int]]) -> int:

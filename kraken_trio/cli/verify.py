@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import counted
-from kraken_trio.cli.running import STOPPED, NoRecording, leave
+from kraken_trio.cli.running import NoRecording, Output, leave, progress_on_stderr
 from kraken_trio.cli.verification import Verification
 from kraken_trio.errors import RecordingError
 from kraken_trio.recording.foreign import read_frames
@@ -24,6 +23,8 @@ from kraken_trio.requests import DEPTHS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+
+    from rich.console import Console
 
     from kraken_trio.cli.verification import Failure, SymbolReport
 
@@ -63,10 +64,7 @@ def verify(files: tuple[str, ...], depth: str | None) -> None:
     """  # noqa: D301 (the backslash is click's: do not fill this paragraph)
     for path in files:
         _check_is_file(path)
-    try:
-        good = verify_files(files, depth=None if depth is None else int(depth), out=Console(), err=Console(stderr=True))
-    except KeyboardInterrupt:
-        leave(STOPPED)
+    good = verify_files(files, depth=None if depth is None else int(depth), out=Output(), err=progress_on_stderr())
     leave(0 if good else 1)
 
 
@@ -82,14 +80,13 @@ def _check_is_file(path: str) -> None:
         raise NoRecording(msg)
 
 
-def verify_files(paths: Sequence[str], *, depth: int | None, out: Console, err: Console) -> bool:
+def verify_files(paths: Sequence[str], *, depth: int | None, out: Console, err: Console | None) -> bool:
     """Check all of ``paths`` and report on ``out``; progress is shown on ``err``. Returns whether all are verified."""
     checked: list[tuple[str, Verification]] = []
-    show_progress = err.is_terminal and not err.is_dumb_terminal
     for path in paths:
         verification = Verification(depth)
         name = "standard input" if path == STDIN else printable(path, 400)
-        progress = _progress(err) if show_progress else None
+        progress = None if err is None else _progress(err)
         with progress or nullcontext():
             _verify_file(path, verification, _meter(progress, path, verification))
         checked.append((name, verification))

@@ -24,6 +24,7 @@ from kraken_trio import (
     open_client,
 )
 from kraken_trio.cli.formatting import counted
+from kraken_trio.cli.log import say
 from kraken_trio.cli.running import (
     exposing,
     live_options,
@@ -31,7 +32,6 @@ from kraken_trio.cli.running import (
     output,
     refusals,
     run_and_exit,
-    say_on_stderr,
 )
 from kraken_trio.cli.view.board import Board, Kind
 from kraken_trio.cli.view.live import display
@@ -78,7 +78,7 @@ def watch_command(wanted: Wanted, seconds: float | None, metrics_port: int | Non
     stream, screen = output(plain=plain)
     requests = wanted.requests(history=screen)
     credentials = wanted.credentials()
-    click.echo(f"connecting to {wanted.endpoint.name} (Ctrl-C stops)", err=True)
+    say(f"connecting to {wanted.endpoint.name} (Ctrl-C stops)")
 
     async def start() -> int:
         return await watch(
@@ -114,7 +114,7 @@ async def watch(
     async with AsyncExitStack() as stack:
         with _warnings() as warnings:  # of a key that may do more than read
             client = await stack.enter_async_context(open_client(endpoint, credentials=credentials))
-        await stack.enter_async_context(exposing(client, metrics_port, say_on_stderr))
+        await stack.enter_async_context(exposing(client, metrics_port, say))
         feed = await _subscribe(stack, client, requests, refused)
         accepted = [request for request in requests if request not in refused]
         symbols = {request.symbol for request in refused}

@@ -208,7 +208,7 @@ async def test_a_client_whose_budget_is_spent_waits_visibly_and_goes_on(
         assert client.state is D
         statistics = client.statistics()
         assert (statistics.attempts, statistics.budget_waits) == (1, 1)
-        (line,) = caplog.messages
+        (_lost, line) = caplog.messages
         assert "the next attempt to connect has to wait for 600 s or longer: the clients of this process" in line
         assert "120 connection attempts or more within 600 s (Settings.connect_budget)" in line
         await client.wait_for(S)

@@ -91,18 +91,6 @@ def test_a_name_that_the_package_does_not_have() -> None:
 # Its output and its end
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-@pytest.mark.parametrize("command", ["--help", "info", "audit"])
-def test_an_output_without_room_is_one_line_and_no_verdict(
-    command: str, recorded_day: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["kraken-trio", command, *([] if command == "--help" else [str(recorded_day)])])
-    with Path("/dev/full").open("w", encoding="utf-8") as full:
-        monkeypatch.setattr(sys, "stdout", full)
-        assert run() == 2
-    assert capsys.readouterr().err == "Error: cannot write the output: No space left on device\n"
-
-
 def test_another_error_of_the_system_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(**_: object) -> None:
         raise FileNotFoundError(2, "No such file or directory")
@@ -126,12 +114,6 @@ def test_an_output_that_was_closed_is_not_written(recorded_day: Path, monkeypatc
 
 def stop(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
-
-
-def test_ctrl_c_in_any_command(recorded_day: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kraken_trio.cli.info.describe_folder", stop)
-    result = invoke("info", str(recorded_day))
-    assert (result.exit_code, result.output) == (130, "stopped\n")
 
 
 def test_ctrl_c_while_the_commands_are_imported(

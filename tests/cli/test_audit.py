@@ -129,6 +129,6 @@ def test_ctrl_c_ends_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_progress_is_shown_on_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=100)
-    monkeypatch.setattr(command, "Console", lambda stderr=False: terminal if stderr else Console())
+    monkeypatch.setattr(command, "progress_on_stderr", lambda: terminal)
     assert run(folder).exit_code == 1
     assert "messages" in screen.getvalue()

@@ -168,6 +168,4 @@ def test_the_progress_is_shown_on_a_terminal(recording: Path, tmp_path: Path, mo
     report = export_folder(str(recording), str(tmp_path / "a"), {}, err=terminal)
     assert f"{report.events:,} events" in err.getvalue()
     assert "files" in err.getvalue()
-    silent = io.StringIO()
-    export_folder(str(recording), str(tmp_path / "b"), {}, err=Console(file=silent))
-    assert silent.getvalue() == ""
+    assert export_folder(str(recording), str(tmp_path / "b"), {}, err=None).events == report.events

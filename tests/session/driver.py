@@ -234,8 +234,8 @@ class Client:
                 self.sent_at[asked.get("req_id", asked.get("reqid"))] = self.now
         self.changes += effects.changes
         self.records += effects.records
-        for level, line in self.log.lines(effects.records, self.now):
-            (self.warnings if level == logging.WARNING else self.notes).append(line)
+        for line in self.log.lines(effects.records, self.now):
+            (self.warnings if line.level == logging.WARNING else self.notes).append(line.text)
         if effects.drop is not None:
             self.drops.append(effects.drop)
         if effects.ping:

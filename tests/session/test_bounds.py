@@ -119,9 +119,12 @@ def test_a_flood_of_nonsense_is_a_trickle_in_the_log() -> None:
     assert len(client.warnings) + client.count("log_lines_left_out") == 10_000
     told = sum(int(found[1]) for line in client.warnings if (found := re.search(r"this, (\d+) lines were", line)))
     assert client.count("log_lines_left_out") - 1000 < told <= client.count("log_lines_left_out")
-    # It hides nothing of the other level.
+    # It hides nothing of the other level, and no lost connection.
     client.lose()
-    assert "disconnected" in client.notes[-1]
+    assert "the connection is lost (disconnected" in client.warnings[-1]
+    client.reconnect()
+    assert "connecting" in client.notes[-1]
+    assert "connected again after" in client.warnings[-1]
 
 
 @pytest.mark.parametrize("kind", ["refusals", "statuses", "warnings", "mismatches"])
@@ -142,7 +145,7 @@ def test_whatever_a_peer_repeats_is_a_trickle_in_the_log(kind: str) -> None:
             client.receive(market.snapshot(spoil=1))
             client.accept()
             client.accept()
-    assert len(client.notes) + len(client.warnings) <= 2 * (5 + 1 + 1)
+    assert len(client.notes) + len(client.warnings) <= 3 * (5 + 1 + 1)
 
 
 # Gaps

@@ -80,7 +80,8 @@ def test_the_steps_of_a_resync(client: Client, market: Market) -> None:
     assert client.changes[-1].cause is Cause.SETTLED
     assert client.count("resyncs") == client.count("checksum_failures") == client.count("gaps") == 1
     assert client.count("checksums_verified") == 3
-    assert "resync, checksum" in client.warnings[-1]
+    assert "resync, checksum" in client.warnings[-2]
+    assert "everything is verified again" in client.warnings[-1]
 
 
 def test_others_go_on_undisturbed(client: Client, market: Market) -> None:

@@ -7,9 +7,6 @@ stopped with Ctrl-S), nothing is drawn, and the client goes on.
 from __future__ import annotations
 
 import io
-import os
-import select
-import sys
 from collections import Counter
 from contextlib import asynccontextmanager
 from math import inf
@@ -22,6 +19,7 @@ from rich.live import Live
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._text import printable
 from kraken_trio.cli.formatting import ASCII_FALLBACK, counted
+from kraken_trio.cli.output import descriptor, write_all
 from kraken_trio.cli.view.board import Kind
 from kraken_trio.cli.view.screen import render
 
@@ -87,7 +85,7 @@ class Writer:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._encoding = stream.encoding or "utf-8"
-        self._fd = _descriptor(stream)
+        self._fd = descriptor(stream)
         self._scope = trio.CancelScope()
         self._is_broken = False
 
@@ -116,28 +114,10 @@ class Writer:
                 self._stream.flush()
             else:
                 self._stream.flush()
-                _write_all(self._fd, data)
+                write_all(self._fd, data)
         except OSError:
             self._is_broken = True
             raise
-
-
-def _descriptor(stream: TextIO) -> int | None:
-    """What to write to without Python's buffer: its lock, held by a stuck thread, would hold up the program's end."""
-    if sys.platform == "win32":  # a console wants its own encoding
-        return None
-    try:
-        return stream.fileno()
-    except OSError:
-        return None
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    while data:
-        try:
-            data = data[os.write(fd, data) :]
-        except BlockingIOError:
-            select.select([], [fd], [])
 
 
 class _Sink(io.StringIO):
