@@ -206,6 +206,9 @@ SILENT = (
     rec.SubscriptionBegun,
     rec.StateReset,
     rec.GapAnnounced,
+    rec.PhaseBegun,
+    rec.AttemptFailed,
+    rec.ClientLeft,
 )
 
 
