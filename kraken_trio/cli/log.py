@@ -72,7 +72,7 @@ class LineWriter:
     def put(self, line: bytes) -> None:
         """Have a line written, or dropped if too many wait."""
         with self._changed:
-            if len(self._lines) >= self._most:
+            if len(self._lines) >= self._most:  # mutant: log that nobody reads
                 self._drop(1)
                 return
             self._tell()

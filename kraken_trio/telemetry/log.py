@@ -75,7 +75,7 @@ class LogLines:
             line = line_of(record, toll, trouble.attempts)
             if line is not None:
                 kind = EVENTS[line.event]
-                key = _CONNECTION if kind.is_of_connection else kind.level
+                key = _CONNECTION if kind.is_of_connection else kind.level  # mutant: lines about the connection
                 admitted = self._throttles[key].admit(line, now)
                 if admitted is not None:
                     yield admitted

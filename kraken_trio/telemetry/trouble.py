@@ -94,7 +94,7 @@ class Trouble:
             toll = self._toll(self._since, self._attempts, now)
         elif cause is not _HARMLESS:
             self._begin(cause, now)
-        if self._is_settled:
+        if self._is_settled:  # mutant: trouble over
             self._forget()
         return toll
 

@@ -1082,6 +1082,28 @@ MUTANTS: tuple[Mutant, ...] = (
         "a price of 11,640 is shown as 11",
         ("tests/cli/test_screen.py", "tests/cli/test_board.py"),
     ),
+    # -- the log -----------------------------------------------------------------------------------------------------
+    Mutant(
+        "let a flood hide a lost connection in the log",
+        "lines about the connection",
+        Never(),
+        "whoever reads the log sees malformed frames, and not that the connection is lost",
+        ("tests/telemetry/test_log.py::test_no_flood_hides_that_the_connection_was_lost_and_is_back",),
+    ),
+    Mutant(
+        "add an outage to the next one in the log",
+        "trouble over",
+        Never(),
+        "a short outage is told as one of hours",
+        ("tests/telemetry/test_trouble.py",),
+    ),
+    Mutant(
+        "keep all lines of a log that nobody reads",
+        "log that nobody reads",
+        Never(),
+        "a command whose standard error is a full pipe takes all memory",
+        ("tests/cli/test_log_format.py",),
+    ),
     # -- keys and tokens ---------------------------------------------------------------------------------------------
     Mutant(
         "read a key that others can read",
