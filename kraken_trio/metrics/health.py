@@ -31,6 +31,6 @@ def problems(name: str, statistics: ClientStatistics) -> Iterator[str]:
     if statistics.state not in _CONNECTED:
         yield f"{name}: not connected ({statistics.state.value})"
         return
-    for request, state in statistics.subscriptions.items():
-        if not is_good(request, state):
-            yield f"{name}: {request}: {state.value}"
+    for request, now in statistics.subscriptions.items():
+        if not is_good(request, now.state):
+            yield f"{name}: {request}: {now.state.value}"

@@ -434,7 +434,6 @@ class Actor:
         timings, admission = self._timings, self._admission
         return attrs.evolve(
             self._totals.added_to(now),
-            taken_ns=wall_ns,
             connect_budget_left=admission.left(self.settings.connect_budget) if isinstance(admission, Budget) else None,
             lag=timings.lag.distribution(),
             clock_offset=timings.clock_offset(now.ping_seconds),
