@@ -256,7 +256,8 @@ class Actor:
 
     async def _read(self, transport: Transport) -> None:
         current_time = trio.lowlevel.current_clock().current_time
-        unmeasured, measure_at = 0, -inf
+        counters = self.session.counters
+        measure_from, measure_at = 0, -inf  # the number of a frame, and a time: whichever comes first
         try:
             while True:
                 while self._stalled:  # mutant: full feed holds up reading
@@ -268,15 +269,15 @@ class Actor:
                     return  # they were received while the program left
                 received_ns, now = self.now_ns(), current_time()
                 effects = self.session.receive(frames, received_ns, now)
-                unmeasured += len(frames)
-                is_due = unmeasured >= FRAMES_PER_MEASUREMENT or now >= measure_at
-                is_measured = is_due and effects.deliver  # a heartbeat says nothing of what takes long
-                processed = current_time() if is_measured else now
+                is_measured = counters.frames >= measure_from or now >= measure_at
+                if is_measured:
+                    processed = current_time()
                 for tap in self._taps:
                     tap.received(frames, received_ns, now, effects)
                 self._do(effects)
-                if is_measured:
-                    unmeasured, measure_at = 0, now + SECONDS_PER_MEASUREMENT
+                if is_measured and effects.deliver:  # a heartbeat says nothing of what takes long
+                    measure_from = counters.frames + FRAMES_PER_MEASUREMENT
+                    measure_at = now + SECONDS_PER_MEASUREMENT
                     self._measure(effects, received_ns, now, processed)
         except ConnectionLost as lost:
             self._lose(Cause.DISCONNECTED, lost.reason, lost.code)

@@ -158,6 +158,11 @@ class Session:
         return self._deliveries.state
 
     @property
+    def counters(self) -> Counters:
+        """The running numbers, for reading only."""
+        return self._counters
+
+    @property
     def is_connected(self) -> bool:
         """Whether there is a connection."""
         state = self._deliveries.state
