@@ -6,13 +6,14 @@ labels come from closed sets, but for ``symbol``, which is bounded by ``max_seri
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
 
 from kraken_trio import Cause, ConnectionState, Distribution, SubscriptionState, __version__
-from kraken_trio.metrics.health import is_book, is_good
+from kraken_trio.metrics.health import BOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,6 +66,7 @@ _BY_CAUSE: Final = (
     ("resyncs", "resyncs_by_cause", _OF_RESYNCS, "Resubscribes on a connection that was not lost."),
     ("gaps", "gaps_by_cause", _OF_GAPS, "Gaps delivered; one that goes to three feeds counts three times."),
 )
+_VERIFIED: Final = SubscriptionState.LIVE
 _HISTOGRAMS: Final = (
     ("exchange_to_receive_seconds", "lag", "From the exchange's timestamp to the receipt; needs synchronised clocks."),
     ("processing_seconds", "processing_time", "What a batch of frames needs to be decoded and verified."),
@@ -151,9 +153,9 @@ def _channels(clients: Mapping[str, ClientStatistics]) -> Iterator[Metric]:
 def _subscriptions(clients: Mapping[str, ClientStatistics]) -> Iterator[Metric]:
     gauge = _gauge("subscriptions", "Wanted subscriptions, by how far each has come.", "state")
     for name, now in clients.items():
-        states = [one.state for one in now.subscriptions.values()]
+        counts = Counter(one.state._value_ for one in now.subscriptions.values())  # members are slow keys
         for state in SubscriptionState:
-            gauge.add_metric([name, state.value], states.count(state))
+            gauge.add_metric([name, state.value], counts[state.value])
     yield gauge
 
 
@@ -167,9 +169,9 @@ def _books(clients: Mapping[str, ClientStatistics], max_series: int) -> Iterator
     )
     for name, now in clients.items():
         books = [
-            (request, is_good(request, one.state), one.data_age)
+            (request, one.state is _VERIFIED, one.data_age)
             for request, one in now.subscriptions.items()
-            if is_book(request)
+            if isinstance(request, BOOKS)
         ]
         count = sum(good for _, good, _ in books)
         total.add_metric([name, "true"], count)

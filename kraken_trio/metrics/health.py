@@ -11,19 +11,17 @@ if TYPE_CHECKING:
 
     from kraken_trio import ClientStatistics, Request
 
-__all__ = ["is_book", "is_good", "problems"]
+__all__ = ["BOOKS", "is_good", "problems"]
+
+BOOKS: Final = (Book, Level3)
+"""Requests whose data are verified by checksums."""
 
 _CONNECTED: Final = frozenset({ConnectionState.SUBSCRIBED, ConnectionState.RESYNCING})
 
 
-def is_book(request: Request) -> bool:
-    """Whether its data are verified by checksums."""
-    return isinstance(request, Book | Level3)
-
-
 def is_good(request: Request, state: SubscriptionState) -> bool:
     """Whether the subscription is as wanted: a book is verified, anything else confirmed."""
-    return state is SubscriptionState.LIVE or (state is SubscriptionState.CONFIRMED and not is_book(request))
+    return state is SubscriptionState.LIVE or (state is SubscriptionState.CONFIRMED and not isinstance(request, BOOKS))
 
 
 def problems(name: str, statistics: ClientStatistics) -> Iterator[str]:

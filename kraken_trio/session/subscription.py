@@ -21,6 +21,8 @@ __all__ = ["Doubt", "Key", "Subscription", "key_of"]
 Key: TypeAlias = tuple[str, str | None]
 """A channel and a symbol: what Kraken allows once per connection."""
 
+_LIVE: Final = Step.LIVE
+_IS_LIVE: Final = SubscriptionState.LIVE
 _STATES: Final[Mapping[Step, SubscriptionState]] = {
     Step.TO_SUBSCRIBE: SubscriptionState.REQUESTED,
     Step.SUBSCRIBING: SubscriptionState.REQUESTED,
@@ -187,12 +189,13 @@ class Subscription:
     def statistics(self, wall_ns: int, now: float) -> SubscriptionStatistics:
         """All numbers, as of now: ``wall_ns`` by the wall clock."""
         received_ns = self.state.last_received_ns or self.was_received_ns
+        past_ns = wall_ns - received_ns
         return SubscriptionStatistics(
-            state=self.status,
+            state=_IS_LIVE if self.step is _LIVE else self.status,  # for most, without a look into the table
             age=now - self.since,
             attempts=self.asked,
             last_received_ns=received_ns or None,
-            data_age=max(0, wall_ns - received_ns) / 1e9 if received_ns else None,
+            data_age=None if not received_ns else past_ns / 1e9 if past_ns > 0 else 0.0,
         )
 
     def reset(self) -> None:
