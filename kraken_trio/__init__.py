@@ -79,7 +79,13 @@ from kraken_trio.requests import (
 )
 from kraken_trio.runtime.feed import Feed
 from kraken_trio.settings import Settings
-from kraken_trio.statistics import ClientStatistics, Distribution, FeedStatistics, SubscriptionState
+from kraken_trio.statistics import (
+    ClientStatistics,
+    Distribution,
+    FeedStatistics,
+    SubscriptionState,
+    SubscriptionStatistics,
+)
 
 _LATER = {
     "EventReader": "reader",
@@ -179,6 +185,7 @@ __all__ = [
     "StatusUpdate",
     "SubscriptionRejected",
     "SubscriptionState",
+    "SubscriptionStatistics",
     "Ticker",
     "TickerUpdate",
     "Trade",

@@ -30,8 +30,7 @@ def example() -> kt.ClientStatistics:
             "ping_seconds": 0.0,
             "clock_offset": 0.0,
             "connect_budget_left": 120,
-            "subscriptions": {book: kt.SubscriptionState.LIVE},
-            "last_received_ns": {book: 1},
+            "subscriptions": {book: kt.SubscriptionStatistics(state=kt.SubscriptionState.LIVE, age=1.0, data_age=1.0)},
             "messages": {"book": 1},
             "message_bytes": {"book": 1},
         }

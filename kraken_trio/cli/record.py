@@ -18,7 +18,6 @@ from kraken_trio import (
     KrakenTrioError,
     Overflow,
     SubscriptionRejected,
-    SubscriptionState,
     open_client,
     record,
 )
@@ -36,7 +35,7 @@ from kraken_trio.cli.running import (
     run_and_exit,
 )
 from kraken_trio.cli.view.live import Writer
-from kraken_trio.cli.wanted import CHANNELS, wanted_options
+from kraken_trio.cli.wanted import CHANNELS, are_refused, wanted_options
 from kraken_trio.cli.watch import ANSWER_LIMIT
 
 if TYPE_CHECKING:
@@ -252,8 +251,7 @@ async def _record(client: Client, folder: str, wanted: Sequence[Request], option
                 show.status = _Status(client, recording).line
                 while True:
                     await trio.sleep(CHECK_INTERVAL)
-                    states = client.statistics().subscriptions
-                    if all(states.get(request) is SubscriptionState.REFUSED for request in wanted):
+                    if are_refused(client, wanted):
                         msg = "the exchange refuses everything that was to be recorded"
                         raise KrakenTrioError(msg)
     except trio.TooSlowError:

@@ -26,6 +26,7 @@ from kraken_trio import (
     Executions,
     Instruments,
     Level3,
+    SubscriptionState,
     Ticker,
     Trades,
 )
@@ -35,12 +36,12 @@ from kraken_trio.requests import DEPTHS, INTERVALS, LEVEL3_DEPTHS, canonical_sym
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kraken_trio import Request
+    from kraken_trio import Client, Request
     from kraken_trio.requests import Depth, Interval, Level3Depth
 
     _Decorator: TypeAlias = Callable[[Callable[..., object]], Callable[..., object]]
 
-__all__ = ["CHANNELS", "Wanted", "requests_for", "wanted_options"]
+__all__ = ["CHANNELS", "Wanted", "are_refused", "requests_for", "wanted_options"]
 
 CHANNELS: Final = ("book", "trades", "ticker", "candles")
 _USUAL: Final = ("book", "trades")
@@ -142,6 +143,12 @@ class Wanted:
         except ValueError as error:
             msg = str(error) if self.key_file is not None else f"{error} (or name a file with the key: --key-file)"
             raise click.ClickException(msg) from None
+
+
+def are_refused(client: Client, requests: Iterable[Request]) -> bool:
+    """Whether the exchange refuses all of these, which the client wants."""
+    wanted = client.statistics().subscriptions
+    return all(request in wanted and wanted[request].state is SubscriptionState.REFUSED for request in requests)
 
 
 def requests_for(

@@ -19,7 +19,6 @@ from kraken_trio import (
     Lifecycle,
     Overflow,
     SubscriptionRejected,
-    SubscriptionState,
     Trades,
     open_client,
 )
@@ -35,7 +34,7 @@ from kraken_trio.cli.running import (
 )
 from kraken_trio.cli.view.board import Board, Kind
 from kraken_trio.cli.view.live import display
-from kraken_trio.cli.wanted import CHANNELS, wanted_options
+from kraken_trio.cli.wanted import CHANNELS, are_refused, wanted_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -198,8 +197,7 @@ def _note_refusals(
     gaps = {(e.channel, e.symbol): e.detail for e in events if isinstance(e, Gap) and e.cause is Cause.REFUSED}
     if gaps:
         refused |= {r: gaps[r.channel, r.symbol] for r in accepted if (r.channel, r.symbol) in gaps}
-        states = client.statistics().subscriptions
-        if all(states.get(request) is SubscriptionState.REFUSED for request in accepted):
+        if are_refused(client, accepted):
             raise SubscriptionRejected(refused)
 
 

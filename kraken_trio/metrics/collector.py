@@ -42,17 +42,13 @@ class Collector(_Base):
         self._token = trio.lowlevel.current_trio_token()
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: what there will be is not asked for when it is registered."""
-        return ()
+        """What there will be, without any numbers: a registry has each metric once."""
+        return (_up(), *families({}, self._max_series))
 
     def collect(self) -> Iterator[Metric]:
         """The numbers as of now. From any thread; if the loop does not answer within a second, without them."""
         now = self._read() if self._is_in_trio() else self._read_from_thread()
-        up = GaugeMetricFamily(
-            "kraken_trio_up",
-            "1 if the client's numbers could be read; 0 if its event loop is busy.",
-            labels=("client",),
-        )
+        up = _up()
         for name in self._clients:
             up.add_metric([name], int(now is not None))
         yield up
@@ -85,12 +81,28 @@ class Collector(_Base):
             return False
 
     def _read_from_thread(self) -> dict[str, ClientStatistics] | None:
-        box: SimpleQueue[dict[str, ClientStatistics]] = SimpleQueue()
+        box: SimpleQueue[dict[str, ClientStatistics] | Exception] = SimpleQueue()
+
+        def answer() -> None:
+            try:
+                box.put(self._read())
+            except Exception as error:  # noqa: BLE001 (it is the asker's: here it would end the whole run)
+                box.put(error)
+
         try:
-            self._token.run_sync_soon(lambda: box.put(self._read()))
-            return box.get(timeout=ANSWER_SECONDS)
+            self._token.run_sync_soon(answer)
+            now = box.get(timeout=ANSWER_SECONDS)
         except (Empty, trio.RunFinishedError):
             return None
+        if isinstance(now, Exception):
+            raise now
+        return now
+
+
+def _up() -> GaugeMetricFamily:
+    return GaugeMetricFamily(
+        "kraken_trio_up", "1 if the client's numbers could be read; 0 if its event loop is busy.", labels=("client",)
+    )
 
 
 def register(*clients: Client, registry: CollectorRegistry = REGISTRY, max_series: int = MAX_SERIES) -> Collector:
@@ -103,7 +115,8 @@ def register(*clients: Client, registry: CollectorRegistry = REGISTRY, max_serie
     ``max_series`` limits the metrics by symbol: each has so many symbols of a client, at most; those that were
     subscribed to first have a series each, and the rest share the one with the symbol ``other``.
 
-    The registry holds the clients until :meth:`Collector.unregister`, or the end of ``with register(…):``.
+    The registry holds the clients until :meth:`Collector.unregister`, or the end of ``with register(…):``. Raises
+    :class:`ValueError` if it holds others already: pass all clients at once, or give each call a registry of its own.
     """
     if not clients:
         msg = "register needs at least one client"
@@ -116,7 +129,11 @@ def register(*clients: Client, registry: CollectorRegistry = REGISTRY, max_serie
             msg = f"metrics are those of a Client, not of {client!r}"
             raise TypeError(msg)
     collector = Collector(clients, registry, max_series)
-    registry.register(collector)
+    try:
+        registry.register(collector)
+    except ValueError as error:  # which lists all names
+        msg = "this registry has clients already: pass all of them to one register, or take a registry of its own"
+        raise ValueError(msg) from error
     return collector
 
 

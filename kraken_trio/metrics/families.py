@@ -6,13 +6,14 @@ labels come from closed sets, but for ``symbol``, which is bounded by ``max_seri
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
 
 from kraken_trio import Cause, ConnectionState, Distribution, SubscriptionState, __version__
-from kraken_trio.metrics.health import is_book, is_good
+from kraken_trio.metrics.health import BOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,6 +66,7 @@ _BY_CAUSE: Final = (
     ("resyncs", "resyncs_by_cause", _OF_RESYNCS, "Resubscribes on a connection that was not lost."),
     ("gaps", "gaps_by_cause", _OF_GAPS, "Gaps delivered; one that goes to three feeds counts three times."),
 )
+_VERIFIED: Final = SubscriptionState.LIVE
 _HISTOGRAMS: Final = (
     ("exchange_to_receive_seconds", "lag", "From the exchange's timestamp to the receipt; needs synchronised clocks."),
     ("processing_seconds", "processing_time", "What a batch of frames needs to be decoded and verified."),
@@ -151,9 +153,9 @@ def _channels(clients: Mapping[str, ClientStatistics]) -> Iterator[Metric]:
 def _subscriptions(clients: Mapping[str, ClientStatistics]) -> Iterator[Metric]:
     gauge = _gauge("subscriptions", "Wanted subscriptions, by how far each has come.", "state")
     for name, now in clients.items():
-        states = list(now.subscriptions.values())
+        counts = Counter(one.state._value_ for one in now.subscriptions.values())  # members are slow keys
         for state in SubscriptionState:
-            gauge.add_metric([name, state.value], states.count(state))
+            gauge.add_metric([name, state.value], counts[state.value])
     yield gauge
 
 
@@ -166,34 +168,27 @@ def _books(clients: Mapping[str, ClientStatistics], max_series: int) -> Iterator
         "book_age_seconds", "Time since the book's last message; of 'other', the longest.", "channel", "symbol"
     )
     for name, now in clients.items():
-        # Without looking up any: there may be many, and requests are slow keys.
         books = [
-            (request, is_good(request, state), received_ns)
-            for (request, state), received_ns in zip(
-                now.subscriptions.items(), now.last_received_ns.values(), strict=True
-            )
-            if is_book(request)
+            (request, one.state is _VERIFIED, one.data_age)
+            for request, one in now.subscriptions.items()
+            if isinstance(request, BOOKS)
         ]
         count = sum(good for _, good, _ in books)
         total.add_metric([name, "true"], count)
         total.add_metric([name, "false"], len(books) - count)
         # Those that came first are shown each; the rest needs one series, too.
         split = len(books) if len(books) <= max_series else max_series - 1
-        for request, good, received_ns in books[:split]:
+        for request, good, seconds in books[:split]:
             labels = [name, str(request.channel), str(request.symbol)]
             verified.add_metric(labels, int(good))
-            if received_ns:
-                age.add_metric(labels, _age(now, received_ns))
+            if seconds is not None:
+                age.add_metric(labels, seconds)
         rest = books[split:]
         if rest:
             verified.add_metric([name, OTHER, OTHER], sum(good for _, good, _ in rest))
-            oldest_ns = min((received_ns for _, _, received_ns in rest if received_ns), default=0)
-            if oldest_ns:
-                age.add_metric([name, OTHER, OTHER], _age(now, oldest_ns))
+            longest = max((seconds for _, _, seconds in rest if seconds is not None), default=None)
+            if longest is not None:
+                age.add_metric([name, OTHER, OTHER], longest)
     yield total
     yield verified
     yield age
-
-
-def _age(now: ClientStatistics, received_ns: int) -> float:
-    return max(0, now.taken_ns - received_ns) / 1e9

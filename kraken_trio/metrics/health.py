@@ -11,19 +11,17 @@ if TYPE_CHECKING:
 
     from kraken_trio import ClientStatistics, Request
 
-__all__ = ["is_book", "is_good", "problems"]
+__all__ = ["BOOKS", "is_good", "problems"]
+
+BOOKS: Final = (Book, Level3)
+"""Requests whose data are verified by checksums."""
 
 _CONNECTED: Final = frozenset({ConnectionState.SUBSCRIBED, ConnectionState.RESYNCING})
 
 
-def is_book(request: Request) -> bool:
-    """Whether its data are verified by checksums."""
-    return isinstance(request, Book | Level3)
-
-
 def is_good(request: Request, state: SubscriptionState) -> bool:
     """Whether the subscription is as wanted: a book is verified, anything else confirmed."""
-    return state is SubscriptionState.LIVE or (state is SubscriptionState.CONFIRMED and not is_book(request))
+    return state is SubscriptionState.LIVE or (state is SubscriptionState.CONFIRMED and not isinstance(request, BOOKS))
 
 
 def problems(name: str, statistics: ClientStatistics) -> Iterator[str]:
@@ -31,6 +29,6 @@ def problems(name: str, statistics: ClientStatistics) -> Iterator[str]:
     if statistics.state not in _CONNECTED:
         yield f"{name}: not connected ({statistics.state.value})"
         return
-    for request, state in statistics.subscriptions.items():
-        if not is_good(request, state):
-            yield f"{name}: {request}: {state.value}"
+    for request, now in statistics.subscriptions.items():
+        if not is_good(request, now.state):
+            yield f"{name}: {request}: {now.state.value}"

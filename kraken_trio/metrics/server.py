@@ -49,12 +49,12 @@ async def serve(
     It is answered in the Trio thread. At most 8 connections are served at a time, each for at most 5 s. There is no
     encryption and no password: whoever can connect to ``host`` sees the numbers, but no data and no secrets.
 
-    Raises :class:`OSError` if the port cannot be used.
+    Raises :class:`OSError` if the port cannot be used, and :class:`ValueError` as :func:`register` does.
     """
     several = (clients,) if isinstance(clients, Client) else tuple(clients)
-    listeners = await trio.open_tcp_listeners(port, host=host)
     registry = CollectorRegistry() if registry is None else registry
     with register(*several, registry=registry, max_series=max_series) as collector:
+        listeners = await trio.open_tcp_listeners(port, host=host)
         server = _Server(registry, collector)
         task_status.started(listeners[0].socket.getsockname()[1])
         await trio.serve_listeners(server.handle, listeners)
@@ -88,7 +88,7 @@ class _Server:
             request = await _request(connection, stream)
             if request is None:
                 return
-            status, kind, body = self._answer(request)
+            status, kind, body = self._answered(request)
         except h11.RemoteProtocolError as error:
             status, kind, body = error.error_status_hint, _TEXT, b"this is no request of HTTP\n"
         headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Connection", "close")]
@@ -103,6 +103,12 @@ class _Server:
         while await stream.receive_some(_CHUNK):  # what is unread would reset the connection, and the answer with it
             pass
 
+    def _answered(self, request: h11.Request) -> tuple[int, str, bytes]:
+        try:
+            return self._answer(request)
+        except Exception as error:  # noqa: BLE001 (another collector of the program's registry, or its admission)
+            return 500, _TEXT, f"the numbers cannot be read: {error!r}\n".encode()
+
     def _answer(self, request: h11.Request) -> tuple[int, str, bytes]:
         if request.method not in (b"GET", b"HEAD"):
             return 405, _TEXT, b"only GET\n"
@@ -110,10 +116,7 @@ class _Server:
         if path == b"/metrics":
             accept = b",".join(value for name, value in request.headers if name == b"accept").decode("latin-1")
             encode, kind = choose_encoder(accept)
-            try:
-                return 200, kind, encode(self._registry)
-            except Exception as error:  # noqa: BLE001 (another collector of the program's registry may fail)
-                return 500, _TEXT, f"a collector of the registry has failed: {error!r}\n".encode()
+            return 200, kind, encode(self._registry)
         if path == b"/healthz":
             found = [line for name, now in self._collector.statistics().items() for line in problems(name, now)]
             if not found:

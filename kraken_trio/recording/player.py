@@ -50,7 +50,7 @@ from kraken_trio.session.deliveries import Deliveries
 from kraken_trio.session.intake import Intake
 from kraken_trio.session.queries import answers
 from kraken_trio.session.routing import Routing
-from kraken_trio.session.steps import Step
+from kraken_trio.session.steps import Happening, Step
 from kraken_trio.session.subscription import Subscription, key_of
 from kraken_trio.statistics import ClientStatistics, Counters
 
@@ -110,6 +110,7 @@ class Player:
         self._distrusted: set[Key] = set()  # because of a disagreement
         self._changes: list[StateChange] = []
         self._is_known = False  # is the client's own state?
+        self._recorded_ns = 0  # the time of the last record that was not a frame
         self._routing = Routing(self.counters, self.deliveries, self, self)
         self._intake = Intake(codec, self.counters, self.deliveries, self.by_channel, self._routing, self)
 
@@ -156,29 +157,37 @@ class Player:
         changes, self._changes = self._changes, []
         return self.deliveries.take(), changes
 
-    def statistics(self, *, log_lines_left_out: int = 0) -> ClientStatistics:
-        """All numbers, as of here. Only what a log tells is counted: no attempts, requests or pings."""
+    def statistics(self, *, log_lines_left_out: int = 0, wall_ns: int | None = None) -> ClientStatistics:
+        """All numbers, as of here. Only what a log tells is counted: no connection attempts or pings.
+
+        ``wall_ns`` is the log's time now; None: that of the last record.
+        """
         self._intake.count()
+        taken_ns = self._now_ns if wall_ns is None else wall_ns
         status = self.deliveries.status
         return ClientStatistics(
             state=self.state,
             epoch=self.deliveries.epoch,
             system_status=None if status is None else status.system,
-            subscriptions=MappingProxyType({sub.request: sub.status for sub in self.by_key.values() if sub.wanted_by}),
+            subscriptions=MappingProxyType(
+                {sub.request: sub.statistics(taken_ns, taken_ns / 1e9) for sub in self.by_key.values() if sub.wanted_by}
+            ),
             feeds=len(self._feeds),
             ping_seconds=None,
             last_mismatch=self._routing.last_mismatch,
             core=NAME,
             warnings=(),
             unknown=MappingProxyType(dict(self._codec.unknown)),
-            last_received_ns=MappingProxyType(
-                {sub.request: sub.state.last_received_ns for sub in self.by_key.values() if sub.wanted_by}
-            ),
+            taken_ns=taken_ns,
             messages=MappingProxyType(self._intake.messages),
             message_bytes=MappingProxyType(self._intake.message_bytes),
             log_lines_left_out=log_lines_left_out,
             **attrs.asdict(self.counters),
         )
+
+    @property
+    def _now_ns(self) -> int:
+        return max(self._recorded_ns, self.deliveries.received_ns)
 
     def _sub_for(self, audience: _Audience, key: Key) -> Subscription | None:
         """The subscription, if it is of the variant that is wanted."""
@@ -294,15 +303,16 @@ class Player:
         sub = self.by_key.get(key)
         if sub is not None and sub.takes_data:
             self._distrusted.add(key)
-            sub.state.reset()
+            sub.reset()
             sub.step = Step.PAUSED
             text = f"{_DAMAGED}: {detail}"
             self.deliveries.announce(sub.audience, (key,), symbol, channel, cause, text, evidence)
 
     # Other records
 
-    def record(self, entry: Entry) -> None:
-        """Any record that is not a frame."""
+    def record(self, entry: Entry, wall_ns: int = 0) -> None:
+        """Any record that is not a frame, and its time in the log, if that is known."""
+        self._recorded_ns = wall_ns or self._recorded_ns
         if isinstance(entry, Decision):
             if entry.frame is None:
                 self._decide(entry)
@@ -340,7 +350,7 @@ class Player:
             self.counters.resyncs += isinstance(entry, Resynced)
             sub = self.by_key.get(entry.key)
             if sub is not None:
-                sub.state.reset()
+                sub.reset()
         elif isinstance(entry, Changed):
             self._change(event_of(entry.change, self.epoch_base))
         elif isinstance(entry, Reported):
@@ -355,7 +365,7 @@ class Player:
         if kept is not None:
             state.restore(kept)
         self._distrusted.discard(key)
-        sub = self.by_key[key] = self.by_channel[key[0]][key[1]] = Subscription(request, state)
+        sub = self.by_key[key] = self.by_channel[key[0]][key[1]] = Subscription(request, state, self._now_ns / 1e9)
         for feed, audience in self._feeds.items():
             if key in audience.wanted and self._sub_for(audience, key) is sub:
                 sub.wanted_by[feed] = audience.wanted[key]
@@ -373,6 +383,7 @@ class Player:
             self._distrusted.discard(entry.key)
         was_confirmed = sub.is_confirmed
         sub.step = _STEPS.get(entry.step, Step.PAUSED)
+        sub.asked += sub.step is Step.SUBSCRIBING and entry.because == Happening.SENT.value
         if _lacks_data(sub):
             self._disagree(sub.key, "the log says that its first data came, but they are not there")
             return

@@ -261,7 +261,8 @@ class Actor:
 
     async def _read(self, transport: Transport) -> None:
         current_time = trio.lowlevel.current_clock().current_time
-        unmeasured, measure_at = 0, -inf
+        counters = self.session.counters
+        measure_from, measure_at = 0, -inf  # the number of a frame, and a time: whichever comes first
         try:
             while True:
                 while self._stalled:  # mutant: full feed holds up reading
@@ -273,15 +274,15 @@ class Actor:
                     return  # they were received while the program left
                 received_ns, now = self.now_ns(), current_time()
                 effects = self.session.receive(frames, received_ns, now)
-                unmeasured += len(frames)
-                is_due = unmeasured >= FRAMES_PER_MEASUREMENT or now >= measure_at
-                is_measured = is_due and effects.deliver  # a heartbeat says nothing of what takes long
-                processed = current_time() if is_measured else now
+                is_measured = counters.frames >= measure_from or now >= measure_at
+                if is_measured:
+                    processed = current_time()
                 for tap in self._taps:
                     tap.received(frames, received_ns, now, effects)
                 self._do(effects)
-                if is_measured:
-                    unmeasured, measure_at = 0, now + SECONDS_PER_MEASUREMENT
+                if is_measured and effects.deliver:  # a heartbeat says nothing of what takes long
+                    measure_from = counters.frames + FRAMES_PER_MEASUREMENT
+                    measure_at = now + SECONDS_PER_MEASUREMENT
                     self._measure(effects, received_ns, now, processed)
         except ConnectionLost as lost:
             self._lose(Cause.DISCONNECTED, lost.reason, lost.code)
@@ -439,7 +440,6 @@ class Actor:
         timings, admission = self._timings, self._admission
         return attrs.evolve(
             self._totals.added_to(now),
-            taken_ns=wall_ns,
             connect_budget_left=admission.left(self.settings.connect_budget) if isinstance(admission, Budget) else None,
             lag=timings.lag.distribution(),
             clock_offset=timings.clock_offset(now.ping_seconds),

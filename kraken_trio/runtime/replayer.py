@@ -340,9 +340,9 @@ class Replayer:
         return None if status is None else status.system
 
     def statistics(self) -> ClientStatistics:
-        now = self._player.statistics(log_lines_left_out=self._telemetry.left_out)
+        now = self._player.statistics(log_lines_left_out=self._telemetry.left_out, wall_ns=self.now_ns)
         counted = self._telemetry.counted(trio.current_time())
-        return attrs.evolve(self._totals.added_to(now), taken_ns=self.now_ns, **attrs.asdict(counted, recurse=False))
+        return attrs.evolve(self._totals.added_to(now), **attrs.asdict(counted, recurse=False))
 
     def rebuild(self, key: Key, /) -> Event | None:
         return self._player.rebuild(key)

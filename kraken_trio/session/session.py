@@ -158,6 +158,11 @@ class Session:
         return self._deliveries.state
 
     @property
+    def counters(self) -> Counters:
+        """The running numbers, for reading only."""
+        return self._counters
+
+    @property
     def is_connected(self) -> bool:
         """Whether there is a connection."""
         state = self._deliveries.state
@@ -194,24 +199,30 @@ class Session:
         return self._subscriptions.by_key.get(key)
 
     def statistics(
-        self, *, log_lines_left_out: int = 0, wall_ns: int | None = None, now: float = 0.0
+        self, *, log_lines_left_out: int = 0, wall_ns: int | None = None, now: float | None = None
     ) -> ClientStatistics:
-        """All numbers, as of ``now``: ``wall_ns`` by the wall clock. ``log_lines_left_out`` comes from elsewhere."""
+        """All numbers, as of ``now``: ``wall_ns`` by the wall clock. ``log_lines_left_out`` comes from elsewhere.
+
+        Without these times: as of the last call, and the last batch.
+        """
         self._intake.count()
+        if now is None:
+            now = self._subscriptions.now
+        taken_ns = self.received_ns if wall_ns is None else wall_ns
         return ClientStatistics(
             state=self.state,
             epoch=self.epoch,
             system_status=self.system_status,
-            subscriptions=MappingProxyType({sub.request: sub.status for sub in self.subscriptions if sub.wanted_by}),
+            subscriptions=MappingProxyType(
+                {sub.request: sub.statistics(taken_ns, now) for sub in self.subscriptions if sub.wanted_by}
+            ),
             feeds=len(self._subscriptions.feeds),
             ping_seconds=self._liveness.ping_seconds,
             last_mismatch=self._routing.last_mismatch,
             core=NAME,
             warnings=tuple(self._warnings),
             unknown=MappingProxyType(dict(self._codec.unknown)),
-            last_received_ns=MappingProxyType(
-                {sub.request: sub.state.last_received_ns for sub in self.subscriptions if sub.wanted_by}
-            ),
+            taken_ns=taken_ns,
             messages=MappingProxyType(self._intake.messages),
             message_bytes=MappingProxyType(self._intake.message_bytes),
             log_lines_left_out=log_lines_left_out,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 
 from kraken_trio.session.steps import MOVES, Move, Outcome, Step
-from kraken_trio.statistics import SubscriptionState
+from kraken_trio.statistics import SubscriptionState, SubscriptionStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -21,6 +21,8 @@ __all__ = ["Doubt", "Key", "Subscription", "key_of"]
 Key: TypeAlias = tuple[str, str | None]
 """A channel and a symbol: what Kraken allows once per connection."""
 
+_LIVE: Final = Step.LIVE
+_IS_LIVE: Final = SubscriptionState.LIVE
 _STATES: Final[Mapping[Step, SubscriptionState]] = {
     Step.TO_SUBSCRIBE: SubscriptionState.REQUESTED,
     Step.SUBSCRIBING: SubscriptionState.REQUESTED,
@@ -55,6 +57,7 @@ class Subscription:
 
     __slots__ = (
         "apart",
+        "asked",
         "attempts",
         "audience",
         "confirmed_once",
@@ -75,13 +78,15 @@ class Subscription:
         "request",
         "resume_at",
         "revocable",
+        "since",
         "state",
         "step",
         "throttled",
         "wanted_by",
+        "was_received_ns",
     )
 
-    def __init__(self, request: Request[Any], state: ChannelState) -> None:
+    def __init__(self, request: Request[Any], state: ChannelState, now: float = 0.0) -> None:
         self.key: Key = key_of(request)
         self.request: Request[Any] = request
         """The wanted request."""
@@ -97,6 +102,14 @@ class Subscription:
         """Those of them whose ``subscribe`` has been answered: they get the events."""
         self.newcomers: tuple[Hashable, ...] = ()
         """(history) Feeds of the audience that have not started: the first data may be history."""
+
+        # For statistics
+        self.since: float = now
+        """Since when it is wanted."""
+        self.asked: int = 0
+        """How often it was requested since then."""
+        self.was_received_ns: int = 0
+        """When the last data before the last :meth:`reset` was received; 0 if there was none."""
 
         # Requests
         self.req_id: int = 0
@@ -173,10 +186,29 @@ class Subscription:
             return SubscriptionState.RESYNCING
         return state
 
-    def renew(self, request: Request[Any], state: ChannelState) -> None:
-        """Replace the request under the same key; the state starts again."""
+    def statistics(self, wall_ns: int, now: float) -> SubscriptionStatistics:
+        """All numbers, as of now: ``wall_ns`` by the wall clock."""
+        received_ns = self.state.last_received_ns or self.was_received_ns
+        past_ns = wall_ns - received_ns
+        return SubscriptionStatistics(
+            state=_IS_LIVE if self.step is _LIVE else self.status,  # for most, without a look into the table
+            age=now - self.since,
+            attempts=self.asked,
+            last_received_ns=received_ns or None,
+            data_age=None if not received_ns else past_ns / 1e9 if past_ns > 0 else 0.0,
+        )
+
+    def reset(self) -> None:
+        """Events are missing: what is known of its data is out of date."""
+        self.was_received_ns = self.state.last_received_ns or self.was_received_ns
+        self.state.reset()
+
+    def renew(self, request: Request[Any], state: ChannelState, now: float) -> None:
+        """Replace the request under the same key; everything starts again."""
         self.request = request
         self.state = state
+        self.since = now
+        self.asked = self.was_received_ns = 0
         self.kept = None
         self.confirmed_once = self.gapped = False
 

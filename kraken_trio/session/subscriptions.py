@@ -121,10 +121,12 @@ class Subscriptions:
         for key, request in wishes.keyed:
             sub = self.by_key.get(key)
             if sub is None:
-                sub = self.by_key[key] = self.by_channel[key[0]][key[1]] = Subscription(request, self._begun(request))
+                sub = self.by_key[key] = self.by_channel[key[0]][key[1]] = Subscription(
+                    request, self._begun(request), self.now
+                )
             elif sub.step in (Step.TO_UNSUBSCRIBE, Step.UNSUBSCRIBING) and (sub.is_parked or not sub.wanted_by):
                 if not sub.wanted_by:
-                    sub.renew(request, self._begun(request))
+                    sub.renew(request, self._begun(request), self.now)
                 sub.reset_attempts()
             known = sub.wanted_by.get(feed)
             sub.wanted_by[feed] = request if known is None else known.joined(request)
@@ -140,7 +142,7 @@ class Subscriptions:
     def reset(self, sub: Subscription) -> None:
         """Events of it are missing: what is known of its data is out of date."""
         self._deliveries.record(StateReset(request=sub.request, frame=self._deliveries.frame))
-        sub.state.reset()
+        sub.reset()
 
     def remove(self, feed: Hashable) -> None:
         """Remove ``feed`` and its requests."""
@@ -231,6 +233,7 @@ class Subscriptions:
         if method is Method.SUBSCRIBE:
             sub.on_wire = sub.request
             sub.revocable = number
+            sub.asked += 1
         else:
             sub.revocable = None
         assert sub.on_wire is not None  # only what was requested is unsubscribed

@@ -240,7 +240,7 @@ class Playback:
             self._lose(what)
         elif what is not None:
             try:
-                player.record(what)
+                player.record(what, wall_ns)
             except (ProtocolError, ValueError) as error:
                 self._lose(self._here(f"a record cannot be understood: {printable(error)}"))
 

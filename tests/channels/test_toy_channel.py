@@ -99,7 +99,7 @@ def test_it_is_subscribed_delivered_and_started_late_like_any_other() -> None:
     (asked,) = [one for name, args, _, effects in client.calls if effects for one in effects.send if "mood" in one]
     assert '"scale":10' in asked
     client.receive(mood("calm", kind="snapshot"), market.tick("7.0"), mood("merry"))
-    assert client.session.statistics().subscriptions[Mood(BTC)] is kt.SubscriptionState.LIVE
+    assert client.session.statistics().subscriptions[Mood(BTC)].state is kt.SubscriptionState.LIVE
     seen = client.events("both")
     assert [type(event).__name__ for event in seen] == ["MoodUpdate", "BookUpdate", "MoodUpdate"]
     assert isinstance(seen[2], MoodUpdate)

@@ -216,7 +216,7 @@ async def test_a_burst_of_subscribes_after_a_reconnect_is_confirmed_whole(
         await client.wait_for(kt.ConnectionState.DISCONNECTED)
         await client.wait_for(kt.ConnectionState.SUBSCRIBED)
         states = client.statistics().subscriptions
-        assert all(states[request] is kt.SubscriptionState.LIVE for request in requests)
+        assert all(states[request].state is kt.SubscriptionState.LIVE for request in requests)
         assert client.statistics().rate_limited >= 10
         assert client.statistics().connects == 2, "the connection stays"
         times = [at for at, _ in asked(exchange, "subscribe", after=before)]

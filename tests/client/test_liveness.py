@@ -264,7 +264,7 @@ async def test_an_hour_with_a_symbol_that_always_mismatches(
     assert {type(event) for _, event in good[len(others) :]} == {kt.BookUpdate}
     assert len(good) > 1000
     for symbol in others:
-        assert subscriptions[kt.Book(symbol)] is kt.SubscriptionState.LIVE
+        assert subscriptions[kt.Book(symbol)].state is kt.SubscriptionState.LIVE
     assert len(exchange.attempts) == statistics.connects == 1  # far fewer than 120 in 600 s
     # The symbol: never a book that is not verified, parked with a gap, and tried again.
     assert not [event for _, event in bad if isinstance(event, kt.BookUpdate)]

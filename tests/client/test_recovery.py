@@ -297,8 +297,8 @@ async def test_a_symbol_that_never_gets_its_book_is_parked_and_the_others_go_on(
         assert updates > 100
         assert client.state is R  # not all that is wanted is there, and it says so
         states = client.statistics().subscriptions
-        assert states[kt.Book("BTC/USD")] is kt.SubscriptionState.PARKED
-        assert states[kt.Book("ETH/USD")] is kt.SubscriptionState.LIVE
+        assert states[kt.Book("BTC/USD")].state is kt.SubscriptionState.PARKED
+        assert states[kt.Book("ETH/USD")].state is kt.SubscriptionState.LIVE
         assert client.statistics().connects == 1
         assert len(exchange.core.requests) < 40
         exchange.core.clear_faults(trio.current_time())

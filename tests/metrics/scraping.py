@@ -45,8 +45,13 @@ def value(text: str, name: str, **labels: str) -> float:
     return samples(text)[name, frozenset(labels.items())]
 
 
-def statistics(subscriptions: Mapping[Any, kt.SubscriptionState] | None = None, **numbers: Any) -> kt.ClientStatistics:
+def statistics(
+    subscriptions: Mapping[Any, kt.SubscriptionState] | None = None,
+    data_ages: Mapping[Any, float] | None = None,
+    **numbers: Any,
+) -> kt.ClientStatistics:
     """Zeros, but for what is given."""
+    ages = data_ages or {}
     zeros: dict[str, Any] = {
         field.name: 0 for field in attrs.fields(kt.ClientStatistics) if field.default is attrs.NOTHING
     }
@@ -58,7 +63,9 @@ def statistics(subscriptions: Mapping[Any, kt.SubscriptionState] | None = None, 
         "core": "pure",
         "warnings": (),
         "unknown": {},
-        "subscriptions": subscriptions or {},
-        "last_received_ns": dict.fromkeys(subscriptions or {}, 0),
+        "subscriptions": {
+            request: kt.SubscriptionStatistics(state=state, age=0.0, data_age=ages.get(request))
+            for request, state in (subscriptions or {}).items()
+        },
     }
     return kt.ClientStatistics(**zeros | numbers)

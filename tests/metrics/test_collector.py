@@ -84,6 +84,34 @@ async def test_clients_of_the_same_name_have_labels_of_their_own() -> None:
                 assert f'kraken_trio_connects_total{{client="{one.name}{suffix}"}} 1.0' in text
 
 
+async def test_a_registry_takes_clients_once() -> None:
+    registry = CollectorRegistry()
+    async with open_exchange() as exchange, kt.open_client(exchange.url) as client:
+        with register(client, registry=registry):
+            with pytest.raises(ValueError, match="this registry has clients already: pass all of them to one register"):
+                register(client, registry=registry)
+            only = registry.restricted_registry(["kraken_trio_up"])
+            assert [family.name for family in only.collect()] == ["kraken_trio_up"]
+        with register(client, registry=registry):  # it is free again
+            pass
+
+
+async def test_numbers_that_cannot_be_read_are_the_askers_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_client: object) -> None:
+        msg = "no numbers"
+        raise OSError(msg)
+
+    registry = CollectorRegistry()
+    async with open_exchange() as exchange, kt.open_client(exchange.url) as client:
+        with register(client, registry=registry), monkeypatch.context() as patch:
+            patch.setattr(kt.Client, "statistics", broken)
+            with pytest.raises(OSError, match="no numbers"):
+                await trio.to_thread.run_sync(generate_latest, registry)
+            with pytest.raises(OSError, match="no numbers"):
+                generate_latest(registry)
+        assert client.state is kt.ConnectionState.SUBSCRIBED  # nothing else was hurt
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "error"),
     [

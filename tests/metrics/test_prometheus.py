@@ -178,7 +178,13 @@ async def test_a_client_in_trouble_is_seen_by_prometheus(tmp_path: Path) -> None
         ) as client,
         trio.open_nursery() as nursery,
     ):
-        port = await nursery.start(partial(serve, client, 0))
+        serving = trio.CancelScope()
+
+        async def serve_for_a_while(*, task_status: trio.TaskStatus[int]) -> None:
+            with serving:
+                await serve(client, 0, task_status=task_status)
+
+        port = await nursery.start(serve_for_a_while)
 
         async def follow(*requests: kt.Request, task_status: trio.TaskStatus[None]) -> None:
             async with client.subscribe(*requests) as feed:
@@ -224,4 +230,8 @@ async def test_a_client_in_trouble_is_seen_by_prometheus(tmp_path: Path) -> None
                 # What is shown in trouble only has data without its condition.
                 expression = re.sub(r" (==|<) 1$", "", filled(panel))
                 assert await server.query(expression), f"no data: {panel}"
+
+            # A program that has ended.
+            serving.cancel()
+            await server.wait_for_alerts("KrakenTrioDown")
         nursery.cancel_scope.cancel()

@@ -110,6 +110,25 @@ async def test_a_collector_that_fails_is_an_answer_and_ends_nothing() -> None:
             assert (status, "broken" in text) == (500, True)
 
 
+async def test_numbers_that_cannot_be_read_are_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_client: object) -> None:
+        msg = "no numbers"
+        raise OSError(msg)
+
+    async with served() as (_, _, port):
+        with monkeypatch.context() as patch:
+            patch.setattr(kt.Client, "statistics", broken)
+            for path in ("/metrics", "/healthz"):
+                status, text = await fetch(port, path)
+                assert (status, "no numbers" in text) == (500, True)
+        assert (await fetch(port, "/healthz"))[0] == 200
+
+
+async def test_what_register_refuses_opens_no_port() -> None:
+    with pytest.raises(ValueError, match="at least one client"):
+        await serve((), 0)  # a listener that is left open is a warning, and so an error
+
+
 async def test_idle_connections_are_closed_and_do_not_keep_others_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REQUEST_SECONDS", 0.2)
     async with served() as (_, _, port):

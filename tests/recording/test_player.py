@@ -240,6 +240,35 @@ def test_a_step_that_this_version_does_not_know_takes_no_data() -> None:
     assert len(played.events) == 4
 
 
+def test_a_subscription_has_the_numbers_that_it_had() -> None:
+    client, market = of_book()
+    client.receive(market.tick("1.0", spoil=1))
+    client.accept()
+    client.advance(1)
+    client.accept()
+    client.receive(market.snapshot())
+    client.advance(3)
+    played = Played(BOOK).play(client.taped())
+    (live,) = client.session.statistics().subscriptions.values()
+    (now,) = played.player.statistics().subscriptions.values()
+    assert (now.state, now.attempts, now.last_received_ns) == (live.state, live.attempts, live.last_received_ns)
+    assert now.attempts == 2
+    assert now.data_age is not None
+
+
+def test_the_age_of_a_subscription_is_by_the_times_of_the_log() -> None:
+    client, _ = of_book()
+    player = Player(codec_for("v2"))
+    player.add("feed", (BOOK,))
+    for part in client.taped():
+        if isinstance(part, tuple):
+            player.frame(*part)
+        elif part is not None:
+            player.record(part, 10**18)
+    (now,) = player.statistics(wall_ns=10**18 + 7 * 10**9).subscriptions.values()
+    assert now.age == pytest.approx(7.0)
+
+
 def test_decisions_about_what_is_unknown_are_ignored() -> None:
     played = Played(BOOK).play(
         [

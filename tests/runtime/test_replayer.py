@@ -141,6 +141,13 @@ async def test_statistics_are_those_of_the_log(recorded_day: Path) -> None:
     assert last.checksums_verified > 100
     assert last.resyncs == 2
     assert subscriptions == {BOOK, TRADES, ETH}
+    assert BOOK in last.subscriptions
+    for now in last.subscriptions.values():
+        assert now.last_received_ns is not None
+        assert START_NS < now.last_received_ns <= last.taken_ns
+        assert now.data_age == (last.taken_ns - now.last_received_ns) / 1e9
+        assert 0 < now.age < 24 * 3600
+        assert now.attempts >= 1
 
 
 # ------------------------------------------------------------------ its clock

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kraken_trio.errors import ConnectError
     from kraken_trio.requests import Depth, Request
     from kraken_trio.session.records import Record
+    from kraken_trio.statistics import SubscriptionState
 
 Asked: TypeAlias = dict[str, Any]
 """A frame of the client, as the exchange reads it."""
@@ -359,6 +360,11 @@ class Client:
         self.follow(feed, Book(market.symbol, depth=market.depth), *others)
         self.receive(market.snapshot())
         assert self.kinds(feed)[-1] == "BookSnapshot"
+
+    @property
+    def states(self) -> dict[Request, SubscriptionState]:
+        """How far each wanted subscription has come."""
+        return {request: now.state for request, now in self.session.statistics().subscriptions.items()}
 
     def count(self, name: str) -> int:
         value = getattr(self.session.statistics(log_lines_left_out=self.log.left_out), name)

@@ -373,7 +373,7 @@ def test_what_is_refused_on_replay_is_a_gap_and_asked_again_on_the_next_connecti
         (ETH, Cause.REFUSED, 2),
     ]
     assert gaps[-1].detail == "delisted"
-    assert client.session.statistics().subscriptions == {
+    assert client.states == {
         Ticker(BTC): SubscriptionState.RESYNCING,  # it has been confirmed, and has no data yet
         Ticker(ETH): SubscriptionState.REFUSED,
     }
@@ -414,7 +414,7 @@ def test_rate_limited_symbols_are_asked_again_and_the_others_stay() -> None:
     client.receive(*acks(again))
     assert client.answers == {"feed": {}}
     assert client.count("rate_limited") == 2
-    assert client.session.statistics().subscriptions[Ticker(ETH)] is SubscriptionState.CONFIRMED
+    assert client.states[Ticker(ETH)] is SubscriptionState.CONFIRMED
 
 
 def test_a_rate_limit_for_a_whole_request_is_one_for_each_symbol() -> None:
@@ -571,9 +571,9 @@ def test_what_is_not_answered_is_asked_again_and_then_parked() -> None:
         client.advance(0.5, heartbeat=0.25)
     assert asked_at == pytest.approx([0, 11, 23], abs=0.6)
     assert client.kinds("feed") == ["Gap parked"]
-    assert client.session.statistics().subscriptions == {Ticker(BTC): SubscriptionState.RESYNCING}
+    assert client.states == {Ticker(BTC): SubscriptionState.RESYNCING}
     assert words(client.accept()) == ["unsubscribe ticker BTC/USD"]
-    assert client.session.statistics().subscriptions == {Ticker(BTC): SubscriptionState.PARKED}
+    assert client.states == {Ticker(BTC): SubscriptionState.PARKED}
     assert client.state() is ConnectionState.RESYNCING
     client.advance(501, heartbeat=1)
     assert words(client.accept()) == ["subscribe ticker BTC/USD"]
@@ -605,7 +605,7 @@ def test_a_parked_subscription_is_asked_for_at_once_on_a_new_connection_and_by_a
         client.receive(refusal(BUSY, client.request()))
         client.advance(1, heartbeat=1)
     client.accept()
-    assert client.session.statistics().subscriptions == {Ticker(BTC): SubscriptionState.PARKED}
+    assert client.states == {Ticker(BTC): SubscriptionState.PARKED}
     client.add("new", Ticker(BTC))
     client.receive(refusal(BUSY, client.request()))
     client.advance(1, heartbeat=1)
@@ -667,7 +667,7 @@ def test_a_refusal_on_many_feeds_is_each_feeds_own() -> None:
     assert client.answers == {"one": {Ticker(BTC): UNKNOWN_PAIR}}
     client.receive(*acks(trade_))
     assert client.answers["two"] == {Ticker(BTC): UNKNOWN_PAIR}
-    assert client.session.statistics().subscriptions == {}
+    assert client.states == {}
 
 
 def test_a_refused_feed_waits_for_no_pause() -> None:

@@ -651,7 +651,7 @@ def test_statistics_are_a_moment_and_do_not_change_later() -> None:
     assert before.frames == 7
     assert dict(before.unknown) == {"frame": 1}
     assert len(before.subscriptions) == 2
-    assert len(client.session.statistics().subscriptions) == 1
+    assert len(client.states) == 1
     with pytest.raises(TypeError):
         before.unknown["frame"] = 2  # type: ignore[index]  # it is read-only
 

@@ -81,7 +81,7 @@ def test_data_that_seemed_to_overtake_its_answer_is_none_if_that_says_no(request
     client.receive(old, refusal(UNKNOWN_PAIR, asked, BTC))
     assert client.answers == {"feed": {}}
     assert client.kinds("feed")[-1] == "Gap refused"
-    assert client.session.statistics().subscriptions == {request_: SubscriptionState.REFUSED}
+    assert client.states == {request_: SubscriptionState.REFUSED}
     client.add("other", request_)
     client.receive(old, refusal(BUSY, client.request(), BTC))
     assert client.kinds("other")[-1] == "Gap resubscribed"
@@ -111,7 +111,7 @@ def test_a_no_to_an_older_request_changes_nothing() -> None:
     client.accept()
     client.receive(*acks(client.request()), ticker(1), refusal(UNKNOWN_PAIR, older, BTC))
     assert client.kinds("two") == ["TickerUpdate"]
-    assert client.session.statistics().subscriptions == {Ticker(BTC): SubscriptionState.LIVE}
+    assert client.states == {Ticker(BTC): SubscriptionState.LIVE}
 
 
 def test_what_overtook_its_answer_stays_if_that_says_that_it_was_there_already() -> None:

@@ -36,7 +36,7 @@ def test_a_feed_that_joins_what_was_refused_gets_an_answer_of_its_own() -> None:
     assert "new" not in client.answers
     client.receive(refusal(UNKNOWN_PAIR, client.request(), BTC))
     assert client.answers["new"] == {Ticker(BTC): UNKNOWN_PAIR}
-    assert client.session.statistics().subscriptions == {Ticker(BTC): SubscriptionState.REFUSED}
+    assert client.states == {Ticker(BTC): SubscriptionState.REFUSED}
     assert "Gap refused" in client.kinds("old")
     assert client.events("new") == []
 

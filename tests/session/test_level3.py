@@ -136,7 +136,7 @@ def test_what_fails_again_and_again_is_parked() -> None:
             client.receive(level3_ack(asked), market.snapshot(spoil=1))
     for asked in client.requests():
         client.receive(level3_ack(asked))
-    states = client.session.statistics().subscriptions
+    states = client.states
     assert states == {Level3(BTC): SubscriptionState.PARKED, Level3(ETH): SubscriptionState.LIVE}
     assert client.kinds("feed") == ["Gap checksum", "Gap parked"]
 
@@ -158,7 +158,7 @@ def test_an_answer_of_rest_begins_nothing(waits_for: str) -> None:
     elif waits_for == "another attempt":
         client.receive(refusal(BUSY, subscribe, BTC))
     client.session.answered(asked[0], Answer({}), client.now)
-    assert client.session.statistics().subscriptions == {Level3(BTC): SubscriptionState.RESYNCING}
+    assert client.states == {Level3(BTC): SubscriptionState.RESYNCING}
     if waits_for == "another attempt":
         client.advance(10.0, heartbeat=1.0)
         subscribe = client.request()
@@ -213,7 +213,7 @@ def test_snapshots_are_spread_over_time(depth: Any, cost: int) -> None:
         assert sum(cost for other in times[index:] if other - at < 0.999) <= 2 * SNAPSHOT_POINTS
     pace = min(SNAPSHOT_POINTS / cost, client.settings.request_rate)
     assert times[-1] - times[0] == pytest.approx(199 / pace, rel=0.1)
-    assert set(client.session.statistics().subscriptions.values()) == {SubscriptionState.LIVE}
+    assert set(client.states.values()) == {SubscriptionState.LIVE}
     assert client.kinds("feed") == ["Level3Snapshot"] * 200
     assert (client.count("resyncs"), client.count("refusals"), client.count("stale"), client.drops) == (0, 0, 0, [])
 

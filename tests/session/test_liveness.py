@@ -101,7 +101,7 @@ def test_a_book_that_stays_silent_is_parked_with_one_gap_more_and_tried_again_af
     assert client.count("parked") == 1
     assert causes(client) == [Cause.RESUBSCRIBED, Cause.PARKED]
     assert asked.count("subscribe book BTC/USD") == client.settings.attempts
-    assert client.session.statistics().subscriptions[Book(BTC)] is SubscriptionState.PARKED
+    assert client.states[Book(BTC)] is SubscriptionState.PARKED
     client.advance(1, heartbeat=BEAT)
     client.accept()
     client.advance(client.settings.park_time - 5, heartbeat=BEAT)
@@ -109,7 +109,7 @@ def test_a_book_that_stays_silent_is_parked_with_one_gap_more_and_tried_again_af
     client.advance(5, heartbeat=BEAT)
     assert words(client.accept()) == ["subscribe book BTC/USD"]
     client.receive(market.snapshot())
-    assert client.session.statistics().subscriptions[Book(BTC)] is SubscriptionState.LIVE
+    assert client.states[Book(BTC)] is SubscriptionState.LIVE
     assert client.kinds("other") == ["TickerUpdate"]
 
 
@@ -136,10 +136,10 @@ def test_anything_else_that_stays_silent_is_renewed_once_and_then_stays(request_
     assert "stays subscribed" in gaps[1].detail
     assert client.count("parked") == 0
     assert client.state() is ConnectionState.SUBSCRIBED
-    assert client.session.statistics().subscriptions[request_] is SubscriptionState.CONFIRMED
+    assert client.states[request_] is SubscriptionState.CONFIRMED
     client.receive(first)
     assert len(client.events("feed")) == 1
-    assert client.session.statistics().subscriptions[request_] is SubscriptionState.LIVE
+    assert client.states[request_] is SubscriptionState.LIVE
 
 
 def test_a_gap_is_told_once_however_often_it_is_tried() -> None:
@@ -202,7 +202,7 @@ def test_an_empty_snapshot_is_waited_for_no_longer() -> None:
     client = Client()
     client.follow("feed", Candles(BTC))
     client.receive(empty("ohlc"))
-    assert client.session.statistics().subscriptions[Candles(BTC)] is SubscriptionState.LIVE
+    assert client.states[Candles(BTC)] is SubscriptionState.LIVE
     client.advance(100, heartbeat=BEAT)
     assert client.requests() == []
     assert client.events("feed") == []
@@ -244,7 +244,7 @@ def test_an_empty_snapshot_that_nobody_waits_for_changes_nothing(channel: str) -
     client.follow("feed", Book(BTC), Trades(BTC))
     client.receive(empty(channel), data(channel, "update", []))
     client.receive(f'{{"type":"snapshot","data":[],"channel":"{channel}"}}')
-    assert client.session.statistics().subscriptions == {
+    assert client.states == {
         Book(BTC): SubscriptionState.CONFIRMED,
         Trades(BTC): SubscriptionState.CONFIRMED,
     }
@@ -283,7 +283,7 @@ class Street:
                 self.client.receive(candle(1, self.count))
 
     def state(self, request: Request) -> SubscriptionState:
-        return self.client.session.statistics().subscriptions[request]
+        return self.client.states[request]
 
     def go_on(self, seconds: int, *telling: Request) -> list[str]:
         """So many seconds, in each of which these move. What is asked is answered, with data. Returns what it was."""
@@ -422,7 +422,7 @@ def test_trades_that_never_came_are_suspected_too() -> None:
     assert words(client.accept()) == ["unsubscribe trade BTC/USD"]
     assert words(client.accept()) == ["subscribe trade BTC/USD"]
     client.receive(trades(1, 2, history=True))
-    assert client.session.statistics().subscriptions[Trades(BTC)] is SubscriptionState.LIVE
+    assert client.states[Trades(BTC)] is SubscriptionState.LIVE
 
 
 def test_what_does_not_help_is_done_ever_more_rarely() -> None:
@@ -455,7 +455,7 @@ def test_a_slow_answer_is_no_movement() -> None:
         client.receive(trades(second))
         client.advance(1, heartbeat=BEAT)
         if second % 7 == 0:
-            if client.session.statistics().subscriptions[BOOK] is not SubscriptionState.LIVE:
+            if client.states[BOOK] is not SubscriptionState.LIVE:
                 client.receive(
                     market.snapshot()
                 )  # it is of the subscription that was accepted 7 s ago, if there is one
@@ -769,7 +769,7 @@ def test_silence_is_the_time_without_a_push_while_we_listen_and_something_is_con
     feeds = itertools.count()
     is_held = False
     for act, seconds in story:
-        is_confirmed = bool(client.session.statistics().subscriptions)
+        is_confirmed = bool(client.states)
         if act in ("hold", "resume"):
             getattr(client, act)()
             is_held = act == "hold"
@@ -790,7 +790,7 @@ def test_silence_is_the_time_without_a_push_while_we_listen_and_something_is_con
             )
             any_frame = 0.0
             exposed = 0.0 if act in ("heartbeat", "status", "ticker") else exposed
-        is_confirmed = bool(client.session.statistics().subscriptions)
+        is_confirmed = bool(client.states)
         client.advance(seconds)
         if not is_held:
             any_frame += seconds

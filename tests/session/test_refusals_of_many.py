@@ -82,7 +82,7 @@ def test_on_replay_none_but_the_unknown_are_refused(style: str, refusal_first: b
     exchange.unknown, exchange.requests = unknown, 0
     client.reconnect()
     serve(client, exchange, refusal_first=refusal_first)
-    states = client.session.statistics().subscriptions
+    states = client.states
     assert {symbol for symbol in SYMBOLS if states[Ticker(symbol)] is SubscriptionState.REFUSED} == unknown
     assert client.count("refusals") == len(unknown)
     for symbol in SYMBOLS:
@@ -103,7 +103,7 @@ def test_one_that_is_refused_without_a_word_about_it_is_found_by_halving(order: 
     exchange.unknown, exchange.requests = {order[place]}, 0
     client.reconnect()
     serve(client, exchange, refusal_first=True)
-    states = client.session.statistics().subscriptions
+    states = client.states
     refused = {symbol for symbol in order if states[Ticker(symbol)] is SubscriptionState.REFUSED}
     assert refused == {order[place]}
     assert exchange.requests <= 20  # three for each halving of 43
@@ -137,7 +137,7 @@ def test_a_yes_that_follows_a_no_counts() -> None:
     asked = client.request()
     client.receive(refusal(f"{UNKNOWN_PAIR} {SYMBOLS[0]}", asked), ack(asked, SYMBOLS[0]), ack(asked, SYMBOLS[1]))
     client.receive(ticker(1, SYMBOLS[0]))
-    assert client.session.statistics().subscriptions[Ticker(SYMBOLS[0])] is SubscriptionState.LIVE
+    assert client.states[Ticker(SYMBOLS[0])] is SubscriptionState.LIVE
 
 
 def test_a_refusal_of_many_is_not_about_what_nobody_wants_any_more() -> None:

@@ -46,7 +46,7 @@ def client(market: Market) -> Client:
 
 
 def state_of(client: Client) -> SubscriptionState:
-    return client.session.statistics().subscriptions[Book(BTC)]
+    return client.states[Book(BTC)]
 
 
 def test_the_steps_of_a_resync(client: Client, market: Market) -> None:

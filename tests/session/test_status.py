@@ -166,7 +166,7 @@ def test_the_status_says_nothing_of_the_books() -> None:
     client.follow_book("good", good)
     client.follow_book("bad", bad)
     client.receive(bad.tick("7.00", spoil=1), status("maintenance"), good.tick("7.00"))
-    assert client.session.statistics().subscriptions == {
+    assert client.states == {
         Book(BTC): SubscriptionState.LIVE,
         Book(ETH): SubscriptionState.RESYNCING,
     }
