@@ -237,8 +237,9 @@ def parts() -> None:
 
 
 def best_of(statement: str, **names: Any) -> float:
-    """Nanoseconds."""
-    timer = timeit.Timer(statement, globals=names)
+    """Nanoseconds. The names are local ones, as where this is done."""
+    setup = "; ".join(f"{name} = given[{name!r}]" for name in names)
+    timer = timeit.Timer(statement, setup, globals={"given": names})
     return min(timer.repeat(20, 20_000)) / 20_000 * 1e9
 
 

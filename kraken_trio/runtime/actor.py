@@ -280,7 +280,7 @@ class Actor:
                 for tap in self._taps:
                     tap.received(frames, received_ns, now, effects)
                 self._do(effects)
-                if is_measured and effects.deliver:  # a heartbeat says nothing of what takes long
+                if is_measured and any(effects.deliver.values()):  # a heartbeat says nothing of what takes long
                     measure_from = counters.frames + FRAMES_PER_MEASUREMENT
                     measure_at = now + SECONDS_PER_MEASUREMENT
                     self._measure(effects, received_ns, now, processed)

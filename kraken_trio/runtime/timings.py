@@ -38,15 +38,13 @@ class Timings:
     ) -> None:
         """Measure a batch.
 
-        ``delivered`` are the events of each feed, perhaps none; ``started`` is when the batch was received,
+        ``delivered`` are the events of each feed, if it has any; ``started`` is when the batch was received,
         ``processed`` when the session had taken it, and ``done`` when the feeds had the events.
         """
         self.processing.observe(int((processed - started) * 1e9))
         self.delivery.observe(int((done - started) * 1e9))
         for events in delivered:
-            if not events:
-                continue  # they failed a check, and the feed has had its gap before
-            event = events[-1]
+            event = events[-1] if events else None
             if isinstance(event, BookUpdate) or (isinstance(event, Trade) and not event.snapshot):
                 timestamp = event.timestamp
             else:

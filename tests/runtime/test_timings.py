@@ -30,6 +30,14 @@ def trade(age: float, *, snapshot: bool = False, received_ns: int = NOW_NS) -> k
     )
 
 
+def test_a_feed_may_have_got_nothing() -> None:
+    timings = Timings()
+    timings.take([[], [trade(0.5)], ()], NOW_NS, 10.0, 10.25, 10.5)
+    assert timings.lag.distribution().count == 1
+    timings.take([[]], NOW_NS, 10.0, 10.25, 10.5)
+    assert timings.lag.distribution().count == 1
+
+
 def test_a_batch_has_its_times_and_the_lag_of_its_last_event() -> None:
     timings = Timings()
     timings.take([[trade(9), trade(0.5)]], NOW_NS, 10.0, 10.25, 10.5)
