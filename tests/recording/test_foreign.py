@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from kraken_trio._zstd import zstd
 from kraken_trio.errors import RecordingError
@@ -120,6 +120,7 @@ frames = st.builds(
     st.sampled_from(["\n", "\r\n", "\n\n"]),
     st.integers(1, 200),
 )
+@example([("ts null", '{"channel":"heartbeat"}', 10**18)], "none", "\n", 50)
 def test_frames_come_back_from_every_form(
     given: list[tuple[str, str, int]], compression: str, end: str, size: int
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import msgspec
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 import kraken_trio as kt
 from kraken_trio.channels import Kept
@@ -27,6 +27,7 @@ def numbered(feed: object) -> int:
 
 
 @given(entries.told, st.integers(0, 9))
+@example(inputs.BudgetSpent("120 in ten minutes"), 0)
 def test_inputs_come_back(happening: inputs.Input, epoch: int) -> None:
     told = log.read(log.encode(log.told_of(happening, numbered, epoch)))
     assert isinstance(told, log.Told)

@@ -192,11 +192,10 @@ async def fill(disk: Path) -> Filled:
             while meanwhile < 1000:
                 meanwhile += len(await feed.receive_many())
             ballast.unlink()
-            dropped = 0
-            while recording.statistics().failure or dropped != recording.statistics().dropped_frames:
-                dropped = recording.statistics().dropped_frames
-                for _ in range(5):
-                    await feed.receive_many()
+            before = recording.statistics().frames
+            # On a slow machine it falls behind again and again: that it goes on is enough.
+            while recording.statistics().failure or recording.statistics().frames == before:
+                await feed.receive_many()
         statistics = recording.statistics()
     whole: dict[str, bytes] = {}
     segments, _ = check(folder, whole)

@@ -411,6 +411,7 @@ PERFDATA = re.compile(r"'[^'=]+'=-?[0-9.]+(s|B)?;[-0-9.e+]*:?;[-0-9.e+]*:?")
 
 @given(any_findings)
 @example(SOME)
+@example([GOOD["connection"]])
 def test_nagios(findings: list[Finding]) -> None:
     """One line; what is behind the only ``|`` is performance data."""
     line = formats.nagios(findings)
