@@ -28,9 +28,9 @@ async def scraped(run: Callable[[], Awaitable[int]], output: Callable[[], str]) 
     async with open_hidden_nursery() as nursery:
         nursery.start_soon(run)
         with trio.fail_after(60):
-            while (said := re.search(r"metrics at http://127.0.0.1:(\d+)/metrics", output())) is None:
-                await trio.sleep(0.01)  # another thread may write it
-            while (await fetch(int(said[1]), "/healthz"))[1] != "ok\n" or "book_verified{" not in (
+            while (said := re.search(r"metrics at http://127.0.0.1:(\d+)/metrics", output())) is None:  # noqa: ASYNC110 (another thread may write it)
+                await trio.sleep(0.01)
+            while (await fetch(int(said[1]), "/healthz"))[1] != "ok\n" or "book_verified{" not in (  # noqa: ASYNC110 (a server is asked)
                 text := (await fetch(int(said[1])))[1]
             ):
                 await trio.sleep(0.01)

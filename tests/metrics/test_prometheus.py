@@ -66,7 +66,7 @@ class Prometheus:
     async def wait_for_data(self, expression: str) -> None:
         """Until the query returns anything."""
         with trio.move_on_after(PATIENCE):
-            while not await self.query(expression):
+            while not await self.query(expression):  # noqa: ASYNC110 (a server is asked)
                 await trio.sleep(0.1)
             return
         pytest.fail(f"no data within {PATIENCE:g} s: {expression}")
@@ -109,16 +109,18 @@ async def prometheus(folder: Path, target: int) -> AsyncIterator[Prometheus]:
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
-    async with trio.open_nursery() as nursery:
-        with (folder / "log").open("wb") as log:
+    with (folder / "log").open("wb") as log:
+        async with (
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+            trio.open_nursery() as nursery,
+        ):
             process = await nursery.start(partial(trio.run_process, command, stdout=log, stderr=log, check=False))
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-                with trio.fail_after(PATIENCE):
-                    while not await _is_ready(client):
-                        assert process.poll() is None, (folder / "log").read_text("utf-8")
-                        await trio.sleep(0.1)
-                yield Prometheus(client)
-        nursery.cancel_scope.cancel()
+            with trio.fail_after(PATIENCE):
+                while not await _is_ready(client):
+                    assert process.poll() is None, (folder / "log").read_text("utf-8")
+                    await trio.sleep(0.1)
+            yield Prometheus(client)
+            nursery.cancel_scope.cancel()
 
 
 async def _is_ready(client: httpx.AsyncClient) -> bool:
@@ -180,7 +182,7 @@ async def test_a_client_in_trouble_is_seen_by_prometheus(tmp_path: Path) -> None
     ):
         serving = trio.CancelScope()
 
-        async def serve_for_a_while(*, task_status: trio.TaskStatus[int]) -> None:
+        async def serve_for_a_while(*, task_status: trio.TaskStatus[int]) -> None:  # noqa: ASYNC128 (serve calls it)
             with serving:
                 await serve(client, 0, task_status=task_status)
 

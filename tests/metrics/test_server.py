@@ -44,15 +44,18 @@ async def test_metrics_and_health_are_served() -> None:
 
 
 async def test_health_names_what_is_not_well() -> None:
-    async with open_exchange() as exchange, trio.open_nursery() as nursery:
-        settings = kt.Settings(require_first_connection=False)
-        async with kt.open_client(kt.Endpoint("ws://127.0.0.1:1/v2"), settings=settings) as gone:
-            async with kt.open_client(exchange.url) as client:
-                port: int = await nursery.start(serve, (client, gone), 0)
-                status, text = await fetch(port, "/healthz")
-                assert status == 503
-                assert text.startswith(f"{gone.name}: not connected (")
-                assert text.count("\n") == 1
+    settings = kt.Settings(require_first_connection=False)
+    async with (
+        open_exchange() as exchange,
+        kt.open_client(kt.Endpoint("ws://127.0.0.1:1/v2"), settings=settings) as gone,
+        kt.open_client(exchange.url) as client,
+        trio.open_nursery() as nursery,
+    ):
+        port: int = await nursery.start(serve, (client, gone), 0)
+        status, text = await fetch(port, "/healthz")
+        assert status == 503
+        assert text.startswith(f"{gone.name}: not connected (")
+        assert text.count("\n") == 1
         nursery.cancel_scope.cancel()
 
 
