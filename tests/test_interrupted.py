@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 AT = """
 import signal, sys
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.argv = [{name!r}, "info", "nothing"]
 
 class Finder:
