@@ -1,4 +1,4 @@
-"""Is everything that a client wants there, and verified? Pure code."""
+"""Is everything that a client wants there, and verified, and can what is recorded be written? Pure code."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ def is_good(request: Request, state: SubscriptionState) -> bool:
 
 def problems(name: str, statistics: ClientStatistics) -> Iterator[str]:
     """What is not well with the client of this name, a line each."""
+    for folder, recording in statistics.recordings.items():
+        if recording.failure is not None:
+            yield f"{name}: the recording into {folder!r} cannot be written: {recording.failure}"
     if statistics.state not in _CONNECTED:
         yield f"{name}: not connected ({statistics.state.value})"
         return

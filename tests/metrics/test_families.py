@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given, strategies as st
 from prometheus_client import CollectorRegistry
@@ -135,3 +137,24 @@ def test_health_is_that_of_everything_that_is_wanted(
     assert len(lines) == len(found)
     for line, expected in zip(lines, found, strict=True):
         assert line.split(": ")[-1] == expected.split(": ")[-1]
+
+
+def recording(failure: str | None = None, lag: float = 0.1) -> kt.RecordingStatistics:
+    zeros: dict[str, Any] = dict.fromkeys((field.name for field in attrs.fields(kt.RecordingStatistics)), 0)
+    return kt.RecordingStatistics(**zeros | {"failure": failure, "lag": lag})
+
+
+def test_a_recording_that_cannot_be_written_is_not_healthy() -> None:
+    good, bad = recording(), recording("No space left on device", 7.5)
+    now = statistics(recordings={"data": good, "b\n": bad}, recorded_frames=5, unrecorded_frames=2)
+    assert list(problems("x", now)) == [r"x: the recording into 'b\n' cannot be written: No space left on device"]
+    assert list(problems("x", statistics(recordings={"data": good}))) == []
+    text = text_of(a=now)
+    assert value(text, "kraken_trio_recordings", state="writing") == 1
+    assert value(text, "kraken_trio_recordings", state="failing") == 1
+    assert value(text, "kraken_trio_recording_lag_seconds") == 7.5
+    assert value(text, "kraken_trio_recorded_frames_total") == 5
+    assert value(text, "kraken_trio_unrecorded_frames_total") == 2
+    text = text_of(a=statistics())
+    assert value(text, "kraken_trio_recordings", state="failing") == 0
+    assert value(text, "kraken_trio_recording_lag_seconds") == 0

@@ -586,6 +586,37 @@ async def test_backpressure_ends_with_the_recording(
         assert len(await read_on(feed, 5)) > 10
 
 
+async def test_the_client_tells_of_its_recordings(
+    exchange: InMemoryExchange, data: Path, autojump_clock: MockClock
+) -> None:
+    disk = Disk()
+    async with open_client(exchange) as client:
+        assert client.statistics().recordings == {}
+        async with (
+            in_memory(client, data, BTC) as first,
+            record(client, str(data.with_name("b")), work=disk, max_pending_bytes=10_000) as second,
+        ):
+            disk.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            await trio.sleep(30)
+            now = client.statistics()
+            assert list(now.recordings.values()) == [first.statistics(), second.statistics()]
+            assert [one.failure for one in now.recordings.values()] == [None, "No space left on device"]
+            assert list(now.recordings) == [str(data), str(data.with_name("b"))]
+            frames = [one.frames for one in now.recordings.values()]
+            assert now.recorded_frames == sum(frames) > frames[0] > frames[1] > 0
+            assert now.recorded_bytes == sum(one.disk_bytes for one in now.recordings.values()) > 0
+            assert now.unrecorded_frames == now.recordings[str(data.with_name("b"))].dropped_frames > 0
+        over = client.statistics()
+        assert over.recordings == {}
+        assert over.recorded_frames >= now.recorded_frames
+        assert over.recorded_bytes >= now.recorded_bytes
+        assert over.unrecorded_frames >= now.unrecorded_frames
+        with pytest.raises(kt.RecordingError):
+            async with in_memory(client, "/dev/null/x"):
+                pass
+        assert client.statistics().recordings == {}
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EIO], ids=errno.errorcode.get)
 async def test_a_disk_that_fails_is_tried_again(
     exchange: InMemoryExchange, data: Path, autojump_clock: MockClock, lines: Callable[[], list[str]], number: int
