@@ -115,6 +115,11 @@ def families(clients: Mapping[str, ClientStatistics], max_series: int) -> Iterat
     yield from _subscriptions(clients)
     yield from _books(clients, max_series)
     yield from _recordings(clients)
+    due = _gauge("next_attempt_timestamp_seconds", "When the next connection attempt is due, in Unix time.")
+    for name, now in clients.items():
+        if now.next_attempt is not None:
+            due.add_metric([name], now.next_attempt.timestamp())
+    yield due
 
 
 _LE: Final = tuple(map(floatToGoString, (*Distribution.bounds(), float("inf"))))

@@ -30,7 +30,9 @@ def problems(name: str, statistics: ClientStatistics) -> Iterator[str]:
         if recording.failure is not None:
             yield f"{name}: the recording into {folder!r} cannot be written: {recording.failure}"
     if statistics.state not in _CONNECTED:
-        yield f"{name}: not connected ({statistics.state.value})"
+        due = statistics.next_attempt
+        when = "" if due is None else f"; the next attempt is due at {due:%Y-%m-%dT%H:%M:%SZ}"
+        yield f"{name}: not connected ({statistics.state.value}){when}"
         return
     for request, now in statistics.subscriptions.items():
         if not is_good(request, now.state):
