@@ -21,7 +21,7 @@ from kraken_trio.recording import format as fmt
 from kraken_trio.recording.format import KEYFRAMES, NOTES
 from kraken_trio.recordings import record
 from kraken_trio.runtime import recorder
-from kraken_trio.runtime.recorder import in_line
+from kraken_trio.runtime.recorder import Recorder, in_line
 from kraken_trio.storage.reading import open_folder
 from kraken_trio.storage.segments import Folder
 from kraken_trio.testing import open_exchange
@@ -615,6 +615,26 @@ async def test_the_client_tells_of_its_recordings(
             async with in_memory(client, "/dev/null/x"):
                 pass
         assert client.statistics().recordings == {}
+
+
+async def test_a_recording_that_never_began_counts_nothing(
+    exchange: InMemoryExchange, data: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise MemoryError
+
+    async with open_client(exchange) as client:
+        async with in_memory(client, data, BTC):
+            await trio.sleep(1)
+        before = client.statistics().recorded_frames
+        monkeypatch.setattr(Recorder, "run", fail)
+        with pytest.raises(MemoryError):
+            async with in_memory(client, data, BTC):
+                pass
+        now = client.statistics()
+        assert now.recordings == {}
+        assert now.recorded_frames == before > 0
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EIO], ids=errno.errorcode.get)
