@@ -15,8 +15,9 @@ from kraken_trio.recording.records import encode
 from kraken_trio.requests import Overflow, Request
 from kraken_trio.runtime.actor import Actor
 from kraken_trio.runtime.feed import open_wish
-from kraken_trio.runtime.recorder import Options, Recorder, RecordingStatistics, in_thread
+from kraken_trio.runtime.recorder import Options, Recorder, in_thread
 from kraken_trio.session.records import SegmentHealed
+from kraken_trio.statistics import RecordingStatistics
 from kraken_trio.storage.writer import LogWriter
 
 if TYPE_CHECKING:
@@ -144,18 +145,21 @@ async def record(
         close_timeout=close_timeout,
     )
     finished = [writer.path / found.name for found in healed if found.end and not found.problem]
+    name = os.fspath(folder)
     recorder = Recorder(shell, writer, options, run, on_segment, finished)
     async with open_hidden_nursery() as nursery:
         wish = open_wish(requests) if requests else None
         try:
             await nursery.start(recorder.run)
+            shell.recorded.begin(name, recorder.statistics)
             if wish is not None:
                 await shell.attach(wish)
-            yield Recording(recorder, os.fspath(folder))
+            yield Recording(recorder, name)
         finally:
             if wish is not None:
                 wish.close()
             await recorder.finish()  # noqa: ASYNC102 (it shields itself, with a limit)
+            shell.recorded.end(name)
             nursery.cancel_scope.cancel()
 
 

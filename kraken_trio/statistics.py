@@ -24,6 +24,7 @@ __all__ = [
     "Distribution",
     "FeedStatistics",
     "Histogram",
+    "RecordingStatistics",
     "SubscriptionState",
     "SubscriptionStatistics",
 ]
@@ -175,6 +176,30 @@ class Counted:
 
 
 @attrs.frozen(kw_only=True)
+class RecordingStatistics:
+    """A recording's numbers, at one moment."""
+
+    batches: int
+    """Batches of frames that were recorded."""
+    frames: int
+    written_bytes: int
+    """Of finished blocks, before they were compressed."""
+    disk_bytes: int
+    """The same, as they are in the files."""
+    pending_bytes: int
+    """Packed, and not yet written."""
+    lag: float
+    """How old the oldest of them is, in seconds."""
+    dropped_batches: int
+    """Left out, because the disk did not keep up; the log says where."""
+    dropped_frames: int
+    segments: int
+    """That were begun."""
+    failure: str | None
+    """Why nothing can be written now; None if all is well."""
+
+
+@attrs.frozen(kw_only=True)
 class ClientStatistics:
     """A client's numbers, at one moment. Counts are since the client was opened."""
 
@@ -301,6 +326,14 @@ class ClientStatistics:
     """From the receipt of a batch of frames until its events are in the feeds."""
     waiting_time: Distribution = Distribution()
     """From then until the program has received the last of them."""
+    recordings: Mapping[str, RecordingStatistics] = attrs.Factory(dict)
+    """The recordings that are being made of this client, by their folders as they were given."""
+    recorded_frames: int = 0
+    """Frames taken into recordings, those that are over included; a frame that goes into two counts twice."""
+    recorded_bytes: int = 0
+    """What they have in files."""
+    unrecorded_frames: int = 0
+    """Frames that recordings had to leave out, because the disk did not keep up, or was full."""
 
 
 @attrs.frozen(kw_only=True)

@@ -51,6 +51,9 @@ _COUNTERS: Final = (
     ("feed_held_seconds", "held_seconds", "Time for which full feeds have held up reading."),
     ("slow_consumers", "slow_consumers", "Feeds that were ended because their consumer was too slow."),
     ("log_lines_left_out", "log_lines_left_out", "Log lines beyond Settings.log_rate."),
+    ("recorded_frames", "recorded_frames", "Frames taken into recordings."),
+    ("recorded_bytes", "recorded_bytes", "What recordings have written into their files."),
+    ("unrecorded_frames", "unrecorded_frames", "Frames missing in recordings, because the disk was slow or full."),
 )
 """Names, fields of ClientStatistics, and help texts; all of them without further labels."""
 _GAUGES: Final = (
@@ -111,6 +114,12 @@ def families(clients: Mapping[str, ClientStatistics], max_series: int) -> Iterat
     yield from _channels(clients)
     yield from _subscriptions(clients)
     yield from _books(clients, max_series)
+    yield from _recordings(clients)
+    due = _gauge("next_attempt_timestamp_seconds", "When the next connection attempt is due, in Unix time.")
+    for name, now in clients.items():
+        if now.next_attempt is not None:
+            due.add_metric([name], now.next_attempt.timestamp())
+    yield due
 
 
 _LE: Final = tuple(map(floatToGoString, (*Distribution.bounds(), float("inf"))))
@@ -192,3 +201,15 @@ def _books(clients: Mapping[str, ClientStatistics], max_series: int) -> Iterator
     yield total
     yield verified
     yield age
+
+
+def _recordings(clients: Mapping[str, ClientStatistics]) -> Iterator[Metric]:
+    count = _gauge("recordings", "Recordings that are being made; failing: they cannot be written now.", "state")
+    lag = _gauge("recording_lag_seconds", "How old the oldest data are that are not in a file yet.")
+    for name, now in clients.items():
+        failing = sum(one.failure is not None for one in now.recordings.values())
+        count.add_metric([name, "writing"], len(now.recordings) - failing)
+        count.add_metric([name, "failing"], failing)
+        lag.add_metric([name], max((one.lag for one in now.recordings.values()), default=0.0))
+    yield count
+    yield lag

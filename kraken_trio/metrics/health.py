@@ -1,4 +1,4 @@
-"""Is everything that a client wants there, and verified? Pure code."""
+"""Is everything that a client wants there, and verified, and can what is recorded be written? Pure code."""
 
 from __future__ import annotations
 
@@ -26,8 +26,13 @@ def is_good(request: Request, state: SubscriptionState) -> bool:
 
 def problems(name: str, statistics: ClientStatistics) -> Iterator[str]:
     """What is not well with the client of this name, a line each."""
+    for folder, recording in statistics.recordings.items():
+        if recording.failure is not None:
+            yield f"{name}: the recording into {folder!r} cannot be written: {recording.failure}"
     if statistics.state not in _CONNECTED:
-        yield f"{name}: not connected ({statistics.state.value})"
+        due = statistics.next_attempt
+        when = "" if due is None else f"; the next attempt is due at {due:%Y-%m-%dT%H:%M:%SZ}"
+        yield f"{name}: not connected ({statistics.state.value}){when}"
         return
     for request, now in statistics.subscriptions.items():
         if not is_good(request, now.state):

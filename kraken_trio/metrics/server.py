@@ -40,8 +40,8 @@ async def serve(
     """Serve the numbers of these clients over HTTP, until cancelled: ``await nursery.start(serve, client, 9464)``.
 
     * ``/metrics``: all numbers, for Prometheus;
-    * ``/healthz``: 200 while every client is connected, and everything that it wants is confirmed, and every book
-      verified; else 503, and a line for each thing that is not.
+    * ``/healthz``: 200 while every client is connected, everything that it wants is confirmed, every book verified, and
+      every recording can be written; else 503, and a line for each thing that is wrong.
 
     ``nursery.start`` returns the port; with port 0, a free one is taken. ``registry`` is one of yours, whose other
     numbers are served as well; ``max_series`` is as for :func:`register`.

@@ -24,6 +24,7 @@ from kraken_trio.errors import ConnectError, SubscriptionRejected
 from kraken_trio.events import Cause, ConnectionState, Event, StateChange
 from kraken_trio.runtime.feed import FeedSender
 from kraken_trio.runtime.feeds import FeedTotals
+from kraken_trio.runtime.recorded import RecordingTotals
 from kraken_trio.runtime.timings import FRAMES_PER_MEASUREMENT, SECONDS_PER_MEASUREMENT, Timings
 from kraken_trio.session.inputs import (
     Added,
@@ -123,6 +124,7 @@ class Actor:
         self._taps: tuple[Tap, ...] = ()
         self._feeds: dict[FeedSender, _Waiter] = {}
         self._totals = FeedTotals()
+        self.recorded = RecordingTotals()
         self._timings = Timings()
         self._waiters: list[_Waiter] = []
         self._outbox: deque[str] = deque()
@@ -439,7 +441,7 @@ class Actor:
         now = self.session.statistics(log_lines_left_out=self._telemetry.left_out, wall_ns=wall_ns, now=moment)
         timings, admission = self._timings, self._admission
         return attrs.evolve(
-            self._totals.added_to(now),
+            self._totals.added_to(self.recorded.added_to(now)),
             connect_budget_left=admission.left(self.settings.connect_budget) if isinstance(admission, Budget) else None,
             lag=timings.lag.distribution(),
             clock_offset=timings.clock_offset(now.ping_seconds),

@@ -26,6 +26,7 @@ from kraken_trio.recording.records import CycleBegun, CycleEnded, Hole, Started,
 from kraken_trio.requests import Overflow
 from kraken_trio.session.records import RecordingFailed, RecordingResumed, StepTaken, UploadFailed
 from kraken_trio.session.steps import Step
+from kraken_trio.statistics import RecordingStatistics
 from kraken_trio.storage.writer import Cycle, Job, SegmentGone
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from kraken_trio.session.inputs import Input
     from kraken_trio.storage.writer import LogWriter
 
-__all__ = ["Options", "Recorder", "RecordingStatistics", "Work", "in_line", "in_thread"]
+__all__ = ["Options", "Recorder", "Work", "in_line", "in_thread"]
 
 T = TypeVar("T")
 
@@ -104,30 +105,6 @@ class Options:
     max_segment_bytes: int
     max_pending_bytes: int
     close_timeout: float
-
-
-@attrs.frozen(kw_only=True)
-class RecordingStatistics:
-    """A recording's numbers, at one moment."""
-
-    batches: int
-    """Batches of frames that were recorded."""
-    frames: int
-    written_bytes: int
-    """Of finished blocks, before they were compressed."""
-    disk_bytes: int
-    """The same, as they are in the files."""
-    pending_bytes: int
-    """Packed, and not yet written."""
-    lag: float
-    """How old the oldest of them is, in seconds."""
-    dropped_batches: int
-    """Left out, because the disk did not keep up; the log says where."""
-    dropped_frames: int
-    segments: int
-    """That were begun."""
-    failure: str | None
-    """Why nothing can be written now; None if all is well."""
 
 
 class Recorder:

@@ -151,9 +151,10 @@ class SegmentFile:
         return offset
 
     def _write(self, data: bytes) -> None:
-        """All of it, or nothing."""
+        """All of it, or nothing: then its time of modification stays, too, which tells how long nothing was written."""
         self._roll_back()
-        if self._is_linked and not os.fstat(self._file.fileno()).st_nlink:
+        before = os.fstat(self._file.fileno())
+        if self._is_linked and not before.st_nlink:
             # Its name is gone: what is written goes nowhere, and no write would ever fail.
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
         self._is_torn = True
@@ -162,6 +163,7 @@ class SegmentFile:
         except BaseException:
             with suppress(OSError):
                 self._roll_back()
+                os.utime(self.path, ns=(before.st_atime_ns, before.st_mtime_ns))
             raise
         self._is_torn = False
 

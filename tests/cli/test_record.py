@@ -22,7 +22,7 @@ from kraken_trio.cli import record
 from kraken_trio.cli.record import Options, Size, sized
 from kraken_trio.cli.running import refusals
 from kraken_trio.runtime import recorder
-from kraken_trio.runtime.recorder import Recorder, RecordingStatistics
+from kraken_trio.runtime.recorder import Recorder
 from kraken_trio.storage.segments import Folder
 from kraken_trio.testing import Drop, IgnoreRequests, Refuse, RefuseConnect, open_exchange
 from tests.cli.test_app import ROOT, invoke
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from kraken_trio.statistics import RecordingStatistics
     from kraken_trio.testing import Exchange
 
 BTC, NOPE = Book("BTC/USD"), Book("NOPE/USD")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given, strategies as st
 from prometheus_client import CollectorRegistry
@@ -71,6 +74,7 @@ def test_what_is_unknown_is_missing() -> None:
         "kraken_trio_connect_budget_left",
         "kraken_trio_ping_round_trip_seconds",
         "kraken_trio_clock_offset_seconds",
+        "kraken_trio_next_attempt_timestamp_seconds",
     }
     text = text_of(a=statistics(connect_budget_left=0, ping_seconds=0.02, clock_offset=-0.5))
     assert value(text, "kraken_trio_connect_budget_left") == 0
@@ -135,3 +139,33 @@ def test_health_is_that_of_everything_that_is_wanted(
     assert len(lines) == len(found)
     for line, expected in zip(lines, found, strict=True):
         assert line.split(": ")[-1] == expected.split(": ")[-1]
+
+
+def test_the_next_attempt_is_told() -> None:
+    due = datetime(2026, 11, 29, 17, 26, 49, 847000, UTC)
+    now = statistics(state=kt.ConnectionState.DISCONNECTED, next_attempt=due)
+    assert list(problems("x", now)) == [
+        "x: not connected (disconnected); the next attempt is due at 2026-11-29T17:26:49Z"
+    ]
+    assert value(text_of(a=now), "kraken_trio_next_attempt_timestamp_seconds") == due.timestamp()
+
+
+def recording(failure: str | None = None, lag: float = 0.1) -> kt.RecordingStatistics:
+    zeros: dict[str, Any] = dict.fromkeys((field.name for field in attrs.fields(kt.RecordingStatistics)), 0)
+    return kt.RecordingStatistics(**zeros | {"failure": failure, "lag": lag})
+
+
+def test_a_recording_that_cannot_be_written_is_not_healthy() -> None:
+    good, bad = recording(), recording("No space left on device", 7.5)
+    now = statistics(recordings={"data": good, "b\n": bad}, recorded_frames=5, unrecorded_frames=2)
+    assert list(problems("x", now)) == [r"x: the recording into 'b\n' cannot be written: No space left on device"]
+    assert list(problems("x", statistics(recordings={"data": good}))) == []
+    text = text_of(a=now)
+    assert value(text, "kraken_trio_recordings", state="writing") == 1
+    assert value(text, "kraken_trio_recordings", state="failing") == 1
+    assert value(text, "kraken_trio_recording_lag_seconds") == 7.5
+    assert value(text, "kraken_trio_recorded_frames_total") == 5
+    assert value(text, "kraken_trio_unrecorded_frames_total") == 2
+    text = text_of(a=statistics())
+    assert value(text, "kraken_trio_recordings", state="failing") == 0
+    assert value(text, "kraken_trio_recording_lag_seconds") == 0

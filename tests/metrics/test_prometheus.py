@@ -6,6 +6,7 @@ Debian's package is ``prometheus``. Without it these tests are skipped.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import time
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 import pytest
@@ -31,8 +32,9 @@ from kraken_trio.transport.choice import choose
 from tests.metrics.scraping import fetch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
+T = TypeVar("T")
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
 ALERTS = (DEPLOY / "alerts.yml").read_text("utf-8")
 DASHBOARD = json.loads((DEPLOY / "dashboard.json").read_text("utf-8"))
@@ -130,6 +132,14 @@ async def _is_ready(client: httpx.AsyncClient) -> bool:
         return False
 
 
+async def on_full_disk(do: Callable[..., T], /, *args: Any) -> T:
+    """Work of a recorder: no block can be written."""
+    await trio.lowlevel.checkpoint()
+    if do.__name__ == "write":
+        raise OSError(errno.ENOSPC, "No space left on device")
+    return do(*args)
+
+
 def filled(expression: str) -> str:
     """A panel's, with what Grafana puts in; and without what is to be seen in trouble only."""
     for name, text in (("$instance", ".*"), ("$client", ".*"), ("$__rate_interval", "5m")):
@@ -218,13 +228,18 @@ async def test_a_client_in_trouble_is_seen_by_prometheus(tmp_path: Path) -> None
             exchange.inject(CorruptChecksum(symbol="BTC/USD"))
             await server.wait_for_alerts("KrakenTrioChecksumFailures")
 
-            # A slow consumer: one that drops, then one that holds up reading, so that books are stale.
-            async with client.subscribe(kt.Book("BTC/USD"), capacity=5, overflow=kt.Overflow.DROP_OLDEST):
-                await server.wait_for_alerts("KrakenTrioEventsLost")
-            async with client.subscribe(kt.Book("BTC/USD"), capacity=5):
-                await server.wait_for_alerts("KrakenTrioConsumerSlow", "KrakenTrioReadingHeldUp")
-                ahead_ns = 10 * 60 * 10**9
-                await server.wait_for_alerts("KrakenTrioBookStale")
+            # A recording whose disk is full, until it has to leave out frames.
+            async with kt.record(client, tmp_path / "data", work=on_full_disk, flush_every=0.05, max_pending_bytes=1):
+                await server.wait_for_alerts("KrakenTrioRecordingFailing", "KrakenTrioRecordingIncomplete")
+                assert "cannot be written: No space left on device" in (await fetch(port, "/healthz"))[1]
+
+                # A slow consumer: one that drops, then one that holds up reading, so that books are stale.
+                async with client.subscribe(kt.Book("BTC/USD"), capacity=5, overflow=kt.Overflow.DROP_OLDEST):
+                    await server.wait_for_alerts("KrakenTrioEventsLost")
+                async with client.subscribe(kt.Book("BTC/USD"), capacity=5):
+                    await server.wait_for_alerts("KrakenTrioConsumerSlow", "KrakenTrioReadingHeldUp")
+                    ahead_ns = 10 * 60 * 10**9
+                    await server.wait_for_alerts("KrakenTrioBookStale", "KrakenTrioRecordingLate")
 
             for expression in RULES.values():
                 assert await server.query(without_threshold(expression)), f"no data: {expression}"

@@ -21,7 +21,7 @@ from kraken_trio.recording import format as fmt
 from kraken_trio.recording.format import KEYFRAMES, NOTES
 from kraken_trio.recordings import record
 from kraken_trio.runtime import recorder
-from kraken_trio.runtime.recorder import in_line
+from kraken_trio.runtime.recorder import Recorder, in_line
 from kraken_trio.storage.reading import open_folder
 from kraken_trio.storage.segments import Folder
 from kraken_trio.testing import open_exchange
@@ -584,6 +584,57 @@ async def test_backpressure_ends_with_the_recording(
             await read_on(feed, 30)
             assert await read_on(feed, 5) == []
         assert len(await read_on(feed, 5)) > 10
+
+
+async def test_the_client_tells_of_its_recordings(
+    exchange: InMemoryExchange, data: Path, autojump_clock: MockClock
+) -> None:
+    disk = Disk()
+    async with open_client(exchange) as client:
+        assert client.statistics().recordings == {}
+        async with (
+            in_memory(client, data, BTC) as first,
+            record(client, str(data.with_name("b")), work=disk, max_pending_bytes=10_000) as second,
+        ):
+            disk.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            await trio.sleep(30)
+            now = client.statistics()
+            assert list(now.recordings.values()) == [first.statistics(), second.statistics()]
+            assert [one.failure for one in now.recordings.values()] == [None, "No space left on device"]
+            assert list(now.recordings) == [str(data), str(data.with_name("b"))]
+            frames = [one.frames for one in now.recordings.values()]
+            assert now.recorded_frames == sum(frames) > frames[0] > frames[1] > 0
+            assert now.recorded_bytes == sum(one.disk_bytes for one in now.recordings.values()) > 0
+            assert now.unrecorded_frames == now.recordings[str(data.with_name("b"))].dropped_frames > 0
+        over = client.statistics()
+        assert over.recordings == {}
+        assert over.recorded_frames >= now.recorded_frames
+        assert over.recorded_bytes >= now.recorded_bytes
+        assert over.unrecorded_frames >= now.unrecorded_frames
+        with pytest.raises(kt.RecordingError):
+            async with in_memory(client, "/dev/null/x"):
+                pass
+        assert client.statistics().recordings == {}
+
+
+async def test_a_recording_that_never_began_counts_nothing(
+    exchange: InMemoryExchange, data: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise MemoryError
+
+    async with open_client(exchange) as client:
+        async with in_memory(client, data, BTC):
+            await trio.sleep(1)
+        before = client.statistics().recorded_frames
+        monkeypatch.setattr(Recorder, "run", fail)
+        with pytest.raises(MemoryError):
+            async with in_memory(client, data, BTC):
+                pass
+        now = client.statistics()
+        assert now.recordings == {}
+        assert now.recorded_frames == before > 0
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EIO], ids=errno.errorcode.get)

@@ -184,6 +184,21 @@ def test_short_writes_are_continued(tmp_path: Path) -> None:
     assert read(segment.path) == numbered(1, 10)
 
 
+def test_what_did_not_fit_leaves_the_time_of_the_last_write(tmp_path: Path) -> None:
+    """By which the doctor tells for how long a recorder has written nothing."""
+    segment, disk = on_disk(tmp_path / NAME)
+    append(segment, 1, 3)
+    os.utime(segment.path, ns=(0, 10**18))
+    disk.room = 50
+    with pytest.raises(OSError, match="No space"):
+        append(segment, 4, 3)
+    assert segment.path.stat().st_mtime_ns == 10**18
+    disk.room = None
+    append(segment, 4, 3)
+    assert segment.path.stat().st_mtime_ns > 10**18
+    segment.finish()
+
+
 @given(st.integers(0, 400))
 @settings(max_examples=60)
 def test_a_full_disk_costs_what_does_not_fit(tmp_path_factory: pytest.TempPathFactory, room: int) -> None:
