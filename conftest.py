@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import logging
 import os
 import types
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import trio
 from hypothesis import Phase, settings
@@ -40,6 +41,7 @@ settings.register_profile("thorough", max_examples=5000, deadline=None, print_bl
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 NEEDS_KRAKEN = "<!-- needs: kraken -->"
+LOGGERS = (logging.getLogger(), logging.getLogger("kraken_trio"))
 BLOCK_SECONDS = 60.0
 """The longest that an asynchronous block may take."""
 
@@ -73,8 +75,22 @@ def check_names(tree: ast.Module) -> None:
                 getattr(module, node.attr)
 
 
+def keep_logging(namespace: dict[str, object]) -> None:
+    namespace["_logging"] = [(logger, logger.level, logger.handlers[:]) for logger in LOGGERS]
+
+
+def restore_logging(namespace: dict[str, object]) -> None:
+    """What a page configures is its own: no test after it writes there."""
+    kept = cast("list[tuple[logging.Logger, int, list[logging.Handler]]]", namespace["_logging"])
+    for logger, level, handlers in kept:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
 pytest_collect_file = Sybil(
     parsers=[CodeBlockParser(language="python", evaluator=evaluate), SkipParser()],
     patterns=["README.md", "docs/*.md", "docs/**/*.md"],
     excludes=["docs/_build/**"],
+    setup=keep_logging,
+    teardown=restore_logging,
 ).pytest()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections import Counter
 from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -15,6 +17,9 @@ import kraken_trio as kt
 from kraken_trio.metrics import register
 from kraken_trio.testing import DEFAULT_MARKETS, CorruptChecksum, Drop, Network, open_exchange, run_virtual
 from tests.metrics.scraping import samples
+
+if TYPE_CHECKING:
+    import pytest
 
 SYMBOLS = [f"A{number:04}/USD" for number in range(1500)]
 MARKETS = [attrs.evolve(DEFAULT_MARKETS[0], symbol=symbol, levels=12, history=1) for symbol in SYMBOLS]
@@ -45,7 +50,8 @@ def count_objects(*, without: object) -> Counter[str]:
     return Counter(type(one).__name__ for one in there if id(one) not in others)
 
 
-def test_an_hour_with_1500_symbols_adds_no_series_and_no_objects() -> None:
+def test_an_hour_with_1500_symbols_adds_no_series_and_no_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger("kraken_trio"), "propagate", False)  # pytest keeps what is logged
     series: list[int] = []
     objects: list[Counter[str]] = []
 
