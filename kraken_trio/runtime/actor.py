@@ -124,7 +124,7 @@ class Actor:
         self._taps: tuple[Tap, ...] = ()
         self._feeds: dict[FeedSender, _Waiter] = {}
         self._totals = FeedTotals()
-        self.recorded = RecordingTotals()
+        self.recorded: RecordingTotals = RecordingTotals()
         self._timings = Timings()
         self._waiters: list[_Waiter] = []
         self._outbox: deque[str] = deque()

@@ -202,8 +202,8 @@ class Seen:
         self.ended: float = 0.0
         self.refused: dict[str, str] = {}
         self.first: dict[str, float] = {}
-        self.losses = 0
-        self.detail = ""
+        self.losses: int = 0
+        self.detail: str = ""
         self.up: set[str] = set()
         self.checksums: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
