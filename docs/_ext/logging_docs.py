@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, TypeAlias
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -12,65 +12,49 @@ from kraken_trio.cli.log import COMMAND_EVENTS
 from kraken_trio.telemetry.lines import COMMON, EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from docutils.nodes import Node
     from sphinx.application import Sphinx
 
 
-class Table(Directive):
-    """A table whose first column, and whatever is listed, is code."""
-
-    option_spec: ClassVar[dict[str, Any]] = {}
-    heads: ClassVar[tuple[str, ...]]
-    widths: ClassVar[tuple[int, ...]]
-
-    def rows(self) -> Iterable[Sequence[str | tuple[str, ...]]]:
-        raise NotImplementedError
-
-    def run(self) -> list[Node]:
-        group = nodes.tgroup(cols=len(self.heads))
-        group += [nodes.colspec(colwidth=width) for width in self.widths]
-        head, body = nodes.thead(), nodes.tbody()
-        head += _row(self.heads)
-        body += [_row(row) for row in self.rows()]
-        group += [head, body]
-        table = nodes.table()
-        table += group
-        return [table]
+Row: TypeAlias = "Sequence[str | tuple[str, ...]]"
 
 
-class LogEvents(Table):
+def log_events() -> Iterable[Row]:
     """The library's events."""
-
-    heads = ("event", "level", "fields", "what")
-    widths = (22, 10, 40, 60)
-
-    def rows(self) -> Iterable[Sequence[str | tuple[str, ...]]]:
-        for name, kind in EVENTS.items():
-            yield (name,), logging.getLevelName(kind.level), kind.fields, kind.meaning
+    for name, kind in EVENTS.items():
+        yield (name,), logging.getLevelName(kind.level), kind.fields, kind.meaning
 
 
-class CommonFields(Table):
+def common_fields() -> Iterable[Row]:
     """The fields of all lines."""
-
-    heads = ("field", "what")
-    widths = (20, 80)
-
-    def rows(self) -> Iterable[Sequence[str | tuple[str, ...]]]:
-        for name, meaning in COMMON.items():
-            yield (name,), f"{meaning[:1].upper()}{meaning[1:]}."
+    for name, meaning in COMMON.items():
+        yield (name,), f"{meaning[:1].upper()}{meaning[1:]}."
 
 
-class CommandLogEvents(Table):
+def command_log_events() -> Iterable[Row]:
     """What commands log besides."""
+    for name, (level, meaning) in COMMAND_EVENTS.items():
+        yield (name,), logging.getLevelName(level), meaning
 
-    heads = ("event", "level", "what")
-    widths = (22, 10, 90)
 
-    def rows(self) -> Iterable[Sequence[str | tuple[str, ...]]]:
-        for name, (level, meaning) in COMMAND_EVENTS.items():
-            yield (name,), logging.getLevelName(level), meaning
+def table_of(rows: Callable[[], Iterable[Row]], columns: Mapping[str, int]) -> type[Directive]:
+    """A directive for a table with these columns, by their heads and widths, where what is listed is code."""
+
+    class Table(Directive):
+        def run(self) -> list[Node]:
+            group = nodes.tgroup(cols=len(columns))
+            group += [nodes.colspec(colwidth=width) for width in columns.values()]
+            head, body = nodes.thead(), nodes.tbody()
+            head += _row(columns)
+            body += [_row(row) for row in rows()]
+            group += [head, body]
+            table = nodes.table()
+            table += group
+            return [table]
+
+    return Table
 
 
 def _row(cells: Iterable[str | tuple[str, ...]]) -> nodes.row:
@@ -90,7 +74,7 @@ def _row(cells: Iterable[str | tuple[str, ...]]) -> nodes.row:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.add_directive("log-events", LogEvents)
-    app.add_directive("log-common-fields", CommonFields)
-    app.add_directive("command-log-events", CommandLogEvents)
+    app.add_directive("log-events", table_of(log_events, {"event": 22, "level": 10, "fields": 40, "what": 60}))
+    app.add_directive("log-common-fields", table_of(common_fields, {"field": 20, "what": 80}))
+    app.add_directive("command-log-events", table_of(command_log_events, {"event": 22, "level": 10, "what": 90}))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
