@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
     _Reader: TypeAlias = Callable[[bytes | msgspec.Raw], Any]
 
-__all__ = ["Named", "decode_event", "decode_request", "encode_event", "encode_request", "named", "schema"]
+__all__ = [
+    "Named",
+    "decode_event",
+    "decode_request",
+    "encode_event",
+    "encode_request",
+    "event_class",
+    "named",
+    "schema",
+]
 
 Named: TypeAlias = tuple[str, Any]
 """A value with the name of its class, as it is encoded; inside of other values, too."""
@@ -87,10 +96,15 @@ _request_readers: Final[dict[str, _Reader]] = {}
 """Of names that are known, so that others do not add up."""
 
 
+def event_class(name: str) -> type | None:
+    """The class of events of this name; None if there is none. Raises nothing: a name may come from anywhere."""
+    return _EVENTS.get(name) or next((own for own in _all_below(msgspec.Struct) if _is_event(own, name)), None)
+
+
 def _event_reader(name: str) -> _Reader | None:
     found = _event_readers.get(name)
     if found is None:
-        cls = _EVENTS.get(name) or next((own for own in _all_below(msgspec.Struct) if _is_event(own, name)), None)
+        cls = event_class(name)
         if cls is not None:
             found = _event_readers[name] = msgspec.json.Decoder(cls).decode
     return found

@@ -1,0 +1,63 @@
+"""Where a reader is: for each partition of the broker's log, the next message, and how much of it has been received.
+
+A program stores a :class:`Position` beside what it made of the events, and continues from it:
+``open_stream(…, start=position)``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import msgspec
+
+from kraken_trio.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Place", "Position"]
+
+
+class Place(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """A place in one partition: that message is the next, from this event of it on."""
+
+    offset: int
+    """Of the message: the sequence of NATS's stream, the offset of a partition of Kafka."""
+    index: int = 0
+    """How many of its events have been received."""
+
+
+class _Text(msgspec.Struct, kw_only=True):
+    v: int = 1
+    stream: str
+    places: dict[int, Place]
+
+
+@attrs.frozen
+class Position:
+    """The place after the last received event, in every partition. As text (``str``) it can be stored anywhere."""
+
+    stream: str
+    """The name of the stream (NATS) or the topic (Kafka)."""
+    places: Mapping[int, Place]
+    """By partition; NATS has one, 0."""
+
+    def __str__(self) -> str:
+        return msgspec.json.encode(_Text(stream=self.stream, places=dict(self.places)), order="sorted").decode()
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """The position of this text. Raises :class:`~kraken_trio.ProtocolError` if it is none."""
+        try:
+            found = _decode(text)
+        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
+            msg = f"this is no position of a feed: {error}"
+            raise ProtocolError(msg) from None
+        if found.v != 1 or any(place.offset < 0 or place.index < 0 for place in found.places.values()):
+            msg = "this is no position of a feed that this version knows"
+            raise ProtocolError(msg)
+        return cls(found.stream, found.places)
+
+
+_decode: Any = msgspec.json.Decoder(_Text).decode
