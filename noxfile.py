@@ -164,6 +164,13 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session
+def brokers(session: nox.Session) -> None:
+    """Run the tests that need a real Kafka or a cluster of NATS servers, or take minutes."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", *(session.posargs or ["-m", "brokers", "-n", "2"]))
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check the style (ruff), and Trio's rules (flake8-async)."""
     session.install(*tools("lint"))
