@@ -125,6 +125,12 @@ def test_the_schema_names_all_events() -> None:
     assert {one["prefixItems"][0]["const"] for one in found["oneOf"]} == names
 
 
+def test_the_schema_says_a_type_of_every_field() -> None:
+    shapes = [shape for one in schema()["$defs"].values() for shape in one.get("properties", {}).values()]
+    assert shapes
+    assert all(shapes)
+
+
 def test_changes_of_old_logs_have_no_time_of_the_next_attempt() -> None:
     change = kt.StateChange(
         previous=kt.ConnectionState.SUBSCRIBED,

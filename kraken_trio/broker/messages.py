@@ -156,6 +156,12 @@ class _KeyFrameIn(_KeyFrame):
     marks: dict[str, int] = {}
 
 
+_MESSAGES: Final[Mapping[type, type[msgspec.Struct]]] = {
+    Batch: _Batch,
+    KeyFrame: _KeyFrame,
+    Catalog: _Catalog,
+    LeaseNote: _LeaseNote,
+}
 _W = TypeVar("_W", _BatchIn, _KeyFrameIn, _Catalog, _LeaseNote)
 _ENCODERS: Final[Mapping[Form, Callable[[Any], bytes]]] = {
     Form.JSON: msgspec.json.Encoder().encode,
@@ -312,23 +318,45 @@ def _broken(error: Exception) -> ProtocolError:
 def schema() -> dict[str, Any]:
     """The JSON Schema of all messages: one definition for each kind of them, and for each event, under ``$defs``."""
     events = schema_of_events()
-    runs = {"type": "array", "items": {"oneOf": [_run(one) for one in events["oneOf"]]}}
     definitions: dict[str, Any] = dict(events["$defs"])
-    _, own = msgspec.json.schema_components((_Batch, _KeyFrame, _Catalog, _LeaseNote), ref_template="#/$defs/{name}")
-    for name, definition in own.items():
-        properties = definition["properties"]
-        properties["v"] = {"const": VERSION}
-        if "events" in properties:
-            properties["events"] = runs
-        if "marks" in properties:
-            properties["marks"] = {"type": "object", "additionalProperties": {"type": "integer"}}
-        definition["title"] = name.removeprefix("_")
-        definition["required"] = sorted({*definition.get("required", ()), "v"})
-        definitions[name.removeprefix("_")] = definition
+    definitions["Events"] = {
+        "description": "Events in their order, in runs of one class: its name, and the events.",
+        "type": "array",
+        "items": {"oneOf": [_run(one) for one in events["oneOf"]]},
+    }
+    definitions["Request"] = {
+        "description": "What was subscribed to: the name of its class, and its parameters.",
+        "type": "array",
+        "prefixItems": [{"type": "string"}, {"type": "object"}],
+        "minItems": 2,
+        "maxItems": 2,
+    }
+    for cls, wire in _MESSAGES.items():
+        definitions[cls.__name__] = _message(cls, wire)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "oneOf": [{"$ref": f"#/$defs/{name.removeprefix('_')}"} for name in own],
+        # A key frame has all fields of a batch: the subject says which one it is.
+        "anyOf": [{"$ref": f"#/$defs/{cls.__name__}"} for cls in _MESSAGES],
         "$defs": definitions,
+    }
+
+
+def _message(cls: type, wire: type) -> dict[str, Any]:
+    _, found = msgspec.json.schema_components((wire,), ref_template="#/$defs/{name}")
+    properties: dict[str, Any] = found[wire.__name__]["properties"]
+    request = {"$ref": "#/$defs/Request"}
+    exact = {
+        "v": {"const": VERSION},
+        "events": {"$ref": "#/$defs/Events"},
+        "marks": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "request": request,
+        "requests": {"type": "array", "items": request},
+    }
+    return {
+        "description": cls.__doc__,
+        "type": "object",
+        "properties": {name: exact.get(name, shape) for name, shape in properties.items()},
+        "required": list(properties),
     }
 
 
