@@ -125,8 +125,19 @@ class Source(Protocol):
     @property
     def taken(self) -> Taken: ...
 
+    @property
+    def reached(self) -> Collection[int]:
+        """The partitions of which all that was stored before :attr:`Taken.starts` has been received.
+
+        Then the state as of the start is known, even if nothing is stored after it for a long time.
+        """
+        ...
+
     async def receive(self) -> Sequence[Incoming]:
-        """Wait for the next messages, at least one. Cancelling loses none. Raises :class:`BrokerLost`."""
+        """Wait for the next messages, or until :attr:`reached` has grown: then there may be none.
+
+        Cancelling loses none. Raises :class:`BrokerLost`.
+        """
         ...
 
 
@@ -167,7 +178,8 @@ class Link(Protocol):
     def read(self, keys: Collection[Key], start: Start, *, back: float) -> AbstractAsyncContextManager[Source]:
         """Data and key frames of these keys, from ``start`` on, and as much before as is needed to find their state.
 
-        ``back`` (seconds) is how far back the last key frame of each key is at most.
+        ``back`` (seconds) is how far back the last key frame of each key is at most. A link may have any number of
+        sources at a time; one that is not read from holds up no other.
         """
         ...
 
