@@ -55,6 +55,8 @@ PURE = (
     "kraken_trio/runtime/overflow.py",
     "kraken_trio/runtime/pace.py",
     "kraken_trio/runtime/timings.py",
+    "kraken_trio/relay/lines.py",
+    "kraken_trio/relay/sources.py",
     "kraken_trio/relay/supervision.py",
     "kraken_trio/tracing/spans.py",
     "kraken_trio/telemetry/lines.py",

@@ -86,6 +86,11 @@ ALLOWED: dict[str, dict[str, str]] = {
     "export/frames.py": {"importlib.util.find_spec": "which library for data frames is installed"},
     "cli/log.py": {"threading.*": "a thread writes what may block, for commands without an event loop, too"},
     "cli/record.py": {"time.*": "what its lines begin with"},
+    "relay/supervisor.py": {
+        TRIO_TIME: "when processes began, and ended",
+        "trio.lowlevel.open_process": "its purpose are real processes",
+        "subprocess.PIPE": "how they are talked to",
+    },
     "cli/*": {
         TRIO_TIME: "for display",
         "select.*": "may the terminal be written to?",
