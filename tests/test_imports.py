@@ -93,7 +93,8 @@ def upwards(edges: dict[str, set[str]], container: str, layers: list[str]) -> li
     places, mutual = {}, {}
     for height, layer in enumerate(reversed(layers)):
         for name in layer.replace("|", ":").split(":"):
-            places[name.strip()], mutual[name.strip()] = height, ":" in layer
+            name = name.strip().strip("()")  # noqa: PLW2901 (in brackets: a module that may be there)
+            places[name], mutual[name] = height, ":" in layer
     inside = {
         module: module.removeprefix(f"{container}.").split(".")[0]
         for module in edges

@@ -222,7 +222,14 @@ def test_clocks_randomness_and_sockets_stay_in_their_seams(path: str) -> None:
     )
 
 
-JSON_ELSEWHERE = ("testing/", "encoding.py", "recording/records.py", "broker/messages.py", "broker/position.py")
+JSON_ELSEWHERE = (
+    "testing/",
+    "encoding.py",
+    "recording/records.py",
+    "broker/messages.py",
+    "broker/position.py",
+    "relay/lines.py",
+)
 """The fake exchange; and our own JSON, of the log and for brokers, which is no protocol of the exchange."""
 
 
