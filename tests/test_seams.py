@@ -135,6 +135,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "socket.S*": "how a socket is reset",
     },
     "testing/__main__.py": {"trio.to_thread.run_sync": "reading commands"},
+    "testing/memory_broker.py": {TRIO_TIME: "when messages arrive, and leases end"},
     "testing/network/network.py": {TRIO_TIME: "when bytes arrive"},
     "testing/network/link.py": {TRIO_TIME: "when bytes arrive"},
     "testing/network/virtual_time.py": {"random.*": "it seeds them"},

@@ -35,6 +35,7 @@ __all__ = [
     "Source",
     "Start",
     "Taken",
+    "TooLarge",
 ]
 
 
@@ -54,6 +55,14 @@ class Fenced(KrakenTrioError):  # noqa: N818 (likewise)
 
     ``acked``: as of :class:`BrokerLost`.
     """
+
+    def __init__(self, detail: str, acked: int = 0) -> None:
+        super().__init__(detail)
+        self.acked: int = acked
+
+
+class TooLarge(KrakenTrioError):  # noqa: N818 (likewise)
+    """The broker takes no message of this size, however often it is sent. It is the one after the ``acked`` first."""
 
     def __init__(self, detail: str, acked: int = 0) -> None:
         super().__init__(detail)
@@ -164,8 +173,9 @@ class Link(Protocol):
     async def publish(self, fence: Fence, messages: Sequence[Outgoing]) -> None:
         """Store these messages, in this order, and return when all are stored.
 
-        Raises :class:`Fenced` or :class:`BrokerLost`, with how many are surely stored. What is sent again after that
-        with equal ids is stored once, or repeated in the stream: readers drop repeats by their numbers.
+        Raises :class:`Fenced`, :class:`BrokerLost` or :class:`TooLarge`, with how many are surely stored. What is sent
+        again after that with equal ids is stored once, or repeated in the stream: readers drop repeats by their
+        numbers.
         """
         ...
 

@@ -12,6 +12,7 @@ From the bottom up:
 * :mod:`~kraken_trio.testing.faults`: all faults, as values: of the exchange, the network, the proxy
 * :mod:`~kraken_trio.testing.network`: a :class:`Network` in memory instead of sockets; :func:`run_virtual`, for hours
   that pass in seconds; :func:`open_proxy`, a faulty network of real sockets
+* :mod:`~kraken_trio.testing.memory_broker`: a broker in memory (:class:`MemoryBroker`), for relays and their readers
 * :mod:`~kraken_trio.testing.reference_book`: :class:`ReferenceBook`, a simple order book with its checksum
 * :mod:`~kraken_trio.testing.exchange`: :func:`open_exchange` and what it yields, an :class:`Exchange`; the exchange
   without I/O (:class:`ExchangeCore`); seeded markets (:class:`MarketSpec`, :class:`Market`); recorded frames instead
@@ -104,6 +105,7 @@ from kraken_trio.testing.faults import (
     UpdateBeforeSnapshot,
     UpdateIrregularity,
 )
+from kraken_trio.testing.memory_broker import MemoryBroker, MemoryBrokerView
 from kraken_trio.testing.network.link import Link, MemoryStream
 from kraken_trio.testing.network.network import Network
 from kraken_trio.testing.network.proxy import Proxy, open_proxy
@@ -158,6 +160,8 @@ __all__ = [
     "LinkFault",
     "Market",
     "MarketSpec",
+    "MemoryBroker",
+    "MemoryBrokerView",
     "MemoryStream",
     "Mute",
     "Network",
