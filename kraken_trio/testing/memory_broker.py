@@ -694,6 +694,7 @@ class _Source:
 
     def __init__(self, core: _Core, link: _Link, keys: frozenset[Key], taken: Taken, first: Mapping[int, int]) -> None:
         self.taken = taken
+        self.reached: set[int] = set()
         self._core = core
         self._link = link
         self._keys = keys
@@ -707,13 +708,24 @@ class _Source:
         found: list[Incoming] = []
         while self._coming and self._coming[0][0] <= now and len(found) < _BATCH:
             found.append(self._coming.popleft()[1])
+        self.reached |= self._are_reached()
         return found
 
     def _ready(self, now: float) -> float:
-        """When the next message is there."""
+        """When there is something to return."""
         while not (self._coming and self._coming[0][0] <= now) and self._look():
             pass
+        if self._are_reached() - self.reached:
+            return now
         return self._coming[0][0] if self._coming else inf
+
+    def _are_reached(self) -> set[int]:
+        """The partitions of which nothing from before the start is still to come."""
+        starts = self.taken.starts
+        if len(self.reached) == len(starts):
+            return self.reached
+        to_come = {one.partition for _, one in self._coming if one.offset < starts[one.partition].offset}
+        return {partition for partition, place in starts.items() if self._next[partition] >= place.offset} - to_come
 
     def _look(self) -> bool:
         """Take some of what has been stored since, each with the time that it takes from there to here."""
@@ -722,9 +734,10 @@ class _Source:
         for partition, offset in self._next.items():
             log = self._core.logs[partition]
             index = log.index(offset)
-            for entry in log.entries[index : index + _BATCH]:
-                has_seen = True
-                self._next[partition] = entry.incoming.offset + 1
+            entries = log.entries[index : index + _BATCH]
+            has_seen = has_seen or bool(entries)
+            self._next[partition] = entries[-1].incoming.offset + 1 if entries else log.next_offset
+            for entry in entries:
                 subject = entry.incoming.subject
                 if subject.kind in {Kind.DATA, Kind.KEY} and subject.key in self._keys:
                     at = max(self._last[partition], entry.at + self._core.delay())

@@ -120,7 +120,29 @@ async def test_a_reader_begins_where_it_wants_and_reads_back_for_the_state(autoj
             async with link.read([BTC], start, back=2) as source:
                 assert source.taken.starts[0].offset == starts
                 assert not source.taken.expired
+                assert not source.reached
                 assert await numbers(source, 10 - first) == list(range(first, 10))
+                assert source.reached == {0}
+
+
+async def test_a_reader_is_told_that_it_has_reached_its_start(autojump_clock: MockClock) -> None:
+    """Also where nothing is stored before it, or nothing of what it wants."""
+    broker = MemoryBroker(partitions=4, latency=(0.1, 2))
+    async with AsyncExitStack() as stack:
+        link = await connected(stack, broker)
+        fence = await owner(link)
+        await link.publish(fence, [message(1), message(2), message(3, ETH)])
+        async with link.read([BTC], Start(), back=60) as source:
+            found: list[int] = []
+            while 1:
+                received = await source.receive()
+                found += [int(one.data) for one in received]
+                if source.taken.partition_of[BTC] in source.reached:
+                    break
+                assert found != [1, 2]
+            assert found == [1, 2]
+            while len(source.reached) < 4:
+                assert not await source.receive()
 
 
 async def test_what_has_expired_is_told(autojump_clock: MockClock) -> None:
