@@ -27,7 +27,7 @@ from kraken_trio.requests import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from kraken_trio.events import InstrumentUpdate
     from kraken_trio.requests import Request
@@ -215,34 +215,23 @@ class Listing:
 
 
 class Connections:
-    """Which of a shard's connections has which symbol. A symbol stays where it is."""
+    """Which of a shard's connections has which symbol. One that was listed keeps its place, if it comes back."""
 
     def __init__(self, limit: int = SYMBOLS_PER_CONNECTION) -> None:
         self._limit = limit
-        self._symbols: list[set[str]] = []
-
-    def __len__(self) -> int:
-        return len(self._symbols)
+        self._counts: list[int] = []
+        self._places: dict[str, int] = {}
 
     def add(self, symbols: Collection[str]) -> Mapping[int, list[str]]:
-        """The connections, by their numbers, that these new symbols go to: as even as can be, over no more than needed.
-
-        A number that there has not been is a new connection.
-        """
-        wanted = sum(map(len, self._symbols)) + len(symbols)
-        while len(self._symbols) * self._limit < wanted:
-            self._symbols.append(set())
+        """The connections, by their numbers from 0, of these symbols: as even as can be, over no more than needed."""
+        new = set(symbols) - self._places.keys()
+        while len(self._counts) * self._limit < len(self._places) + len(new):
+            self._counts.append(0)
+        for symbol in sorted(new):
+            number = self._counts.index(min(self._counts))
+            self._counts[number] += 1
+            self._places[symbol] = number
         placed: dict[int, list[str]] = {}
         for symbol in sorted(symbols):
-            number = min(range(len(self._symbols)), key=lambda number: len(self._symbols[number]))
-            self._symbols[number].add(symbol)
-            placed.setdefault(number, []).append(symbol)
+            placed.setdefault(self._places[symbol], []).append(symbol)
         return placed
-
-    def remove(self, symbols: Iterable[str]) -> None:
-        """These are on no connection any more."""
-        for one in self._symbols:
-            one.difference_update(symbols)
-
-    def __iter__(self) -> Iterator[frozenset[str]]:
-        return map(frozenset, self._symbols)
