@@ -90,7 +90,7 @@ def restore_logging(namespace: dict[str, object]) -> None:
 pytest_collect_file = Sybil(
     parsers=[CodeBlockParser(language="python", evaluator=evaluate), SkipParser()],
     patterns=["README.md", "docs/*.md", "docs/**/*.md"],
-    excludes=["docs/_build/**"],
+    excludes=["docs/_build/**", "docs/examples/javascript/node_modules/**"],
     setup=keep_logging,
     teardown=restore_logging,
 ).pytest()

@@ -210,7 +210,7 @@ def contracts(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build/html; every warning is an error."""
-    session.install(".[cli,export,metrics,testing,tracing]", *tools("docs"))
+    session.install(".[cli,export,kafka,metrics,nats,testing,tracing]", *tools("docs"))
     session.run("sphinx-build", "-W", "-n", "--keep-going", "-q", "-E", "-b", "html", "docs", "docs/_build/html")
 
 

@@ -42,8 +42,9 @@ extensions = [
     "logging_docs",
     "fields_docs",
     "lifecycle_docs",
+    "relay_docs",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "examples"]
 html_theme = "furo"
 html_title = f"kraken_trio {release}"
 html_static_path = ["_static"]
