@@ -14,7 +14,7 @@ from kraken_trio import Client
 from kraken_trio.metrics.families import families
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from kraken_trio import ClientStatistics
 
-__all__ = ["MAX_SERIES", "Collector", "register"]
+__all__ = ["MAX_SERIES", "Collector", "register", "register_those"]
 
 MAX_SERIES: Final = 100
 """How many symbols each metric by symbol has, for each client, unless it is told otherwise."""
@@ -34,9 +34,9 @@ ANSWER_SECONDS: Final = 1.0
 class Collector(_Base):
     """Clients in a registry: what :func:`register` returns. ``with`` takes them out of it at the end of the block."""
 
-    def __init__(self, clients: Iterable[Client], registry: CollectorRegistry, max_series: int) -> None:
+    def __init__(self, clients: Callable[[], Iterable[Client]], registry: CollectorRegistry, max_series: int) -> None:
         """(see :func:`register`)."""
-        self._clients = _named(clients)
+        self._clients = clients
         self._registry = registry
         self._max_series = max_series
         self._token = trio.lowlevel.current_trio_token()
@@ -49,7 +49,7 @@ class Collector(_Base):
         """The numbers as of now. From any thread; if the loop does not answer within a second, without them."""
         now = self._read() if self._is_in_trio() else self._read_from_thread()
         up = _up()
-        for name in self._clients:
+        for name in _named(self._clients()):
             up.add_metric([name], int(now is not None))
         yield up
         if now is not None:
@@ -72,7 +72,7 @@ class Collector(_Base):
         self.unregister()
 
     def _read(self) -> dict[str, ClientStatistics]:
-        return {name: client.statistics() for name, client in self._clients.items()}
+        return {name: client.statistics() for name, client in _named(self._clients()).items()}
 
     def _is_in_trio(self) -> bool:
         try:
@@ -128,6 +128,11 @@ def register(*clients: Client, registry: CollectorRegistry = REGISTRY, max_serie
         if not isinstance(client, Client):
             msg = f"metrics are those of a Client, not of {client!r}"
             raise TypeError(msg)
+    return register_those(lambda: clients, registry, max_series)
+
+
+def register_those(clients: Callable[[], Iterable[Client]], registry: CollectorRegistry, max_series: int) -> Collector:
+    """As :func:`register`, for the clients that there are whenever somebody asks."""
     collector = Collector(clients, registry, max_series)
     try:
         registry.register(collector)

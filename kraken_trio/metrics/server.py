@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import h11
 import trio
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from kraken_trio import Client
-from kraken_trio.metrics.collector import MAX_SERIES, Collector, register
+from kraken_trio.metrics.collector import MAX_SERIES, Collector, register, register_those
 from kraken_trio.metrics.health import problems
+from kraken_trio.metrics.http import TEXT, HttpServer, health
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["MAX_CONNECTIONS", "REQUEST_SECONDS", "serve"]
+    from kraken_trio.metrics.http import Answer
 
-MAX_CONNECTIONS: Final = 8
-"""How many are served at a time; further ones are closed at once."""
-REQUEST_SECONDS: Final = 5.0
-"""How long a connection may last: it is closed after its first answer."""
-_MAX_REQUEST_BYTES: Final = 16_384
-_MAX_PROBLEMS: Final = 20
-_CHUNK: Final = 4096
-_TEXT: Final = "text/plain; charset=utf-8"
+__all__ = ["serve", "serve_those"]
 
 
 async def serve(
@@ -55,86 +48,36 @@ async def serve(
     registry = CollectorRegistry() if registry is None else registry
     with register(*several, registry=registry, max_series=max_series) as collector:
         listeners = await trio.open_tcp_listeners(port, host=host)
-        server = _Server(registry, collector)
         task_status.started(listeners[0].socket.getsockname()[1])
-        await trio.serve_listeners(server.handle, listeners)
+        await trio.serve_listeners(HttpServer(_Pages(registry, collector, lambda: ()).answer).handle, listeners)
 
 
-class _Server:
-    def __init__(self, registry: CollectorRegistry, collector: Collector) -> None:
+async def serve_those(
+    clients: Callable[[], Iterable[Client]],
+    port: int,
+    *,
+    registry: CollectorRegistry,
+    more_problems: Callable[[], Iterable[str]] = lambda: (),
+    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """As :func:`serve`, for the clients that there are whenever somebody asks, and with more lines of ``/healthz``."""
+    with register_those(clients, registry, MAX_SERIES) as collector:
+        listeners = await trio.open_tcp_listeners(port, host="127.0.0.1")
+        task_status.started(listeners[0].socket.getsockname()[1])
+        await trio.serve_listeners(HttpServer(_Pages(registry, collector, more_problems).answer).handle, listeners)
+
+
+class _Pages:
+    def __init__(self, registry: CollectorRegistry, collector: Collector, more: Callable[[], Iterable[str]]) -> None:
         self._registry = registry
         self._collector = collector
-        self._count = 0
+        self._more = more
 
-    async def handle(self, stream: trio.SocketStream) -> None:
-        """Answer one request of a connection."""
-        if self._count >= MAX_CONNECTIONS:
-            await trio.aclose_forcefully(stream)
-            return
-        self._count += 1
-        try:
-            with trio.move_on_after(REQUEST_SECONDS):
-                await self._converse(stream)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # it has gone
-        finally:
-            self._count -= 1
-            await trio.aclose_forcefully(stream)
-
-    async def _converse(self, stream: trio.SocketStream) -> None:
-        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_REQUEST_BYTES)
-        request = None
-        try:
-            request = await _request(connection, stream)
-            if request is None:
-                return
-            status, kind, body = self._answered(request)
-        except h11.RemoteProtocolError as error:
-            status, kind, body = error.error_status_hint, _TEXT, b"this is no request of HTTP\n"
-        headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Connection", "close")]
-        if status == 405:
-            headers.append(("Allow", "GET, HEAD"))
-        data = connection.send(h11.Response(status_code=status, headers=headers)) or b""
-        if request is None or request.method != b"HEAD":
-            data += connection.send(h11.Data(data=body)) or b""
-        data += connection.send(h11.EndOfMessage()) or b""
-        await stream.send_all(data)
-        await stream.send_eof()
-        while await stream.receive_some(_CHUNK):  # what is unread would reset the connection, and the answer with it
-            pass
-
-    def _answered(self, request: h11.Request) -> tuple[int, str, bytes]:
-        try:
-            return self._answer(request)
-        except Exception as error:  # noqa: BLE001 (another collector of the program's registry, or its admission)
-            return 500, _TEXT, f"the numbers cannot be read: {error!r}\n".encode()
-
-    def _answer(self, request: h11.Request) -> tuple[int, str, bytes]:
-        if request.method not in (b"GET", b"HEAD"):
-            return 405, _TEXT, b"only GET\n"
-        path = request.target.partition(b"?")[0]
+    async def answer(self, path: bytes, accept: str) -> Answer:
         if path == b"/metrics":
-            accept = b",".join(value for name, value in request.headers if name == b"accept").decode("latin-1")
             encode, kind = choose_encoder(accept)
             return 200, kind, encode(self._registry)
         if path == b"/healthz":
             found = [line for name, now in self._collector.statistics().items() for line in problems(name, now)]
-            if not found:
-                return 200, _TEXT, b"ok\n"
-            more = [f"and {len(found) - _MAX_PROBLEMS} more"] if len(found) > _MAX_PROBLEMS else []
-            return 503, _TEXT, "".join(f"{line}\n" for line in (*found[:_MAX_PROBLEMS], *more)).encode()
-        return 404, _TEXT, b"there are /metrics and /healthz\n"
-
-
-async def _request(connection: h11.Connection, stream: trio.SocketStream) -> h11.Request | None:
-    """The request; None if the peer has gone without one."""
-    while True:
-        event = connection.next_event()
-        if isinstance(event, h11.Request):
-            return event
-        if event is not h11.NEED_DATA:
-            return None
-        data = await stream.receive_some(_CHUNK)
-        connection.receive_data(data)
-        if not data and connection.their_state is h11.IDLE:
-            return None
+            return health([*self._more(), *found])
+        return 404, TEXT, b"there are /metrics and /healthz\n"

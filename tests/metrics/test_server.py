@@ -11,7 +11,7 @@ import trio
 from prometheus_client import CollectorRegistry, Counter
 
 import kraken_trio as kt
-from kraken_trio.metrics import serve, server as module
+from kraken_trio.metrics import http as module, serve
 from kraken_trio.testing import open_exchange
 from tests.metrics.scraping import ask, fetch, value
 
