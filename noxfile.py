@@ -57,6 +57,7 @@ PURE = (
     "kraken_trio/runtime/timings.py",
     "kraken_trio/metrics/merging.py",
     "kraken_trio/relay/lines.py",
+    "kraken_trio/relay/planning.py",
     "kraken_trio/relay/sources.py",
     "kraken_trio/relay/supervision.py",
     "kraken_trio/tracing/spans.py",

@@ -1,0 +1,227 @@
+"""``python -m benchmarks.relay_plan``: the constants of ``kraken-trio relay --plan``, measured in this process.
+
+Per channel: what it costs to receive and verify an event, and to encode it for a broker; its bytes there, alone in a
+message and as one of 64, in both forms; the bytes of a key frame; and the memory of a symbol, which is kept twice, by
+the client and by the publisher. All events are those of a seeded market with 1,500 levels a side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from kraken_trio import Book, Candles, Level3, Level3Book, OrderBook, Ticker, Trades, open_client
+from kraken_trio.broker.messages import Batch, Form, KeyFrame, encode
+from kraken_trio.channels import CHANNELS, Kept
+from kraken_trio.encoding import decode_event, encode_event
+from kraken_trio.endpoint import PUBLIC_V2
+from kraken_trio.session import Session
+from kraken_trio.settings import Settings
+from kraken_trio.testing import DEFAULT_MARKETS, open_exchange, run_virtual
+from kraken_trio.wire.codec import codec_for
+
+from benchmarks.inputs import market_frames
+from benchmarks.level3 import Market  # which asks for the pure core, too late for this process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+SETTINGS = Settings(request_rate=1e6, request_burst=5000)
+SYMBOL = "BTC/USD"
+FULL = 64
+"""Events in a full message."""
+DEPTHS = (10, 100, 1000)
+
+
+@attrs.define
+class Measured:
+    name: str
+    receive_us: float
+    encode_us: dict[int, float]
+    sizes: dict[tuple[Form, int], float]
+    key_frame: dict[Form, int]
+    frame_bytes: float
+    memory: float | None = None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.relay_plan", description=__doc__)
+    parser.add_argument("--events", type=int, default=20_000, help="of each channel")
+    parser.add_argument("--symbols", type=int, default=100, help="whose memory is measured")
+    options = parser.parse_args()
+    found = [book(depth, options.events, options.symbols) for depth in DEPTHS]
+    found += [level3(depth, options.events // 10) for depth in DEPTHS]
+    found += others(options.events // 10)
+    print(
+        f"{'':14}{'receive':>9}{'encode 1':>10}{'of 64':>8}{'JSON 1':>8}{'of 64':>7}{'msgpack 1':>11}{'of 64':>7}"
+        f"{'key frame':>11}{'msgpack':>9}{'frame':>7}{'memory':>10}"
+    )
+    print(f"{'':14}{'us':>9}{'us':>10}{'us':>8}{'B':>8}{'B':>7}{'B':>11}{'B':>7}{'B':>11}{'B':>9}{'B':>7}{'kB':>10}")
+    for one in found:
+        print(
+            f"{one.name:14}{one.receive_us:9.1f}{one.encode_us[1]:10.2f}{one.encode_us[FULL]:8.2f}"
+            f"{one.sizes[Form.JSON, 1]:8.0f}{one.sizes[Form.JSON, FULL]:7.0f}"
+            f"{one.sizes[Form.MSGPACK, 1]:11.0f}{one.sizes[Form.MSGPACK, FULL]:7.0f}"
+            f"{one.key_frame[Form.JSON]:11,}{one.key_frame[Form.MSGPACK]:9,}{one.frame_bytes:7.0f}"
+            + ("" if one.memory is None else f"{one.memory / 1e3:10.0f}")
+        )
+
+
+def session_of(request: Any, name: str = SYMBOL) -> tuple[Session, Callable[[Sequence[bytes]], list[Any]]]:
+    session = Session(SETTINGS, lambda: 0.0, codec_for("v2"), PUBLIC_V2)
+    session.open(0.0)
+    session.connected(0.0)
+    for text in session.add(name, [request], 0.0).send:
+        session.receive([confirmed(text)], 1, 0.0)
+
+    def receive(frames: Sequence[bytes]) -> list[Any]:
+        return list(session.receive(frames, 1, 0.0).deliver.get(name, ()))
+
+    return session, receive
+
+
+def confirmed(request: str) -> str:
+    """What the exchange answers to a subscribe of one symbol."""
+    asked = json.loads(request)
+    params = asked["params"]
+    result = {**params, "symbol": params["symbol"][0]}
+    times = {"time_in": "2026-01-01T00:00:00.000000Z", "time_out": "2026-01-01T00:00:00.000001Z"}
+    return json.dumps({"method": "subscribe", "result": result, "success": True, "req_id": asked["req_id"], **times})
+
+
+def book(depth: int, updates: int, symbols: int) -> Measured:
+    frames = Path(market_frames(depth, updates).path).read_bytes().splitlines()
+    request = Book(SYMBOL, depth)  # type: ignore[arg-type]  # one of the depths
+    _, receive = session_of(request)
+    snapshot = receive(frames[:1])
+    began = time.process_time()
+    events = [event for frame in frames[1:] for event in receive([frame])]
+    took = time.process_time() - began
+    assert len(events) == updates
+    found = encoded(f"book:{depth}", request, events, snapshot)
+    found.receive_us = took / updates * 1e6
+    found.frame_bytes = sum(map(len, frames[1:])) / updates
+    found.memory = memory(depth, frames[:51], symbols)
+    return found
+
+
+def memory(depth: int, frames: Sequence[bytes], symbols: int) -> float:
+    """Of a symbol: the client's verified book, and the one that the publisher keeps for key frames."""
+    session = Session(SETTINGS, lambda: 0.0, codec_for("v2"), PUBLIC_V2)
+    session.open(0.0)
+    session.connected(0.0)
+    views = []
+    before = 0
+    for number in range(10 + symbols):
+        if number == 10:
+            gc.collect()
+            before = rss()
+        name = f"A{number}/USD"
+        request = Book(name, depth)  # type: ignore[arg-type]  # one of the depths
+        for text in session.add(name, [request], number / 1000).send:
+            session.receive([confirmed(text)], 1, number / 1000)
+        view = OrderBook(request.depth)
+        for frame in frames:
+            renamed = frame.replace(f'"{SYMBOL}"'.encode(), f'"{name}"'.encode())
+            for event in session.receive([renamed], 1, number / 1000).deliver[name]:
+                view.follow(event)  # type: ignore[arg-type]  # a book frame has only these
+        views.append(view)
+    gc.collect()
+    return (rss() - before) / symbols
+
+
+def level3(depth: int, updates: int) -> Measured:
+    market = Market(depth, seed=7)
+    snapshot, _ = market.snapshot()
+    events = [event for event, _ in (market.step() for _ in range(updates)) if event.bids or event.asks]
+    found = encoded(f"level3:{depth}", Level3(SYMBOL, depth), events, [snapshot])  # type: ignore[arg-type]  # (likewise)
+    count = max(10, 20_000 // depth)
+    gc.collect()
+    before = rss()
+    copies = [decode_event(encode_event(snapshot)) for _ in range(count)]  # with texts of their own, as from a socket
+    books = [Level3Book(depth) for _ in copies]
+    for book, copy in zip(books, copies, strict=True):
+        book.apply(copy)  # type: ignore[arg-type]  # it is that snapshot
+    del copies
+    gc.collect()
+    found.memory = 2 * (rss() - before) / count
+    return found
+
+
+def rss() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def others(count: int) -> Iterator[Measured]:
+    """Of the other channels: their events come from a client of the fake exchange."""
+    requests = (Trades(SYMBOL, snapshot=True), Ticker(SYMBOL), Candles(SYMBOL))
+    for request in requests:
+        events: list[Any] = run_virtual(_events_of, request, count)
+        found = encoded(f"{request.channel}", request, events[60:], events[:60])
+        yield found
+
+
+async def _events_of(request: Any, count: int) -> list[Any]:
+    events: list[Any] = []
+    async with (
+        open_exchange(markets=DEFAULT_MARKETS[:1], rate=0, journal_limit=0) as exchange,
+        open_client(exchange.url, transport=exchange.connect) as client,
+        client.subscribe(request, capacity=100_000) as feed,
+    ):
+        while len(events) < count:
+            await exchange.publish(500)
+            events += await feed.receive_many(100_000)
+    return events
+
+
+def encoded(name: str, request: Any, events: Sequence[Any], first: Sequence[Any]) -> Measured:
+    if request.channel == "level3":  # whose messages here have no checksums
+        kept = Kept(tuple(first))
+    else:
+        counters: Any = _Counters()
+        state = CHANNELS[request.channel](request, counters, codec_for("v2"))
+        state.take([*first, *events])
+        kept = state.keep()
+    key_frames = {
+        form: len(
+            encode(
+                KeyFrame(
+                    producer=1, seq=1, channel=request.channel, symbol=request.symbol, request=request,
+                    events=kept.events, marks=kept.marks,
+                ),
+                form,
+            )
+        )
+        for form in Form
+    }  # fmt: skip
+    sizes, times = {}, {}
+    for form in Form:
+        for length in (1, FULL):
+            batches = [
+                Batch(
+                    producer=123_456, seq=1_000_000 + start, channel=request.channel, symbol=request.symbol,
+                    events=events[start : start + length],
+                )
+                for start in range(0, len(events) - length + 1, length)
+            ]  # fmt: skip
+            began = time.process_time()
+            data = [encode(batch, form) for batch in batches]
+            took = time.process_time() - began
+            sizes[form, length] = sum(map(len, data)) / (len(batches) * length)
+            if form is Form.JSON:
+                times[length] = took / (len(batches) * length) * 1e6
+    return Measured(name, float("nan"), times, sizes, key_frames, float("nan"))
+
+
+class _Counters:
+    checksums_verified = checksum_failures = malformed = trades_missed = 0
+
+
+if __name__ == "__main__":
+    main()
