@@ -41,6 +41,7 @@ __all__ = [
     "decode_catalog",
     "decode_key_frame",
     "decode_lease",
+    "decode_number",
     "encode",
     "schema",
 ]
@@ -156,20 +157,29 @@ class _KeyFrameIn(_KeyFrame):
     marks: dict[str, int] = {}
 
 
+class _Head(msgspec.Struct, kw_only=True):
+    """(of a key frame: the rest is passed over)."""
+
+    v: int = VERSION
+    producer: int
+    seq: int
+
+
 _MESSAGES: Final[Mapping[type, type[msgspec.Struct]]] = {
     Batch: _Batch,
     KeyFrame: _KeyFrame,
     Catalog: _Catalog,
     LeaseNote: _LeaseNote,
 }
-_W = TypeVar("_W", _BatchIn, _KeyFrameIn, _Catalog, _LeaseNote)
+_READ: Final = (_BatchIn, _KeyFrameIn, _Catalog, _LeaseNote, _Head)
+_W = TypeVar("_W", _BatchIn, _KeyFrameIn, _Catalog, _LeaseNote, _Head)
 _ENCODERS: Final[Mapping[Form, Callable[[Any], bytes]]] = {
     Form.JSON: msgspec.json.Encoder().encode,
     Form.MSGPACK: msgspec.msgpack.Encoder().encode,
 }
 _DECODERS: Final[Mapping[Form, Mapping[type, Callable[[bytes], Any]]]] = {
-    Form.JSON: {cls: msgspec.json.Decoder(cls).decode for cls in (_BatchIn, _KeyFrameIn, _Catalog, _LeaseNote)},
-    Form.MSGPACK: {cls: msgspec.msgpack.Decoder(cls).decode for cls in (_BatchIn, _KeyFrameIn, _Catalog, _LeaseNote)},
+    Form.JSON: {cls: msgspec.json.Decoder(cls).decode for cls in _READ},
+    Form.MSGPACK: {cls: msgspec.msgpack.Decoder(cls).decode for cls in _READ},
 }
 _LISTS: Final[dict[tuple[Form, str], Callable[[Any], list[Any]]]] = {}
 """What reads a run, by the form and the name of the class; only of classes that there are."""
@@ -240,6 +250,12 @@ def decode_key_frame(data: bytes) -> KeyFrame:
         events=_events(wire.events, form),
         marks=wire.marks,
     )
+
+
+def decode_number(data: bytes) -> tuple[int, int]:
+    """Producer and sequence of a key frame, without the state in it. Raises likewise."""
+    head, _ = _decode(data, _Head)
+    return head.producer, head.seq
 
 
 def decode_catalog(data: bytes) -> Catalog:

@@ -16,7 +16,9 @@ from kraken_trio.errors import ProtocolError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Place", "Position"]
+    from kraken_trio.broker.subjects import Key
+
+__all__ = ["Place", "Position", "Start", "Taken"]
 
 
 class Place(msgspec.Struct, frozen=True, order=True, array_like=True):
@@ -58,6 +60,28 @@ class Position:
             msg = "this is no position of a feed that this version knows"
             raise ProtocolError(msg)
         return cls(found.stream, found.places)
+
+
+@attrs.frozen
+class Start:
+    """Where reading begins: at most one is given. None of both: at what is stored next."""
+
+    time_ns: int | None = None
+    """The first message that was stored at or after this time."""
+    places: Mapping[int, Place] | None = None
+    """By partition; one that is missing here begins with what is stored next."""
+
+
+@attrs.frozen
+class Taken:
+    """Where a source really begins, by partition."""
+
+    starts: Mapping[int, Place]
+    """From here on everything is to be delivered; what comes before is to find the state as of here."""
+    expired: frozenset[int] = frozenset()
+    """Partitions in which messages from the wanted place on are no longer stored."""
+    partition_of: Mapping[Key, int] = attrs.Factory(dict)
+    """The partition of each key, where there is more than one; otherwise 0."""
 
 
 _decode: Any = msgspec.json.Decoder(_Text).decode

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from kraken_trio.broker.position import Place
+from kraken_trio.broker.position import Place, Start, Taken
 from kraken_trio.errors import KrakenTrioError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from kraken_trio.broker.subjects import Key, Subject
@@ -104,28 +104,6 @@ class Incoming:
     offset: int
     time_ns: int
     """When the broker stored it, by its own clock."""
-
-
-@attrs.frozen
-class Start:
-    """Where reading begins: at most one is given. None of both: at what is stored next."""
-
-    time_ns: int | None = None
-    """The first message that was stored at or after this time."""
-    places: Mapping[int, Place] | None = None
-    """By partition; one that is missing here begins with what is stored next."""
-
-
-@attrs.frozen
-class Taken:
-    """Where a source really begins, by partition."""
-
-    starts: Mapping[int, Place]
-    """From here on everything is to be delivered; what comes before is to find the state as of here."""
-    expired: frozenset[int] = frozenset()
-    """Partitions in which messages from the wanted place on are no longer stored."""
-    partition_of: Mapping[Key, int] = attrs.Factory(dict)
-    """The partition of each key, where there is more than one; otherwise 0."""
 
 
 class Source(Protocol):

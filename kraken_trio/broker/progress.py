@@ -1,0 +1,98 @@
+"""How far a program has received a feed, as a place in the broker's log.
+
+A reader hands out :class:`Delivery` values: events, and the message that they are from. :class:`Progress` keeps them in
+mind for as long as their events wait, and says after which of them the program stands.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from kraken_trio.broker.position import Place, Position
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from kraken_trio.events import Event
+
+__all__ = ["Delivery", "Progress"]
+
+
+class Delivery(msgspec.Struct):
+    """What one message gives a feed: all of it, in order."""
+
+    events: Sequence[Event]
+    partition: int | None = None
+    """Of the message; None: it is from none, as the state with which a feed begins."""
+    offset: int = 0
+    counts: Sequence[int] | None = None
+    """After each event, how many of the message's own events are received with it; None: one with each."""
+
+    def place(self, received: int) -> Place:
+        """The place after so many of the events."""
+        if received >= len(self.events):
+            return Place(self.offset + 1)
+        return Place(self.offset, received if self.counts is None else self.counts[received - 1])
+
+
+class Progress:
+    """The place after the last event that a program has received. It remembers no more deliveries than events wait."""
+
+    def __init__(self, stream: str, given: Mapping[int, Place] | None = None) -> None:
+        self._stream = stream
+        self._received: dict[int, Place] = dict(given or {})
+        self._latest: dict[int, int] = {}  # by partition, the offset after the last message
+        self._offered = 0
+        self._marks: deque[tuple[int, Delivery]] = deque()  # with the number of events before it
+        self._known_from: int | None = None if given is None else 0  # from how many events on it is known
+
+    def begin(self, starts: Mapping[int, Place]) -> None:
+        """All events with which the feed begins have been added: once they are received, it is at ``starts``."""
+        for partition, place in starts.items():
+            self._received.setdefault(partition, place)
+        if self._known_from is None:
+            self._known_from = self._offered
+
+    def add(self, delivery: Delivery, waiting: int, *, in_order: bool) -> None:
+        """Before the events of ``delivery`` are put into the feed, in which so many are ``waiting``.
+
+        ``in_order``: the program receives them in their order, and all of them; otherwise nothing is known before none
+        is waiting.
+        """
+        self._advance(waiting, in_order=in_order)
+        partition = delivery.partition
+        count = len(delivery.events)
+        if partition is not None:
+            self._latest[partition] = max(delivery.offset + 1, self._latest.get(partition, 0))
+            if count and in_order:
+                self._marks.append((self._offered, delivery))
+        self._offered += count
+
+    def position(self, waiting: int, *, in_order: bool) -> Position | None:
+        """Where the program is, if so many events wait for it; None before it has all with which the feed begins."""
+        self._advance(waiting, in_order=in_order)
+        known_from = self._known_from
+        if known_from is None or self._offered - waiting < known_from:
+            return None
+        places = dict(self._received)
+        if not waiting:
+            places |= {partition: Place(offset) for partition, offset in self._latest.items()}
+        return Position(self._stream, places)
+
+    def _advance(self, waiting: int, *, in_order: bool) -> None:
+        marks, passed = self._marks, self._offered - waiting
+        if not in_order:
+            marks.clear()
+        while marks:
+            before, delivery = marks[0]
+            received = passed - before
+            if received <= 0:
+                break
+            assert delivery.partition is not None  # others are not marked
+            self._received[delivery.partition] = delivery.place(received)
+            if received < len(delivery.events):
+                break
+            marks.popleft()

@@ -1,0 +1,723 @@
+"""Messages of a broker in, events and gaps out: the consuming side of the protocol, of one feed.
+
+What a *key* (a channel and a symbol) yields is what the producer's client yielded, verified again, from some state on:
+
+1. Its events have a producer and a sequence. The next one is taken; repeats are left out; what an earlier producer
+   still sends is left out, too.
+2. Whatever is missing is a :class:`~kraken_trio.Gap` in its place: numbers that were skipped, the last events of a
+   producer that was replaced, what the broker does not store any more, and what fails a check here.
+3. A channel that is the sum of its events (a book) then begins anew with a snapshot: the producer's next one, or a key
+   frame. The others go on at once.
+4. What is before the start of a feed is read *silently*, to find the state as of there, with which the feed begins.
+
+What a message is to a key follows from both of their numbers (:class:`Relation`), and what is to be done with a key
+frame is one table, :data:`FRAMES`.
+"""
+
+from __future__ import annotations
+
+import enum
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+import attrs
+import msgspec
+
+from kraken_trio._text import printable
+from kraken_trio.broker.messages import Batch, decode_batch, decode_key_frame, decode_number
+from kraken_trio.broker.position import Place
+from kraken_trio.broker.progress import Delivery
+from kraken_trio.broker.subjects import Kind
+from kraken_trio.channels import CHANNELS, Kept
+from kraken_trio.errors import ProtocolError
+from kraken_trio.events import Cause, Gap
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from kraken_trio.broker.messages import KeyFrame
+    from kraken_trio.broker.position import Taken
+    from kraken_trio.broker.subjects import Key, Subject
+    from kraken_trio.channels import ChannelState, Failure
+    from kraken_trio.events import Event
+    from kraken_trio.evidence import ChecksumEvidence
+    from kraken_trio.requests import Request
+    from kraken_trio.statistics import Counters
+    from kraken_trio.wire.codec import Codec
+
+__all__ = ["FRAMES", "Message", "Reader", "Relation", "Verdict"]
+
+
+class Message(Protocol):
+    """What the reader has to know of a message of the broker."""
+
+    @property
+    def subject(self) -> Subject: ...
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+
+
+class Relation(enum.Enum):
+    """What the numbers of a message are to those of its key."""
+
+    FIRST = "nothing of the key was known before"
+    STALE = "of a producer that was replaced"
+    LATER = "of a producer that was not known before"
+    BEHIND = "all of it is known"
+    LEVEL = "what comes next (a key frame: what is known)"
+    AHEAD = "what is before it is missing"
+
+
+class Verdict(enum.Enum):
+    """What is done with a key frame."""
+
+    IGNORE = "nothing is missing, or it is too old"
+    BEGIN = "its state is taken"
+    MISSED = "the same, and events before it were lost"
+    REPLACED = "the same, and the producer is another one"
+
+
+_I, _B, _M, _R = Verdict.IGNORE, Verdict.BEGIN, Verdict.MISSED, Verdict.REPLACED
+
+FRAMES: Final[Mapping[tuple[Relation, bool], Verdict]] = {
+    (relation, is_whole): verdict
+    for relation, row in {
+        # the state of the key:  unknown, known
+        Relation.FIRST: (_B, _B),
+        Relation.STALE: (_I, _I),
+        Relation.LATER: (_R, _R),
+        Relation.BEHIND: (_I, _I),
+        Relation.LEVEL: (_B, _I),
+        Relation.AHEAD: (_M, _M),
+    }.items()
+    for is_whole, verdict in zip((False, True), row, strict=True)
+}
+"""What is done with a key frame, by its relation to the key, and whether the key's state is known."""
+
+
+@attrs.define(eq=False)
+class _Published:
+    """What a state has to know of a protocol, of events that were taken from it elsewhere."""
+
+    numbers_trades: bool = True
+    snapshots_carry_checksums: bool = False
+    initial_data: tuple[str, ...] = ()
+
+
+_MISSED: Final = "{} of the producer's events did not come through the broker"
+_REPLACED: Final = "another producer took over"
+_EXPIRED: Final = "the broker does not store this part any more"
+_UNKNOWN: Final = "the state as of here is not stored any more"
+_symbol: Final = attrgetter("symbol")
+_snapshot: Final = attrgetter("snapshot")
+
+
+class _Output:
+    """What one message gives the feed."""
+
+    def __init__(self, counters: Counters, *, begin: int = 0) -> None:
+        self.events: list[Event] = []
+        self.counts: list[int] = []
+        self._counters = counters
+        self._begin = begin  # what belongs to fewer of the message's events was received before
+
+    def put(self, key: _Key, event: Event, count: int) -> None:
+        """Add an event, with which so many of the message's own are received."""
+        if key.is_heard and count >= self._begin:
+            key.has_begun = True
+            self.events.append(event)
+            self.counts.append(count)
+            if type(event) is Gap:
+                self._counters.gaps += 1
+                self._counters.gaps_by_cause[event.cause] = self._counters.gaps_by_cause.get(event.cause, 0) + 1
+
+
+class _Key:
+    """A key, and what is known of it."""
+
+    def __init__(self, request: Request[Any], counters: Counters) -> None:
+        assert request.channel is not None  # the client answers that one itself
+        self.request = request
+        self.channel: str = request.channel
+        self.symbol = request.symbol
+        self.cls: type[ChannelState] = CHANNELS[request.channel]
+        self.is_cumulative: bool = self.cls.is_cumulative
+        self._counters = counters
+        self._has_numbers = True
+        self.state: ChannelState = self.new_state()
+        self.producer: int = -1
+        """The latest that was heard of; -1 before the first."""
+        self.expected: int = 0
+        """The number of its next event."""
+        self.is_whole: bool = False
+        """Whether the state is known, or nothing has to be known of it."""
+        self.is_heard: bool = False
+        """Whether the start has been reached: from here on the feed gets what comes."""
+        self.is_told: bool = True
+        """Whether the feed knows that something may be missing here: it has not begun, or the last event was a gap."""
+        self.is_announced: bool = False
+        """Whether the last event was a gap of the producer."""
+        self.damage: str = ""
+        """What was wrong with the last message, if it could not be read."""
+        self.is_first: bool = False
+        """(of a channel with history) Whether the first producer's history is coming."""
+        self.had: Any = None
+        """(of a channel with history) The newest event, while a later producer may tell what is older."""
+        self.is_resumed: bool = False
+        """Whether what was received before is to be left out, as far as it can be known."""
+        self.is_refused: bool = False
+        """Whether the feed knows that something else is published now."""
+        self.has_begun: bool = False
+        """Whether the feed has had anything of it."""
+        self.last: Event | None = None
+        """The latest event, for when and where something is missing."""
+
+    def new_state(self) -> ChannelState:
+        return self.cls(self.request, self._counters, cast("Codec", _Published(self._has_numbers)))
+
+    def restored(self, frame: KeyFrame) -> ChannelState:
+        """The state in a key frame. Raises if there is none."""
+        self.check(frame.events)
+        if Gap in map(type, frame.events):
+            msg = f"a key frame of {self} with a gap"
+            raise ProtocolError(msg)
+        if frame.events:
+            self.fit(frame.events[0])
+        state = self.new_state()
+        state.restore(Kept(tuple(frame.events), frame.marks))
+        return state
+
+    def objection(self, frame: KeyFrame) -> str | None:
+        """Why a key frame is of no use for what was asked for; None if it is."""
+        published = frame.request
+        if (published.channel, published.symbol, published.variant) == (
+            self.channel,
+            self.symbol,
+            self.request.variant,
+        ):
+            return None
+        return f"{published} is published now, and not {self.request}"
+
+    def fit(self, event: Any) -> None:
+        """Have a state for a protocol that numbers trades, or does not, as this event shows."""
+        if self.cls.has_history and self._is_numbered(event) is not self._has_numbers:
+            self._has_numbers = not self._has_numbers
+            self.state = self.new_state()
+
+    def _is_numbered(self, event: Any) -> bool:
+        return self.cls.neighbours(event) != (None, None)
+
+    def was_had(self, event: Any) -> bool:
+        """Whether the feed has had this event of a later producer, or cannot get it any more."""
+        had = self.had
+        return bool(event.timestamp < had.timestamp or (event.timestamp == had.timestamp and not self._has_numbers))
+
+    def check(self, events: Sequence[Any]) -> bool:
+        """Whether the state can take all of these at once. Raises if one of them is not of this key."""
+        classes = set(map(type, events))
+        for cls in classes:
+            if cls is not Gap and getattr(cls, "channel", None) != self.channel:
+                break
+        else:
+            if not self.cls.has_symbols or set(map(_symbol, events)) <= {self.symbol}:
+                return len(classes) == 1 and Gap not in classes and (not self.cls.has_history or self._is_plain(events))
+        msg = f"a message of {self} with events of something else"
+        raise ProtocolError(msg)
+
+    def _is_plain(self, events: Sequence[Any]) -> bool:
+        """(of a channel with history) Whether they are all history, or none is, and all are numbered as before."""
+        return len(set(map(_snapshot, events))) == 1 and {self._has_numbers} == set(map(self._is_numbered, events))
+
+    def lose(self) -> None:
+        """Events are missing."""
+        self.state.reset()
+        if self.is_cumulative:
+            self.is_whole = False
+
+    def of_batch(self, batch: Batch) -> Relation:
+        """The relation of a batch."""
+        known = self._of_producer(batch.producer)
+        if known is not None:
+            return known
+        if batch.seq > self.expected:
+            return Relation.AHEAD
+        return Relation.BEHIND if batch.seq + len(batch.events) <= self.expected else Relation.LEVEL
+
+    def of_frame(self, producer: int, seq: int) -> Relation:
+        """The relation of a key frame."""
+        known = self._of_producer(producer)
+        if known is not None:
+            return known
+        after = seq + 1
+        return (
+            Relation.LEVEL if after == self.expected else Relation.AHEAD if after > self.expected else Relation.BEHIND
+        )
+
+    def _of_producer(self, producer: int) -> Relation | None:
+        if producer == self.producer:
+            return None
+        if self.producer < 0:
+            return Relation.FIRST
+        return Relation.STALE if producer < self.producer else Relation.LATER
+
+    def __str__(self) -> str:
+        return self.channel if self.symbol is None else f"{self.channel} {printable(self.symbol, 40)}"
+
+
+class Reader:
+    """The messages of a feed's keys.
+
+    ``is_owed``: the feed was given a start, so that whatever is missing after it is to be told, also before the first
+    state. ``is_resumed``: that is a place in the log, up to which everything was received before: channels whose events
+    are no sum begin with the next one.
+
+    It is told what a source is like (:meth:`open`, again after each lost connection), which partitions have been read
+    up to their start (:meth:`reach`), and the messages (:meth:`take`).
+    """
+
+    def __init__(
+        self,
+        requests: Iterable[Request[Any]],
+        counters: Counters,
+        *,
+        is_owed: bool = False,
+        is_resumed: bool = False,
+    ) -> None:
+        self._counters = counters
+        self._is_owed = is_owed or is_resumed
+        self._is_resumed = is_resumed
+        self._keys: dict[Key, _Key] = {
+            (request.channel, request.symbol): _Key(request, counters)
+            for request in requests
+            if request.channel is not None
+        }
+        self._starts: dict[int, Place] = {}
+        self._next: dict[int, int] = {}  # by partition, the offset after the last message
+        self._expired: set[int] = set()
+        self._by_partition: dict[int, list[_Key]] = {}
+        self._heard: set[int] = set()
+        self.gaps: list[Gap] = []
+        """What this reader found to be missing, since they were taken away."""
+
+    # What the source is like
+
+    @property
+    def keys(self) -> Collection[Key]:
+        """What is to be read."""
+        return self._keys.keys()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the start has been reached in every partition."""
+        return len(self._heard) == len(self._starts)
+
+    @property
+    def starts(self) -> Mapping[int, Place]:
+        """Where the feed begins, by partition."""
+        return self._starts
+
+    @property
+    def places(self) -> Mapping[int, Place]:
+        """Where to go on after a lost connection, by partition."""
+        return {
+            partition: Place(self._next[partition]) if partition in self._heard else start
+            for partition, start in self._starts.items()
+        }
+
+    def open(self, taken: Taken) -> list[Delivery]:
+        """Read from a new source: the first one, or one that begins at :attr:`places`."""
+        for partition, start in taken.starts.items():
+            self._starts.setdefault(partition, start)
+        if not self._by_partition:
+            self._by_partition = {partition: [] for partition in taken.starts}
+            for key, state in self._keys.items():
+                self._by_partition.setdefault(taken.partition_of.get(key, 0), []).append(state)
+        self._expired |= taken.expired - self._heard
+        output = _Output(self._counters)
+        for partition in sorted(taken.expired & self._heard):
+            for state in self._by_partition[partition]:
+                if not state.is_told:
+                    self._put_gap(state, self._gap(state, Cause.EXPIRED, _EXPIRED, None), 0, output)
+                state.lose()
+        return [Delivery(output.events)] if output.events else []
+
+    def reach(self, partitions: Iterable[int]) -> list[Delivery]:
+        """These have been read up to their start, all that is stored of them: the feed gets the state as of there."""
+        output = _Output(self._counters)
+        for partition in partitions:
+            if partition not in self._heard and partition in self._starts:
+                self._heard.add(partition)
+                self._next[partition] = self._starts[partition].offset
+                for key in self._by_partition[partition]:
+                    self._begin(key, output, is_expired=partition in self._expired)
+        return [Delivery(output.events)] if output.events else []
+
+    def _begin(self, key: _Key, output: _Output, *, is_expired: bool) -> None:
+        key.is_heard = True
+        key.is_resumed = self._is_resumed
+        key.is_told = not self._is_owed
+        if is_expired:
+            self._put_gap(key, self._gap(key, Cause.EXPIRED, _EXPIRED, None), 0, output)
+        if key.is_cumulative or not self._is_resumed:
+            for event in key.state.start(key.request):
+                output.put(key, event, 0)
+                key.is_told = False
+        if not key.is_cumulative:
+            key.is_told = False
+
+    # Messages
+
+    def take(self, messages: Iterable[Message]) -> list[Delivery]:
+        """Take messages of the source, in order within each partition. Repeats do no harm."""
+        found: list[Delivery] = []
+        for message in messages:
+            partition = message.partition
+            key = self._keys.get(message.subject.key)
+            if key is None or partition not in self._starts:
+                continue
+            if partition not in self._heard:
+                start = self._starts[partition]
+                if message.offset < start.offset:
+                    self._message(key, message)  # silently
+                    continue
+                if message.offset == start.offset and start.index:
+                    found += self._first(key, message, start.index)
+                    self._next[partition] = message.offset + 1
+                    continue
+                found += self.reach((partition,))
+            found.append(self._message(key, message))
+            self._next[partition] = max(message.offset + 1, self._next[partition])
+        return found
+
+    def rebuild(self, key: Key) -> Event | None:
+        """All events so far of a cumulative key as one; None while its state is unknown."""
+        found = self._keys.get(key)
+        return found.state.rebuild() if found is not None and found.is_whole else None
+
+    def _first(self, key: _Key, message: Message, received: int) -> list[Delivery]:
+        """The message in the middle of which the feed begins: so many of its events were received before."""
+        if message.subject.kind is Kind.DATA:
+            output = _Output(self._counters)
+            batch, _ = self._decoded(key, message)
+            self._batch(key, msgspec.structs.replace(batch, events=batch.events[:received]), output)
+            found = self.reach((message.partition,))
+            key.is_resumed = False  # it was received before, up to here
+            self._batch(key, batch, output)
+        else:
+            found = self.reach((message.partition,))
+            key.is_resumed = False
+            output = _Output(self._counters, begin=received + 1)
+            self._frame(key, message, output, was_taken=True)
+        return [*found, Delivery(output.events, message.partition, message.offset, output.counts)]
+
+    def _message(self, key: _Key, message: Message) -> Delivery:
+        output = _Output(self._counters)
+        if message.subject.kind is Kind.DATA:
+            batch, is_plain = self._decoded(key, message)
+            events = batch.events
+            if (  # as nearly all are: the next ones, which need nothing but to be verified
+                is_plain
+                and batch.seq == key.expected
+                and batch.producer == key.producer
+                and key.is_whole
+                and key.is_heard
+                and not key.is_announced
+                and not key.is_first
+                and key.had is None
+            ):
+                key.expected += len(events)
+                key.damage = ""
+                taken, failure = key.state.take(events)
+                if taken is events:
+                    key.last = events[-1]
+                    key.is_told = False
+                    return Delivery(events, message.partition, message.offset)
+                self._put(key, events, taken, failure, 0, output, None)
+            else:
+                self._batch(key, batch, output)
+        else:
+            self._frame(key, message, output)
+        return Delivery(output.events, message.partition, message.offset, output.counts)
+
+    # Batches
+
+    def _decoded(self, key: _Key, message: Message) -> tuple[Batch, bool]:
+        """A batch, and whether all of it can be taken at once. One that cannot be read is one without events."""
+        try:
+            batch = decode_batch(message.data)
+            return batch, key.check(batch.events)
+        except ProtocolError as error:
+            self._counters.malformed += 1
+            key.damage = str(error)
+            return Batch(producer=-1, seq=0, channel=key.channel, symbol=key.symbol, events=()), False
+
+    def _batch(self, key: _Key, batch: Batch, output: _Output) -> None:
+        """Take the part of a batch that is new."""
+        events = batch.events
+        relation = key.of_batch(batch)
+        pending: Gap | None = None
+        match relation:
+            case Relation.STALE:
+                self._counters.late += len(events)
+                return
+            case Relation.BEHIND:
+                return
+            case Relation.FIRST | Relation.LATER:
+                self._replace(key, relation, batch.producer, events, output, begins=not batch.seq)
+                key.expected = batch.seq
+                if not batch.seq and not key.is_cumulative:
+                    key.is_whole = True  # from its beginning on
+            case Relation.AHEAD:
+                pending = self._lost(key, batch.seq - key.expected, events)
+                key.expected = batch.seq
+            case Relation.LEVEL:
+                pass
+        key.damage = ""
+        known = key.expected - batch.seq
+        key.expected = batch.seq + len(events)
+        self._events(key, events[known:], known, output, pending)
+
+    def _events(self, key: _Key, events: Sequence[Any], base: int, output: _Output, pending: Gap | None) -> None:
+        """Take events in the order of the producer, from the ``base``-th of their message on.
+
+        ``pending`` is a gap before them; a more exact one that the state finds replaces it.
+        """
+        for run in _runs(key, events):
+            first = run[0]
+            if type(first) is Gap:
+                self._put_gap(key, pending, base, output)
+                for count, gap in enumerate(run, base + 1):
+                    output.put(key, gap, count)
+                key.lose()
+                key.is_told = key.is_announced = True
+                pending = None
+            elif not key.is_whole and key.cls.is_delta(first):
+                if pending is None and not key.is_told:
+                    pending = self._gap(key, Cause.EXPIRED, _UNKNOWN, first)
+                self._put_gap(key, pending, base, output)
+                pending = None
+            else:
+                key.fit(first)
+                if key.is_first or key.had is not None:
+                    self._put_gap(key, pending, base, output)
+                    self._history(key, run, base, output)
+                else:
+                    taken, failure = key.state.take(run)
+                    self._put(key, run, taken, failure, base, output, pending)
+                pending = None
+            base += len(run)
+        self._put_gap(key, pending, base, output)
+
+    def _history(self, key: _Key, run: Sequence[Any], base: int, output: _Output) -> None:
+        """What a producer of a channel with history begins with, and what follows of which the feed may have had some.
+
+        Of the first producer, it gets as much as it asked for; of a later one, what is newer than what it has had.
+        """
+        if key.is_first and run[0].snapshot:
+            key.state.take(run)
+            key.last = run[-1]
+            events = tuple(key.state.start(key.request))[-len(run) :]
+            self._start(key, events, base + len(run), output, is_new=not key.is_resumed)
+            return
+        key.is_first = False
+        known = 0
+        while key.had is not None and known < len(run):
+            if key.was_had(run[known]):
+                known += 1
+            else:
+                key.had = None
+        if known < len(run):
+            taken, failure = key.state.take(run[known:])
+            self._put(key, run[known:], taken, failure, base + known, output, None)
+
+    def _start(self, key: _Key, events: Sequence[Event], end: int, output: _Output, *, is_new: bool) -> None:
+        """The feed begins with a state, if that is new to it; the last of its events is the ``end``-th of a message."""
+        if is_new:
+            for count, event in enumerate(events, end - len(events) + 1):
+                output.put(key, event, count)
+                key.is_told = key.is_announced = False
+
+    def _put(
+        self,
+        key: _Key,
+        run: Sequence[Any],
+        taken: Sequence[Event],
+        failure: Failure | None,
+        base: int,
+        output: _Output,
+        pending: Gap | None,
+    ) -> None:
+        """What the state has ``taken`` of a ``run``, and found to be missing in it, goes to the feed."""
+        counts = {id(event): count for count, event in enumerate(run, base + 1)}
+        count = base
+        for event in taken:
+            if type(event) is Gap:  # of the state's own
+                if pending is None and key.is_announced:
+                    continue  # the producer has just told the same
+                self._note(key, event)
+                pending = None
+            else:
+                self._put_gap(key, pending, count, output)
+                pending = None
+                count = counts.get(id(event), count + 1)  # a book's own snapshot is another one than that which came
+                key.is_told = key.is_announced = False
+                key.is_whole = key.is_whole or key.is_cumulative
+            output.put(key, event, count)
+        key.last = run[-1]
+        self._put_gap(key, pending, count, output)
+        if failure is not None:
+            gap = self._gap(key, failure.cause, failure.detail, key.last, evidence=failure.evidence)
+            self._put_gap(key, gap, count, output)
+            key.lose()
+
+    # Key frames
+
+    def _frame(self, key: _Key, message: Message, output: _Output, *, was_taken: bool = False) -> None:
+        """Take a key frame, if it is needed. ``was_taken``: it was needed when the feed was read before."""
+        try:
+            producer, seq = decode_number(message.data)
+            relation = key.of_frame(producer, seq)
+            verdict = Verdict.BEGIN if was_taken else FRAMES[relation, key.is_whole]
+            if verdict is Verdict.IGNORE:
+                return
+            frame = decode_key_frame(message.data)
+            if (problem := key.objection(frame)) is not None:
+                self._refuse(key, output, problem)
+                return
+            key.is_refused = False
+            state = key.restored(frame)
+        except ProtocolError:
+            self._counters.malformed += 1
+            return
+        pending: Gap | None = None
+        if verdict is Verdict.REPLACED or relation is Relation.FIRST:
+            self._replace(key, relation, producer, frame.events, output, begins=True)
+        elif verdict is Verdict.MISSED:
+            pending = self._lost(key, seq + 1 - key.expected, frame.events)
+        key.expected = seq + 1
+        key.damage = ""
+        key.is_first = False
+        if frame.events:
+            key.last = frame.events[-1]
+        if not key.is_cumulative:
+            if relation is Relation.LEVEL and not was_taken and (key.is_heard or key.had is not None):
+                key.is_whole = True  # nothing is missing
+                return
+            if key.cls.has_history and relation not in {Relation.FIRST, Relation.LEVEL}:
+                self._recover(key, frame, state, output, pending)
+                return
+        events = state.start(key.request)
+        key.state = state
+        key.is_whole = bool(events) or not key.is_cumulative
+        self._put_gap(key, pending, 0, output)
+        is_new = not (key.cls.has_history and key.is_resumed and relation is Relation.FIRST)
+        self._start(key, events, len(frame.events), output, is_new=is_new)
+
+    def _recover(self, key: _Key, frame: KeyFrame, state: ChannelState, output: _Output, pending: Gap | None) -> None:
+        """What was missed comes out of the history in a key frame, as far as that reaches."""
+        if key.state.last_received_ns:  # it knows what it has had
+            history = [msgspec.structs.replace(event, snapshot=True) for event in frame.events]
+            self._events(key, history, 0, output, pending)
+        else:
+            self._put_gap(key, pending, 0, output)
+            key.state = state
+        key.is_whole = True
+
+    # Gaps
+
+    def _replace(
+        self,
+        key: _Key,
+        relation: Relation,
+        producer: int,
+        events: Sequence[Event],
+        output: _Output,
+        *,
+        begins: bool,
+    ) -> None:
+        """Another producer: its numbers count from here on. ``begins``: so does its state, whatever was before."""
+        key.producer = producer
+        if relation is Relation.LATER:
+            is_owed = key.has_begun or not key.is_told
+            cause, detail = Cause.FAILOVER, _REPLACED
+            key.is_first = False
+            if key.cls.has_history:
+                key.had = next(reversed(key.state.keep().events), None)
+        else:
+            # Of what the feed may have had before its place nothing is stored any more.
+            is_owed = begins and key.is_resumed and not key.is_told
+            cause, detail = Cause.EXPIRED, _UNKNOWN
+            key.is_first = begins and key.cls.has_history
+        if is_owed:
+            self._put_gap(key, self._gap(key, cause, detail, _first(events)), 0, output)
+        if relation is Relation.LATER:
+            key.lose()
+
+    def _lost(self, key: _Key, count: int, events: Sequence[Event]) -> Gap | None:
+        """So many events before these did not come. Returns the gap, unless the feed knows that some are missing."""
+        cause = Cause.MALFORMED if key.damage else Cause.MISSED
+        detail = key.damage or _MISSED.format(count)
+        key.is_first = False
+        is_known = key.is_told and not key.is_announced  # a gap of the producer is about what comes before it
+        key.is_announced = False
+        key.lose()
+        return None if is_known else self._gap(key, cause, detail, _first(events), missed=count)
+
+    def _refuse(self, key: _Key, output: _Output, problem: str) -> None:
+        """What is published now is not what was asked for."""
+        if not key.is_refused:
+            key.is_refused = True
+            self._put_gap(key, self._gap(key, Cause.REFUSED, problem, key.last), 0, output)
+        key.lose()
+
+    def _gap(
+        self,
+        key: _Key,
+        cause: Cause,
+        detail: str,
+        near: Event | None,
+        *,
+        evidence: ChecksumEvidence | None = None,
+        missed: int | None = None,
+    ) -> Gap:
+        near = key.last if near is None else near
+        return Gap(
+            symbol=key.symbol,
+            cause=cause,
+            channel=key.channel,
+            detail=printable(detail),
+            missed=missed,
+            evidence=evidence,
+            epoch=0 if near is None else near.epoch,
+            received_ns=0 if near is None else near.received_ns,
+        )
+
+    def _put_gap(self, key: _Key, gap: Gap | None, count: int, output: _Output) -> None:
+        """Tell the feed of a gap, if there is one."""
+        if gap is not None:
+            output.put(key, gap, count)
+            key.is_told = True
+            self._note(key, gap)
+
+    def _note(self, key: _Key, gap: Gap) -> None:
+        if key.is_heard:
+            self.gaps.append(gap)
+
+
+def _first(events: Sequence[Event]) -> Event | None:
+    return events[0] if events else None
+
+
+def _runs(key: _Key, events: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """The events in runs that a state can take: of one class; either all history, or none."""
+    for _, run in groupby(events, _class_and_age if key.cls.has_history else type):
+        yield list(run)
+
+
+def _class_and_age(event: Any) -> tuple[type, object]:
+    return type(event), getattr(event, "snapshot", None)
