@@ -56,6 +56,10 @@ ALLOWED: dict[str, dict[str, str]] = {
         "time.*": "the budget of the host, which processes share",
         "trio.to_thread.run_sync": "a file that may be locked",
     },
+    "broker/portal.py": {
+        "asyncio.*": "it is the door to a loop of asyncio",
+        "threading.Thread": "in which that loop runs",
+    },
     "auth/account.py": {TRIO_TIME: "how long a question may take"},
     "auth/nonce.py": {"threading.Lock": "a key has one caller at a time, in all threads"},
     "auth/rest.py": {TRIO_TIME: "what deadlines are counted from"},

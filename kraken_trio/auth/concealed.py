@@ -40,7 +40,7 @@ class Concealed:
     def __reduce_ex__(self, _protocol: object) -> NoReturn:
         msg = (
             f"{type(self).__name__} cannot be pickled, so that no secret is written anywhere: make it in the process "
-            "that uses it, for instance with Credentials.from_env()"
+            "that uses it, for instance of its environment"
         )
         raise TypeError(msg)
 
