@@ -31,6 +31,7 @@ PURE = (
     "kraken_trio/wire/*",
     "kraken_trio/book/*",
     "kraken_trio/broker/messages.py",
+    "kraken_trio/broker/partitioning.py",
     "kraken_trio/broker/position.py",
     "kraken_trio/broker/sharding.py",
     "kraken_trio/broker/subjects.py",

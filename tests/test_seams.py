@@ -43,6 +43,10 @@ ALLOWED: dict[str, dict[str, str]] = {
     "__init__.py": {"importlib.import_module": "parts of the package that many programs do without"},
     "_version.py": {"importlib.metadata.*": "the version"},
     "_compiled.py": {"importlib.import_module": "the compiled modules, if they were built"},
+    "broker/kafka/client.py": {"trio.to_thread.run_sync": "calls of librdkafka that block"},
+    "broker/kafka/control.py": {TRIO_TIME: "how old a lease is; how long the broker has not answered"},
+    "broker/kafka/engine.py": {"trio.to_thread.run_sync": "calls of librdkafka that block"},
+    "broker/kafka/owner.py": {TRIO_TIME: "when to commit; how long the broker has not answered"},
     "client.py": {
         TRIO_TIME: "which a shared budget of snapshots is told",
         "time.time_ns": "the wall clock of open_client; open_with takes another",

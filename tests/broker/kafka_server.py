@@ -160,16 +160,19 @@ def run_java(program: str, folder: Path, main: str, *arguments: str) -> list[str
     return [program, *SMALL, f"-Dlog4j2.configurationFile={logging}", "-cp", f"{folder}/jars/*", main, *arguments]
 
 
-def write_properties(path: Path, log: Path, broker: int, controller: int, more: Mapping[str, str]) -> None:
-    """The settings of a node."""
-    properties = {
-        **PROPERTIES,
-        "log.dirs": str(log),
+def listening(broker: int, controller: int, secure: int | None) -> dict[str, str]:
+    """The settings of a node that listens on these ports."""
+    ours = f"PLAINTEXT://127.0.0.1:{broker}" + (f",CLIENT://127.0.0.1:{secure}" if secure else "")
+    return {
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-        "listeners": f"PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        **more,
+        "listeners": f"{ours},CONTROLLER://127.0.0.1:{controller}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,CLIENT:SASL_SSL",
     }
+
+
+def write_properties(path: Path, log: Path, more: Mapping[str, str]) -> None:
+    """The settings of a node."""
+    properties = {**PROPERTIES, "log.dirs": str(log), **more}
     path.write_text("".join(f"{name}={value}\n" for name, value in properties.items()), "utf-8")
 
 
@@ -177,7 +180,7 @@ def format_empty(program: str, folder: Path) -> None:
     """Make the log of a new cluster. It is copied for each server: making it takes two seconds."""
     (folder / "log4j2.properties").write_text(LOGGING, "ascii")
     settings = folder / "format.properties"
-    write_properties(settings, folder / "empty", 9092, 9093, {})
+    write_properties(settings, folder / "empty", listening(9092, 9093, None))
     command = run_java(program, folder, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(settings))
     subprocess.run(command, check=True, capture_output=True)
 
@@ -195,11 +198,12 @@ def free_ports(count: int) -> list[int]:
 class KafkaServer:
     """One node. Killed and started again, it has the same ports and what was stored."""
 
-    def __init__(self, folder: Path, more: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, more: Mapping[str, str], secure_port: int | None) -> None:
         self._java, self._files, self._folder = java(), files(), folder
         self.port, self._controller = free_ports(2)
         self._settings = folder / "server.properties"
-        write_properties(self._settings, folder / "log", self.port, self._controller, more)
+        listeners = listening(self.port, self._controller, secure_port)
+        write_properties(self._settings, folder / "log", {**listeners, **more})
         shutil.copytree(self._files / "empty", folder / "log")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -258,10 +262,15 @@ class KafkaServer:
 
 
 @contextmanager
-def kafka_server(**more: str) -> Iterator[KafkaServer]:
-    """Start one; it is killed at the end. ``more``: settings, with ``_`` for each dot. Raises :class:`KafkaMissing`."""
+def kafka_server(*, secure_port: int | None = None, **more: str) -> Iterator[KafkaServer]:
+    """Start one; it is killed at the end. Raises :class:`KafkaMissing`.
+
+    ``secure_port``: there it listens, too, with TLS and logins; the listener's name is CLIENT. ``more``: settings, with
+    ``_`` for each dot.
+    """
     with tempfile.TemporaryDirectory(prefix="kafka-") as folder:
-        server = KafkaServer(Path(folder), {name.replace("_", "."): value for name, value in more.items()})
+        settings = {name.replace("_", "."): value for name, value in more.items()}
+        server = KafkaServer(Path(folder), settings, secure_port)
         try:
             server.start()
             yield server

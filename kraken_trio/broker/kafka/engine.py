@@ -1,0 +1,347 @@
+"""The engine, and its links: :class:`KafkaEngine`."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import trio
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # (it exports them without saying so)
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from kraken_trio.broker.kafka.client import ANSWER_WITHIN, Address, Setup, Watch, check, connect, words
+from kraken_trio.broker.kafka.control import PARTITION, PRODUCER, RELEASED, SUBJECT, Control, watermarks
+from kraken_trio.broker.kafka.owner import Headers, Owner, Record
+from kraken_trio.broker.kafka.source import count_partitions, open_source, record_key
+from kraken_trio.broker.messages import LeaseNote, encode
+from kraken_trio.broker.partitioning import partition_of
+from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, TooLarge
+from kraken_trio.broker.subjects import Kind, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from kraken_trio.broker.login import BrokerLogin, BrokerTls
+    from kraken_trio.broker.seam import Incoming, Link, Outgoing, Source, Start
+    from kraken_trio.broker.subjects import Key
+
+PARTITIONS: Final = 8
+"""Of a topic that we make. More let more consumers share it; a symbol is in one of them."""
+LEASE_TTL: Final = 3.0
+"""Seconds."""
+_MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+"""Of topics that we make. The largest books have a tenth of it, compressed."""
+_DEFAULT_MESSAGE_BYTES: Final = 1_048_588
+"""Kafka's default, of topics whose settings we may not see."""
+_OVERHEAD: Final = 1024
+"""Bytes of a message beside its data: key, headers, frame."""
+
+_STEP: Final = 0.1
+"""Seconds."""
+
+_DATA_TOPIC: Final[Mapping[str, str]] = {
+    "cleanup.policy": "delete",
+    "max.message.bytes": str(_MAX_MESSAGE_BYTES),
+    # By the broker's clock: all who publish have clocks of their own.
+    "message.timestamp.type": "LogAppendTime",
+}
+_CONTROL_TOPIC: Final[Mapping[str, str]] = {
+    "cleanup.policy": "compact",
+    "max.message.bytes": str(_MAX_MESSAGE_BYTES),
+    "message.timestamp.type": "LogAppendTime",
+    # Who connects reads all of it: it is kept short, a minute or two of leases and catalogs.
+    "segment.ms": "60000",
+    "segment.bytes": str(16 * 1024 * 1024),
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.compaction.lag.ms": "120000",
+}
+
+
+class KafkaEngine:
+    """Apache Kafka, 2.5 or later: an :class:`~kraken_trio.broker.seam.Engine`.
+
+    ``url`` is ``kafka://host[:port][,host[:port]…][/topic]``; the topic is ``kraken`` by default, and ``topic.control``
+    is another. Who publishes first makes them, if they do not exist: with ``partitions``, and the replicas that the
+    broker's ``default.replication.factor`` says. Topics that exist are taken as they are: both should have
+    ``message.timestamp.type=LogAppendTime``, and the control topic one partition and ``cleanup.policy=compact``. The
+    number of partitions must not be changed while anybody publishes or reads: keys would move.
+
+    ``login``: SASL with PLAIN or SCRAM. ``tls``: files of PEM. Raises :class:`ValueError` for what cannot be.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        login: BrokerLogin | None = None,
+        tls: BrokerTls | None = None,
+        partitions: int = PARTITIONS,
+        lease_ttl: float = LEASE_TTL,
+    ) -> None:
+        address = Address.parse(url)
+        check(address, login, tls)
+        self._setup = Setup(address, login, tls)
+        self._partitions = partitions
+        self._lease_ttl = lease_ttl
+
+    @property
+    def name(self) -> str:
+        """As for any engine."""
+        return str(self._setup.address)
+
+    @property
+    def stream(self) -> str:
+        """As for any engine."""
+        return self._setup.address.topic
+
+    @property
+    def lease_ttl(self) -> float:
+        """As for any engine."""
+        return self._lease_ttl
+
+    @asynccontextmanager
+    async def _connect(self) -> AsyncIterator[Link]:
+        setup = self._setup
+        consumer, _ = await trio.to_thread.run_sync(connect, setup, abandon_on_cancel=True, limiter=setup.limiter)
+        link = _Link(setup, consumer, self._partitions, self._lease_ttl)
+        try:
+            yield link
+        finally:
+            await link.close()  # noqa: ASYNC102 (it has a shield and a limit of its own)
+
+    def connect(self) -> AbstractAsyncContextManager[Link]:
+        """As for any engine."""
+        return self._connect()
+
+    def __repr__(self) -> str:
+        return f"<KafkaEngine {self.name}>"
+
+
+class _Link:
+    """:class:`~kraken_trio.broker.seam.Link`."""
+
+    def __init__(self, setup: Setup, asker: Consumer, partitions: int, lease_ttl: float) -> None:
+        self._setup = setup
+        self._asker = asker
+        self._control = Control(setup, asker)
+        self._lease_ttl = lease_ttl
+        self._owners: dict[int, Owner] = {}
+        self._partitions_of_new = partitions
+        self._partitions = 0
+        self._max_message_bytes = _DEFAULT_MESSAGE_BYTES
+        self._resuming = trio.Lock()
+        self._lost: str | None = None
+
+    async def close(self) -> None:
+        """Close all; what was not acknowledged is dropped."""
+        self._lost = "this link is closed"
+        owners = list(self._owners.values())
+        self._owners.clear()
+        await self._setup.close(*(owner.close for owner in owners), self._control.close, self._asker.close)
+
+    def _check(self) -> None:
+        if self._lost is not None:
+            raise BrokerLost(self._lost)
+
+    # Producing
+
+    async def acquire(self, shard: int, holder: str) -> Fence | None:
+        """As for any link."""
+        self._check()
+        await self._make_topics()
+        self._control.look()
+        owner = self._owners.get(shard)
+        # Our own lease, on a link that is lost, need not age.
+        own = "" if owner is not None and owner.is_usable else holder
+        if not self._control.is_free(shard, own, self._lease_ttl):
+            await trio.lowlevel.checkpoint()
+            return None
+        # What has come meanwhile counts, too: we may have slept.
+        await self._control.catch_up()
+        if not self._control.is_free(shard, own, self._lease_ttl):
+            return None
+        owner = await self._begin(shard)
+        note = encode(LeaseNote(shard=shard, holder=holder))
+        try:
+            owner.number = await owner.send([self._lease_record(shard, note)])
+        except Fenced:
+            # Somebody was quicker, by the time that this took.
+            await self._drop(shard)
+            return None
+        return Fence(shard, owner.number, note)
+
+    async def _begin(self, shard: int) -> Owner:
+        """A producer that has fenced all before it."""
+        await self._drop(shard)
+        owner = Owner(self._setup, shard, self._max_message_bytes)
+        self._owners[shard] = owner
+        await owner.begin()
+        return owner
+
+    async def _drop(self, shard: int) -> None:
+        owner = self._owners.pop(shard, None)
+        if owner is not None:
+            await self._setup.close(owner.close)
+
+    def _lease_record(self, shard: int, note: bytes, *more: tuple[str, str | bytes | None]) -> Record:
+        subject = str(Subject(shard, Kind.LEASE))
+        headers: Headers = [(SUBJECT, subject), *more]
+        return Record(self._setup.address.control, PARTITION, subject, note, headers)
+
+    async def _owner(self, fence: Fence) -> Owner:
+        """The producer of this fence: that of this link, or a new one, if nobody else has become the owner."""
+        self._check()
+        async with self._resuming:
+            owner = self._owners.get(fence.shard)
+            if owner is None or owner.number != fence.producer:
+                await self._make_topics()
+                await self._confirm(fence)
+                owner = await self._begin(fence.shard)
+                # Who was the owner before this can write nothing any more: what stands there now is true.
+                await self._confirm(fence)
+                owner.number = fence.producer
+        return owner
+
+    async def _confirm(self, fence: Fence) -> None:
+        await self._control.catch_up()
+        lease = self._control.leases.get(fence.shard)
+        if lease is None or lease.producer != fence.producer or lease.is_released:
+            msg = f"another relay is the owner of shard {fence.shard} now"
+            raise Fenced(msg)
+
+    async def renew(self, fence: Fence) -> None:
+        """As for any link."""
+        owner = await self._owner(fence)
+        await owner.send([self._lease_record(fence.shard, _note(fence), _number(fence))])
+        await owner.commit()
+
+    async def release(self, fence: Fence) -> None:
+        """As for any link."""
+        try:
+            owner = await self._owner(fence)
+            record = self._lease_record(fence.shard, _note(fence), _number(fence), (RELEASED, b""))
+            await owner.send([record])
+            await owner.commit(now=True)
+        except Fenced:
+            pass
+        await self._drop(fence.shard)
+
+    async def publish(self, fence: Fence, messages: Sequence[Outgoing]) -> None:
+        """As for any link."""
+        owner = await self._owner(fence)
+        limit = self._max_message_bytes - _OVERHEAD
+        too_large = next((at for at, message in enumerate(messages) if len(message.data) > limit), None)
+        await owner.send([self._record(message) for message in messages[:too_large]])
+        if too_large is not None:
+            msg = f"a message of {len(messages[too_large].data)} bytes: max.message.bytes of the topic allows {limit}"
+            raise TooLarge(msg, too_large)
+
+    def _record(self, message: Outgoing) -> Record:
+        subject = message.subject
+        text = str(subject)
+        headers: Headers = [(SUBJECT, text)]
+        if subject.kind in {Kind.DATA, Kind.KEY}:
+            key = record_key(subject.symbol)
+            partition = partition_of(key.encode(), self._partitions)
+            return Record(self._setup.address.topic, partition, key, message.data, headers)
+        return Record(self._setup.address.control, PARTITION, text, message.data, headers)
+
+    async def _make_topics(self) -> None:
+        """Make the topics, if they are not there, and see what they are like."""
+        if not self._partitions:
+            self._partitions, self._max_message_bytes = await self._setup.in_thread(
+                _make_topics, self._setup, self._asker, self._partitions_of_new
+            )
+
+    # Reading
+
+    async def catalogs(self) -> Sequence[Incoming]:
+        """As for any link."""
+        self._check()
+        await self._control.catch_up()
+        return list(self._control.catalogs.values())
+
+    @asynccontextmanager
+    async def _read(self, keys: Collection[Key], start: Start, back: float) -> AsyncIterator[Source]:
+        self._check()
+        consumer, source = await self._setup.in_thread(open_source, self._setup, keys, start, back)
+        try:
+            yield source
+        finally:
+            await self._setup.close(consumer.close)  # noqa: ASYNC102 (it has a shield and a limit of its own)
+
+    def read(self, keys: Collection[Key], start: Start, *, back: float) -> AbstractAsyncContextManager[Source]:
+        """As for any link."""
+        return self._read(keys, start, back)
+
+
+def _note(fence: Fence) -> bytes:
+    assert isinstance(fence.token, bytes)
+    return fence.token
+
+
+def _number(fence: Fence) -> tuple[str, bytes]:
+    return PRODUCER, b"%d" % fence.producer
+
+
+def _make_topics(setup: Setup, consumer: Consumer, partitions: int) -> tuple[int, int]:
+    """Blocks. How many partitions the data have, and how large a message may be."""
+    address = setup.address
+    watch = Watch()
+    # The futures of a client die with it.
+    admin = AdminClient(setup.config(watch))
+    missing = [name for name in (address.topic, address.control) if not count_partitions(consumer, name)]
+    if missing:
+        new = [
+            NewTopic(address.topic, partitions, -1, config=dict(_DATA_TOPIC)),
+            NewTopic(address.control, 1, -1, config=dict(_CONTROL_TOPIC)),
+        ]
+        made = admin.create_topics(
+            [topic for topic in new if topic.topic in missing],
+            operation_timeout=ANSWER_WITHIN,
+            request_timeout=ANSWER_WITHIN,
+        )
+        for name, future in made.items():
+            try:
+                future.result(2 * ANSWER_WITHIN)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    msg = f"the topic {name} is not there, and cannot be made: {words(error)}"
+                    raise BrokerLost(msg) from None
+        _wait_for(consumer, address.control)
+    count = _wait_for(consumer, address.topic)
+    return count, _message_limit(admin, address.topic, address.control)
+
+
+def _wait_for(consumer: Consumer, topic: str) -> int:
+    """Until a topic that has just been made is there, as far as we see; how many partitions it has. Blocks."""
+    for _ in range(int(ANSWER_WITHIN / _STEP)):
+        count = count_partitions(consumer, topic)
+        try:
+            if count and all(watermarks(consumer, TopicPartition(topic, partition)) for partition in range(count)):
+                return count
+        except KafkaException as error:
+            if not error.args[0].retriable() and error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+                raise
+        consumer.poll(_STEP)
+    msg = f"the topic {topic} has just been made, and is not there yet"
+    raise BrokerLost(msg)
+
+
+def _message_limit(admin: AdminClient, *topics: str) -> int:
+    """How large a message may be. Blocks."""
+    limit = _MAX_MESSAGE_BYTES
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
+    for future in admin.describe_configs(resources, request_timeout=ANSWER_WITHIN).values():
+        try:
+            limit = min(limit, int(future.result(2 * ANSWER_WITHIN)["max.message.bytes"].value))
+        except (KafkaException, KeyError):
+            # It needs a right that nobody may have given us.
+            limit = min(limit, _DEFAULT_MESSAGE_BYTES)
+    return limit

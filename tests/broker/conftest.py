@@ -1,0 +1,34 @@
+"""Brokers that several tests share: each test has a stream or a topic of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.broker.kafka_mock import KafkaMock, kafka_mock
+from tests.broker.kafka_server import KafkaMissing, KafkaServer, kafka_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaServer]:
+    """A real Kafka. Nobody may kill it: whoever wants to starts another."""
+    try:
+        running = kafka_server()
+        server = running.__enter__()
+    except KafkaMissing as error:
+        pytest.skip(str(error))
+    try:
+        yield server
+    finally:
+        running.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def mock_kafka() -> Iterator[KafkaMock]:
+    """The mock of librdkafka."""
+    with kafka_mock() as mock:
+        yield mock
