@@ -1,4 +1,4 @@
-"""The directives ``log-events`` and ``command-log-events``: all log lines, as the code makes them."""
+"""The directives ``log-events``, ``relay-log-events`` and ``command-log-events``: all log lines, as the code makes them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 
 from kraken_trio.cli.log import COMMAND_EVENTS
+from kraken_trio.relay.log import RELAY_EVENTS
 from kraken_trio.telemetry.lines import COMMON, EVENTS
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ Row: TypeAlias = "Sequence[str | tuple[str, ...]]"
 def log_events() -> Iterable[Row]:
     """The library's events."""
     for name, kind in EVENTS.items():
+        yield (name,), logging.getLevelName(kind.level), kind.fields, kind.meaning
+
+
+def relay_log_events() -> Iterable[Row]:
+    """Those of relays."""
+    for name, kind in RELAY_EVENTS.items():
         yield (name,), logging.getLevelName(kind.level), kind.fields, kind.meaning
 
 
@@ -75,6 +82,8 @@ def _row(cells: Iterable[str | tuple[str, ...]]) -> nodes.row:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("log-events", table_of(log_events, {"event": 22, "level": 10, "fields": 40, "what": 60}))
+    columns = {"event": 22, "level": 10, "fields": 40, "what": 60}
+    app.add_directive("relay-log-events", table_of(relay_log_events, columns))
     app.add_directive("log-common-fields", table_of(common_fields, {"field": 20, "what": 80}))
     app.add_directive("command-log-events", table_of(command_log_events, {"event": 22, "level": 10, "what": 90}))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -23,7 +23,17 @@ from kraken_trio.recording.records import encode
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["COMMAND_EVENTS", "CommandLog", "LineWriter", "current_log", "json_line", "log_option", "say", "text_line"]
+__all__ = [
+    "COMMAND_EVENTS",
+    "CommandLog",
+    "LineWriter",
+    "current_log",
+    "json_line",
+    "log_option",
+    "needed_log",
+    "say",
+    "text_line",
+]
 
 FORMATS: Final = ("text", "json")
 MOST_LINES: Final = 1000
@@ -185,6 +195,8 @@ class CommandLog:
     """The log of this process, from :meth:`open` until :meth:`close`: all loggers, ours from INFO on."""
 
     def __init__(self, style: str, fd: int) -> None:
+        self.style: str = style
+        """``text`` or ``json``."""
         line_of = json_line if style == "json" else text_line
         self._writer = LineWriter(fd, lambda count: line_of(_dropped(count)))
         self._handler = _Handler(self._writer, line_of)
@@ -201,6 +213,10 @@ class CommandLog:
         logging.getLogger().removeHandler(self._handler)
         self._logger.setLevel(self._before)
         self._writer.close()
+
+    def pass_on(self, line: bytes) -> None:
+        """A line of another process's log, with its end."""
+        self._writer.put(line)
 
     def say(self, text: str, event: str, **fields: object) -> None:
         """What the command itself has to say: an event of :data:`COMMAND_EVENTS`."""
@@ -219,13 +235,17 @@ def _dropped(count: int) -> logging.LogRecord:
 
 
 def _begin(context: click.Context, _parameter: click.Parameter, style: str | None) -> None:
-    if style is None or context.resilient_parsing:
-        return
+    if style is not None and not context.resilient_parsing:
+        _open(context, style)
+
+
+def _open(context: click.Context, style: str) -> CommandLog:
     fd = descriptor(sys.stderr)
     log = CommandLog(style, 2 if fd is None else fd)
     log.open()
     context.meta[_META] = log
     context.find_root().call_on_close(log.close)
+    return log
 
 
 def log_option() -> click.Option:
@@ -246,6 +266,11 @@ def current_log() -> CommandLog | None:
     log = None if context is None else context.meta.get(_META)
     assert log is None or isinstance(log, CommandLog)
     return log
+
+
+def needed_log() -> CommandLog:
+    """The log of a command that cannot do without one: as text, unless another form was asked for."""
+    return current_log() or _open(click.get_current_context(), "text")
 
 
 def say(text: str, event: str = "command_says", **fields: object) -> None:

@@ -38,11 +38,12 @@ from kraken_trio.cli.wanted import CHANNELS, are_refused, wanted_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from kraken_trio import Client, ClientStatistics, Credentials, Event, Feed, Request
     from kraken_trio.cli.wanted import Wanted
 
-__all__ = ["overflow_for", "summary", "watch", "watch_command"]
+__all__ = ["overflow_for", "show", "summary", "watch", "watch_command"]
 
 ANSWER_LIMIT: Final = 30.0
 """Seconds within which the exchange must have answered all requests."""
@@ -108,17 +109,35 @@ async def watch(
     What the exchange refuses is named and left out. Raises :class:`~kraken_trio.SubscriptionRejected` if nothing is
     left, and another :class:`~kraken_trio.KrakenTrioError` when the client cannot begin or go on.
     """
-    refused: dict[Request, str] = {}
     url = endpoint if isinstance(endpoint, str) else endpoint.url
+    opened = open_client(endpoint, credentials=credentials)
+    return await show(
+        opened, requests, "watch", url, seconds=seconds, stream=stream, screen=screen, metrics_port=metrics_port
+    )
+
+
+async def show(
+    opened: AbstractAsyncContextManager[Client],
+    requests: Sequence[Request],
+    title: str,
+    source: str,
+    *,
+    seconds: float | None,
+    stream: TextIO,
+    screen: bool,
+    metrics_port: int | None = None,
+) -> int:
+    """:func:`watch` with any client. ``source`` is what it gets its events from."""
+    refused: dict[Request, str] = {}
     async with AsyncExitStack() as stack:
         with _warnings() as warnings:  # of a key that may do more than read
-            client = await stack.enter_async_context(open_client(endpoint, credentials=credentials))
+            client = await stack.enter_async_context(opened)
         await stack.enter_async_context(exposing(client, metrics_port, say))
         feed = await _subscribe(stack, client, requests, refused)
         accepted = [request for request in requests if request not in refused]
         symbols = {request.symbol for request in refused}
-        title = f"watch, {counted(len(symbols), 'symbol')} refused" if symbols else "watch"
-        board = Board(title, url, accepted, limit=seconds)
+        title = f"{title}, {counted(len(symbols), 'symbol')} refused" if symbols else title
+        board = Board(title, source, accepted, limit=seconds)
         for text in warnings:
             board.note(Kind.NOTE, text)
         for text in refusals(refused):

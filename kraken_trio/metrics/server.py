@@ -56,13 +56,14 @@ async def serve_those(
     clients: Callable[[], Iterable[Client]],
     port: int,
     *,
+    host: str,
     registry: CollectorRegistry,
     more_problems: Callable[[], Iterable[str]] = lambda: (),
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """As :func:`serve`, for the clients that there are whenever somebody asks, and with more lines of ``/healthz``."""
     with register_those(clients, registry, MAX_SERIES) as collector:
-        listeners = await trio.open_tcp_listeners(port, host="127.0.0.1")
+        listeners = await trio.open_tcp_listeners(port, host=host)
         task_status.started(listeners[0].socket.getsockname()[1])
         await trio.serve_listeners(HttpServer(_Pages(registry, collector, more_problems).answer).handle, listeners)
 

@@ -37,6 +37,7 @@ __all__ = [
     "heartbeats",
     "http_clock",
     "inodes",
+    "judged",
     "name",
     "not_connected",
     "proxy",
@@ -146,9 +147,10 @@ def failed(check: str, says: str, cure: str, subject: str = "") -> Finding:
     return Finding(check=check, subject=subject, level=Level.FAILED, says=printable(says, 400), cure=cure)
 
 
-def _judged(
+def judged(
     check: str, value: float, limit: Limit, says: str, cure: str, *, unit: str = "s", subject: str = ""
 ) -> Finding:
+    """A check with a figure."""
     level = limit.judge(value)
     return Finding(
         check=check,
@@ -206,7 +208,7 @@ def budget(used: int | None, wait: float, error: str | None) -> Finding:
         "find the program that connects so often, and have it keep its client open: otherwise Kraken bans this "
         "address, with all that connect from it"
     )
-    return _judged("budget", used, BUDGET, says, cure, unit="")
+    return judged("budget", used, BUDGET, says, cure, unit="")
 
 
 def folder(error: str | None, *, exists: bool = True, is_writable: bool = True) -> Finding:
@@ -223,7 +225,7 @@ def folder(error: str | None, *, exists: bool = True, is_writable: bool = True) 
 
 def disk(free: int) -> Finding:
     """Free bytes of its disk."""
-    return _judged("disk", free, DISK, f"{shortened_bytes(free)} free", _MAKE_ROOM, unit="B")
+    return judged("disk", free, DISK, f"{shortened_bytes(free)} free", _MAKE_ROOM, unit="B")
 
 
 _MAKE_ROOM: Final = "delete old recordings, or have record do it (--keep-bytes), or use another disk"
@@ -234,7 +236,7 @@ def inodes(free: int | None) -> Finding:
     if free is None:
         return skipped("inodes", "this file system does not limit them")
     cure = "delete small files on this disk, or use another (df -i shows its inodes)"
-    return _judged("inodes", free, INODES, f"{counted(free, 'file')} can be made", cure, unit="")
+    return judged("inodes", free, INODES, f"{counted(free, 'file')} can be made", cure, unit="")
 
 
 def recorder(holder: str | None, idle: float | None) -> Finding:
@@ -245,7 +247,7 @@ def recorder(holder: str | None, idle: float | None) -> Finding:
     if idle is None:
         return Finding(check="recorder", level=Level.OK, says=f"{holder} has just begun to record into it")
     cure = "read its log: it has no connection, or cannot write"
-    return _judged("recorder", idle, RECORDER, f"{holder} records into it, last {seconds(idle)} ago", cure)
+    return judged("recorder", idle, RECORDER, f"{holder} records into it, last {seconds(idle)} ago", cure)
 
 
 def segments(
@@ -297,14 +299,14 @@ def room(free: int, growth: Growth | None) -> Finding:
     if growth.deletes:
         says = f"older files are deleted; {seconds(lasts * _DAY)} more are free, at {rate}"
         return Finding(check="room", level=Level.OK, says=says, value=lasts * _DAY, unit="s")
-    return _judged("room", lasts * _DAY, ROOM, f"full in {seconds(lasts * _DAY)}, at {rate}", _MAKE_ROOM)
+    return judged("room", lasts * _DAY, ROOM, f"full in {seconds(lasts * _DAY)}, at {rate}", _MAKE_ROOM)
 
 
 def files(limit: int | None) -> Finding:
     """How many files the process may have open; None if this system has no such limit."""
     if limit is None:
         return skipped("files", "this system does not limit them")
-    return _judged(
+    return judged(
         "files",
         limit,
         FILES,
@@ -333,31 +335,31 @@ def name(host: str, took: float, v4: int, v6: int, error: str | None) -> Finding
         why = printable(error or "it has no address", 100)
         return failed("name", f"{host} could not be looked up: {why}", cure)
     found = f"{counted(v4, 'IPv4 address', 'IPv4 addresses')} and {v6} of IPv6"
-    return _judged("name", took, NAME, f"{host} has {found}, in {seconds(took)}", cure)
+    return judged("name", took, NAME, f"{host} has {found}, in {seconds(took)}", cure)
 
 
 def tcp(took: float, *, proxied: bool, family: str = "") -> Finding:
     """The TCP connection; through a proxy, until it has connected. ``family`` is ``IPv4`` or ``IPv6``, if known."""
     what = "connected through the proxy" if proxied else "connected"
     what += f" over {family}" if family else ""
-    return _judged("tcp", took, TCP, f"{what} in {seconds(took)}", _REACHED)
+    return judged("tcp", took, TCP, f"{what} in {seconds(took)}", _REACHED)
 
 
 def tls(took: float, version: str) -> Finding:
     """TLS, with a certificate of which the chain, the dates and the host name were accepted."""
     says = f"{printable(version, 20)} after {seconds(took)}, with a certificate that is valid for this name"
-    return _judged("tls", took, TLS, says, _REACHED)
+    return judged("tls", took, TLS, says, _REACHED)
 
 
 def certificate(expires_in: float) -> Finding:
     """How long the certificate will be valid."""
     cure = "the server has to renew it: tell whoever runs it; or, if a proxy opens TLS on the way, its owner"
-    return _judged("certificate", expires_in, EXPIRY, f"valid for {seconds(expires_in)}", cure)
+    return judged("certificate", expires_in, EXPIRY, f"valid for {seconds(expires_in)}", cure)
 
 
 def upgrade(took: float) -> Finding:
     """The WebSocket handshake."""
-    return _judged("upgrade", took, UPGRADE, f"a WebSocket after {seconds(took)}", _REACHED)
+    return judged("upgrade", took, UPGRADE, f"a WebSocket after {seconds(took)}", _REACHED)
 
 
 def refusal(status: int | None, retry_after: float | None) -> Finding:
@@ -401,7 +403,7 @@ def round_trip(took: Sequence[float], lost: str | None = None) -> Finding:
     middle = median(took)
     says = f"{seconds(middle)} median of {counted(len(took), 'ping')} ({seconds(min(took))} to {seconds(max(took))})"
     if len(took) == PINGS or ROUND_TRIP.judge(middle) is not Level.OK:
-        return _judged("round-trip", middle, ROUND_TRIP, says, _REACHED)
+        return judged("round-trip", middle, ROUND_TRIP, says, _REACHED)
     if lost is None:
         more, cure = f"{PINGS - len(took)} were not answered", "check the network for loss"
     else:
@@ -429,21 +431,21 @@ def clock(offsets: Sequence[float]) -> Finding:
     if not offsets:
         return skipped("clock", "the exchange's pongs have no times")
     ahead = median(offsets)
-    return _judged("clock", abs(ahead), CLOCK, _against("the exchange's", ahead), _SET_CLOCK)
+    return judged("clock", abs(ahead), CLOCK, _against("the exchange's", ahead), _SET_CLOCK)
 
 
 def http_clock(ahead: float | None) -> Finding:
     """This clock less HTTP's ``Date``, which has whole seconds."""
     if ahead is None:
         return skipped("http-clock", "there was no HTTP Date")
-    return _judged("http-clock", abs(ahead), HTTP_CLOCK, _against("HTTP's Date", ahead), _SET_CLOCK)
+    return judged("http-clock", abs(ahead), HTTP_CLOCK, _against("HTTP's Date", ahead), _SET_CLOCK)
 
 
 def subscribe(took: float | None) -> Finding:
     """From the request to the last symbol's first verified book."""
     if took is None:
         return failed("subscribe", "not every book came", "see the checks of the books")
-    return _judged("subscribe", took, SUBSCRIBE, f"all books after {seconds(took)}", _REACHED)
+    return judged("subscribe", took, SUBSCRIBE, f"all books after {seconds(took)}", _REACHED)
 
 
 def heartbeats(runs: Sequence[tuple[Sequence[float], float]]) -> Finding:
@@ -455,7 +457,7 @@ def heartbeats(runs: Sequence[tuple[Sequence[float], float]]) -> Finding:
         return failed("heartbeats", "there were none", "a proxy on the way may hold back small messages: go round it")
     says = f"{counted(len(pauses), 'heartbeat')}, {seconds(max(pauses))} between them at most"
     cure = "check the network and any proxy for stalls and loss"
-    return _judged("heartbeats", max(pauses), HEARTBEATS, says, cure)
+    return judged("heartbeats", max(pauses), HEARTBEATS, says, cure)
 
 
 def connection(held: float, losses: int, detail: str) -> Finding:

@@ -1,0 +1,232 @@
+"""The measuring of a relay: one connection that reads, then a client of the stream. Changes nothing, publishes nothing.
+
+It ends within :data:`TIME_LIMIT`, whatever the broker does.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import trio
+
+from kraken_trio import Book, BookSnapshot, ConnectError, KrakenTrioError, SubscriptionRejected
+from kraken_trio._text import printable
+from kraken_trio.broker.messages import Catalog, decode_batch, decode_catalog
+from kraken_trio.broker.seam import BrokerLost, Start
+from kraken_trio.broker.subjects import Kind
+from kraken_trio.cli.doctor import relay_checks as checks
+from kraken_trio.cli.doctor.checks import failed, skipped, split
+from kraken_trio.cli.doctor.relay_checks import ShardSeen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from kraken_trio import Client
+    from kraken_trio.broker.seam import Engine, Incoming, Link
+    from kraken_trio.broker.subjects import Key
+    from kraken_trio.cli.doctor.findings import Finding
+    from kraken_trio.requests import Request
+
+__all__ = ["TIME_LIMIT", "RelayPlan", "examine_relay"]
+
+TIME_LIMIT: Final = 28.0
+"""Seconds for everything, as of the doctor of an exchange."""
+_CONNECT: Final = 6.0
+_LISTEN: Final = 3.0
+"""Seconds for which live messages are looked at, after the stored ones."""
+_HISTORY: Final = 6.0
+"""Seconds for the stored ones."""
+_BOOK: Final = 9.0
+_MORE: Final = 1.0
+"""Seconds for which a verified book is followed."""
+_KEYS: Final = 3
+"""How many symbols of each shard are looked at."""
+
+
+@attrs.frozen(kw_only=True)
+class RelayPlan:
+    """What is examined."""
+
+    engine: Engine
+    open_reader: Callable[[], AbstractAsyncContextManager[Client]]
+    """Opens a client of the stream."""
+    wall_ns: Callable[[], int]
+    symbols: Sequence[str] = ()
+    """Whose books are read; none for one that is published."""
+
+
+async def examine_relay(plan: RelayPlan, tell: Callable[[Finding], None]) -> None:
+    """Make all checks, and tell each finding as soon as it is known. What was not reached is skipped."""
+    told: set[str] = set()
+
+    def note(finding: Finding) -> None:
+        told.add(finding.check)
+        tell(finding)
+
+    with trio.move_on_after(TIME_LIMIT) as scope:  # noqa: ASYNC912 (it waits for the broker)
+        try:
+            await _Doctor(plan, note).run()
+        except (ConnectError, BrokerLost) as error:
+            says, cure = split(str(error))
+            note(failed(next(check for check in checks.RELAY_CHECKS if check not in told), says, cure))
+    left = [check for check in checks.RELAY_CHECKS if check not in told]
+    if scope.cancelled_caught and left:
+        says = f"there was no time left for it within {TIME_LIMIT:g} s"
+        tell(failed(left.pop(0), says, "what comes before it takes too long: look at these figures"))
+    for check in left:
+        tell(skipped(check, "an earlier check failed"))
+
+
+class _Doctor:
+    def __init__(self, plan: RelayPlan, note: Callable[[Finding], None]) -> None:
+        self._plan = plan
+        self._note = note
+        self._newest: tuple[int, float] | None = None
+        """When the broker stored the newest message that came, and when it came."""
+
+    async def run(self) -> None:
+        engine, began = self._plan.engine, trio.current_time()
+        catalogs: list[Catalog] = []
+        with trio.move_on_after(_CONNECT) as limit:
+            async with engine.connect() as link:
+                limit.deadline = float("inf")
+                self._note(checks.broker(engine.name, trio.current_time() - began))
+                catalogs = await self._catalogs(link)
+                if catalogs:
+                    await self._read(link, catalogs)
+        if limit.cancelled_caught:
+            says = f"no answer within {_CONNECT:g} s; check the address, the network, and any firewall on the way"
+            self._note(checks.broker(engine.name, None, says))
+        elif catalogs:
+            await self._books(catalogs)
+
+    async def _catalogs(self, link: Link) -> list[Catalog]:
+        incoming = await link.catalogs()
+        found = [(decode_catalog(one.data), one) for one in incoming]
+        self._note(checks.stream(self._plan.engine.stream, len(found)))
+        for _, one in found:
+            self._see(one)
+        self._times = {catalog.shard: one.time_ns for catalog, one in found}
+        return [catalog for catalog, _ in found]
+
+    def _see(self, one: Incoming) -> None:
+        if self._newest is None or one.time_ns > self._newest[0]:
+            self._newest = (one.time_ns, trio.current_time())
+
+    def _age(self, time_ns: int) -> float:
+        """How long ago the broker stored this, by its own clock."""
+        assert self._newest is not None  # there is a catalog
+        newest, came = self._newest
+        return (newest - time_ns) / 1e9 + trio.current_time() - came
+
+    async def _read(self, link: Link, catalogs: Sequence[Catalog]) -> None:
+        """Look at stored key frames, and at what comes."""
+        keys = {catalog.shard: _sample(catalog) for catalog in catalogs}
+        newest: dict[Key, int] = {}
+        ahead: list[float] = []
+        lags: list[float] = []
+        wanted = {key for some in keys.values() for key in some}
+        if wanted:
+            back = 12 * max(catalog.keyframe_every for catalog in catalogs)
+            with trio.move_on_after(_HISTORY) as limit:
+                async with link.read(wanted, Start(), back=back) as source:
+                    is_live = False
+                    while True:
+                        for one in await source.receive():
+                            self._see(one)
+                            if one.subject.kind is Kind.KEY:
+                                newest[one.subject.key] = max(one.time_ns, newest.get(one.subject.key, 0))
+                            if is_live:
+                                ahead.append((self._plan.wall_ns() - one.time_ns) / 1e9)
+                                lags += _lag(one)
+                        if not is_live and len(source.reached) >= len(source.taken.starts):
+                            is_live = True
+                            limit.deadline = trio.current_time() + _LISTEN
+        for incoming in await link.catalogs():
+            self._see(incoming)
+            self._times[decode_catalog(incoming.data).shard] = incoming.time_ns
+        self._tell(catalogs, keys, newest)
+        self._note(checks.clock(min(ahead, default=None)))
+        self._note(checks.lag(median(lags) if lags else None))
+
+    def _tell(self, catalogs: Sequence[Catalog], keys: Mapping[int, Sequence[Key]], newest: Mapping[Key, int]) -> None:
+        seen = [
+            ShardSeen(
+                shard=one.shard,
+                shards=one.shards,
+                producer=one.producer,
+                age=self._age(self._times[one.shard]),
+                every=one.keyframe_every,
+                requests=len(one.requests),
+            )
+            for one in sorted(catalogs, key=lambda catalog: catalog.shard)
+        ]
+        self._note(checks.shards(seen))
+        for shard in seen:
+            self._note(checks.catalog(shard))
+        for finding in checks.owners(seen, self._plan.engine.lease_ttl):
+            self._note(finding)
+        for shard in seen:
+            ages = {
+                "/".join(filter(None, key)): self._age(newest[key]) if key in newest else None
+                for key in keys[shard.shard]
+            }
+            self._note(checks.keyframes(shard, ages))
+
+    async def _books(self, catalogs: Sequence[Catalog]) -> None:
+        """Read books as a program does."""
+        published = {
+            request.symbol: (request, catalog.keyframe_every)
+            for catalog in catalogs
+            for request in catalog.requests
+            if isinstance(request, Book)
+        }
+        symbols = list(self._plan.symbols) or list(islice(published, 1))
+        if not symbols:
+            self._note(skipped("relay-book", "no books are published"))
+        for symbol in symbols:
+            if symbol not in published:
+                problem = "its book is not published; name it in --symbols, and book in --channel, of the relay"
+                self._note(checks.reader(symbol, 1.0, None, 0, problem))
+                continue
+            request, every = published[symbol]
+            self._note(await self._book(symbol, request, every))
+
+    async def _book(self, symbol: str, request: Book, every: float) -> Finding:
+        began, took, verified = trio.current_time(), None, 0
+        problem: str | None = None
+        try:
+            with trio.move_on_after(_BOOK) as limit:
+                async with self._plan.open_reader() as client, client.subscribe(request) as feed:
+                    async for event in feed:
+                        if took is None and isinstance(event, BookSnapshot):
+                            took = trio.current_time() - began
+                            limit.deadline = min(limit.deadline, trio.current_time() + _MORE)
+                        verified = client.statistics().checksums_verified
+        except SubscriptionRejected as error:
+            problem = "; ".join(printable(text) for text in error.reasons.values())
+        except KrakenTrioError as error:
+            problem = str(error)
+        return checks.reader(symbol, every, took, verified, problem)
+
+
+def _sample(catalog: Catalog) -> list[Key]:
+    """A few keys of a shard: books, if there are any."""
+    requests: list[Request[Any]] = sorted(catalog.requests, key=lambda request: not isinstance(request, Book))
+    return [(request.channel, request.symbol) for request in requests[:_KEYS] if request.channel is not None]
+
+
+def _lag(one: Incoming) -> list[float]:
+    """How long after the receipt of its last event it was stored."""
+    if one.subject.kind is not Kind.DATA:
+        return []
+    try:
+        last = decode_batch(one.data).events[-1]
+    except (KrakenTrioError, IndexError):
+        return []
+    received_ns = getattr(last, "received_ns", 0)
+    return [(one.time_ns - received_ns) / 1e9] if received_ns else []
