@@ -141,7 +141,10 @@ class Link(Protocol):
         ...
 
     async def renew(self, fence: Fence) -> None:
-        """Stay the owner for :attr:`Engine.lease_ttl` from now. Raises :class:`Fenced`, :class:`BrokerLost`."""
+        """Stay the owner for :attr:`Engine.lease_ttl` from now. Raises :class:`Fenced`, :class:`BrokerLost`.
+
+        If the lease has ended, and nobody else has had the shard since, it is given again, if the engine can.
+        """
         ...
 
     async def release(self, fence: Fence) -> None:

@@ -11,7 +11,7 @@ from kraken_trio.errors import ProtocolError
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, Event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kraken_trio.book.core import FramePath
     from kraken_trio.requests import Book
@@ -101,6 +101,10 @@ class BookState(VerifiedState):
         self._crossed_in = epoch  # mutant: crossed once
         self._counters.crossed += 1
         return Failure(Cause.CROSSED, _CROSSED)
+
+    @staticmethod
+    def _marks_of(book: Any) -> Mapping[str, int]:
+        return {"was_verified": int(book.verified), "carried": int(book.carried)}
 
     def keep(self) -> Kept:
         marks = {"was_verified": int(self._was_verified), "carried": int(self.book.carried)}

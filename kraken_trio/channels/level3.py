@@ -15,7 +15,7 @@ from kraken_trio.events import Cause, Event, Level3Snapshot, Level3Update, Order
 from kraken_trio.wire.rest import Query, precisions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kraken_trio.events import OrderEvent, RestingOrder
     from kraken_trio.requests import Level3
@@ -121,9 +121,12 @@ class Level3State(VerifiedState):
 
     # Keeping
 
+    @staticmethod
+    def _marks_of(book: Any) -> Mapping[str, int]:
+        return {} if book.precision is None else dict(zip(_MARKS, book.precision, strict=True))
+
     def keep(self) -> Kept:
-        precision = self.book.precision
-        return self._kept({} if precision is None else dict(zip(_MARKS, precision, strict=True)))
+        return self._kept(self._marks_of(self.book))
 
     def restore(self, kept: Kept) -> None:
         price, qty = (kept.marks.get(name) for name in _MARKS)

@@ -120,6 +120,12 @@ class ChannelState(ABC):
         return None
 
     @classmethod
+    def keep_view(cls, view: Any, /) -> Kept:
+        """What a new state needs to continue from where such a view is; without events while its state is unknown."""
+        del view
+        return Kept()
+
+    @classmethod
     def frame_path(
         cls, codec: Codec, subscriptions: dict[str | None, Any], live: object, counters: Counters
     ) -> FramePath | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from kraken_trio.channels.state import ChannelState, Failure, Kept
@@ -49,6 +50,15 @@ class VerifiedState(ChannelState):
 
     def _kept(self, marks: Mapping[str, int]) -> Kept:
         return Kept((self.book.snapshot(),) if self.book.available else (), marks)
+
+    @classmethod
+    def keep_view(cls, view: Any, /) -> Kept:
+        return Kept((view.snapshot(),) if view.available else (), cls._marks_of(view))
+
+    @staticmethod
+    @abstractmethod
+    def _marks_of(book: Any) -> Mapping[str, int]:
+        """What else a book knows."""
 
     def restore(self, kept: Kept) -> None:
         events: Sequence[Any] = kept.events

@@ -1,7 +1,14 @@
 """From the exchange to a broker, by any number of processes.
 
+* :mod:`~kraken_trio.relay.producer`: one shard's producer: :func:`publish` and :func:`open_relay`
 * :mod:`~kraken_trio.relay.sources`: what a shard subscribes to, and over which connections (pure)
 * :mod:`~kraken_trio.relay.supervisor` keeps the shards' processes running. When one that has ended is started again
   says :mod:`~kraken_trio.relay.supervision`, and :mod:`~kraken_trio.relay.lines` is how they talk to it (both pure)
 * :mod:`~kraken_trio.relay.log`: what is logged
 """
+
+from kraken_trio.broker.lease import Standing
+from kraken_trio.broker.messages import Form
+from kraken_trio.relay.producer import Backpressure, Relay, RelayStatistics, open_relay, publish
+
+__all__ = ["Backpressure", "Form", "Relay", "RelayStatistics", "Standing", "open_relay", "publish"]

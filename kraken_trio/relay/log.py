@@ -53,6 +53,41 @@ RELAY_EVENTS: Final[Mapping[str, RelayEvent]] = {
     "shard_says": RelayEvent(
         logging.WARNING, ("shard", "stream"), "What a shard's process wrote that is no line of a log, as a traceback."
     ),
+    "owner_begun": RelayEvent(
+        logging.INFO,
+        ("shard", "producer", "holder"),
+        "This process is the shard's owner from now on, with this number.",
+    ),
+    "owner_resumed": RelayEvent(
+        logging.WARNING,
+        ("shard", "producer", "seconds"),
+        "Its lease had ended so many seconds ago, and nobody else has had it: it goes on where it was.",
+    ),
+    "owner_lost": RelayEvent(
+        logging.WARNING,
+        ("shard", "producer", "events", "detail"),
+        "Another process is the owner; so many events that were not stored yet are dropped.",
+    ),
+    "broker_connected": RelayEvent(logging.INFO, ("shard", "broker"), "There is a connection to the broker."),
+    "broker_lost": RelayEvent(
+        logging.WARNING,
+        ("shard", "broker", "detail", "retry_in"),
+        "There is none (any more); the next attempt is made after so many seconds.",
+    ),
+    "outbox_full": RelayEvent(
+        logging.WARNING,
+        ("shard", "events", "policy"),
+        "The broker does not take events as fast as they come, and so many wait: what happens now is the policy.",
+    ),
+    "message_too_large": RelayEvent(
+        logging.ERROR,
+        ("shard", "subject", "bytes", "detail"),
+        "The broker takes no message of this size: it is left out, and readers begin anew.",
+    ),
+    "relay_drained": RelayEvent(logging.INFO, ("shard", "seconds"), "It was told to end, and everything is stored."),
+    "relay_not_drained": RelayEvent(
+        logging.WARNING, ("shard", "events", "messages"), "The same; but these were not stored in time, or not surely."
+    ),
     "symbols_changed": RelayEvent(
         logging.INFO, ("joined", "left"), "The exchange lists other symbols: these are published now, or not any more."
     ),

@@ -556,6 +556,13 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         """
         return find_book(self._level3_books, symbol, "feed", "Level3")
 
+    def view_of(self, request: Request[Any]) -> View | None:
+        """What follows the events of one of its requests, if anything does.
+
+        :meta private:
+        """
+        return self._views.get(request.channel, {}).get(request.symbol)
+
     @property
     def books(self) -> Mapping[str, OrderBook]:
         """All books of this feed by symbol, including those that are unavailable: see ``OrderBook.available``."""

@@ -237,8 +237,10 @@ class _Core:
         return lease if lease is not None and self.clock(now) < lease.until else None
 
     def renew(self, now: float, fence: Fence) -> Fenced | None:
-        lease = self.lease_of(now, fence.shard)
-        if lease is None or lease.producer != fence.producer:
+        if self._owners.get(fence.shard) != fence.producer:
+            return Fenced(f"shard {fence.shard} has a later owner than producer {fence.producer}")
+        lease = self.leases.get(fence.shard)
+        if lease is None:
             return Fenced(f"shard {fence.shard} is not owned by producer {fence.producer} any more")
         lease.until = self.clock(now) + self.lease_ttl
         return None

@@ -384,11 +384,14 @@ async def test_its_clock_may_be_another(autojump_clock: MockClock) -> None:
         link = await connected(stack, broker)
         fence = await owner(link)
         await trio.sleep(TTL / 2)
-        with pytest.raises(Fenced):
-            await link.renew(fence)
+        assert broker.owner(0) is None
         await link.publish(fence, data(1))
         assert broker.messages(Kind.DATA)[0].time_ns == int(TTL * 1e9)
+        await link.renew(fence)  # nobody else has had it
+        assert broker.owner(0) == "A"
         broker.expire_lease(0)
+        with pytest.raises(Fenced):
+            await link.renew(fence)
 
 
 @pytest.mark.parametrize("wrong", [{"partitions": 0}, {"latency": (-1, 0)}, {"lease_ttl": 0}, {"max_messages": 0}])

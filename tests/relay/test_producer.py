@@ -1,0 +1,381 @@
+"""One shard's producer, between an exchange and a broker in memory, on virtual time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+import kraken_trio as kt
+from kraken_trio.broker.messages import decode_catalog
+from kraken_trio.relay import Backpressure, Relay, open_relay, publish
+from kraken_trio.testing import Drop, DropHow, MemoryBroker
+from tests.relay.world import BTC, ETH, REQUESTS, Streams, World, open_world, stored
+
+if TYPE_CHECKING:
+    from trio.testing import MockClock
+
+
+async def collect(client: kt.Client, events: list[Any], *requests: kt.Request[Any]) -> None:
+    async with client.subscribe(*requests) as feed:
+        async for event in feed:
+            events.append(event)  # noqa: PERF401 (while it runs)
+
+
+def is_start(event: Any) -> bool:
+    return type(event) is kt.BookSnapshot or getattr(event, "snapshot", False)
+
+
+async def standby(client: kt.Client, broker: MemoryBroker, name: str, nursery: trio.Nursery) -> Relay:
+    """A producer for as long as the nursery is open."""
+
+    async def run(*, task_status: trio.TaskStatus[Relay]) -> None:
+        async with publish(client, broker.seen_by(name), *REQUESTS, holder=name) as relay:
+            task_status.started(relay)
+            await trio.sleep_forever()
+
+    relay: Relay = await nursery.start(run)
+    return relay
+
+
+async def test_what_a_feed_gets_is_published_unchanged(autojump_clock: MockClock) -> None:
+    """Promise 7, on the producing side: the same events, in the same order, for each channel and symbol."""
+    broker = MemoryBroker(latency=(0.001, 0.02))
+    events: list[Any] = []
+    async with open_world() as world, world.client() as client, trio.open_nursery() as nursery:
+        nursery.start_soon(collect, client, events, *REQUESTS)
+        async with publish(client, broker, *REQUESTS) as relay:
+            await trio.sleep(20)
+            assert relay.is_owner
+            world.exchange.pause()
+            await trio.sleep(1)
+        statistics = relay.statistics()
+        streams = stored(broker)
+        for request in REQUESTS:
+            assert request.channel is not None
+            key = (request.channel, request.symbol)
+            found = streams.of(*key)
+            assert found
+            # It began a moment later than that feed, with the state as of then.
+            told = [repr(event) for event in found if not is_start(event)]
+            wanted = [repr(event) for event in events if (event.channel, event.symbol) == key and not is_start(event)]
+            assert told == wanted[len(wanted) - len(told) :]
+            assert len(told) >= 0.9 * len(wanted)
+        for symbol in (BTC, ETH):
+            world.check_book(streams, symbol)
+        nursery.cancel_scope.cancel()
+    assert statistics.events == sum(len(one) for of_key in streams.events.values() for one in of_key.values())
+    assert statistics.messages == len(broker.message_ids())
+    assert not statistics.waiting_events
+    assert broker.owner(0) is None  # it was given back
+    assert not broker.links
+
+
+def check_streams(world: World, broker: MemoryBroker) -> Streams:
+    """Nothing is missing, and the books are the exchange's, which must stand still."""
+    streams = stored(broker)
+    for symbol in (BTC, ETH):
+        world.check_book(streams, symbol)
+    return streams
+
+
+def gaps(streams: Streams) -> list[kt.Gap]:
+    return [event for key in streams.events for event in streams.of(*key) if type(event) is kt.Gap]
+
+
+@pytest.mark.parametrize("drops_repeats", [True, False])
+async def test_lost_acks_and_lost_links_lose_and_double_nothing(autojump_clock: MockClock, drops_repeats: bool) -> None:
+    broker = MemoryBroker(latency=(0.001, 0.05), drops_repeats=drops_repeats, seed=5)
+    async with open_world() as world, world.client() as client:
+        async with publish(client, broker, *REQUESTS) as relay:
+            for in_flight in (True, False) * 5:
+                await trio.sleep(1)
+                broker.lose_acks()
+                await trio.sleep(1)
+                broker.drop_links(in_flight=in_flight)
+            world.exchange.pause()
+            await trio.sleep(10)
+            assert relay.statistics().takeovers == 1
+            assert relay.statistics().connects > 15
+        streams = check_streams(world, broker)
+        assert not gaps(streams)
+        assert all(len(of_key) == 1 for of_key in streams.events.values())
+        assert bool(streams.repeats) is not drops_repeats
+        assert bool(broker.repeats_dropped) is drops_repeats
+
+
+async def test_a_broker_that_was_away_gets_all_of_it(autojump_clock: MockClock) -> None:
+    """In order, from where it stopped, also if the lease ended meanwhile and nobody else had it."""
+    broker = MemoryBroker(lease_ttl=3, latency=(0.001, 0.01))
+    async with open_world() as world, world.client() as client:
+        async with publish(client, broker, *REQUESTS) as relay:
+            await trio.sleep(5)
+            broker.seen_by("").refuse(60)
+            await trio.sleep(30)
+            statistics = relay.statistics()
+            assert not statistics.is_owner
+            assert not statistics.is_connected
+            assert statistics.waiting_events + statistics.unacked_messages > 100
+            await trio.sleep(40)
+            world.exchange.pause()
+            await trio.sleep(1)
+            statistics = relay.statistics()
+            assert statistics.is_owner
+            assert statistics.takeovers == 1
+            assert not statistics.waiting_events
+        streams = check_streams(world, broker)
+        assert not gaps(streams)
+        assert all(len(of_key) == 1 for of_key in streams.events.values())
+        assert streams.largest > 10  # what had waited was sent in large messages
+
+
+async def test_a_standby_takes_over_and_begins_with_the_state(autojump_clock: MockClock) -> None:
+    """A killed owner: its lease ends, and within 5 s somebody else publishes."""
+    broker = MemoryBroker(lease_ttl=3, latency=(0.001, 0.01))
+    async with open_world() as world, world.client() as one, world.client() as two, trio.open_nursery() as nursery:
+        first = await standby(one, broker, "A", nursery)
+        await first.wait_owner()
+        second = await standby(two, broker, "B", nursery)
+        await trio.sleep(10)
+        assert not second.is_owner
+        assert not second.statistics().messages
+        broker.seen_by("A").cut(1000)  # as good as killed
+        began = trio.current_time()
+        await second.wait_owner()
+        assert trio.current_time() - began < 5
+        await trio.sleep(5)
+        assert not first.is_owner
+        world.exchange.pause()
+        await trio.sleep(1)
+        streams = check_streams(world, broker)
+        assert not gaps(streams)
+        for key, of_key in streams.events.items():
+            assert len(of_key) == 2, key
+            _, events = of_key.values()
+            assert key[0] != "book" or type(events[0]) is kt.BookSnapshot
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_owner_that_leaves_hands_over_at_once(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker(lease_ttl=30)
+    async with open_world() as world, world.client() as one, world.client() as two, trio.open_nursery() as nursery:
+        async with publish(one, broker, *REQUESTS, holder="A") as first:
+            await first.wait_owner()
+            second = await standby(two, broker, "B", nursery)
+            await trio.sleep(5)
+        began = trio.current_time()
+        await second.wait_owner()
+        assert trio.current_time() - began < 0.5
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("seconds", [1, 60])
+async def test_a_stopped_owner_cannot_publish_another_event(autojump_clock: MockClock, seconds: float) -> None:
+    """As by SIGSTOP, for a minute: whatever it was about to send is refused, and it becomes a standby."""
+    broker = MemoryBroker(lease_ttl=3, latency=(0.001, 0.01), timeout=100)
+    async with open_world(rate=60) as world, world.client() as one, world.client() as two:
+        async with trio.open_nursery() as nursery:
+            first = await standby(one, broker, "A", nursery)
+            await first.wait_owner()
+            second = await standby(two, broker, "B", nursery)
+            await trio.sleep(5)
+            broker.seen_by("A").freeze(seconds)
+            await trio.sleep(seconds + 5)
+            assert broker.owner(0) == ("A" if seconds == 1 else "B")
+            assert first.is_owner is (seconds == 1)
+            assert second.is_owner is (seconds == 60)
+            if seconds == 60:
+                assert first.statistics().fenced == 1
+            world.exchange.pause()
+            await trio.sleep(1)
+            check_streams(world, broker)  # among others: nothing of the earlier producer after the later one's
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("policy", Backpressure)
+async def test_a_broker_that_is_too_slow(autojump_clock: MockClock, policy: Backpressure) -> None:
+    broker = MemoryBroker(store_seconds=0.5, timeout=100, lease_ttl=60)
+    async with open_world(rate=300) as world, world.client() as client:
+        async with publish(client, broker, *REQUESTS, policy=policy, capacity=200, drain_timeout=1000) as relay:
+            most = 0
+            for _ in range(20):
+                await trio.sleep(1)
+                most = max(most, relay.statistics().waiting_events)
+            statistics = relay.statistics()
+            assert most < 200 + 1024  # what one call takes from a feed
+            assert statistics.unacked_messages <= 256
+            assert bool(statistics.conflated) is (policy is Backpressure.CONFLATE)
+            assert bool(statistics.held_seconds) is (policy is Backpressure.HOLD)
+            broker.slow()
+            await trio.sleep(10)
+            world.exchange.pause()
+            await trio.sleep(30)
+        streams = check_streams(world, broker)
+        told = gaps(streams)
+        assert {gap.cause for gap in told} == ({kt.Cause.OVERFLOW} if policy is Backpressure.CONFLATE else set())
+        lost = sum(gap.missed or 0 for gap in told)
+        assert lost == relay.statistics().conflated
+        check_trades(streams.of("trade", BTC))
+
+
+def check_trades(events: list[Any]) -> None:
+    """Each trade is there, or in a gap."""
+    after: int | None = None
+    for event in events:
+        if type(event) is kt.Gap:
+            assert event.after_id == after
+            assert event.before_id is not None
+            assert after is not None
+            assert event.missed == event.before_id - after - 1
+            after = event.before_id - 1
+        else:
+            assert after is None or event.trade_id == after + 1
+            after = event.trade_id
+
+
+async def test_a_resync_is_published_with_a_key_frame_right_after(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker(latency=(0.001, 0.01))
+    async with open_world() as world, world.client() as client:
+        async with publish(client, broker, *REQUESTS, keyframe_every=1000):
+            await trio.sleep(5)
+            before = {key: len(frames) for key, frames in stored(broker).frames.items()}
+            world.exchange.inject(Drop())
+            await trio.sleep(5)
+            world.exchange.pause()
+            await trio.sleep(1)
+        streams = check_streams(world, broker)
+        lost = {(gap.channel, gap.symbol) for gap in gaps(streams)}
+        assert lost == {(request.channel, request.symbol) for request in REQUESTS}
+        assert {key for key, frames in streams.frames.items() if len(frames) > before.get(key, 0)} == lost
+        changes = [event for event in streams.of("lifecycle") if type(event) is kt.StateChange]
+        assert kt.ConnectionState.DISCONNECTED in {change.current for change in changes}
+
+
+async def test_key_frames_are_the_state_after_the_event_that_they_name(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker(latency=(0.001, 0.01))
+    async with open_world() as world, world.client() as client:
+        async with publish(client, broker, *REQUESTS, keyframe_every=2):
+            await trio.sleep(20)
+            world.exchange.pause()
+            await trio.sleep(20)  # also of idle ones
+        streams = stored(broker)
+        for key in [("book", BTC), ("book", ETH), ("ticker", BTC), ("trade", BTC), ("instrument", None)]:
+            frames = streams.frames[key]
+            assert len(frames) > 15
+            for frame in frames:
+                events = streams.of(*key)[: frame.seq + 1]
+                if key[0] == "book":
+                    book = kt.OrderBook(10)
+                    for event in events:
+                        book.apply(event)
+                    assert frame.events == [book.snapshot()]
+                elif key[0] == "ticker":
+                    assert frame.events == events[-1:]
+                elif key[0] == "trade":
+                    assert frame.events == events[-50:]
+        assert (
+            streams.frames["lifecycle", None][-1].events
+            == [event for event in streams.of("lifecycle") if type(event) is kt.StatusUpdate][-1:]
+        )
+        assert streams.catalogs > 15
+
+
+async def test_requests_join_and_leave_while_it_runs(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker()
+    async with open_relay(broker) as relay, open_world() as world:
+        async with world.client() as client:
+            await relay.add(client, kt.Book(BTC))
+            await relay.wait_owner()
+            await trio.sleep(2)
+            await relay.add(client, kt.Trades(BTC), kt.Book(ETH))
+            with pytest.raises(ValueError, match="cannot be published beside"):
+                await relay.add(client, kt.Book(BTC, depth=100))
+            with pytest.raises(kt.SubscriptionRejected):
+                await relay.add(client, kt.Book("NOT/THERE"))
+            for request in (kt.Lifecycle(), kt.Executions(), kt.Balances()):
+                with pytest.raises(ValueError, match="cannot be asked for"):
+                    await relay.add(client, request)
+            await trio.sleep(2)
+            assert set(relay.requests) == {kt.Book(BTC), kt.Trades(BTC), kt.Book(ETH)}
+            relay.drop(kt.Book(BTC), kt.Ticker(BTC))
+            count = len(stored(broker).of("book", BTC))
+            await trio.sleep(2)
+            assert len(stored(broker).of("book", BTC)) == count
+            assert set(relay.requests) == {kt.Trades(BTC), kt.Book(ETH)}
+            subscriptions = client.statistics().subscriptions
+            await relay.add(client, kt.Book(BTC))
+            assert client.statistics().subscriptions == subscriptions
+            await trio.sleep(2)
+            async with broker.connect() as link:
+                (catalog,) = await link.catalogs()
+            assert set(decode_catalog(catalog.data).requests) == {kt.Book(BTC), kt.Trades(BTC), kt.Book(ETH)}
+        await trio.sleep(2)
+        assert not relay.statistics().waiting_events
+    # The stream of a request that came again goes on in its numbers, with a snapshot.
+
+
+async def test_a_feed_that_fails_ends_the_block(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker()
+    async with open_world() as world:
+        with pytest.raises(kt.ConnectError, match="1008"):
+            async with world.client() as client, publish(client, broker, *REQUESTS):
+                await trio.sleep(1)
+                world.exchange.inject(Drop(how=DropHow.CLOSE_1008))
+                await trio.sleep_forever()
+    assert broker.owner(0) is None
+
+
+async def test_entering_needs_a_broker_unless_told_otherwise(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker()
+    broker.seen_by("").refuse(60)
+    with pytest.raises(kt.ConnectError, match="cannot be reached"):
+        async with open_relay(broker):
+            pass
+    async with open_relay(broker, require_broker=False) as relay:
+        assert not relay.is_owner
+        await relay.wait_owner()
+        assert trio.current_time() < 70
+    broker.pause()
+    with trio.move_on_after(1) as scope:
+        async with open_relay(broker):
+            pass
+    assert scope.cancelled_caught
+
+
+async def test_leaving_ends_in_time_without_a_broker(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker()
+    async with open_world() as world, world.client() as client:
+        async with publish(client, broker, *REQUESTS, drain_timeout=3) as relay:
+            await relay.wait_owner()
+            await trio.sleep(5)
+            broker.pause()
+            await trio.sleep(1)
+            began = trio.current_time()
+        assert 3 <= trio.current_time() - began <= 4
+        with trio.move_on_after(0) as scope:  # likewise if it is cancelled
+            async with publish(client, broker.seen_by("B"), *REQUESTS, drain_timeout=3, require_broker=False):
+                await trio.sleep_forever()
+        assert scope.cancelled_caught
+
+
+async def test_what_is_too_large_is_left_out(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
+    broker = MemoryBroker(max_message_bytes=700)
+    async with open_world() as world, world.client() as client:
+        async with publish(client, broker, kt.Ticker(BTC), kt.Instruments()) as relay:
+            await trio.sleep(10)
+            assert relay.statistics().too_large
+            assert len(stored(broker).of("ticker", BTC)) > 10
+    assert "message_too_large" in {record.event_name for record in caplog.records if hasattr(record, "event_name")}
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [({"shard": 1}, ValueError), ({"shards": 0}, ValueError), ({"policy": "hold"}, TypeError)],
+)
+async def test_wrong_arguments_are_refused(
+    autojump_clock: MockClock, options: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        async with open_relay(MemoryBroker(), **options):
+            pass
