@@ -75,7 +75,11 @@ ALLOWED: dict[str, dict[str, str]] = {
         "trio.to_thread.run_sync": "a disk; record takes another way to run what blocks",
     },
     "runtime/feed.py": {TRIO_TIME: "how long a feed has held up reading"},
-    "relay/producer.py": {TRIO_TIME: "it tells the publisher and the lease what time it is"},
+    "broker/choice.py": {"importlib.import_module": "engines, each of which needs an extra"},
+    "relay/producer.py": {
+        TRIO_TIME: "it tells the publisher and the lease what time it is",
+        "secrets.token_hex": "a part of the holder's name, unless it is given one",
+    },
     "transport/websockets.py": {"trio.open_tcp_stream": "the network of connect; connect_over takes another"},
     "transport/trio_websocket.py": {
         "trio.open_tcp_stream": "the network of connect; connect_over takes another",

@@ -48,6 +48,8 @@ LIFECYCLE: Final[Key] = ("lifecycle", None)
 """The key of what clients tell of themselves, and of gaps that concern no channel, or one without its symbol."""
 
 
+_LARGEST: Final = 900 * 1024
+"""Bytes of a batch: a larger one is divided. Brokers take 1 MiB by default, with a subject and headers."""
 _NOT_ASKED_FOR: Final[Mapping[type[Request[Any]], str]] = {
     Lifecycle: "it is always published",
     Executions: "what is an account's is not published",
@@ -547,17 +549,26 @@ class Publisher:
     def _next(self, producer: int, stream: _Stream) -> list[Message]:
         """The next message of a stream that has one, if it does."""
         events = self._events(stream)
+        channel, symbol = stream.key
+        data = b""
+        while events:
+            batch = Batch(producer=producer, seq=stream.seq, channel=channel, symbol=symbol, events=events)
+            data = encode(batch, self._form)
+            if len(data) <= _LARGEST or len(events) == 1:
+                break
+            half = len(events) // 2
+            stream.waiting.extendleft(reversed(events[half:]))
+            self.waiting += len(events) - half
+            events = events[:half]
         if not stream.waiting:
             self._ready.pop(stream.key, None)
         if not events:
             return []
-        seq, stream.seq = stream.seq, stream.seq + len(events)
+        message_id = f"{producer}.{stream.subject}.{stream.seq}"
+        stream.seq += len(events)
         self.counts.events += len(events)
         self.counts.batches += 1
-        channel, symbol = stream.key
-        batch = Batch(producer=producer, seq=seq, channel=channel, symbol=symbol, events=events)
-        message_id = f"{producer}.{stream.subject}.{seq}"
-        return [Message(stream.subject, encode(batch, self._form), message_id, len(events))]
+        return [Message(stream.subject, data, message_id, len(events))]
 
     def _events(self, stream: _Stream) -> Sequence[Event]:
         phase, waiting = stream.phase, stream.waiting

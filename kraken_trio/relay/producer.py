@@ -22,6 +22,7 @@ from __future__ import annotations
 import enum
 import os
 import platform
+import secrets
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +31,7 @@ import attrs
 import trio
 
 from kraken_trio._nursery import open_hidden_nursery
+from kraken_trio.broker.choice import engine_for
 from kraken_trio.broker.lease import Ask, Lease, Standing
 from kraken_trio.broker.messages import Form
 from kraken_trio.broker.outbox import Outbox
@@ -42,6 +44,7 @@ from kraken_trio.requests import Lifecycle
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from kraken_trio.broker.login import BrokerLogin, BrokerTls
     from kraken_trio.broker.seam import Engine, Link
     from kraken_trio.client import Client
     from kraken_trio.events import Event
@@ -543,6 +546,7 @@ class Relay:
         fence = self._lease.fence
         if fence is not None and self._has_broker:
             with trio.move_on_after(seconds):
+                await trio.lowlevel.checkpoint()
                 while self._lease.fence is fence and not (self._publisher.is_idle and not self._outbox):
                     await self._passed.wait()
         lost = self._publisher.waiting + sum(message.events for message in self._outbox.window())
@@ -557,6 +561,7 @@ class Relay:
         if fence is not None and link is not None:
             self._lease.fenced(trio.current_time())
             with trio.move_on_after(_RELEASE):
+                await trio.lowlevel.checkpoint()
                 with suppress(BrokerLost):  # then it ends by itself
                     await link.release(fence)
 
@@ -576,14 +581,7 @@ class _Use:
 
 
 def _holder() -> str:
-    return f"{platform.node()}:{os.getpid()}"
-
-
-def _engine_of(to: Engine | str) -> Engine:
-    if not isinstance(to, str):
-        return to
-    msg = f"no engine is known for {to}"
-    raise ValueError(msg)
+    return f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 @asynccontextmanager
@@ -599,12 +597,15 @@ async def open_relay(
     drain_timeout: float = 10.0,
     holder: str | None = None,
     require_broker: bool = True,
+    login: BrokerLogin | None = None,
+    tls: BrokerTls | None = None,
 ) -> AsyncIterator[Relay]:
     """Publish one shard's events to a broker while a block runs, as long as this process is its owner.
 
     What is published is said with :meth:`Relay.add`. ``to`` is the broker's URL (``nats://host:4222/stream``), or an
-    engine. Several processes may do this for one shard: one of them is the owner, the others are standbys with books of
-    their own, and the first to notice takes over when the owner's lease has ended.
+    engine; ``login`` and ``tls`` are for a URL. Several processes may do this for one shard: one of them is the owner,
+    the others are standbys with books of their own, and the first to notice takes over when the owner's lease has
+    ended.
 
     Entering makes the first connection to the broker, and raises :class:`~kraken_trio.ConnectError` if that fails; with
     ``require_broker=False`` it keeps trying, unless another attempt is of no use. Later losses are recovered in the
@@ -613,7 +614,7 @@ async def open_relay(
 
     ``policy`` says what happens if the broker is too slow and ``capacity`` events wait. ``keyframe_every`` is the time
     in seconds between two key frames of a channel and symbol: what a reader that comes later waits at most. ``holder``
-    is a name for people. ``form`` is how messages are written.
+    is a name for people, another one for each process. ``form`` is how messages are written.
 
     Leaving stops receiving, sends what there is, for up to ``drain_timeout`` seconds, and gives the lease back, so that
     a standby takes over at once.
@@ -624,7 +625,7 @@ async def open_relay(
     if not isinstance(policy, Backpressure):
         msg = f"policy={policy!r}: one of {', '.join(map(str, Backpressure))}"
         raise TypeError(msg)
-    engine = _engine_of(to)
+    engine = engine_for(to, login, tls)
     publisher = Publisher(shard, shards, keyframe_every=keyframe_every, form=form, capacity=capacity)
     relay = Relay(engine, publisher, shard=shard, shards=shards, policy=policy, holder=holder or _holder())
     async with open_hidden_nursery() as nursery:
@@ -654,6 +655,8 @@ async def publish(
     drain_timeout: float = 10.0,
     holder: str | None = None,
     require_broker: bool = True,
+    login: BrokerLogin | None = None,
+    tls: BrokerTls | None = None,
 ) -> AsyncIterator[Relay]:
     """Publish what these requests of a client yield, while a block runs: :func:`open_relay`, and :meth:`Relay.add`."""
     async with open_relay(
@@ -667,6 +670,8 @@ async def publish(
         drain_timeout=drain_timeout,
         holder=holder,
         require_broker=require_broker,
+        login=login,
+        tls=tls,
     ) as relay:
         await relay.add(client, *requests)
         yield relay

@@ -360,7 +360,7 @@ async def test_leaving_ends_in_time_without_a_broker(autojump_clock: MockClock) 
 
 
 async def test_what_is_too_large_is_left_out(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
-    broker = MemoryBroker(max_message_bytes=700)
+    broker = MemoryBroker(max_message_bytes=1200)
     async with open_world() as world, world.client() as client:
         async with publish(client, broker, kt.Ticker(BTC), kt.Instruments()) as relay:
             await trio.sleep(10)
