@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgspec
 
+from kraken_trio._text import printable
 from kraken_trio.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -46,15 +47,15 @@ class Position:
     """By partition; NATS has one, 0."""
 
     def __str__(self) -> str:
-        return msgspec.json.encode(_Text(stream=self.stream, places=dict(self.places)), order="sorted").decode()
+        return msgspec.json.encode(_Text(stream=self.stream, places=dict(sorted(self.places.items())))).decode()
 
     @classmethod
     def parse(cls, text: str) -> Position:
         """The position of this text. Raises :class:`~kraken_trio.ProtocolError` if it is none."""
         try:
             found = _decode(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
-            msg = f"this is no position of a feed: {error}"
+        except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError) as error:
+            msg = f"this is no position of a feed: {printable(error)}"
             raise ProtocolError(msg) from None
         if found.v != 1 or any(place.offset < 0 or place.index < 0 for place in found.places.values()):
             msg = "this is no position of a feed that this version knows"

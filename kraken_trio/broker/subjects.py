@@ -33,6 +33,7 @@ Key: TypeAlias = tuple[str, str | None]
 
 _NO_SYMBOL: Final = "_"
 _TOKEN = re.compile(r"(?:[A-Za-z0-9_-]|%[0-9A-F]{2})+", re.ASCII)
+_NUMBER = re.compile("0|[1-9][0-9]{0,8}", re.ASCII)
 _SAFE = re.compile(rb"[A-Za-z0-9_-]")
 
 
@@ -107,7 +108,7 @@ def encode_symbol(symbol: str | None) -> str:
 def parse_subject(text: str) -> Subject:
     """The subject of this text. Raises :class:`~kraken_trio.ProtocolError` if it is none."""
     shard, *rest = text.split(".")
-    if shard.isdecimal() and shard.isascii() and str(int(shard)) == shard:
+    if _NUMBER.fullmatch(shard):
         number = int(shard)
         if rest in (["catalog"], ["lease"]):
             return Subject(number, Kind(rest[0]))
