@@ -67,7 +67,6 @@ PURE = (
     "kraken_trio/_address.py",
     "kraken_trio/_proxy.py",
     "kraken_trio/cli/doctor/checks.py",
-    "kraken_trio/cli/doctor/relay_checks.py",
     "kraken_trio/cli/doctor/findings.py",
     "kraken_trio/cli/doctor/formats.py",
 )
@@ -94,7 +93,6 @@ OWN_TESTS = [
     "tests/runtime",
     "tests/tracing",
     "tests/cli/doctor/test_doctor_checks.py",
-    "tests/cli/doctor/test_doctor_relay.py",
     "tests/simulation/test_equality.py",
     *sorted(map(str, Path("tests").glob("test_*.py"))),
 ]
@@ -116,7 +114,7 @@ ASYNC_OFF_IN_TESTS = (
     "ASYNC401",  # a group may be just what a test expects, and looks into
     "ASYNC9",  # nobody awaits a test, and fixtures are generators
 )
-ASYNC_PUBLIC = ("client.py", "feed.py", "recordings.py", "replay.py")
+ASYNC_PUBLIC = ("client.py", "feed.py", "recordings.py", "replay.py", "stream.py")
 
 
 def offer_all_of_pyenv() -> None:

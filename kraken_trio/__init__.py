@@ -88,14 +88,18 @@ from kraken_trio.statistics import (
 )
 
 _LATER = {
+    "BrokerLogin": "broker.login",
+    "BrokerTls": "broker.login",
     "EventReader": "reader",
     "ImportReport": "importing",
+    "Position": "broker.position",
     "Recording": "recordings",
     "RecordingStatistics": "recordings",
     "Replay": "replay",
     "ReplayClient": "replay",
     "import_recording": "importing",
     "open_replay": "replay",
+    "open_stream": "stream",
     "read_events": "reader",
     "record": "recordings",
     "recorded_requests": "reader",
@@ -103,10 +107,13 @@ _LATER = {
 """Names that are imported when they are asked for, and the modules that have them."""
 
 if TYPE_CHECKING:
+    from kraken_trio.broker.login import BrokerLogin, BrokerTls
+    from kraken_trio.broker.position import Position
     from kraken_trio.importing import ImportReport, import_recording
     from kraken_trio.reader import EventReader, read_events, recorded_requests
     from kraken_trio.recordings import Recording, RecordingStatistics, record
     from kraken_trio.replay import Replay, ReplayClient, open_replay
+    from kraken_trio.stream import open_stream
 
     __version__: str
     """The version of the installed package."""
@@ -126,6 +133,8 @@ __all__ = [
     "BookSnapshot",
     "BookUnavailable",
     "BookUpdate",
+    "BrokerLogin",
+    "BrokerTls",
     "Candle",
     "Candles",
     "Cause",
@@ -168,6 +177,7 @@ __all__ = [
     "OrdersSnapshot",
     "Overflow",
     "Pair",
+    "Position",
     "ProtocolError",
     "QueuePosition",
     "Recording",
@@ -195,6 +205,7 @@ __all__ = [
     "import_recording",
     "open_client",
     "open_replay",
+    "open_stream",
     "read_events",
     "record",
     "recorded_requests",

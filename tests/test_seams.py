@@ -69,6 +69,12 @@ ALLOWED: dict[str, dict[str, str]] = {
     "auth/rest.py": {TRIO_TIME: "what deadlines are counted from"},
     "auth/tokens.py": {TRIO_TIME: "how old a token is"},
     "runtime/actor.py": {TRIO_TIME: "it tells the session what time it is"},
+    "runtime/streamer.py": {TRIO_TIME: "how long a connection has held, and how old a subscription is"},
+    "stream.py": {
+        "time.time_ns": "the wall clock of open_stream; open_stream_with takes another",
+        "random.random": "the jitter of open_stream; open_stream_with takes another",
+    },
+    "broker/choice.py": {"importlib.import_module": "engines, each of which needs an extra"},
     "runtime/replayer.py": {TRIO_TIME: "when what it replays is due"},
     "runtime/recorder.py": {
         TRIO_TIME: "when what it records happened, by the clock of the loop",
@@ -103,7 +109,6 @@ ALLOWED: dict[str, dict[str, str]] = {
     "export/frames.py": {"importlib.util.find_spec": "which library for data frames is installed"},
     "cli/log.py": {"threading.*": "a thread writes what may block, for commands without an event loop, too"},
     "cli/record.py": {"time.*": "what its lines begin with"},
-    "relay/standby.py": {TRIO_TIME: "how long it has run"},
     "relay/supervisor.py": {
         TRIO_TIME: "when processes began, and ended",
         "trio.lowlevel.open_process": "its purpose are real processes",

@@ -47,14 +47,19 @@ class Progress:
         self._latest: dict[int, int] = {}  # by partition, the offset after the last message
         self._offered = 0
         self._marks: deque[tuple[int, Delivery]] = deque()  # with the number of events before it
-        self._known_from: int | None = None if given is None else 0  # from how many events on it is known
+        self._is_known = given is not None  # has all with which the feed begins been received?
+        self._known_from: int | None = None  # how many events the feed begins with
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether :meth:`begin` was called."""
+        return self._known_from is not None
 
     def begin(self, starts: Mapping[int, Place]) -> None:
         """All events with which the feed begins have been added: once they are received, it is at ``starts``."""
         for partition, place in starts.items():
             self._received.setdefault(partition, place)
-        if self._known_from is None:
-            self._known_from = self._offered
+        self._known_from = self._offered
 
     def add(self, delivery: Delivery, waiting: int, *, in_order: bool) -> None:
         """Before the events of ``delivery`` are put into the feed, in which so many are ``waiting``.
@@ -75,7 +80,9 @@ class Progress:
         """Where the program is, if so many events wait for it; None before it has all with which the feed begins."""
         self._advance(waiting, in_order=in_order)
         known_from = self._known_from
-        if known_from is None or self._offered - waiting < known_from:
+        if known_from is not None and (in_order or not waiting) and self._offered - waiting >= known_from:
+            self._is_known = True
+        if not self._is_known:
             return None
         places = dict(self._received)
         if not waiting:

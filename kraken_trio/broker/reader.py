@@ -394,9 +394,14 @@ class Reader:
             self._next[partition] = max(message.offset + 1, self._next[partition])
         return found
 
-    def rebuild(self, key: Key) -> Event | None:
+    def known(self, key: Key) -> tuple[bool, int]:
+        """Whether a key's state is known, and when its last event was received by the producer; 0 before the first."""
+        found = self._keys[key]
+        return found.is_whole, 0 if found.last is None else found.last.received_ns
+
+    def rebuild(self, key: tuple[str | None, str | None], /) -> Event | None:
         """All events so far of a cumulative key as one; None while its state is unknown."""
-        found = self._keys.get(key)
+        found = self._keys.get(cast("Key", key))
         return found.state.rebuild() if found is not None and found.is_whole else None
 
     def _first(self, key: _Key, message: Message, received: int) -> list[Delivery]:

@@ -34,7 +34,7 @@ from kraken_trio.channels.executions import OpenOrders
 from kraken_trio.errors import ConsumerTooSlow
 from kraken_trio.requests import Overflow, Request, canonical_symbol
 from kraken_trio.runtime.channel import Channel
-from kraken_trio.runtime.overflow import Backlog, Policy, Rebuild, make_policy
+from kraken_trio.runtime.overflow import Backlog, Key, Policy, Rebuild, make_policy
 from kraken_trio.statistics import FeedStatistics
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
+    from kraken_trio.broker.position import Position
+    from kraken_trio.broker.progress import Delivery, Progress
     from kraken_trio.events import Balance, Event, Order
     from kraken_trio.statistics import Histogram
 else:
@@ -98,6 +100,8 @@ class _State:
     held_seconds: float = 0.0
     held_since: float | None = None
     """Since when it holds up reading; None if it does not."""
+    progress: Progress | None = None
+    """Where its events are stored, if they come from a broker."""
     mark: tuple[int, float, Histogram] | None = None
     """What is measured now, if anything: the time until so many events have passed, since when, and for whom."""
 
@@ -195,6 +199,21 @@ class FeedSender:
         if buffered > state.high_water:  # noqa: PLR1730 (max() costs as much as sending an event)
             state.high_water = buffered
         return True
+
+    def keep_position(self, progress: Progress) -> None:
+        """Have the feed know where it is in a broker's log: ``progress`` is of this feed only, and has begun."""
+        self._state.progress = progress
+
+    def rebuild_by(self, rebuild: Rebuild) -> None:
+        """Have ``rebuild`` say what the state of a cumulative key is: this feed does not share it with others."""
+        self._state.rebuild = rebuild
+
+    def deliver(self, delivery: Delivery) -> bool:
+        """Accept the events of a message of a broker. Otherwise as :meth:`offer`."""
+        state = self._state
+        assert state.progress is not None  # keep_position() was called
+        state.progress.add(delivery, state.buffered, in_order=not state.is_buffering)
+        return self.offer(delivery.events)
 
     def call_when_waiting(self, callback: Callable[[], None] | None) -> None:
         """Set ``callback`` to be called whenever the program begins to wait for an event."""
@@ -598,6 +617,20 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
             raise ValueError(msg)  # noqa: TRY004 (it is about the feed, not about an argument)
         return view
 
+    @property
+    def position(self) -> Position | None:
+        """The place in the broker's log after the last event that was received from this feed.
+
+        Store it with what was made of the events, and go on there: ``open_stream(…, start=position)``. It is None if
+        the client is not one of :func:`~kraken_trio.open_stream`, and until all events with which the feed began (the
+        states as of its start) were received. With ``Overflow.CONFLATE`` and ``DROP_OLDEST`` it stays where it is while
+        events are left out, until none waits.
+        """
+        state = self._state
+        if state.progress is None:
+            return None
+        return state.progress.position(state.buffered, in_order=not state.is_buffering)
+
     def statistics(self) -> FeedStatistics:
         """All numbers, as of now."""
         return self._state.statistics()
@@ -691,11 +724,15 @@ def open_feed(
         for request in requests
         if (of_channel := _state_of(request)) is not None and of_channel.is_cumulative
     ]
-    state = _State(
+
+    def now(key: Key, /) -> Event | None:
+        return state.rebuild(key)  # which may be another one later
+
+    state: _State = _State(
         requests=tuple(requests),
         overflow=overflow,
         capacity=capacity,
-        policy=make_policy(overflow, capacity, cumulative, rebuild),
+        policy=make_policy(overflow, capacity, cumulative, now),
         channel=Channel(capacity),
         rebuild=rebuild,
     )

@@ -1,0 +1,530 @@
+"""Reads what relays publish, as a client: a :class:`~kraken_trio.runtime.shell.Shell` beside actor and replayer.
+
+One connection to the broker serves the client: all feeds, and what is known of shards and exchange. If it is lost,
+another one is made, and each feed goes on where it was. A feed is read by a task of its own, and as fast as its program
+takes it: it holds up no other.
+
+The states are those of a client of the exchange, by the same table: what is connected is the broker. What happens to
+the producers is told by gaps.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import trio
+
+from kraken_trio._text import printable
+from kraken_trio.book.core import NAME
+from kraken_trio.broker.catalog import LIFECYCLE, Published, Statuses, published
+from kraken_trio.broker.position import Start
+from kraken_trio.broker.progress import Delivery, Progress
+from kraken_trio.broker.reader import Reader
+from kraken_trio.broker.seam import BrokerLost
+from kraken_trio.errors import ConnectError, SubscriptionRejected
+from kraken_trio.events import ConnectionState, StateChange
+from kraken_trio.runtime.feeds import FeedTotals
+from kraken_trio.session.lifecycle import StateMachine, Trigger
+from kraken_trio.session.records import ClientLeft, ConsumerFailed, ExchangeStatus, GapAnnounced, StateChanged
+from kraken_trio.statistics import ClientStatistics, Counters, SubscriptionState, SubscriptionStatistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from kraken_trio.broker.seam import Engine, Incoming, Link
+    from kraken_trio.events import Event
+    from kraken_trio.evidence import ChecksumEvidence
+    from kraken_trio.requests import Request
+    from kraken_trio.runtime.feed import FeedSender
+    from kraken_trio.runtime.overflow import Key
+    from kraken_trio.runtime.shell import Telemetry
+    from kraken_trio.session.records import Record
+    from kraken_trio.settings import Settings
+
+__all__ = ["Streamer"]
+
+_FIRST_DELAY: Final = 0.1
+"""Seconds before the second attempt to connect; doubled for each further one. A broker counts no attempts."""
+_LONGEST_DELAY: Final = 5.0
+"""Seconds: the longest of these waits."""
+_STABLE_AFTER: Final = 10.0
+"""Seconds: a connection that held so long makes the next loss the first again."""
+_FRAMES_BACK: Final = 3
+"""How many intervals between key frames a feed's source begins before its start: the last one may be late."""
+_EVENTS_PER_CHECKPOINT: Final = 1024
+"""Other tasks run after so many events of a feed that always has room."""
+
+
+@attrs.define(eq=False)
+class _Waiter:
+    """A task that waits for a state."""
+
+    states: frozenset[ConnectionState]
+    done: trio.Event = attrs.Factory(trio.Event)
+    reached: ConnectionState | None = None
+
+
+@attrs.define(eq=False)
+class _Stream:
+    """A feed, and what it is read with."""
+
+    sender: FeedSender
+    reader: Reader
+    progress: Progress
+    since: float
+    """When it was opened, by Trio's clock."""
+    wants_lifecycle: bool
+    attempts: int = 0
+    """How often its source was opened."""
+    is_open: bool = False
+    """Whether it is being read now."""
+    in_force: trio.Event = attrs.Factory(trio.Event)
+    """Set when it has been read for the first time."""
+    scope: trio.CancelScope | None = None
+    """Of the task that reads it."""
+    drained: trio.Event | None = None
+    """Set when the program has made room, if some task waits for that."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it gets what is published now."""
+        return self.is_open and self.reader.has_begun
+
+
+class Streamer:
+    """Reads from a broker to feeds. Each feed begins at ``start``; ``is_resumed``: what is before it was received."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        start: Start,
+        settings: Settings,
+        telemetry: Telemetry,
+        wall_ns: Callable[[], int],
+        jitter: Callable[[], float],
+    ) -> None:
+        self.name: str = engine.name
+        self.max_capacity: int = settings.max_capacity
+        self._engine = engine
+        self._start = start
+        self._settings = settings
+        self._telemetry = telemetry
+        self._wall_ns = wall_ns
+        self._jitter = jitter
+        self._machine = StateMachine()
+        self._statuses = Statuses()
+        self._counters = Counters()
+        self._epoch = 0
+        self._published = Published()
+        self._messages: dict[str, int] = {}
+        self._message_bytes: dict[str, int] = {}
+        self._mismatch: ChecksumEvidence | None = None
+        self._next_attempt: datetime | None = None
+        self._streams: dict[FeedSender, _Stream] = {}
+        self._totals = FeedTotals()
+        self._waiters: list[_Waiter] = []
+        self._nursery: trio.Nursery | None = None  # of the client
+        self._link: Link | None = None  # while there is a connection
+        self._tasks: trio.Nursery | None = None  # of the connection
+        self._lost: BrokerLost | None = None
+        self._changed = trio.Event()  # a connection was made, or the client has ended
+        self._ended: Exception | None = None
+
+    # The connection
+
+    async def run(
+        self, nursery: trio.Nursery, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Connect, and stay connected, until cancelled. ``nursery`` is the client's.
+
+        Raises :class:`~kraken_trio.ConnectError` if the first attempt fails and must not, or if another one would.
+        """
+        self._nursery = nursery
+        self._advance(Trigger.OPENED)
+        must_connect = self._settings.require_first_connection
+        if not must_connect:
+            task_status.started()
+        failures = 0
+        while True:
+            self._counters.attempts += 1
+            began = trio.current_time()
+            try:
+                async with self._engine.connect() as link:
+                    self._connected()
+                    if must_connect:
+                        task_status.started()
+                        must_connect = False
+                    began = trio.current_time()
+                    await self._serve(link)
+            except ConnectError as error:
+                if must_connect:
+                    raise
+                trigger, detail = Trigger.CONNECT_FAILED, str(error)
+                if not error.retryable:
+                    self._advance(Trigger.REFUSED, detail)
+                    self._end(error)
+                    return
+            except BrokerLost as error:
+                trigger, detail = Trigger.DISCONNECTED, str(error)
+                self._counters.losses += 1
+                if trio.current_time() - began >= _STABLE_AFTER:
+                    failures = 0
+            delay = min(_FIRST_DELAY * 2**failures, _LONGEST_DELAY) * (1 + self._jitter() / 4)
+            failures += 1
+            self._next_attempt = datetime.fromtimestamp(self._wall_ns() / 1e9, UTC) + timedelta(seconds=delay)
+            self._advance(trigger, detail, self._next_attempt)
+            await trio.sleep(delay)
+            self._next_attempt = None
+            self._advance(Trigger.RETRY)
+
+    def _connected(self) -> None:
+        self._epoch += 1
+        self._counters.connects += 1
+        self._lost = None
+        is_idle = all(stream.is_settled for stream in self._streams.values())
+        self._advance(Trigger.CONNECTED_IDLE if is_idle else Trigger.CONNECTED)
+
+    async def _serve(self, link: Link) -> None:
+        """Read with a connection until it is lost. Raises :class:`BrokerLost`."""
+        async with trio.open_nursery() as tasks:
+            self._link, self._tasks = link, tasks
+            try:
+                tasks.start_soon(self._guarded, self._follow_status, link)
+                for stream in self._streams.values():
+                    if stream.reader.keys:
+                        tasks.start_soon(self._guarded, self._read, link, stream)
+                self._changed.set()
+                await trio.sleep_forever()
+            finally:
+                self._link = self._tasks = None
+                for stream in self._streams.values():
+                    stream.is_open = not stream.reader.keys
+        assert self._lost is not None  # nothing else ends these tasks but a cancellation from outside
+        raise self._lost
+
+    async def _guarded(self, task: Callable[..., Any], link: Link, *args: Any) -> None:
+        """Run a task of a connection. If it finds the connection lost, all of them end."""
+        try:
+            await task(link, *args)
+        except BrokerLost as error:
+            self._lost = self._lost or error
+            if self._tasks is not None:
+                self._tasks.cancel_scope.cancel()
+
+    async def _follow_status(self, link: Link) -> None:
+        """What producers tell of the exchange's status."""
+        async with link.read((LIFECYCLE,), Start(), back=self._back) as source:
+            while True:
+                for status in self._statuses.take(await source.receive()):
+                    self._report(ExchangeStatus(status=status, is_new_system=True))
+                    self._tell(status)
+
+    @property
+    def _back(self) -> float:
+        """How far before its start a source has to begin."""
+        return _FRAMES_BACK * self._published.keyframe_every
+
+    # Feeds
+
+    async def _read(self, link: Link, stream: _Stream) -> None:
+        """Read a feed, with this connection."""
+        reader, sender = stream.reader, stream.sender
+        with trio.CancelScope() as stream.scope:
+            start = Start(places=reader.places) if reader.starts else self._start
+            async with link.read(reader.keys, start, back=self._back) as source:
+                stream.attempts += 1
+                stream.is_open = True
+                for delivery in reader.open(source.taken):
+                    await self._deliver(stream, delivery)
+                stream.in_force.set()
+                self._settle()
+                count = 0
+                while not sender.is_ended:
+                    messages = await source.receive()
+                    for message in messages:
+                        self._count(message)
+                        for delivery in reader.take((message,)):
+                            count += len(delivery.events)
+                            await self._deliver(stream, delivery)
+                        if count >= _EVENTS_PER_CHECKPOINT:
+                            count = 0
+                            await trio.lowlevel.checkpoint()
+                    if not stream.progress.has_begun:
+                        for delivery in reader.reach(source.reached):
+                            await self._deliver(stream, delivery)
+                        self._begin(stream)
+
+    def _begin(self, stream: _Stream) -> None:
+        if stream.reader.has_begun:
+            stream.progress.begin(stream.reader.starts)
+            self._settle()
+
+    async def _deliver(self, stream: _Stream, delivery: Delivery) -> None:
+        """Put events into a feed, and wait until its program has made room, if that is its policy."""
+        self._counters.events += len(delivery.events)
+        if not stream.sender.deliver(delivery):
+            await self._relieve(stream)
+        if stream.reader.gaps:
+            self._note(stream.reader)
+
+    async def _relieve(self, stream: _Stream) -> None:
+        """The feed is full."""
+        if stream.sender.is_ended:
+            self._give_up(stream)
+        elif stream.drained is not None:
+            await stream.drained.wait()
+        else:
+            stream.drained = trio.Event()
+            await self._drain(stream)
+
+    async def _drain(self, stream: _Stream) -> None:
+        """Wait until the program has made room. If the connection is lost meanwhile, another task goes on waiting."""
+        sender = stream.sender
+        is_served = True
+        try:
+            is_served = await sender.drain(self._settings.stall_limit)
+        finally:
+            if stream.drained is not None:
+                stream.drained.set()
+                stream.drained = None
+            if not is_served:
+                self._give_up(stream)
+            elif sender.holds_up and not sender.is_ended:
+                self._drain_later(stream)
+
+    def _drain_later(self, stream: _Stream) -> None:
+        if self._ended is None and stream.drained is None:
+            assert self._nursery is not None  # run() has set it
+            stream.drained = trio.Event()
+            self._nursery.start_soon(self._drain, stream)
+
+    def _give_up(self, stream: _Stream) -> None:
+        """Remove a feed whose consumer was too slow."""
+        self._report(ConsumerFailed(requests=stream.sender.requests, detail=str(stream.sender.error)))
+        self._detach(stream.sender)
+
+    def _tell(self, event: Event) -> None:
+        """Give an event of the client's own to the feeds that want it."""
+        for stream in list(self._streams.values()):
+            if stream.wants_lifecycle:
+                self._counters.events += 1
+                if not stream.sender.deliver(Delivery((event,))):
+                    if stream.sender.is_ended:
+                        self._give_up(stream)
+                    else:
+                        self._drain_later(stream)
+
+    def _count(self, message: Incoming) -> None:
+        channel = message.subject.channel
+        self._counters.frames += 1
+        self._messages[channel] = self._messages.get(channel, 0) + 1
+        self._message_bytes[channel] = self._message_bytes.get(channel, 0) + len(message.data)
+
+    def _note(self, reader: Reader) -> None:
+        """Report what a reader found to be missing."""
+        gaps, reader.gaps = reader.gaps, []
+        for gap in gaps:
+            self._mismatch = gap.evidence or self._mismatch
+            self._report(GapAnnounced(gap=gap, keys=((str(gap.channel), gap.symbol),)))
+
+    # States
+
+    def _advance(self, trigger: Trigger, detail: str = "", retry_at: datetime | None = None) -> None:
+        previous = self._machine.advance(trigger)
+        if previous is None:
+            return
+        change = StateChange(
+            previous=previous,
+            current=self._machine.state,
+            cause=trigger.cause,
+            detail=printable(detail),
+            epoch=self._epoch,
+            received_ns=self._wall_ns(),
+            retry_at=retry_at,
+        )
+        self._report(StateChanged(change=change))
+        self._tell(change)
+        for waiter in self._waiters:
+            if waiter.reached is None and change.current in waiter.states:
+                waiter.reached = change.current
+                waiter.done.set()
+
+    def _settle(self) -> None:
+        """If all feeds get what is published now, the client has what it wants."""
+        if self._link is not None and all(stream.is_settled for stream in self._streams.values()):
+            self._advance(Trigger.SETTLED)
+
+    def _report(self, record: Record) -> None:
+        self._telemetry.consume([record], trio.current_time())
+
+    # The interface for clients
+
+    @property
+    def state(self) -> ConnectionState:
+        return self._machine.state
+
+    @property
+    def system_status(self) -> str | None:
+        status = self._statuses.latest
+        return None if status is None else status.system
+
+    def rebuild(self, key: Key, /) -> Event | None:
+        """(of a feed, its own: see :meth:`attach`)."""
+        del key
+        return None
+
+    async def wait_for(self, states: Collection[ConnectionState]) -> ConnectionState:
+        waiter = _Waiter(states=frozenset(states))
+        if self.state in waiter.states:
+            waiter.reached = self.state
+        if waiter.reached is not None or self._ended is not None:
+            waiter.done.set()
+        self._waiters.append(waiter)
+        try:
+            await waiter.done.wait()
+        finally:
+            self._waiters.remove(waiter)
+        if waiter.reached is None:
+            assert self._ended is not None  # the reason why it was released
+            raise copy(self._ended)
+        return waiter.reached
+
+    async def attach(self, sender: FeedSender) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._ended is not None:
+            raise copy(self._ended)
+        if len(self._streams) >= self._settings.max_feeds:
+            why = f"{len(self._streams)} feeds are open, and Settings.max_feeds allows no more"
+            raise SubscriptionRejected(dict.fromkeys(sender.requests, why))
+        if any(request.channel is not None for request in sender.requests):
+            await self._check(sender.requests)
+        places = self._start.places
+        reader = Reader(
+            sender.requests,
+            self._counters,
+            is_owed=self._start != Start(),
+            is_resumed=places is not None,
+        )
+        stream = _Stream(
+            sender=sender,
+            reader=reader,
+            progress=Progress(self._engine.stream, places),
+            since=trio.current_time(),
+            wants_lifecycle=any(request.channel is None for request in sender.requests),
+        )
+        sender.keep_position(stream.progress)
+        sender.rebuild_by(reader.rebuild)
+        self._totals.add(sender, partial(self._detach, sender))
+        self._streams[sender] = stream
+        if stream.wants_lifecycle and self._statuses.latest is not None:
+            self._counters.events += 1
+            sender.deliver(Delivery((self._statuses.latest,)))
+        if not reader.keys:
+            stream.is_open = True
+            return
+        if self._tasks is not None:
+            assert self._link is not None  # both, or none
+            self._advance(Trigger.SUBSCRIBING)
+            self._tasks.start_soon(self._guarded, self._read, self._link, stream)
+        await stream.in_force.wait()
+        if self._ended is not None:
+            raise copy(self._ended)
+
+    async def _check(self, requests: Sequence[Request[Any]]) -> None:
+        """Raise :class:`~kraken_trio.SubscriptionRejected` if one of them is not published."""
+        while True:
+            if self._ended is not None:
+                raise copy(self._ended)
+            if self._link is not None:
+                try:
+                    self._published = published(await self._link.catalogs())
+                except BrokerLost:
+                    pass  # those who read with it find it lost, too
+                else:
+                    break
+            self._changed = trio.Event()
+            await self._changed.wait()
+        reasons = {request: why for request in requests if (why := self._published.refusal(request)) is not None}
+        if reasons:
+            self._counters.refusals += len(reasons)
+            raise SubscriptionRejected(reasons)
+
+    def _detach(self, sender: FeedSender) -> None:
+        stream = self._streams.pop(sender, None)
+        if stream is not None:
+            if stream.scope is not None:
+                stream.scope.cancel()
+            stream.in_force.set()
+            self._settle()
+
+    def close(self) -> None:
+        """End feeds and release waiters: the client's block is being left."""
+        self._advance(Trigger.CLOSED)
+        self._end(None)
+
+    def left(self) -> None:
+        """The client's block has been left, and its connection is closed."""
+        self._report(ClientLeft())
+
+    def _end(self, error: ConnectError | None) -> None:
+        if self._ended is None:
+            self._ended = error or trio.ClosedResourceError("the client's block has been left")
+        for sender, stream in self._streams.items():
+            sender.end(error)
+            stream.in_force.set()
+        for waiter in self._waiters:
+            waiter.done.set()
+        self._changed.set()
+
+    # Numbers
+
+    def statistics(self) -> ClientStatistics:
+        moment, wall_ns = trio.current_time(), self._wall_ns()
+        now = ClientStatistics(
+            state=self.state,
+            epoch=self._epoch,
+            system_status=self.system_status,
+            subscriptions=MappingProxyType(self._subscriptions(moment, wall_ns)),
+            feeds=len(self._streams),
+            ping_seconds=None,
+            last_mismatch=self._mismatch,
+            core=NAME,
+            warnings=(),
+            unknown=MappingProxyType({}),
+            next_attempt=self._next_attempt,
+            taken_ns=wall_ns,
+            messages=MappingProxyType(dict(self._messages)),
+            message_bytes=MappingProxyType(dict(self._message_bytes)),
+            log_lines_left_out=self._telemetry.left_out,
+            **attrs.asdict(self._counters),
+        )
+        counted = self._telemetry.counted(moment)
+        return attrs.evolve(self._totals.added_to(now), **attrs.asdict(counted, recurse=False))
+
+    def _subscriptions(self, now: float, wall_ns: int) -> Mapping[Request[Any], SubscriptionStatistics]:
+        found: dict[Request[Any], SubscriptionStatistics] = {}
+        for stream in self._streams.values():
+            for request in stream.sender.requests:
+                if request.channel is None or request in found:
+                    continue
+                is_whole, received_ns = stream.reader.known((request.channel, request.symbol))
+                if not stream.is_open:
+                    state = SubscriptionState.RESYNCING if stream.attempts else SubscriptionState.REQUESTED
+                elif is_whole:
+                    state = SubscriptionState.LIVE
+                else:
+                    state = SubscriptionState.RESYNCING if received_ns else SubscriptionState.CONFIRMED
+                found[request] = SubscriptionStatistics(
+                    state=state,
+                    age=now - stream.since,
+                    attempts=stream.attempts,
+                    last_received_ns=received_ns or None,
+                    data_age=max(0, wall_ns - received_ns) / 1e9 if received_ns else None,
+                )
+        return found

@@ -1,0 +1,327 @@
+"""A client behind a broker: what relays publish comes out as it went in, or a gap says where it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+import kraken_trio as kt
+from kraken_trio.testing import MemoryBroker
+from tests.broker.pure.relayed import BOOK, BTC, KEYS, REQUESTS, TRADE, Exchange, judge
+from tests.client.relaying import open_relay, open_stream
+
+if TYPE_CHECKING:
+    from trio.testing import MockClock
+
+    from kraken_trio.broker.position import Position
+
+ALL = tuple(REQUESTS.values())
+
+
+async def received(feed: kt.Feed[Any], seconds: float = 1.0) -> list[kt.Event]:
+    """What comes until nothing has come for so long."""
+    found: list[kt.Event] = []
+    while True:
+        with trio.move_on_after(seconds):
+            found += await feed.receive_many()
+            continue
+        return found
+
+
+async def test_a_late_joiner_begins_with_the_present_state_and_gets_what_follows(autojump_clock: MockClock) -> None:
+    broker, exchange = MemoryBroker(), Exchange()
+    async with open_relay(broker, exchange) as relay:
+        await relay.begin()
+        await relay.happen(*KEYS, count=3)
+        async with open_stream(broker) as client, client.subscribe(*ALL) as feed:
+            start = await received(feed)
+            assert client.state is kt.ConnectionState.SUBSCRIBED
+            assert [type(event) for event in start] == [kt.BookSnapshot, *[kt.Trade] * 4, kt.TickerUpdate]
+            assert feed.book(BTC).verified
+            await relay.happen(*KEYS, count=2)
+            rest = await received(feed)
+            assert rest == [event for key in KEYS for event in exchange.history[key][-2:]]
+            assert exchange.books[-1].same_levels(
+                [(level.price_text, level.qty_text) for level in feed.book(BTC).bids],
+                [(level.price_text, level.qty_text) for level in feed.book(BTC).asks],
+            )
+            now = client.statistics()
+            assert now.subscriptions[kt.Book(BTC)].state is kt.SubscriptionState.LIVE
+            assert (now.connects, now.attempts, now.feeds, now.events) == (1, 1, 1, len(start) + len(rest))
+            assert now.messages["book"] > 0
+            judge(exchange, [*start, *rest])
+    assert not broker.links
+
+
+async def test_on_an_idle_stream_a_feed_begins_at_once(autojump_clock: MockClock) -> None:
+    broker, exchange = MemoryBroker(), Exchange()
+    async with open_relay(broker, exchange) as relay:
+        await relay.begin()
+        async with open_stream(broker) as client, client.subscribe(kt.Book(BTC)) as feed:
+            began = trio.current_time()
+            assert isinstance(await feed.receive(), kt.BookSnapshot)
+            assert trio.current_time() == began
+
+
+async def test_a_lost_connection_costs_nothing(autojump_clock: MockClock) -> None:
+    broker, exchange = MemoryBroker(), Exchange()
+    reader = broker.seen_by("reader")
+    async with open_relay(broker.seen_by("relay"), exchange) as relay:
+        await relay.begin()
+        async with (
+            open_stream(reader) as client,
+            client.subscribe(*ALL) as feed,
+            client.subscribe(kt.Lifecycle()) as states,
+        ):
+            found = await received(feed)
+            reader.refuse(30)
+            await relay.happen(*KEYS, count=5)
+            assert await received(feed, 20) == []
+            assert client.statistics().state in {kt.ConnectionState.DISCONNECTED, kt.ConnectionState.CONNECTING}
+            found += await received(feed, 15)
+            judge(exchange, found)
+            assert not [event for event in found if isinstance(event, kt.Gap)]
+            assert [event.received_ns for event in found if isinstance(event, kt.Trade)] == list(range(6))
+            assert client.state is kt.ConnectionState.SUBSCRIBED
+            changes = [event for event in await received(states) if isinstance(event, kt.StateChange)]
+            assert [change.current.value for change in changes][:2] == ["disconnected", "connecting"]
+            assert [change.current.value for change in changes][-2:] == ["resyncing", "subscribed"]
+            assert client.statistics().losses == 1
+
+
+async def test_what_the_broker_has_dropped_meanwhile_is_a_gap_then_a_snapshot(autojump_clock: MockClock) -> None:
+    broker, exchange = MemoryBroker(), Exchange()
+    reader = broker.seen_by("reader")
+    async with open_relay(broker.seen_by("relay"), exchange) as relay:
+        await relay.begin()
+        async with open_stream(reader) as client, client.subscribe(*ALL) as feed:
+            found = await received(feed)
+            reader.refuse(10)
+            await relay.happen(*KEYS, count=70)
+            broker.expire()
+            await relay.happen(*KEYS, count=1)
+            await relay.frames()
+            rest = await received(feed, 20)
+            judge(exchange, [*found, *rest])
+            gaps = [event for event in rest if isinstance(event, kt.Gap)]
+            assert [(gap.cause, gap.channel) for gap in gaps[:3]] == [
+                (kt.Cause.EXPIRED, "book"),
+                (kt.Cause.EXPIRED, "trade"),
+                (kt.Cause.EXPIRED, "ticker"),
+            ]
+            assert feed.book(BTC).verified
+            assert gaps[3:] == [
+                kt.Gap(
+                    symbol=BTC,
+                    channel="trade",
+                    cause=kt.Cause.MISSED,
+                    detail="trades 501 to 570 are missing",
+                    missed=70,
+                    after_id=500,
+                    before_id=571,
+                    epoch=1,
+                    received_ns=71,
+                )
+            ]
+
+
+async def test_another_producer_is_a_gap_and_a_snapshot(autojump_clock: MockClock) -> None:
+    broker, exchange = MemoryBroker(lease_ttl=3), Exchange()
+    async with open_relay(broker, exchange) as relay:
+        await relay.begin()
+        async with open_stream(broker) as client, client.subscribe(*ALL) as feed:
+            found = await received(feed)
+            await relay.happen(*KEYS, count=3)
+            for key in KEYS:
+                exchange.happen(key)
+            await trio.sleep(4)
+            async with open_relay(broker, exchange) as standby:
+                await standby.begin()
+                await standby.happen(*KEYS)
+                found += await received(feed)
+            judge(exchange, found)
+            gaps = [event for event in found if isinstance(event, kt.Gap)]
+            assert [(gap.cause, gap.channel) for gap in gaps] == [
+                (kt.Cause.FAILOVER, "book"),
+                (kt.Cause.FAILOVER, "trade"),
+                (kt.Cause.FAILOVER, "ticker"),
+            ]
+            assert [event.received_ns for event in found if isinstance(event, kt.Trade)] == list(range(6))
+            assert feed.book(BTC).verified
+    # What the first one publishes now is refused by the broker: nobody sees it.
+
+
+async def test_who_is_refused_is_told_what_there_is(autojump_clock: MockClock) -> None:
+    broker, exchange = MemoryBroker(), Exchange()
+    async with open_stream(broker) as client:
+        with pytest.raises(kt.SubscriptionRejected, match="nothing is published here"):
+            async with client.subscribe(kt.Book(BTC)):
+                pass
+        async with open_relay(broker, exchange) as relay:
+            await relay.begin()
+            with pytest.raises(kt.SubscriptionRejected) as caught:
+                async with client.subscribe(kt.Book(BTC, depth=25), kt.Book("ETH/USD"), kt.Trades(BTC)):
+                    pass
+    assert caught.value.reasons == {
+        kt.Book(BTC, depth=25): "it is published as Book(symbol='BTC/USD', depth=10)",
+        kt.Book("ETH/USD"): "it is not published; there is Book(symbol='BTC/USD', depth=10) and 2 more",
+    }
+
+
+async def test_a_program_goes_on_where_it_stopped_and_has_everything_once(autojump_clock: MockClock) -> None:
+    broker, exchange = MemoryBroker(), Exchange()
+    numbers: list[int] = []
+    position: Position | None = None
+    async with open_relay(broker, exchange) as relay:
+        await relay.begin()
+        async with open_stream(broker) as client, client.subscribe(kt.Trades(BTC), kt.Book(BTC)) as feed:
+            assert feed.position is None
+            await received(feed)
+            assert feed.position is not None
+            await relay.happen(*KEYS, count=10)
+            for _ in range(13):  # ten of the book, three trades
+                event = await feed.receive()
+                numbers += [event.received_ns] if isinstance(event, kt.Trade) else []
+            position = feed.position
+        assert numbers == [1, 2, 3]
+        await relay.happen(*KEYS, count=2)
+        for start in (position, str(position)):
+            rest = list(numbers)
+            async with open_stream(broker, start=start) as client:
+                async with client.subscribe(kt.Trades(BTC), kt.Book(BTC)) as feed:
+                    assert feed.position == position
+                    first = await feed.receive()
+                    assert isinstance(first, kt.BookSnapshot)
+                    assert first.received_ns == 10
+                    rest += [event.received_ns for event in await received(feed) if isinstance(event, kt.Trade)]
+            assert rest == list(range(1, 13))
+    with pytest.raises(ValueError, match="a position in the stream 'kraken', and this is 'other'"):
+        async with open_stream(MemoryBroker("other"), start=position):
+            pass
+
+
+async def test_from_a_time_on(autojump_clock: MockClock) -> None:
+    broker, exchange = MemoryBroker(), Exchange()
+    async with open_relay(broker, exchange) as relay:
+        await relay.begin()
+        await relay.happen(*KEYS, count=2)
+        await trio.sleep(1)
+        await relay.happen(*KEYS, count=2)
+        await trio.sleep(1)
+        moment = broker.messages()[-1].time_ns + 1
+        await relay.happen(*KEYS, count=2)
+        async with open_stream(broker, start=moment) as client, client.subscribe(*ALL) as feed:
+            found = await received(feed)
+    judge(exchange, found)
+    trades = [event for event in found if isinstance(event, kt.Trade)]
+    assert [(trade.received_ns, trade.snapshot) for trade in trades[-3:]] == [(4, True), (5, False), (6, False)]
+
+
+async def test_the_exchanges_status_comes_through(autojump_clock: MockClock) -> None:
+    broker, exchange = MemoryBroker(), Exchange()
+    async with open_relay(broker, exchange) as relay:
+        await relay.begin()
+        await relay.status("online", 5, is_frame=True)
+        async with open_stream(broker) as client, client.subscribe(kt.Lifecycle()) as feed:
+            await received(feed)
+            assert client.system_status == "online"
+            await relay.status("maintenance", 6)
+            await relay.status("online", 4, is_frame=True)  # an old one
+            await relay.status("maintenance", 7, is_frame=True)
+            (event,) = await received(feed)
+            assert isinstance(event, kt.StatusUpdate)
+            assert (event.system, client.system_status) == ("maintenance", "maintenance")
+            async with client.subscribe(kt.Lifecycle()) as late:
+                assert await received(late) == [kt.StatusUpdate(system="maintenance", epoch=1, received_ns=7)]
+            assert client.state is kt.ConnectionState.SUBSCRIBED
+
+
+@pytest.mark.parametrize("overflow", [kt.Overflow.DROP_OLDEST, kt.Overflow.CONFLATE])
+async def test_a_slow_program_gets_its_own_state(autojump_clock: MockClock, overflow: kt.Overflow) -> None:
+    """Rebuilt by the feed's own reader: others may be elsewhere."""
+    broker, exchange = MemoryBroker(), Exchange()
+    async with open_relay(broker, exchange) as relay:
+        await relay.begin()
+        async with open_stream(broker) as client, client.subscribe(kt.Book(BTC), capacity=2, overflow=overflow) as feed:
+            await trio.lowlevel.checkpoint()
+            before = feed.position
+            await relay.happen(BOOK, count=50)
+            await trio.sleep(1)
+            assert feed.position == before
+            found = await received(feed)
+            assert found[-1].received_ns == 50
+            assert feed.book(BTC).verified
+            assert feed.position is not None
+            await relay.happen(BOOK, count=1)
+            assert [event.received_ns for event in await received(feed)] == [51]
+
+
+async def test_a_program_that_does_not_read_holds_up_nobody_and_is_given_up(autojump_clock: MockClock) -> None:
+    broker, exchange = MemoryBroker(), Exchange()
+    async with open_relay(broker, exchange) as relay:
+        await relay.begin()
+        async with open_stream(broker) as client, client.subscribe(kt.Trades(BTC), capacity=3) as slow:
+            async with client.subscribe(kt.Trades(BTC)) as quick:
+                for _ in range(20):
+                    await relay.happen(TRADE, count=5)
+                    await trio.sleep(1)
+                assert len(await received(quick)) == 100
+                assert client.statistics().feeds == 1
+            with pytest.raises(kt.ConsumerTooSlow):
+                await received(slow)
+
+
+async def test_a_broker_that_is_not_there(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker()
+    view = broker.seen_by("reader")
+    view.refuse(60)
+    with pytest.raises(kt.ConnectError, match="cannot be reached"):
+        async with open_stream(view):
+            pass
+    async with open_stream(view, settings=kt.Settings(require_first_connection=False)) as client:
+        assert client.state is not kt.ConnectionState.SUBSCRIBED
+        await trio.sleep(1)
+        assert client.statistics().next_attempt is not None
+        assert await client.wait_for(kt.ConnectionState.SUBSCRIBED) is kt.ConnectionState.SUBSCRIBED
+        assert trio.current_time() >= 60
+
+
+async def test_leaving_ends_feeds_and_waiters(autojump_clock: MockClock) -> None:
+    broker, exchange = MemoryBroker(), Exchange()
+
+    async def wait(client: kt.Client) -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await client.wait_for(kt.ConnectionState.CONNECTING)
+
+    async def read(client: kt.Client) -> None:
+        async with client.subscribe(kt.Book(BTC), kt.Lifecycle()) as feed:
+            assert [type(event) async for event in feed] == [kt.StateChange, kt.BookSnapshot, *[kt.StateChange] * 2]
+
+    async with open_relay(broker, exchange) as relay, trio.open_nursery() as nursery:
+        await relay.begin()
+        async with open_stream(broker) as client:
+            nursery.start_soon(read, client)  # noqa: ASYNC111 (it must end with the client)
+            nursery.start_soon(wait, client)  # noqa: ASYNC111 (likewise)
+            await trio.sleep(1)
+            assert repr(client) == "<Client of memory://broker/kraken: subscribed, epoch 1, 1 wanted>"
+        with pytest.raises(trio.ClosedResourceError):
+            async with client.subscribe(kt.Book(BTC)):
+                pass
+        with pytest.raises(trio.ClosedResourceError):
+            await client.wait_for(kt.ConnectionState.SUBSCRIBED)
+
+
+async def test_subscribing_waits_for_the_broker(autojump_clock: MockClock) -> None:
+    broker, exchange = MemoryBroker(), Exchange()
+    reader = broker.seen_by("reader")
+    async with open_relay(broker.seen_by("relay"), exchange) as relay:
+        await relay.begin()
+        async with open_stream(reader) as client:
+            reader.refuse(20)
+            await trio.sleep(1)
+            async with client.subscribe(kt.Book(BTC)) as feed:
+                assert trio.current_time() >= 20
+                await relay.frames()  # the last ones are too old
+                assert isinstance(await feed.receive(), kt.BookSnapshot)
