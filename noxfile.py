@@ -67,6 +67,7 @@ PURE = (
     "kraken_trio/_address.py",
     "kraken_trio/_proxy.py",
     "kraken_trio/cli/doctor/checks.py",
+    "kraken_trio/cli/doctor/relay_checks.py",
     "kraken_trio/cli/doctor/findings.py",
     "kraken_trio/cli/doctor/formats.py",
 )
@@ -93,6 +94,7 @@ OWN_TESTS = [
     "tests/runtime",
     "tests/tracing",
     "tests/cli/doctor/test_doctor_checks.py",
+    "tests/cli/doctor/test_doctor_relay.py",
     "tests/simulation/test_equality.py",
     *sorted(map(str, Path("tests").glob("test_*.py"))),
 ]

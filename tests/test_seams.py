@@ -74,7 +74,6 @@ ALLOWED: dict[str, dict[str, str]] = {
         "time.time_ns": "the wall clock of open_stream; open_stream_with takes another",
         "random.random": "the jitter of open_stream; open_stream_with takes another",
     },
-    "broker/choice.py": {"importlib.import_module": "engines, each of which needs an extra"},
     "runtime/replayer.py": {TRIO_TIME: "when what it replays is due"},
     "runtime/recorder.py": {
         TRIO_TIME: "when what it records happened, by the clock of the loop",
@@ -109,6 +108,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "export/frames.py": {"importlib.util.find_spec": "which library for data frames is installed"},
     "cli/log.py": {"threading.*": "a thread writes what may block, for commands without an event loop, too"},
     "cli/record.py": {"time.*": "what its lines begin with"},
+    "relay/standby.py": {TRIO_TIME: "how long it has run"},
     "relay/supervisor.py": {
         TRIO_TIME: "when processes began, and ended",
         "trio.lowlevel.open_process": "its purpose are real processes",

@@ -51,7 +51,10 @@ class RelayMessage(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         self.env.note_dependency(messages.__file__)
-        text = json.dumps(schema()["$defs"][self.arguments[0]], indent=2)
+        definition = schema()["$defs"][self.arguments[0]]
+        fields = [f"    {json.dumps(name)}: {json.dumps(shape)}" for name, shape in definition["properties"].items()]
+        parts = ['  "type": "object"', '  "properties": {\n' + ",\n".join(fields) + "\n  }"]
+        text = "{\n" + ",\n".join([*parts, f'  "required": {json.dumps(definition["required"])}']) + "\n}"
         return [nodes.literal_block(text, text, language="json")]
 
 

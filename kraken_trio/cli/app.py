@@ -22,6 +22,7 @@ from kraken_trio.cli.info import info
 from kraken_trio.cli.log import log_option
 from kraken_trio.cli.output import forgiving
 from kraken_trio.cli.record import record_command
+from kraken_trio.cli.relay import relay_command
 from kraken_trio.cli.replay import replay_command
 from kraken_trio.cli.running import STOPPED, ending_well
 from kraken_trio.cli.verify import verify
@@ -96,5 +97,6 @@ for _command in (
     verify,
     import_command,
     doctor_command,
+    relay_command,
 ):
     cli.add_command(_command)

@@ -57,6 +57,7 @@ COMMANDS = {
     "verify": Command("{file}"),
     "import": Command("{file} --out {new}"),
     "doctor": Command(f"--url {NOBODY}", status=2),
+    "relay": Command("--symbols 100 --plan"),
 }
 
 Call: TypeAlias = "Callable[..., int]"
