@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import deque
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ from tests.broker.kafka_server import KafkaServer, free_ports, kafka_server
 from tests.secrets import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from kraken_trio.broker.seam import Fence, Link
@@ -67,19 +68,20 @@ def engine(kafka: KafkaServer) -> KafkaEngine:
     return KafkaEngine(f"kafka://{kafka.address}/{new_name()}")
 
 
-async def publish(engine: KafkaEngine, link: Link, fence: Fence, messages: Sequence[Message]) -> None:
+async def publish_all(engine: KafkaEngine, fence: Fence, batches: Iterable[Sequence[Message]]) -> None:
     """As a producer does it: after a loss all that is not acknowledged is sent again, over a new link."""
-    while True:
-        try:
-            await link.publish(fence, messages)
-        except BrokerLost as error:
-            # (of a link that is lost nothing is acknowledged a second time)
-            messages = messages[error.acked :]
-        else:
-            return None
+    left = deque(batches)
+    while left:
         with suppress(kt.ConnectError):
-            async with engine.connect() as new_link:
-                return await publish(engine, new_link, fence, messages)
+            async with engine.connect() as link:
+                while left:
+                    try:
+                        await link.publish(fence, left[0])
+                    except BrokerLost as error:
+                        left[0] = left[0][error.acked :]
+                        break
+                    left.popleft()
+                    await trio.sleep(0.01)
 
 
 async def stored(engine: KafkaEngine, *keys: Any) -> list[str]:
@@ -268,20 +270,15 @@ async def test_what_retention_has_dropped_is_told(engine: KafkaEngine, kafka: Ka
 async def test_killed_broker_loses_nothing_doubles_nothing_reorders_nothing() -> None:
     """Of what was acknowledged; what was not is sent again, and may stand twice, in order."""
     numbers = [str(number) for number in range(3000)]
+    batches = [data(BTC, *numbers[at : at + 50]) for at in range(0, len(numbers), 50)]
     with kafka_server() as server:
         engine = KafkaEngine(f"kafka://{server.address}/killed", lease_ttl=1000)
-
-        async def produce(link: Link, fence: Fence) -> None:
-            for at in range(0, len(numbers), 50):
-                await publish(engine, link, fence, data(BTC, *numbers[at : at + 50]))
-                await trio.sleep(0.01)
-
         async with engine.connect() as link:
             fence = await own(link)
             async with link.read([BTC], Start(), back=0) as source:
                 await receive_all(source)
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(produce, link, fence)
+                    nursery.start_soon(publish_all, engine, fence, batches)
                     seen = await receive(source, 500)
                     await trio.to_thread.run_sync(server.kill)
                     with trio.fail_after(PATIENCE), pytest.raises(BrokerLost):

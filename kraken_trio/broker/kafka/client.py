@@ -86,6 +86,9 @@ def words(error: KafkaError | KafkaException) -> str:
     """What happened, for people, and what to do about it."""
     found = error_of(error)
     advice = _ADVICE.get(found.code())
+    if found.code() == KafkaError._ALL_BROKERS_DOWN:
+        # It would tell how many of how many, and count what it knows under two names twice.
+        return f"no broker can be reached ({advice})"
     text = printable(_INTERNAL.sub("", found.str()) or found.name(), 300)
     return f"{text} ({advice})" if advice else text
 
