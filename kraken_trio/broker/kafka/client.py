@@ -173,7 +173,7 @@ class Setup:
             "log_level": 0,
             "logger": _Silent(),
             "error_cb": watch.tell,
-            "socket.timeout.ms": 10_000,
+            "socket.timeout.ms": int(ANSWER_WITHIN * 1000),
             "socket.connection.setup.timeout.ms": int(ANSWER_WITHIN * 1000),
             "socket.keepalive.enable": True,
             "reconnect.backoff.ms": 100,
