@@ -60,6 +60,16 @@ ALLOWED: dict[str, dict[str, str]] = {
         "time.*": "the budget of the host, which processes share",
         "trio.to_thread.run_sync": "a file that may be locked",
     },
+    "broker/nats/engine.py": {
+        "trio.socket.getaddrinfo": "where the servers are, asked for in Trio: the portal has no threads for it",
+        "socket.SOCK_STREAM": "what is looked up",
+    },
+    "broker/nats/owning.py": {
+        "asyncio.*": "what runs in the loop of the portal",
+        "time.*": "how old a lease message is; where the sequences of a new stream begin",
+    },
+    "broker/nats/reading.py": {"asyncio.*": "what runs in the loop of the portal"},
+    "broker/nats/wire.py": {"asyncio.*": "what runs in the loop of the portal"},
     "broker/portal.py": {
         "asyncio.*": "it is the door to a loop of asyncio",
         "threading.Thread": "in which that loop runs",
@@ -251,6 +261,7 @@ JSON_ELSEWHERE = (
     "encoding.py",
     "recording/records.py",
     "broker/messages.py",
+    "broker/nats/",
     "broker/position.py",
     "relay/lines.py",
 )

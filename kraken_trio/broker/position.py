@@ -80,7 +80,8 @@ class Taken:
     starts: Mapping[int, Place]
     """From here on everything is to be delivered; what comes before is to find the state as of here."""
     expired: frozenset[int] = frozenset()
-    """Partitions in which messages from the wanted place on are no longer stored."""
+    """Partitions in which messages from the wanted place on are no longer stored; or in which there is no such place
+    yet: then the stream is another one of the same name, and reading begins with what is stored next."""
     partition_of: Mapping[Key, int] = attrs.Factory(dict)
     """The partition of each key, where there is more than one; otherwise 0."""
 

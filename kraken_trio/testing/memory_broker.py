@@ -283,9 +283,10 @@ class _Core:
                     expired.add(partition)
             elif start.places is not None and partition in start.places:
                 place = start.places[partition]
-                if place.offset < log.dropped_to:
+                if not log.dropped_to <= place.offset <= log.next_offset:
+                    # (One that is not there yet is of another stream of this name.)
                     expired.add(partition)
-                    place = Place(log.dropped_to)
+                    place = Place(log.dropped_to if place.offset < log.dropped_to else log.next_offset)
             starts[partition] = place
             index = log.index(place.offset)
             from_ns = log.entries[index].incoming.time_ns if index < len(log.entries) else self._time_ns(now)

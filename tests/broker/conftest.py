@@ -8,9 +8,17 @@ import pytest
 
 from tests.broker.kafka_mock import KafkaMock, kafka_mock
 from tests.broker.kafka_server import KafkaMissing, KafkaServer, kafka_server
+from tests.broker.nats_server import NatsServer, run_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def nats() -> Iterator[NatsServer]:
+    """A server of NATS. Who kills it starts it again."""
+    with run_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

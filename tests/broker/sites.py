@@ -1,0 +1,92 @@
+"""Brokers with one stream each, for the contract of engines: what a test needs of them beside the seam."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+import trio
+
+from kraken_trio.broker.nats import NatsEngine
+from kraken_trio.testing import MemoryBroker
+from tests.broker.nats_server import NatsServer, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kraken_trio.broker.seam import Engine
+
+
+class Site(Protocol):
+    """A broker, and one stream of it."""
+
+    @property
+    def lease_ttl(self) -> float: ...
+
+    def engine(self, program: str = "") -> Engine:
+        """The engine of a program."""
+        ...
+
+    async def crash(self) -> None:
+        """Kill the broker, and start it again: with all that it has acknowledged."""
+        ...
+
+    async def expire(self, keep: int) -> None:
+        """Let the stream's retention drop all messages but the last ``keep`` of each partition."""
+        ...
+
+
+@attrs.frozen
+class MemorySite:
+    """In memory."""
+
+    broker: MemoryBroker
+
+    @property
+    def lease_ttl(self) -> float:
+        return self.broker.lease_ttl
+
+    def engine(self, program: str = "") -> Engine:
+        return self.broker.seen_by(program)
+
+    async def crash(self) -> None:
+        self.broker.drop_links(in_flight=True)
+
+    async def expire(self, keep: int) -> None:
+        self.broker.expire(keep=keep)
+
+
+@attrs.frozen
+class NatsSite:
+    """A server, which several tests share."""
+
+    server: NatsServer
+    stream: str
+    query: str = "?max_bytes=64MiB"
+    """A server promises its disk to no more streams than it has room for."""
+    options: dict[str, Any] = attrs.Factory(dict)
+
+    @property
+    def lease_ttl(self) -> float:
+        return self.engine().lease_ttl
+
+    def engine(self, program: str = "") -> Engine:
+        return NatsEngine(f"{self.server.url}/{self.stream}{self.query}", **self.options)
+
+    async def crash(self) -> None:
+        def kill_and_start() -> None:
+            self.server.kill()
+            self.server.start()
+
+        await trio.to_thread.run_sync(kill_and_start)
+
+    async def expire(self, keep: int) -> None:
+        # As its retention does: the first ones go, leases as well.
+        answer = await trio.to_thread.run_sync(ask, self.server, f"$JS.API.STREAM.PURGE.{self.stream}", {"keep": keep})
+        assert answer is not None
+
+
+@contextlib.contextmanager
+def memory_site(**options: Any) -> Iterator[MemorySite]:
+    yield MemorySite(MemoryBroker(**options))
