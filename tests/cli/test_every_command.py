@@ -24,6 +24,7 @@ import trio
 from kraken_trio.cli.app import cli, run
 from kraken_trio.cli.running import PIPE_CLOSED, STOPPED
 from kraken_trio.testing import open_exchange
+from tests.cli.published import Published
 from tests.cli.recorder import Recorder, ack, cbcap
 from tests.cli.test_app import ROOT, invoke, stop
 
@@ -58,6 +59,7 @@ COMMANDS = {
     "import": Command("{file} --out {new}"),
     "doctor": Command(f"--url {NOBODY}", status=2),
     "relay": Command("--symbols 100 --plan"),
+    "stream": Command("nats://localhost BTC/USD --plain --seconds 0.5"),
 }
 
 Call: TypeAlias = "Callable[..., int]"
@@ -104,6 +106,7 @@ def call(url: str, recorded_day: Path, tmp_path: Path, monkeypatch: pytest.Monke
         return ending.value.code
 
     monkeypatch.setattr("kraken_trio.cli.view.live.STATUS_INTERVAL", 0.05)
+    monkeypatch.setattr("kraken_trio.cli.brokers.engine_for", lambda *_: Published())
     return call
 
 
