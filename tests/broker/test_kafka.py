@@ -94,16 +94,20 @@ async def stored(engine: KafkaEngine, *keys: Any) -> list[str]:
 
 
 async def test_topics_are_made_as_they_should_be(engine: KafkaEngine, kafka: KafkaServer) -> None:
+    engine = KafkaEngine(f"{engine.name}?partitions=5&replicas=1&max_age=2h&max_bytes=5GiB")
     async with engine.connect() as link:
         assert await link.catalogs() == []
         await own(link)
     admin = AdminClient({"bootstrap.servers": kafka.address, "log_level": 0})
     topics = admin.list_topics(timeout=PATIENCE).topics
-    assert len(topics[engine.stream].partitions) == 8
+    assert len(topics[engine.stream].partitions) == 5
     assert len(topics[f"{engine.stream}.control"].partitions) == 1
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in (engine.stream, f"{engine.stream}.control")]
-    policies = [one.result()["cleanup.policy"].value for one in admin.describe_configs(resources).values()]
-    assert policies == ["delete", "compact"]
+    settings, control = (one.result() for one in admin.describe_configs(resources).values())
+    assert settings["cleanup.policy"].value == "delete"
+    assert settings["retention.ms"].value == "7200000"
+    assert settings["retention.bytes"].value == str(1 << 30)
+    assert control["cleanup.policy"].value == "compact"
 
 
 async def test_topics_that_exist_are_taken_as_they_are(engine: KafkaEngine, kafka: KafkaServer) -> None:

@@ -10,7 +10,7 @@ import trio
 from confluent_kafka import Producer
 
 import kraken_trio as kt
-from kraken_trio.broker.kafka import KafkaEngine, engine as engine_module
+from kraken_trio.broker.kafka import KafkaEngine, topics
 from kraken_trio.broker.kafka.client import CONNECT_WITHIN
 from kraken_trio.broker.login import BrokerLogin, BrokerTls, SaslMechanism
 from kraken_trio.broker.partitioning import partition_of
@@ -44,7 +44,7 @@ PASSWORD = "sword/fish 1"
 @pytest.fixture(autouse=True)
 def not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the mock has not, it lets us wait for."""
-    monkeypatch.setattr(engine_module, "_message_limit", lambda *_: 1_000_000)
+    monkeypatch.setattr(topics, "message_limit", lambda *_: 1_000_000)
 
 
 @pytest.fixture
@@ -228,6 +228,8 @@ async def test_a_source_that_is_not_read_from_holds_up_no_other(engine: KafkaEng
                 await link.publish(fence, data(BTC, str(number)))
                 assert texts(await receive(quick, 1)) == [str(number)]
             assert len(await receive(slow, 100)) == 100
+        with pytest.raises(BrokerLost, match="closed"):
+            await quick.receive()
 
 
 async def test_foreign_messages_are_passed_over(engine: KafkaEngine, mock_kafka: KafkaMock) -> None:
@@ -249,7 +251,7 @@ async def test_foreign_messages_are_passed_over(engine: KafkaEngine, mock_kafka:
 
 
 async def test_a_topic_that_nobody_has_made_is_told(mock_kafka: KafkaMock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "ANSWER_WITHIN", 0.3)
+    monkeypatch.setattr(topics, "ANSWER_WITHIN", 0.3)
     engine = KafkaEngine(f"kafka://{mock_kafka.address}/{new_name()}")
     async with engine.connect() as link:
         assert await link.catalogs() == []
@@ -311,6 +313,7 @@ async def test_a_file_that_is_not_there_is_told(mock_kafka: KafkaMock) -> None:
     [
         ("kafka://host", "kafka://host:9092/kraken", "kraken"),
         ("kafka://host:1/", "kafka://host:1/kraken", "kraken"),
+        ("kafka://host?replicas=3&max_age=2d", "kafka://host:9092/kraken", "kraken"),
         ("kafka://a,b:2,[::1]:3/x.y-z_1", "kafka://a:9092,b:2,[::1]:3/x.y-z_1", "x.y-z_1"),
     ],
 )
@@ -325,7 +328,11 @@ def test_urls(url: str, name: str, stream: str) -> None:
         ("nats://host", "write kafka://host"),
         ("kafka://", "write kafka://host"),
         ("kafka:///x", "write kafka://host"),
-        ("kafka://host/x?y", "write kafka://host"),
+        ("kafka://host/x?y", "after the \\? stand partitions=8"),
+        ("kafka://host/x?y=1", "y=1 is none of partitions=8"),
+        ("kafka://host/x?partitions=0", "partitions=0 is none of"),
+        ("kafka://host/x?max_age=1w", "max_age=1w is none of"),
+        ("kafka://host/x?max_bytes=1MB", "max_bytes=1MB is none of"),
         ("kafka://host/x#y", "write kafka://host"),
         (f"kafka://u:{PASSWORD}@host", "login=BrokerLogin"),
         ("kafka://host/a b", "cannot be a topic"),

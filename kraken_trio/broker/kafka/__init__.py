@@ -5,6 +5,7 @@
 :mod:`~kraken_trio.broker.kafka.owner`              the producer of a shard's owner, and how it fences earlier ones
 :mod:`~kraken_trio.broker.kafka.control`            the topic of leases and catalogs
 :mod:`~kraken_trio.broker.kafka.source`             messages of some keys, from a place on
+:mod:`~kraken_trio.broker.kafka.topics`             the topics, and how they are made
 :mod:`~kraken_trio.broker.kafka.client`             what all clients of librdkafka share here
 ==================================================  ===========================================================
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import attrs
 import trio
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from kraken_trio._text import printable
 from kraken_trio.broker.login import SaslMechanism
@@ -37,6 +37,8 @@ POLL_EVERY: Final = 0.002
 """Seconds between two looks at what has come. A look takes a microsecond, a turn of the loop some thirty."""
 BATCH: Final = 32
 """How many messages are taken in one go: Python's objects of one take some ten microseconds."""
+_STEP: Final = 0.5
+"""Seconds: so soon it is noticed that nothing will come."""
 _THREADS: Final = 8
 """For calls that block: metadata, transactions, closing. Each is over after the seconds above."""
 
@@ -122,8 +124,11 @@ class Address:
         return f"kafka://{','.join(self.servers)}/{self.topic}"
 
     @classmethod
-    def parse(cls, url: str) -> Address:
-        """Of ``kafka://host[:port][,host[:port]…][/topic]``. Raises :class:`ValueError`, without showing secrets."""
+    def parse(cls, url: str) -> tuple[Address, str]:
+        """Of ``kafka://host[:port][,host[:port]…][/topic][?query]``, with what is in the query.
+
+        Raises :class:`ValueError`, without showing secrets.
+        """
         if "@" in url:
             msg = "a URL is shown in logs: give user and password as login=BrokerLogin(user, password)"
             raise ValueError(msg)
@@ -131,14 +136,14 @@ class Address:
             parts = urlsplit(url)
         except ValueError:
             parts = urlsplit("")
-        if parts.scheme != "kafka" or not parts.netloc or parts.query or parts.fragment:
+        if parts.scheme != "kafka" or not parts.netloc or parts.fragment:
             msg = f"not a URL of Kafka: write kafka://host:{PORT}/{STREAM} (several: kafka://host1:{PORT},host2:{PORT})"
             raise ValueError(msg)
         topic = parts.path.strip("/") or STREAM
         if _TOPIC.fullmatch(topic) is None or topic in {".", ".."}:
             msg = f"{printable(topic, 60)} cannot be a topic of Kafka: letters, digits, and . _ - (at most 240)"
             raise ValueError(msg)
-        return cls(tuple(map(_server, parts.netloc.split(","))), topic)
+        return cls(tuple(map(_server, parts.netloc.split(","))), topic), parts.query
 
 
 def _server(text: str) -> str:
@@ -326,5 +331,15 @@ def connect(setup: Setup) -> tuple[Consumer, Watch]:
     raise ConnectError(msg, retryable=error.code() not in _HOPELESS) from None
 
 
-_STEP: Final = 0.5
-"""Seconds: so soon it is noticed that nothing will come."""
+def watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int] | None:
+    """The first offset that is stored, and the next one; None if there is no such topic. Blocks."""
+    try:
+        return consumer.get_watermark_offsets(partition, timeout=ANSWER_WITHIN)
+    except KafkaException as error:
+        if error.args[0].code() in {
+            KafkaError.UNKNOWN_TOPIC_OR_PART,
+            KafkaError._UNKNOWN_PARTITION,
+            KafkaError._UNKNOWN_TOPIC,
+        }:
+            return None
+        raise

@@ -13,7 +13,7 @@ import attrs
 import trio
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from kraken_trio.broker.kafka.client import ANSWER_WITHIN, BATCH, POLL_EVERY, Watch, words
+from kraken_trio.broker.kafka.client import ANSWER_WITHIN, BATCH, POLL_EVERY, Watch, watermarks, words
 from kraken_trio.broker.messages import decode_lease
 from kraken_trio.broker.seam import BrokerLost, Incoming
 from kraken_trio.broker.subjects import Kind, Subject, parse_subject
@@ -152,17 +152,3 @@ def subject_of(headers: Mapping[str, bytes]) -> Subject | None:
         return parse_subject(headers[SUBJECT].decode("ascii"))
     except (KeyError, AttributeError, UnicodeDecodeError, ProtocolError):
         return None
-
-
-def watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int] | None:
-    """The first offset that is stored, and the next one; None if there is no such topic. Blocks."""
-    try:
-        return consumer.get_watermark_offsets(partition, timeout=ANSWER_WITHIN)
-    except KafkaException as error:
-        if error.args[0].code() in {
-            KafkaError.UNKNOWN_TOPIC_OR_PART,
-            KafkaError._UNKNOWN_PARTITION,
-            KafkaError._UNKNOWN_TOPIC,
-        }:
-            return None
-        raise

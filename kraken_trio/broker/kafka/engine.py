@@ -6,71 +6,43 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import trio
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # (it exports them without saying so)
-    AdminClient,
-    ConfigResource,
-    NewTopic,
-    ResourceType,
-)
 
-from kraken_trio.broker.kafka.client import ANSWER_WITHIN, Address, Setup, Watch, check, connect, words
-from kraken_trio.broker.kafka.control import PARTITION, PRODUCER, RELEASED, SUBJECT, Control, watermarks
+from kraken_trio.broker.kafka.client import Address, Setup, check, connect
+from kraken_trio.broker.kafka.control import PARTITION, PRODUCER, RELEASED, SUBJECT, Control
 from kraken_trio.broker.kafka.owner import Headers, Owner, Record
-from kraken_trio.broker.kafka.source import count_partitions, open_source, record_key
+from kraken_trio.broker.kafka.source import open_source, record_key
+from kraken_trio.broker.kafka.topics import Limits, make_topics
 from kraken_trio.broker.messages import LeaseNote, encode
 from kraken_trio.broker.partitioning import partition_of
 from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, TooLarge
 from kraken_trio.broker.subjects import Kind, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
     from contextlib import AbstractAsyncContextManager
+
+    from confluent_kafka import Consumer
 
     from kraken_trio.broker.login import BrokerLogin, BrokerTls
     from kraken_trio.broker.seam import Incoming, Link, Outgoing, Source, Start
     from kraken_trio.broker.subjects import Key
 
-PARTITIONS: Final = 8
-"""Of a topic that we make. More let more consumers share it; a symbol is in one of them."""
 LEASE_TTL: Final = 3.0
 """Seconds."""
-_MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
-"""Of topics that we make. The largest books have a tenth of it, compressed."""
-_DEFAULT_MESSAGE_BYTES: Final = 1_048_588
-"""Kafka's default, of topics whose settings we may not see."""
 _OVERHEAD: Final = 1024
 """Bytes of a message beside its data: key, headers, frame."""
-
-_STEP: Final = 0.1
-"""Seconds."""
-
-_DATA_TOPIC: Final[Mapping[str, str]] = {
-    "cleanup.policy": "delete",
-    "max.message.bytes": str(_MAX_MESSAGE_BYTES),
-    # By the broker's clock: all who publish have clocks of their own.
-    "message.timestamp.type": "LogAppendTime",
-}
-_CONTROL_TOPIC: Final[Mapping[str, str]] = {
-    "cleanup.policy": "compact",
-    "max.message.bytes": str(_MAX_MESSAGE_BYTES),
-    "message.timestamp.type": "LogAppendTime",
-    # Who connects reads all of it: it is kept short, a minute or two of leases and catalogs.
-    "segment.ms": "60000",
-    "segment.bytes": str(16 * 1024 * 1024),
-    "min.cleanable.dirty.ratio": "0.1",
-    "max.compaction.lag.ms": "120000",
-}
 
 
 class KafkaEngine:
     """Apache Kafka, 2.5 or later: an :class:`~kraken_trio.broker.seam.Engine`.
 
     ``url`` is ``kafka://host[:port][,host[:port]…][/topic]``; the topic is ``kraken`` by default, and ``topic.control``
-    is another. Who publishes first makes them, if they do not exist: with ``partitions``, and the replicas that the
-    broker's ``default.replication.factor`` says. Topics that exist are taken as they are: both should have
-    ``message.timestamp.type=LogAppendTime``, and the control topic one partition and ``cleanup.policy=compact``. The
-    number of partitions must not be changed while anybody publishes or reads: keys would move.
+    is another. Who publishes first makes them, if they do not exist. After a ``?`` may stand how:
+    ``partitions=8&replicas=3&max_age=24h&max_bytes=50GiB``, by default 8 partitions, as many replicas as
+    ``default.replication.factor`` of the broker says, 6 hours and 8 GiB. Topics that exist are taken as they are: both
+    should have ``message.timestamp.type=LogAppendTime``, and the control topic one partition and
+    ``cleanup.policy=compact``. The number of partitions must not be changed while anybody publishes or reads: keys
+    would move.
 
     ``login``: SASL with PLAIN or SCRAM. ``tls``: files of PEM. Raises :class:`ValueError` for what cannot be.
     """
@@ -81,13 +53,12 @@ class KafkaEngine:
         *,
         login: BrokerLogin | None = None,
         tls: BrokerTls | None = None,
-        partitions: int = PARTITIONS,
         lease_ttl: float = LEASE_TTL,
     ) -> None:
-        address = Address.parse(url)
+        address, query = Address.parse(url)
+        self._limits = Limits.parse(query)
         check(address, login, tls)
         self._setup = Setup(address, login, tls)
-        self._partitions = partitions
         self._lease_ttl = lease_ttl
 
     @property
@@ -109,7 +80,7 @@ class KafkaEngine:
     async def _connect(self) -> AsyncIterator[Link]:
         setup = self._setup
         consumer, _ = await trio.to_thread.run_sync(connect, setup, abandon_on_cancel=True, limiter=setup.limiter)
-        link = _Link(setup, consumer, self._partitions, self._lease_ttl)
+        link = _Link(setup, consumer, self._limits, self._lease_ttl)
         try:
             yield link
         finally:
@@ -126,15 +97,15 @@ class KafkaEngine:
 class _Link:
     """:class:`~kraken_trio.broker.seam.Link`."""
 
-    def __init__(self, setup: Setup, asker: Consumer, partitions: int, lease_ttl: float) -> None:
+    def __init__(self, setup: Setup, asker: Consumer, limits: Limits, lease_ttl: float) -> None:
         self._setup = setup
         self._asker = asker
         self._control = Control(setup, asker)
         self._lease_ttl = lease_ttl
         self._owners: dict[int, Owner] = {}
-        self._partitions_of_new = partitions
+        self._limits = limits
         self._partitions = 0
-        self._max_message_bytes = _DEFAULT_MESSAGE_BYTES
+        self._max_message_bytes = 0
         self._resuming = trio.Lock()
         self._lost: str | None = None
 
@@ -256,7 +227,7 @@ class _Link:
         """Make the topics, if they are not there, and see what they are like."""
         if not self._partitions:
             self._partitions, self._max_message_bytes = await self._setup.in_thread(
-                _make_topics, self._setup, self._asker, self._partitions_of_new
+                make_topics, self._setup, self._asker, self._limits
             )
 
     # Reading
@@ -270,11 +241,11 @@ class _Link:
     @asynccontextmanager
     async def _read(self, keys: Collection[Key], start: Start, back: float) -> AsyncIterator[Source]:
         self._check()
-        consumer, source = await self._setup.in_thread(open_source, self._setup, keys, start, back)
+        source = await self._setup.in_thread(open_source, self._setup, keys, start, back)
         try:
             yield source
         finally:
-            await self._setup.close(consumer.close)  # noqa: ASYNC102 (it has a shield and a limit of its own)
+            await self._setup.close(source.close)  # noqa: ASYNC102 (it has a shield and a limit of its own)
 
     def read(self, keys: Collection[Key], start: Start, *, back: float) -> AbstractAsyncContextManager[Source]:
         """As for any link."""
@@ -288,60 +259,3 @@ def _note(fence: Fence) -> bytes:
 
 def _number(fence: Fence) -> tuple[str, bytes]:
     return PRODUCER, b"%d" % fence.producer
-
-
-def _make_topics(setup: Setup, consumer: Consumer, partitions: int) -> tuple[int, int]:
-    """Blocks. How many partitions the data have, and how large a message may be."""
-    address = setup.address
-    watch = Watch()
-    # The futures of a client die with it.
-    admin = AdminClient(setup.config(watch))
-    missing = [name for name in (address.topic, address.control) if not count_partitions(consumer, name)]
-    if missing:
-        new = [
-            NewTopic(address.topic, partitions, -1, config=dict(_DATA_TOPIC)),
-            NewTopic(address.control, 1, -1, config=dict(_CONTROL_TOPIC)),
-        ]
-        made = admin.create_topics(
-            [topic for topic in new if topic.topic in missing],
-            operation_timeout=ANSWER_WITHIN,
-            request_timeout=ANSWER_WITHIN,
-        )
-        for name, future in made.items():
-            try:
-                future.result(2 * ANSWER_WITHIN)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    msg = f"the topic {name} is not there, and cannot be made: {words(error)}"
-                    raise BrokerLost(msg) from None
-        _wait_for(consumer, address.control)
-    count = _wait_for(consumer, address.topic)
-    return count, _message_limit(admin, address.topic, address.control)
-
-
-def _wait_for(consumer: Consumer, topic: str) -> int:
-    """Until a topic that has just been made is there, as far as we see; how many partitions it has. Blocks."""
-    for _ in range(int(ANSWER_WITHIN / _STEP)):
-        count = count_partitions(consumer, topic)
-        try:
-            if count and all(watermarks(consumer, TopicPartition(topic, partition)) for partition in range(count)):
-                return count
-        except KafkaException as error:
-            if not error.args[0].retriable() and error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
-                raise
-        consumer.poll(_STEP)
-    msg = f"the topic {topic} has just been made, and is not there yet"
-    raise BrokerLost(msg)
-
-
-def _message_limit(admin: AdminClient, *topics: str) -> int:
-    """How large a message may be. Blocks."""
-    limit = _MAX_MESSAGE_BYTES
-    resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
-    for future in admin.describe_configs(resources, request_timeout=ANSWER_WITHIN).values():
-        try:
-            limit = min(limit, int(future.result(2 * ANSWER_WITHIN)["max.message.bytes"].value))
-        except (KafkaException, KeyError):
-            # It needs a right that nobody may have given us.
-            limit = min(limit, _DEFAULT_MESSAGE_BYTES)
-    return limit

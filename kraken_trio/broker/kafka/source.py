@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 import trio
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
-from kraken_trio.broker.kafka.client import ANSWER_WITHIN, BATCH, POLL_EVERY, Watch, words
-from kraken_trio.broker.kafka.control import SUBJECT, headers_of, subject_of, watermarks
+from kraken_trio.broker.kafka.client import ANSWER_WITHIN, BATCH, POLL_EVERY, Watch, watermarks, words
+from kraken_trio.broker.kafka.control import SUBJECT, headers_of, subject_of
+from kraken_trio.broker.kafka.topics import count_partitions
 from kraken_trio.broker.partitioning import partition_of
 from kraken_trio.broker.position import Place
 from kraken_trio.broker.seam import BrokerLost, Incoming, Taken
@@ -52,6 +53,12 @@ class KafkaSource:
         self._keys = frozenset(keys)
         self._subjects: dict[bytes, Subject | None] = {}
         self._has_told = False
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Close it. Blocks for a moment."""
+        self._is_closed = True
+        self._consumer.close()
 
     async def receive(self) -> Sequence[Incoming]:
         """As for any source."""
@@ -67,6 +74,9 @@ class KafkaSource:
 
     def _take(self) -> list[Incoming]:
         """What has come."""
+        if self._is_closed:
+            msg = "this source is closed"
+            raise BrokerLost(msg)
         try:
             messages = self._consumer.consume(BATCH, 0)
         except KafkaException as raised:
@@ -114,7 +124,7 @@ def _lost(error: KafkaError) -> str:
     return words(error)
 
 
-def open_source(setup: Setup, keys: Collection[Key], start: Start, back: float) -> tuple[Consumer, KafkaSource]:
+def open_source(setup: Setup, keys: Collection[Key], start: Start, back: float) -> KafkaSource:
     """A consumer that has been assigned what is to be read. Blocks; raises :class:`KafkaException`, BrokerLost."""
     asker = setup.consumer(Watch(), wait_ms=_SHORT_WAIT_MS)
     try:
@@ -124,7 +134,7 @@ def open_source(setup: Setup, keys: Collection[Key], start: Start, back: float) 
     watch = Watch()
     consumer = setup.consumer(watch, prefetch_kbytes=_PREFETCH_KBYTES)
     consumer.assign(_at(setup.address.topic, begins))
-    return consumer, KafkaSource(consumer, watch, keys, taken, begins)
+    return KafkaSource(consumer, watch, keys, taken, begins)
 
 
 def _at(topic: str, offsets: Mapping[int, int]) -> list[TopicPartition]:
@@ -177,14 +187,6 @@ def _plan(
 def record_key(symbol: str | None) -> str:
     """The key of a record: what has the same is in the same partition."""
     return encode_symbol(symbol)
-
-
-def count_partitions(consumer: Consumer, topic: str) -> int:
-    """How many partitions a topic has; 0 if there is none of this name. Blocks; raises :class:`KafkaException`."""
-    found = consumer.list_topics(topic, ANSWER_WITHIN).topics[topic]
-    if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-        raise KafkaException(found.error)
-    return len(found.partitions)
 
 
 def _offsets_at(consumer: Consumer, topic: str, times: Mapping[int, int]) -> dict[int, int | None]:

@@ -1,0 +1,163 @@
+"""The two topics: where they are made, and how."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
+
+import attrs
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # (it exports them without saying so)
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from kraken_trio._text import printable
+from kraken_trio.broker.kafka.client import ANSWER_WITHIN, Watch, watermarks, words
+from kraken_trio.broker.seam import BrokerLost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kraken_trio.broker.kafka.client import Setup
+
+_MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+"""Of topics that we make. The largest books have a tenth of it, compressed."""
+_DEFAULT_MESSAGE_BYTES: Final = 1_048_588
+"""Kafka's default, of topics whose settings we may not see."""
+_SEGMENT_BYTES: Final = 64 * 1024 * 1024
+"""Of the data's files: what is dropped, is dropped by the file."""
+_STEP: Final = 0.1
+"""Seconds."""
+
+_NUMBER: Final = re.compile(r"[1-9]\d{0,3}", re.ASCII)
+_DURATION: Final = re.compile(r"([1-9]\d{0,8})([smhd])", re.ASCII)
+_SIZE: Final = re.compile(r"([1-9]\d{0,8})(MiB|GiB|TiB)", re.ASCII)
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_BYTES: Final = {"MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_KNOWN: Final = "partitions=8, replicas=3, max_age=24h, max_bytes=50GiB"
+
+_COMMON: Final[Mapping[str, str]] = {
+    "max.message.bytes": str(_MAX_MESSAGE_BYTES),
+    # By the broker's clock: all who publish have clocks of their own.
+    "message.timestamp.type": "LogAppendTime",
+}
+_CONTROL: Final[Mapping[str, str]] = {
+    **_COMMON,
+    "cleanup.policy": "compact",
+    # Who connects reads all of it: it is kept short, a minute or two of leases and catalogs.
+    "segment.ms": "60000",
+    "segment.bytes": str(16 * 1024 * 1024),
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.compaction.lag.ms": "120000",
+}
+
+
+@attrs.frozen
+class Limits:
+    """How the topics are made, if they are missing."""
+
+    partitions: int = 8
+    """More let more consumers share it; each symbol is in one of them."""
+    replicas: int | None = None
+    """None: as many as the broker's ``default.replication.factor`` says."""
+    max_age: int = 6 * 3600
+    """Seconds."""
+    max_bytes: int = 8 << 30
+    """Of all partitions."""
+
+    @classmethod
+    def parse(cls, query: str) -> Limits:
+        """Of ``partitions=8&replicas=3&max_age=24h&max_bytes=50GiB``. Raises :class:`ValueError`."""
+        found: dict[str, int] = {}
+        try:
+            pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+        except ValueError:
+            msg = f"after the ? stand {_KNOWN}"
+            raise ValueError(msg) from None
+        for name, text in pairs:
+            if name in {"partitions", "replicas"} and _NUMBER.fullmatch(text):
+                found[name] = int(text)
+            elif name == "max_age" and (match := _DURATION.fullmatch(text)):
+                found[name] = int(match[1]) * _SECONDS[match[2]]
+            elif name == "max_bytes" and (match := _SIZE.fullmatch(text)):
+                found[name] = int(match[1]) * _BYTES[match[2]]
+            else:
+                msg = f"{printable(name, 40)}={printable(text, 40)} is none of {_KNOWN}"
+                raise ValueError(msg)
+        return cls(**found)
+
+    def topics(self, data: str, control: str) -> list[NewTopic]:
+        """What to make."""
+        kept = {
+            **_COMMON,
+            "cleanup.policy": "delete",
+            "retention.ms": str(self.max_age * 1000),
+            "retention.bytes": str(max(self.max_bytes // self.partitions, _SEGMENT_BYTES)),
+            "segment.bytes": str(_SEGMENT_BYTES),
+        }
+        replicas = -1 if self.replicas is None else self.replicas
+        return [
+            NewTopic(data, self.partitions, replicas, config=kept),
+            NewTopic(control, 1, replicas, config=dict(_CONTROL)),
+        ]
+
+
+def count_partitions(consumer: Consumer, topic: str) -> int:
+    """How many partitions a topic has; 0 if there is none of this name. Blocks; raises :class:`KafkaException`."""
+    found = consumer.list_topics(topic, ANSWER_WITHIN).topics[topic]
+    if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+        raise KafkaException(found.error)
+    return len(found.partitions)
+
+
+def make_topics(setup: Setup, consumer: Consumer, limits: Limits) -> tuple[int, int]:
+    """Make those that are missing. Blocks. How many partitions the data have, and how large a message may be."""
+    address = setup.address
+    # The futures of a client die with it.
+    admin = AdminClient(setup.config(Watch()))
+    missing = [name for name in (address.topic, address.control) if not count_partitions(consumer, name)]
+    if missing:
+        new = [topic for topic in limits.topics(address.topic, address.control) if topic.topic in missing]
+        made = admin.create_topics(new, operation_timeout=ANSWER_WITHIN, request_timeout=ANSWER_WITHIN)
+        for name, future in made.items():
+            try:
+                future.result(2 * ANSWER_WITHIN)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    msg = f"the topic {name} is not there, and cannot be made: {words(error)}"
+                    raise BrokerLost(msg) from None
+        _wait_for(consumer, address.control)
+    count = _wait_for(consumer, address.topic)
+    return count, message_limit(admin, address.topic, address.control)
+
+
+def _wait_for(consumer: Consumer, topic: str) -> int:
+    """Until a topic that has just been made is there, as far as we see; how many partitions it has. Blocks."""
+    for _ in range(int(ANSWER_WITHIN / _STEP)):
+        count = count_partitions(consumer, topic)
+        try:
+            if count and all(watermarks(consumer, TopicPartition(topic, partition)) for partition in range(count)):
+                return count
+        except KafkaException as error:
+            if not error.args[0].retriable() and error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+                raise
+        consumer.poll(_STEP)
+    msg = f"the topic {topic} has just been made, and is not there yet"
+    raise BrokerLost(msg)
+
+
+def message_limit(admin: AdminClient, *topics: str) -> int:
+    """How large a message may be, by the topics' settings. Blocks."""
+    limit = _MAX_MESSAGE_BYTES
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
+    for future in admin.describe_configs(resources, request_timeout=ANSWER_WITHIN).values():
+        try:
+            limit = min(limit, int(future.result(2 * ANSWER_WITHIN)["max.message.bytes"].value))
+        except (KafkaException, KeyError):
+            # It needs a right that nobody may have given us.
+            limit = min(limit, _DEFAULT_MESSAGE_BYTES)
+    return limit
