@@ -480,7 +480,7 @@ class Reader:
             case Relation.AHEAD:
                 pending = self._lost(key, batch.seq - key.expected, events)
                 key.expected = batch.seq
-            case Relation.LEVEL:
+            case _:  # LEVEL: it goes on
                 pass
         key.damage = ""
         known = key.expected - batch.seq
@@ -596,7 +596,7 @@ class Reader:
                 return
             key.is_refused = False
             state = key.restored(frame)
-        except ProtocolError:
+        except (ProtocolError, ValueError):  # of values that no state can have
             self._counters.malformed += 1
             return
         pending: Gap | None = None
@@ -606,7 +606,7 @@ class Reader:
             pending = self._lost(key, seq + 1 - key.expected, frame.events)
         key.expected = seq + 1
         key.damage = ""
-        key.is_first = False
+        key.is_first = relation is Relation.FIRST and seq < 0 and key.cls.has_history
         if frame.events:
             key.last = frame.events[-1]
         if not key.is_cumulative:

@@ -88,18 +88,18 @@ def chains(draw: DrawFn, steps: Sequence[st.SearchStrategy[tuple[str, object]]])
 
     for step, what in draw(st.lists(st.one_of(*steps), max_size=40)):
         if step == "happen":
-            exchange.happen(what)  # type: ignore[arg-type]
+            exchange.happen(what)
         elif step == "receive":
             for shard in shards:
-                shard.client.catch_up(what)  # type: ignore[arg-type]
+                shard.client.catch_up(what)
                 shard.take(now)
         elif step == "lose":
-            owner.client.lose(what)  # type: ignore[arg-type]
+            owner.client.lose(what)
             owner.take(now)
         elif step == "publish":
-            publish(what)  # type: ignore[arg-type]
+            publish(what)
         elif step == "wait":
-            now += what  # type: ignore[operator]
+            now += what
         elif step == "conflate":
             owner.publisher.conflate()
         elif owner is not shards[-1]:
