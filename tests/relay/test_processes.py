@@ -1,0 +1,142 @@
+"""``kraken-trio relay`` as it runs: real processes, a real nats-server, and a reader."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+from kraken_trio import Book, BookSnapshot, Cause, Gap
+from kraken_trio.relay.lines import Lines
+from kraken_trio.stream import open_stream
+from kraken_trio.testing import open_exchange
+from tests.broker.nats_server import run_server
+from tests.metrics.scraping import fetch, value
+from tests.relay.test_supervisor import until_gone
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no signals")
+
+IN_TIME = 120.0
+"""Seconds that nothing here takes, on any machine."""
+
+
+class Running:
+    """A supervisor, and what it has logged."""
+
+    def __init__(self, process: trio.Process, to: str) -> None:
+        self.process = process
+        self.to = to
+        self.log: list[dict[str, Any]] = []
+        self._more = trio.Event()
+
+    async def read(self) -> None:
+        lines = Lines()
+        assert self.process.stderr is not None
+        async for data in self.process.stderr:
+            self.log += map(json.loads, lines.take(bytes(data)))
+            self._more.set()
+            self._more = trio.Event()
+
+    async def logged(self, event: str, **fields: object) -> dict[str, Any]:
+        """Wait for such a line."""
+        with trio.fail_after(IN_TIME):
+            while True:
+                for line in self.log:
+                    if line["event"] == event and fields.items() <= line.items():
+                        return line
+                await self._more.wait()
+
+
+@asynccontextmanager
+async def relaying(*options: str) -> AsyncIterator[Running]:
+    with run_server() as server:
+        async with open_exchange(rate=50) as exchange, trio.open_nursery() as nursery:
+            command = [
+                *(sys.executable, "-m", "kraken_trio", "relay", "--symbols", "BTC/USD,ETH/USD", "--channel", "book"),
+                *("--to", server.url, "--url", exchange.url, "--keyframe-every", "1", "--log-format", "json", *options),
+            ]
+            process = await nursery.start(partial(trio.run_process, command, stderr=subprocess.PIPE, check=False))
+            running = Running(process, server.url)
+            async with process.stderr:
+                nursery.start_soon(running.read)
+                yield running
+                nursery.cancel_scope.cancel()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    with trio.fail_after(IN_TIME):
+        while not condition():  # noqa: ASYNC110 (nothing tells when)
+            await trio.sleep(0.02)
+
+
+async def test_an_owner_that_is_killed_is_followed_by_its_standby_and_started_again() -> None:
+    async with relaying("--standby", "--metrics-port", "0") as running:
+        began = await running.logged("owner_begun")
+        await running.logged("shard_ready", shard="0/1")
+        await running.logged("shard_ready", shard="0/1 standby")
+        events: list[Any] = []
+        async with open_stream(running.to) as client, client.subscribe(Book("BTC/USD")) as feed:
+
+            async def read() -> None:
+                async for event in feed:
+                    events.append(event)  # noqa: PERF401 (others look at it meanwhile)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(read)
+                await until(lambda: len(events) > 5)
+                assert isinstance(events[0], BookSnapshot)
+                owner = began["shard"]
+                ready = await running.logged("shard_ready", shard=owner)
+                os.kill(ready["pid"], signal.SIGKILL)
+                await running.logged("shard_ended", shard=owner, exit_status=-9)
+                await running.logged("owner_begun", shard=({"0/1", "0/1 standby"} - {owner}).pop())
+                await until(lambda: any(isinstance(event, Gap) for event in events))
+                place = next(place for place, event in enumerate(events) if isinstance(event, Gap))
+                assert events[place].cause is Cause.FAILOVER
+                await until(lambda: len(events) > place + 5)
+                assert isinstance(events[place + 1], BookSnapshot), "and nothing of before"
+                assert feed.book("BTC/USD").verified
+                nursery.cancel_scope.cancel()
+        (url,) = [line["message"] for line in running.log if line["message"].startswith("metrics at ")]
+        port = int(url.rpartition(":")[2].partition("/")[0])
+        _, page = await fetch(port)
+        names = ("0/1", "0/1 standby")
+        assert value(page, "kraken_trio_shard_restarts_total", shard=owner) == 1
+        assert sum(value(page, "kraken_trio_relay_owner", shard=name) for name in names) == 1
+        assert all(value(page, "kraken_trio_relay_broker_connected", shard=name) == 1 for name in names)
+        running.process.terminate()
+        with trio.fail_after(IN_TIME):
+            assert await running.process.wait() == 128 + signal.SIGTERM
+        stopped = [line for line in running.log if line["event"] == "shard_stopped"]
+        assert {line["shard"] for line in stopped} == set(names)
+        drained = [line["shard"] for line in running.log if line["event"] == "relay_drained"]
+        assert set(names) <= set(drained)
+        assert not [line for line in running.log if line["event"] == "shard_says"]
+
+
+async def test_no_shard_outlives_its_supervisor() -> None:
+    async with relaying("--shards", "2") as running:
+        pids = [(await running.logged("shard_ready", shard=name))["pid"] for name in ("0/2", "1/2")]
+        running.process.kill()
+        for pid in pids:
+            await until_gone(pid)
+
+
+async def test_one_shard_alone_as_orchestrators_run_it() -> None:
+    async with relaying("--shard", "1/2") as running:
+        await running.logged("owner_begun", shard="1/2")
+        running.process.send_signal(signal.SIGINT)
+        with trio.fail_after(IN_TIME):
+            assert await running.process.wait() == 128 + signal.SIGINT
+        assert "relay_drained" in [line["event"] for line in running.log]
