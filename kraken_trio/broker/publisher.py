@@ -127,7 +127,8 @@ class _OfState:
     """The state of a key without views."""
 
     def __init__(self, request: Request[Any], cls: type[ChannelState]) -> None:
-        self._request = request
+        # Whoever takes over gives the history that it has: it may have what was lost in between.
+        self._request = attrs.evolve(request, snapshot=True) if cls.has_history else request
         self._cls = cls
         self._has_numbers = True
         self._state = self._new()
@@ -281,8 +282,6 @@ class _Stream:
 
     def begins(self, event: Any) -> bool:
         """Whether it may begin with this event."""
-        if self.key == LIFECYCLE:
-            return True
         return type(event) is not Gap and CHANNELS[self.key[0]].begins(event)
 
 
@@ -430,18 +429,14 @@ class Publisher:
             else:
                 run.append(event)
         for key, run in runs.items():
-            stream = self._streams.get(key) or self._stream_of(key)
+            stream = self._streams.get(key) or self._stream_of(*key, run[0])
             if stream is not None:
                 self._take(stream, run, now)
 
-    def _stream_of(self, key: tuple[str | None, str | None]) -> _Stream | None:
-        """The stream of events whose channel and symbol are not its key."""
-        channel, symbol = key
-        if channel is None or (symbol is None and channel in CHANNELS and CHANNELS[channel].has_symbols):
-            return self._streams[LIFECYCLE]
-        if channel in CHANNELS and not CHANNELS[channel].has_symbols:
-            return self._streams.get((channel, None))
-        return None
+    def _stream_of(self, channel: str | None, symbol: str | None, event: Event) -> _Stream | None:
+        """The stream of events whose channel and symbol are no key that is published."""
+        is_of_clients = channel is None or (symbol is None and type(event) is Gap)
+        return self._streams[LIFECYCLE] if is_of_clients else None
 
     def _take(self, stream: _Stream, events: list[Any], now: float) -> None:
         stream.last = events[-1]
@@ -579,8 +574,11 @@ class Publisher:
         events = list(stream.state.start())
         if phase is _Phase.BEGINNING:
             # Since it was put here, its state may have become unknown again.
-            stream.phase = _Phase.FLOWING if events or stream.key == LIFECYCLE else _Phase.UNKNOWN
-            return events
+            is_known = bool(events) or stream.key == LIFECYCLE
+            stream.phase = _Phase.FLOWING if is_known else _Phase.UNKNOWN
+            # What the state does not tell: that what comes next may not be the next.
+            has_end = events and type(stream.last) is Gap and stream.key != LIFECYCLE
+            return [*events, stream.last] if has_end else events
         stream.phase = _Phase.FLOWING
         lost, stream.lost = stream.lost, _Lost()
         gap = lost.as_gap(stream.key)
