@@ -126,9 +126,9 @@ class _OfView:
 class _OfState:
     """The state of a key without views."""
 
-    def __init__(self, request: Request[Any], cls: type[ChannelState]) -> None:
+    def __init__(self, request: Any, cls: type[ChannelState]) -> None:
         # Whoever takes over gives the history that it has: it may have what was lost in between.
-        self._request = attrs.evolve(request, snapshot=True) if cls.has_history else request
+        self._request: Request[Any] = attrs.evolve(request, snapshot=True) if cls.has_history else request
         self._cls = cls
         self._has_numbers = True
         self._state = self._new()
@@ -429,7 +429,7 @@ class Publisher:
             else:
                 run.append(event)
         for key, run in runs.items():
-            stream = self._streams.get(key) or self._stream_of(*key, run[0])
+            stream = self._streams.get(key) or self._stream_of(key[0], key[1], run[0])
             if stream is not None:
                 self._take(stream, run, now)
 
@@ -471,10 +471,13 @@ class Publisher:
         for stream in self._ready.values():
             if stream.waiting:
                 self.counts.conflated += len(stream.waiting)
-                stream.lost.add(stream.waiting)
+                if stream.seq:
+                    stream.phase = _Phase.LOST
+                    stream.lost.add(stream.waiting)
+                    stream.was_interrupted = stream.key != LIFECYCLE
+                else:  # nothing was published that they would follow
+                    stream.phase = _Phase.BEGINNING
                 stream.waiting.clear()
-                stream.phase = _Phase.LOST
-                stream.was_interrupted = stream.key != LIFECYCLE
         self.waiting = 0
 
     def lose(self, requests: Iterable[Request[Any]], cause: Cause, detail: str, now: float) -> None:
