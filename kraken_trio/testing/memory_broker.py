@@ -288,8 +288,9 @@ class _Core:
                     expired.add(partition)
                     place = Place(log.dropped_to if place.offset < log.dropped_to else log.next_offset)
             starts[partition] = place
-            index = log.index(place.offset)
-            from_ns = log.entries[index].incoming.time_ns if index < len(log.entries) else self._time_ns(now)
+            # From the message before it on: relays may have stood still for any time until it was stored.
+            index = log.index(place.offset) - 1
+            from_ns = log.entries[index].incoming.time_ns if index >= 0 else self._time_ns(now)
             first[partition] = min(place.offset, log.offset_at(from_ns - int(back * 1e9)))
         partition_of = {}
         if self._partitions > 1:
