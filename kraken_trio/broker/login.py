@@ -214,6 +214,11 @@ class BrokerTls:
             msg = "a key without its certificate is of no use: give cert=, too"
             raise ValueError(msg)
 
+    @property
+    def has_no_certificate(self) -> bool:
+        """Whether it surely has none of our own."""
+        return self.cert is None and self.context is None
+
     def make_context(self) -> ssl.SSLContext:
         """The context, with the files as they are now.
 

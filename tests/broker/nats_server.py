@@ -124,7 +124,15 @@ class NatsServer:
             self._process = None
 
     def pause(self) -> None:
+        """Stop all its threads, and return when they stand still."""
         os.kill(self.pid, signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.pid}/task")
+        while not all(self._is_stopped(task) for task in tasks.iterdir()):
+            time.sleep(LOOK_AGAIN)
+
+    @staticmethod
+    def _is_stopped(task: Path) -> bool:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
 
     def go_on(self) -> None:
         os.kill(self.pid, signal.SIGCONT)

@@ -158,6 +158,8 @@ def test_a_context_of_files(tmp_path: Path, authority: trustme.CA) -> None:
 def test_a_context_of_the_programs_own() -> None:
     context = ssl.create_default_context()
     assert BrokerTls(context=context).make_context() is context
+    assert not BrokerTls(context=context).has_no_certificate
+    assert BrokerTls().has_no_certificate
     assert "SSLContext" not in repr(BrokerTls(context=context))
     with pytest.raises(ValueError, match="either files or a context"):
         BrokerTls(ca="f", context=context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import ssl
@@ -53,13 +54,14 @@ class NatsEngine:
     """
 
     def __init__(self, url: str, *, login: BrokerLogin | None = None, tls: BrokerTls | None = None) -> None:
+        self._servers: tuple[tuple[str, int], ...]
         parsed = _parse(url)
         if isinstance(parsed, str):
-            url = ""  # it may contain a password, and a traceback shows local variables
+            url = ""  # it may contain a password, and a traceback shows local variables, and this object as well
+            self._servers, self._stream = (), ""
             msg = f"this is no usable URL of a NATS server: {parsed}"
             raise ValueError(msg)  # noqa: TRY004 (a text says what is wrong)
-        servers, self._stream, self._limits, encrypted = parsed
-        self._servers: Final = servers
+        self._servers, self._stream, self._limits, encrypted = parsed
         self._first = 0
         """Which server is tried first: another one after each that failed."""
         self._login: Final = login
@@ -129,6 +131,8 @@ class NatsEngine:
                     await self._check(portal, wire, where)
                     return wire
                 problem = found
+                if self._tls is not None and self._tls.has_no_certificate and wire.wants_certificate:
+                    problem = ConnectError(_NO_CERTIFICATE, retryable=False)
             except BaseException:
                 with trio.CancelScope(shield=True):
                     await portal.run(wire.close)
@@ -213,6 +217,9 @@ def _limits(query: str) -> Limits | str:
     return Limits(**values)
 
 
+_NO_CERTIFICATE: Final = "the server wants a certificate of ours, too: tls=BrokerTls(cert=…, key=…)"
+
+
 def _explained(error: Exception, login: BrokerLogin | None) -> tuple[str, bool]:
     """Why a connection could not be made, what to do about it, and whether trying again may help."""
     text = printable(str(error).removeprefix("nats: ").strip("'"))
@@ -232,7 +239,8 @@ def _explained(error: Exception, login: BrokerLogin | None) -> tuple[str, bool]:
     if isinstance(error, TimeoutError):
         return f"no answer within {PATIENCE:g} s", True
     if isinstance(error, OSError):
-        return printable(error.strerror or text), True
+        # asyncio's own text names the address, and not what is wrong.
+        return printable(os.strerror(error.errno) if error.errno else error.strerror or text), True
     if "authorization violation" in lower or "authentication" in lower:
         who = "no login was given: login=BrokerLogin(…)" if login is None else f"the login ({login.way}) is wrong"
         return f"the server refuses us ({text}): {who}", False

@@ -215,6 +215,11 @@ class Wire:
         found = self._client.connected_server_version
         return found.major, found.minor
 
+    @property
+    def wants_certificate(self) -> bool:
+        """Whether the server said that it wants one of ours."""
+        return bool(self._client._server_info.get("tls_verify"))  # noqa: SLF001 (nobody else can be asked)
+
     def unique(self) -> str:
         """A name that nobody else has."""
         return self._client.new_inbox().rpartition(".")[2]
