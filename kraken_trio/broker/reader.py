@@ -109,6 +109,9 @@ class _Published:
     initial_data: tuple[str, ...] = ()
 
 
+MAX_HELD: Final = 10_000
+"""Messages after the start that are held while another partition has not reached its own; then the feed begins without
+it."""
 _MISSED: Final = "{} of the producer's events did not come through the broker"
 _REPLACED: Final = "another producer took over"
 _EXPIRED: Final = "the broker does not store this part any more"
@@ -301,6 +304,8 @@ class Reader:
         self._expired: set[int] = set()
         self._by_partition: dict[int, list[_Key]] = {}
         self._heard: set[int] = set()
+        self._reached: set[int] = set()
+        self._held: list[Message] = []  # from the start on, until all partitions have reached theirs
         self.gaps: list[Gap] = []
         """What this reader found to be missing, since they were taken away."""
 
@@ -331,12 +336,11 @@ class Reader:
 
     def open(self, taken: Taken) -> list[Delivery]:
         """Read from a new source: the first one, or one that begins at :attr:`places`."""
-        for partition, start in taken.starts.items():
-            self._starts.setdefault(partition, start)
-        if not self._by_partition:
-            self._by_partition = {partition: [] for partition in taken.starts}
+        self._held.clear()
+        if not self._starts:
             for key, state in self._keys.items():
                 self._by_partition.setdefault(taken.partition_of.get(key, 0), []).append(state)
+            self._starts = {partition: taken.starts[partition] for partition in sorted(self._by_partition)}
         self._expired |= taken.expired - self._heard
         output = _Output(self._counters)
         for partition in sorted(taken.expired & self._heard):
@@ -346,16 +350,27 @@ class Reader:
                 state.lose()
         return [Delivery(output.events)] if output.events else []
 
-    def reach(self, partitions: Iterable[int]) -> list[Delivery]:
-        """These have been read up to their start, all that is stored of them: the feed gets the state as of there."""
+    def reach(self, partitions: Iterable[int]) -> Iterator[Delivery]:
+        """These have been read up to their start, all that is stored of them.
+
+        The feed begins, with the state as of there, when that is so of all its partitions.
+        """
+        self._reached.update(self._starts.keys() & set(partitions))
+        if len(self._reached) == len(self._starts):
+            yield from self._release()
+
+    def _release(self) -> Iterator[Delivery]:
+        """The feed begins with the partitions whose start was reached."""
         output = _Output(self._counters)
-        for partition in partitions:
-            if partition not in self._heard and partition in self._starts:
-                self._heard.add(partition)
-                self._next[partition] = self._starts[partition].offset
-                for key in self._by_partition[partition]:
-                    self._begin(key, output, is_expired=partition in self._expired)
-        return [Delivery(output.events)] if output.events else []
+        for partition in sorted(self._reached - self._heard):
+            self._heard.add(partition)
+            self._next[partition] = self._starts[partition].offset
+            for key in self._by_partition[partition]:
+                self._begin(key, output, is_expired=partition in self._expired)
+        if output.events:
+            yield Delivery(output.events)
+        held, self._held = self._held, []
+        yield from self.take(held)
 
     def _begin(self, key: _Key, output: _Output, *, is_expired: bool) -> None:
         key.is_heard = True
@@ -372,27 +387,33 @@ class Reader:
 
     # Messages
 
-    def take(self, messages: Iterable[Message]) -> list[Delivery]:
-        """Take messages of the source, in order within each partition. Repeats do no harm."""
-        found: list[Delivery] = []
+    def take(self, messages: Iterable[Message]) -> Iterator[Delivery]:
+        """Take messages of the source, in order within each partition. Repeats do no harm.
+
+        What they give the feed is found out one by one: :meth:`rebuild` returns the state as of the last delivery.
+        """
         for message in messages:
             partition = message.partition
             key = self._keys.get(message.subject.key)
             if key is None or partition not in self._starts:
                 continue
-            if partition not in self._heard:
-                start = self._starts[partition]
-                if message.offset < start.offset:
-                    self._message(key, message)  # silently
-                    continue
+            start = self._starts[partition]
+            if partition in self._heard:
+                if start.index and message.offset == start.offset == self._next[partition]:
+                    delivery = self._rest(key, message, start.index)
+                else:
+                    delivery = self._message(key, message)
+                self._next[partition] = max(message.offset + 1, self._next[partition])
+                yield delivery
+            elif message.offset < start.offset:
+                self._message(key, message)  # silently
+            else:
                 if message.offset == start.offset and start.index:
-                    found += self._first(key, message, start.index)
-                    self._next[partition] = message.offset + 1
-                    continue
-                found += self.reach((partition,))
-            found.append(self._message(key, message))
-            self._next[partition] = max(message.offset + 1, self._next[partition])
-        return found
+                    self._first(key, message, start.index)
+                self._held.append(message)
+                self._reached.add(partition)
+                if len(self._reached) == len(self._starts) or len(self._held) >= MAX_HELD:
+                    yield from self._release()
 
     def known(self, key: Key) -> tuple[bool, int]:
         """Whether a key's state is known, and when its last event was received by the producer; 0 before the first."""
@@ -404,21 +425,22 @@ class Reader:
         found = self._keys.get(cast("Key", key))
         return found.state.rebuild() if found is not None and found.is_whole else None
 
-    def _first(self, key: _Key, message: Message, received: int) -> list[Delivery]:
+    def _first(self, key: _Key, message: Message, received: int) -> None:
         """The message in the middle of which the feed begins: so many of its events were received before."""
         if message.subject.kind is Kind.DATA:
-            output = _Output(self._counters)
             batch, _ = self._decoded(key, message)
-            self._batch(key, msgspec.structs.replace(batch, events=batch.events[:received]), output)
-            found = self.reach((message.partition,))
-            key.is_resumed = False  # it was received before, up to here
-            self._batch(key, batch, output)
+            self._batch(key, msgspec.structs.replace(batch, events=batch.events[:received]), _Output(self._counters))
+
+    def _rest(self, key: _Key, message: Message, received: int) -> Delivery:
+        """What comes of it after those."""
+        key.is_resumed = False  # it was received before, up to here
+        if message.subject.kind is Kind.DATA:
+            output = _Output(self._counters)
+            self._batch(key, self._decoded(key, message)[0], output)
         else:
-            found = self.reach((message.partition,))
-            key.is_resumed = False
             output = _Output(self._counters, begin=received + 1)
             self._frame(key, message, output, was_taken=True)
-        return [*found, Delivery(output.events, message.partition, message.offset, output.counts)]
+        return Delivery(output.events, message.partition, message.offset, output.counts)
 
     def _message(self, key: _Key, message: Message) -> Delivery:
         output = _Output(self._counters)

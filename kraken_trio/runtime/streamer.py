@@ -56,6 +56,8 @@ _STABLE_AFTER: Final = 10.0
 """Seconds: a connection that held so long makes the next loss the first again."""
 _FRAMES_BACK: Final = 3
 """How many intervals between key frames a feed's source begins before its start: the last one may be late."""
+_NO_RELAY_DELAY: Final = 1.0
+"""Seconds between two looks for the first catalog."""
 _EVENTS_PER_CHECKPOINT: Final = 1024
 """Other tasks run after so many events of a feed that always has room."""
 
@@ -219,6 +221,8 @@ class Streamer:
 
     async def _follow_status(self, link: Link) -> None:
         """What producers tell of the exchange's status."""
+        while not await link.catalogs():
+            await trio.sleep(_NO_RELAY_DELAY)  # nothing has ever been published: there may be no stream yet
         async with link.read((LIFECYCLE,), Start(), back=self._back) as source:
             while True:
                 for status in self._statuses.take(await source.receive()):
@@ -268,6 +272,8 @@ class Streamer:
     async def _deliver(self, stream: _Stream, delivery: Delivery) -> None:
         """Put events into a feed, and wait until its program has made room, if that is its policy."""
         self._counters.events += len(delivery.events)
+        if delivery.partition is not None and not stream.progress.has_begun:
+            self._begin(stream)  # all with which it begins was delivered before
         if not stream.sender.deliver(delivery):
             await self._relieve(stream)
         if stream.reader.gaps:
@@ -336,6 +342,8 @@ class Streamer:
     # States
 
     def _advance(self, trigger: Trigger, detail: str = "", retry_at: datetime | None = None) -> None:
+        if self._ended is not None:
+            return  # some task has not noticed yet
         previous = self._machine.advance(trigger)
         if previous is None:
             return

@@ -396,11 +396,11 @@ def test_a_connection_that_is_lost_before_the_start_goes_on_to_it() -> None:
     assert numbers(events_of(world.reader.take(world.log.messages))) == []
     assert numbers(events_of(world.reader.reach([0, 1])), BookSnapshot) == [1]
     assert world.reader.starts == {0: Place(9)}
-    assert world.reader.reach([0]) == []
+    assert events_of(world.reader.reach([0])) == []
 
 
 def test_partitions_begin_each_for_itself() -> None:
-    world = World(Book(BTC), Trades(BTC, snapshot=True), Lifecycle())
+    world = World()
     reader = Reader([Book(BTC), Trades(BTC, snapshot=True), Lifecycle()], Counters())
     assert set(reader.keys) == {BOOK, TRADE}
     reader.open(Taken({0: Place(5), 3: Place(1)}, partition_of={BOOK: 0, TRADE: 3}))
@@ -410,11 +410,32 @@ def test_partitions_begin_each_for_itself() -> None:
     strange = Stored(Subject(1, Kind.DATA, "spread", BTC), b"", 9, 3)
     elsewhere = Stored(book.subject, book.data, 9, 7)
     assert events_of(reader.take([book, strange, elsewhere])) == []
-    assert numbers(events_of(reader.take([Stored(trade.subject, trade.data, 1, 3)]))) == [0]
+    # What comes after the start of one waits for the other: then all with which the feed begins comes first.
+    later = [Stored(trade.subject, trade.data, 1, 3), Stored(strange.subject, b"", 2, 3)]
+    assert events_of(reader.take(later)) == []
+    assert events_of(reader.reach([3, 7])) == []
     assert not reader.has_begun
-    assert numbers(events_of(reader.reach([0])), BookSnapshot) == [0]
+    assert reader.places == {0: Place(5), 3: Place(1)}
+    found = events_of(reader.reach([0]))
+    assert [type(event) for event in found] == [BookSnapshot, Trade]
     assert reader.has_begun
     assert reader.places == {0: Place(5), 3: Place(2)}
+
+
+def test_partitions_wait_for_each_other_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kraken_trio.broker.reader.MAX_HELD", 3)
+    world = World()
+    reader = Reader(REQUESTS.values(), Counters())
+    reader.open(Taken({0: Place(9), 1: Place(0)}, partition_of={BOOK: 0, TRADE: 1, TICKER: 1}))
+    for _ in range(4):
+        world.publish(TRADE)
+    messages = [Stored(message.subject, message.data, message.offset, 1) for message in world.log.messages]
+    assert [len(events_of(reader.take([message]))) for message in messages] == [0, 0, 4, 1]
+    assert not reader.has_begun
+    world.publish(BOOK)
+    assert events_of(reader.take(world.log.messages[-1:])) == []
+    assert numbers(events_of(reader.reach([0])), BookSnapshot) == [1]
+    assert reader.has_begun
 
 
 def test_reference_data_are_merged_and_have_no_symbol() -> None:
