@@ -23,7 +23,7 @@ def nats() -> Iterator[NatsServer]:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[KafkaServer]:
-    """A real Kafka. Nobody may kill it: whoever wants to starts another."""
+    """A real Kafka. Who kills it starts it again."""
     try:
         running = kafka_server()
         server = running.__enter__()

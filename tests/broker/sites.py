@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 import trio
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from kraken_trio.broker.kafka import KafkaEngine
 from kraken_trio.broker.nats import NatsEngine
 from kraken_trio.testing import MemoryBroker
 from tests.broker.nats_server import NatsServer, ask
@@ -16,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kraken_trio.broker.seam import Engine
+    from tests.broker.kafka_server import KafkaServer
+
+PATIENCE = 60.0
+"""Seconds for what takes none on a machine that has nothing else to do."""
 
 
 class Site(Protocol):
@@ -85,6 +92,44 @@ class NatsSite:
         # As its retention does: the first ones go, leases as well.
         answer = await trio.to_thread.run_sync(ask, self.server, f"$JS.API.STREAM.PURGE.{self.stream}", {"keep": keep})
         assert answer is not None
+
+
+@attrs.frozen
+class KafkaSite:
+    """A server, which several tests share."""
+
+    server: KafkaServer
+    topic: str
+
+    @property
+    def lease_ttl(self) -> float:
+        return self.engine().lease_ttl
+
+    def engine(self, program: str = "") -> Engine:
+        return KafkaEngine(f"kafka://{self.server.address}/{self.topic}")
+
+    async def crash(self) -> None:
+        def kill_and_start() -> None:
+            self.server.kill()
+            self.server.start()
+
+        await trio.to_thread.run_sync(kill_and_start)
+
+    async def expire(self, keep: int) -> None:
+        def drop() -> None:
+            config = {"bootstrap.servers": self.server.address, "group.id": "x", "log_level": 0}
+            consumer = Consumer({**config, "isolation.level": "read_uncommitted"})
+            partitions = consumer.list_topics(self.topic, PATIENCE).topics[self.topic].partitions
+            ends = [TopicPartition(self.topic, partition) for partition in partitions]
+            for end in ends:
+                low, high = consumer.get_watermark_offsets(end, PATIENCE)
+                end.offset = max(low, high - keep)
+            consumer.close()
+            admin = AdminClient({"bootstrap.servers": self.server.address, "log_level": 0})
+            for dropped in admin.delete_records(ends).values():
+                dropped.result(PATIENCE)
+
+        await trio.to_thread.run_sync(drop)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -18,7 +18,7 @@ from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, TooLarge
 from kraken_trio.broker.subjects import Kind, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from confluent_kafka import Consumer
@@ -116,15 +116,28 @@ class _Link:
         self._owners.clear()
         await self._setup.close(*(owner.close for owner in owners), self._control.close, self._asker.close)
 
-    def _check(self) -> None:
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """What finds the connection lost ends the link."""
         if self._lost is not None:
             raise BrokerLost(self._lost)
+        try:
+            yield
+        except BrokerLost as error:
+            self._lose(error)
+            raise
+
+    def _lose(self, error: BrokerLost) -> None:
+        self._lost = self._lost or str(error)
 
     # Producing
 
     async def acquire(self, shard: int, holder: str) -> Fence | None:
         """As for any link."""
-        self._check()
+        with self._in_use():
+            return await self._acquire(shard, holder)
+
+    async def _acquire(self, shard: int, holder: str) -> Fence | None:
         await self._make_topics()
         self._control.look()
         owner = self._owners.get(shard)
@@ -167,7 +180,6 @@ class _Link:
 
     async def _owner(self, fence: Fence) -> Owner:
         """The producer of this fence: that of this link, or a new one, if nobody else has become the owner."""
-        self._check()
         async with self._resuming:
             owner = self._owners.get(fence.shard)
             if owner is None or owner.number != fence.producer:
@@ -188,23 +200,27 @@ class _Link:
 
     async def renew(self, fence: Fence) -> None:
         """As for any link."""
-        owner = await self._owner(fence)
-        await owner.send([self._lease_record(fence.shard, _note(fence), _number(fence))])
-        await owner.commit()
+        with self._in_use():
+            owner = await self._owner(fence)
+            await owner.send([self._lease_record(fence.shard, _note(fence), _number(fence))])
+            await owner.commit()
 
     async def release(self, fence: Fence) -> None:
         """As for any link."""
-        try:
-            owner = await self._owner(fence)
-            record = self._lease_record(fence.shard, _note(fence), _number(fence), (RELEASED, b""))
-            await owner.send([record])
-            await owner.commit(now=True)
-        except Fenced:
-            pass
-        await self._drop(fence.shard)
+        with self._in_use():
+            with suppress(Fenced):
+                owner = await self._owner(fence)
+                record = self._lease_record(fence.shard, _note(fence), _number(fence), (RELEASED, b""))
+                await owner.send([record])
+                await owner.commit(now=True)
+            await self._drop(fence.shard)
 
     async def publish(self, fence: Fence, messages: Sequence[Outgoing]) -> None:
         """As for any link."""
+        with self._in_use():
+            await self._publish(fence, messages)
+
+    async def _publish(self, fence: Fence, messages: Sequence[Outgoing]) -> None:
         owner = await self._owner(fence)
         limit = self._max_message_bytes - _OVERHEAD
         too_large = next((at for at, message in enumerate(messages) if len(message.data) > limit), None)
@@ -234,14 +250,16 @@ class _Link:
 
     async def catalogs(self) -> Sequence[Incoming]:
         """As for any link."""
-        self._check()
-        await self._control.catch_up()
+        with self._in_use():
+            await self._control.catch_up()
         return list(self._control.catalogs.values())
 
     @asynccontextmanager
     async def _read(self, keys: Collection[Key], start: Start, back: float) -> AsyncIterator[Source]:
-        self._check()
+        if self._lost is not None:
+            raise BrokerLost(self._lost)
         source = await self._setup.in_thread(open_source, self._setup, keys, start, back)
+        source.on_loss = self._lose
         try:
             yield source
         finally:

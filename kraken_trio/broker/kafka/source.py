@@ -16,7 +16,7 @@ from kraken_trio.broker.seam import BrokerLost, Incoming, Taken
 from kraken_trio.broker.subjects import Kind, encode_symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from confluent_kafka import Message
 
@@ -53,11 +53,13 @@ class KafkaSource:
         self._keys = frozenset(keys)
         self._subjects: dict[bytes, Subject | None] = {}
         self._has_told = False
-        self._is_closed = False
+        self._lost: str | None = None
+        self.on_loss: Callable[[BrokerLost], None] = lambda _: None
+        """Told when it finds the connection lost."""
 
     def close(self) -> None:
         """Close it. Blocks for a moment."""
-        self._is_closed = True
+        self._lost = "this source is closed"
         self._consumer.close()
 
     async def receive(self) -> Sequence[Incoming]:
@@ -65,7 +67,12 @@ class KafkaSource:
         await trio.lowlevel.checkpoint()
         while True:
             reached = len(self.reached)
-            found = self._take()
+            try:
+                found = self._take()
+            except BrokerLost as error:
+                self._lost = str(error)
+                self.on_loss(error)
+                raise
             # What has been reached from the beginning is told by the first return.
             if found or len(self.reached) > reached or (self.reached and not self._has_told):
                 self._has_told = True
@@ -74,9 +81,8 @@ class KafkaSource:
 
     def _take(self) -> list[Incoming]:
         """What has come."""
-        if self._is_closed:
-            msg = "this source is closed"
-            raise BrokerLost(msg)
+        if self._lost is not None:
+            raise BrokerLost(self._lost)
         try:
             messages = self._consumer.consume(BATCH, 0)
         except KafkaException as raised:
@@ -170,9 +176,9 @@ def _plan(
         for partition in highs.keys() & start.places.keys():
             place = start.places[partition]
             if not lows[partition] <= place.offset <= highs[partition]:
-                # Dropped; or the topic was made anew since, and nothing in it is known.
+                # Dropped; or the topic was made anew since, and what came between is unknown.
                 expired.add(partition)
-                place = Place(lows[partition])
+                place = Place(lows[partition] if place.offset < lows[partition] else highs[partition])
             starts[partition] = place
     begins = {partition: place.offset for partition, place in starts.items()}
     times = _times_before(consumer, topic, begins, lows)
