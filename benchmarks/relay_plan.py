@@ -251,9 +251,10 @@ async def shard(rate: float, symbols: int, channel: str, seconds: float) -> None
     binary = shutil.which("nats-server", path=sysconfig.get_path("scripts")) or "nats-server"
     with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        to = f"nats://127.0.0.1:{free.getsockname()[1]}"
+        port = str(free.getsockname()[1])
         free.close()
-        broker = [binary, "-js", "-sd", folder, "-a", "127.0.0.1", "-p", to.rpartition(":")[2]]
+        to = f"nats://127.0.0.1:{port}/kraken?max_bytes=1GiB"
+        broker = [binary, "-js", "-sd", folder, "-a", "127.0.0.1", "-p", port]
         async with (
             open_exchange(markets=markets, rate=rate, journal_limit=0) as exchange,
             trio.open_nursery() as nursery,

@@ -117,6 +117,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     },
     "export/frames.py": {"importlib.util.find_spec": "which library for data frames is installed"},
     "cli/log.py": {"threading.*": "a thread writes what may block, for commands without an event loop, too"},
+    "cli/relay.py": {"time.time_ns": "when connections were attempted, for other machines"},
     "cli/record.py": {"time.*": "what its lines begin with"},
     "relay/standby.py": {TRIO_TIME: "how long it has run"},
     "relay/supervisor.py": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -30,10 +31,11 @@ from kraken_trio.cli.formatting import counted
 from kraken_trio.cli.log import needed_log, say
 from kraken_trio.cli.planned import show_plan
 from kraken_trio.cli.running import positive_duration, run_and_exit
+from kraken_trio.relay.budget import BrokerBudget
 from kraken_trio.relay.lines import encode_control, named_json, named_text
 from kraken_trio.relay.log import log
 from kraken_trio.relay.planning import ALL_SYMBOLS, PEAK, RATES, Load, plan
-from kraken_trio.relay.producer import Backpressure, open_relay
+from kraken_trio.relay.producer import Backpressure, new_holder, open_relay
 from kraken_trio.relay.shard import SETTINGS, Shard
 from kraken_trio.relay.sources import Sources, parse_channels, parse_symbols
 from kraken_trio.relay.standby import Patient
@@ -66,6 +68,7 @@ class Options:
     form: Form
     keyframe_every: float
     budget_file: str | None
+    budget_in_broker: bool
     url: str | None
     level3_url: str | None
     rest: str | None
@@ -215,6 +218,9 @@ def _rates(_context: click.Context, _parameter: click.Parameter, texts: tuple[st
 )
 @broker_options("--to", required=False)
 @click.option("--budget-file", type=click.Path(), metavar="FILE", help="Share Kraken's connect limit on this machine.")
+@click.option(
+    "--budget-in-broker", is_flag=True, help="Share it by means of the broker: among machines that have one address."
+)
 @click.option("--key-file", metavar="FILE", help="For level3: a file with an API key.  [default: $KRAKEN_API_KEY …]")
 @click.option("--url", metavar="URL", help="A server that speaks Kraken's v2 protocol.  [default: Kraken's]")
 @click.option("--level3-url", metavar="URL", help="The same, for level3.")
@@ -304,6 +310,9 @@ def relay_command(
         raise click.UsageError(msg)
     if broker is None:
         raise click.MissingParameter(param_type="option", param_hint="'--to'")
+    if more["budget_in_broker"] and more["budget_file"] is not None:
+        msg = "--budget-file and --budget-in-broker are two ways to do the same: give one of the two"
+        raise click.UsageError(msg)
     options = Options(
         symbols=symbols,
         channels=channels,
@@ -329,7 +338,8 @@ def relay_command(
 async def run_shard(options: Options, number: int, *, supervised: bool) -> int:
     """Publish one shard until cancelled; supervised, until the supervisor is gone. Returns the exit status."""
     credentials, engine = options.credentials(), options.broker.engine()
-    opener = partial(open_client, settings=SETTINGS, budget_file=options.budget_file)
+    admission = BrokerBudget(engine, new_holder(), wall_ns=time.time_ns) if options.budget_in_broker else None
+    opener = partial(open_client, settings=SETTINGS, budget_file=options.budget_file, admission=admission)
     async with open_hidden_nursery() as nursery:
         if supervised:
             nursery.start_soon(_until_orphaned, nursery.cancel_scope)
@@ -451,6 +461,8 @@ def _command(options: Options, shard: int, style: str, *more: str) -> tuple[str,
         **dict(options.broker.files),
     }
     words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    if options.budget_in_broker:
+        words.append("--budget-in-broker")
     return (sys.executable, "-m", "kraken_trio", "relay", "--supervised", *words, *more)
 
 

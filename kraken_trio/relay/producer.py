@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from kraken_trio.requests import Request
     from kraken_trio.runtime.feed import Feed
 
-__all__ = ["Backpressure", "Relay", "RelayStatistics", "open_relay", "publish"]
+__all__ = ["Backpressure", "Relay", "RelayStatistics", "new_holder", "open_relay", "publish"]
 
 _RECEIVED: Final = 1024
 """How many events are taken from a feed in one go."""
@@ -580,7 +580,8 @@ class _Use:
         self.scope.cancel()
 
 
-def _holder() -> str:
+def new_holder() -> str:
+    """A name for people, of this process alone."""
     return f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
@@ -627,7 +628,7 @@ async def open_relay(
         raise TypeError(msg)
     engine = engine_for(to, login, tls)
     publisher = Publisher(shard, shards, keyframe_every=keyframe_every, form=form, capacity=capacity)
-    relay = Relay(engine, publisher, shard=shard, shards=shards, policy=policy, holder=holder or _holder())
+    relay = Relay(engine, publisher, shard=shard, shards=shards, policy=policy, holder=holder or new_holder())
     async with open_hidden_nursery() as nursery:
         running = await nursery.start(partial(relay.run, require_broker=require_broker))
         try:

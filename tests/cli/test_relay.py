@@ -95,6 +95,7 @@ def test_a_login_comes_from_the_environment_or_from_files(
         ("--symbols all --to nats://me:very-secret@x", "set KRAKEN_BROKER_USER"),
         ("--symbols all --to nats://x --shard 8/8", "is no shard"),
         ("--symbols all --to nats://x --shard 1/2 --shards 2", "give one of the two"),
+        ("--symbols all --to nats://x --budget-file a --budget-in-broker", "give one of the two"),
         ("--symbols all --to nats://x --keyframe-every 0", "not a duration"),
         ("--symbols all --to nats://x --broker-creds a --broker-nkey b", "only one of"),
         ("--symbols all --to nats://x --broker-key a", "give cert="),
@@ -154,6 +155,8 @@ def test_a_process_is_told_all_that_the_supervisor_was(line: dict[str, str | Non
         patch.setattr(module, "run_and_exit", run_and_exit)
         patch.setattr(brokers, "engine_for", lambda *_: None)
         words = [word for name, value in line.items() if value is not None for word in (name, value)]
+        if line["--budget-file"] is None:
+            words.append("--budget-in-broker")
         assert invoke("relay", *words, "--shards", str(shards)).exit_code == 0
         ((options, _, _),) = found
         for shard in range(shards):

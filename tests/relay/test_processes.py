@@ -64,7 +64,8 @@ async def relaying(*options: str) -> AsyncIterator[Running]:
         async with open_exchange(rate=50) as exchange, trio.open_nursery() as nursery:
             command = [
                 *(sys.executable, "-m", "kraken_trio", "relay", "--symbols", "BTC/USD,ETH/USD", "--channel", "book"),
-                *("--to", server.url, "--url", exchange.url, "--keyframe-every", "1", "--log-format", "json", *options),
+                *("--to", f"{server.url}/kraken?max_bytes=64MiB", "--url", exchange.url, "--keyframe-every", "1"),
+                *("--log-format", "json", *options),
             ]
             process = await nursery.start(partial(trio.run_process, command, stderr=subprocess.PIPE, check=False))
             running = Running(process, server.url)
