@@ -1,4 +1,4 @@
-"""The directives ``log-events``, ``relay-log-events`` and ``command-log-events``: all log lines, as the code makes them."""
+"""The directives ``log-events``, ``relay-log-events``, ``command-log-events``: all lines, as the code makes them."""
 
 from __future__ import annotations
 

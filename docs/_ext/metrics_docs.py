@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import attrs
 from docutils import nodes
@@ -10,10 +10,18 @@ from docutils.parsers.rst import Directive
 
 import kraken_trio as kt
 from kraken_trio.metrics.families import families
+from kraken_trio.metrics.relays import relay_families
+from kraken_trio.relay import RelayStatistics, Standing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from docutils.nodes import Node
+    from prometheus_client.core import Metric
     from sphinx.application import Sphinx
+
+
+Row: TypeAlias = tuple[str, str, str, str]
 
 
 def example() -> kt.ClientStatistics:
@@ -37,16 +45,30 @@ def example() -> kt.ClientStatistics:
     )
 
 
-class MetricsTable(Directive):
-    """A row per metric: its name, type, labels, and what it is."""
+def of_clients() -> tuple[list[Row], Iterable[Metric]]:
+    up = ("kraken_trio_up", "gauge", "", "1 if the client's numbers could be read; 0 if its event loop is busy.")
+    return [up], families({"x": example()}, 10)
 
+
+def of_relays() -> tuple[list[Row], Iterable[Metric]]:
+    zeros: dict[str, Any] = {field.name: 0 for field in attrs.fields(RelayStatistics)}
+    now = RelayStatistics(**zeros | {"standing": Standing.OWNER, "is_connected": True})
+    of_shards: list[Row] = [
+        ("kraken_trio_shard_up", "gauge", "", "1 if the process of the shard runs, and tells its numbers."),
+        ("kraken_trio_shard_restarts_total", "counter", "", "How often its process was started again."),
+    ]
+    return of_shards, relay_families(now)
+
+
+class MetricsTable(Directive):
+    """A row per metric: its name, type, labels, and what it is. With the argument ``relays``, those of relays."""
+
+    optional_arguments = 1
     option_spec: ClassVar[dict[str, Any]] = {}
 
     def run(self) -> list[Node]:
-        rows = [
-            ("kraken_trio_up", "gauge", "", "1 if the client's numbers could be read; 0 if its event loop is busy.")
-        ]
-        for family in families({"x": example()}, 10):
+        rows, found = of_relays() if self.arguments else of_clients()
+        for family in found:
             name = f"{family.name}_total" if family.type == "counter" else family.name
             labels = {label for sample in family.samples for label in sample.labels} - {"client", "le"}
             rows.append((name, family.type, ", ".join(sorted(labels)), family.documentation))

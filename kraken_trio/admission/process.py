@@ -76,6 +76,12 @@ class SnapshotBudgets:
         self._clock = clock
         self._lock = threading.Lock()
         self._buckets: WeakValueDictionary[Hashable, TokenBucket] = WeakValueDictionary()
+        self._processes = 1
+
+    def share(self, processes: int) -> None:
+        """From now on take one of so many parts of each key's points: other processes use the same keys."""
+        with self._lock:
+            self._processes = processes
 
     def budget_of(self, key: Hashable, now: float) -> Budget:
         """The budget that all clients with this ``key`` share: anything that stands for the API key.
@@ -85,7 +91,8 @@ class SnapshotBudgets:
         with self._lock:
             bucket = self._buckets.get(key)
             if bucket is None:
-                bucket = self._buckets[key] = TokenBucket(SNAPSHOT_POINTS, SNAPSHOT_POINTS)
+                # The largest snapshot costs all that may be taken at once.
+                bucket = self._buckets[key] = TokenBucket(SNAPSHOT_POINTS / self._processes, SNAPSHOT_POINTS)
         return _Share(bucket, self._lock, self._clock() - now)
 
 

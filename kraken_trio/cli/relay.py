@@ -25,6 +25,7 @@ from kraken_trio import (
 )
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._text import printable
+from kraken_trio.admission.process import SNAPSHOTS
 from kraken_trio.broker.messages import Form
 from kraken_trio.cli.brokers import Broker, broker_options
 from kraken_trio.cli.formatting import counted
@@ -338,6 +339,8 @@ def relay_command(
 async def run_shard(options: Options, number: int, *, supervised: bool) -> int:
     """Publish one shard until cancelled; supervised, until the supervisor is gone. Returns the exit status."""
     credentials, engine = options.credentials(), options.broker.engine()
+    # Standbys are not counted: clients take half of what Kraken allows a key.
+    SNAPSHOTS.share(options.shards)
     admission = BrokerBudget(engine, new_holder(), wall_ns=time.time_ns) if options.budget_in_broker else None
     opener = partial(open_client, settings=SETTINGS, budget_file=options.budget_file, admission=admission)
     async with open_hidden_nursery() as nursery:

@@ -234,3 +234,16 @@ def test_a_budget_is_forgotten_with_its_last_client() -> None:
     assert budgets.budget_of("key", 0.0).take(0.0, 100)
     gc.collect()
     assert budgets.budget_of("key", 0.0).take(0.0, 100)
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+def test_processes_that_use_one_key_take_their_parts_of_its_snapshots(processes: int) -> None:
+    clock = Clock()
+    budgets = SnapshotBudgets(clock)
+    budgets.share(processes)
+    budget = budgets.budget_of("key", clock.now)
+    assert budget.take(clock.now, 100), "the largest may be taken by any of them"
+    assert budget.ready_at(clock.now, 100) == pytest.approx(clock.now + processes)
+    clock.now += processes / 2
+    assert not budget.take(clock.now, 51)
+    assert budget.take(clock.now, 49)
