@@ -136,7 +136,9 @@ class Link(Protocol):
     async def acquire(self, shard: int, holder: str) -> Fence | None:
         """Become the owner of a shard, if it has none: None if it has (try again in a moment).
 
-        From its return on no earlier owner can publish another message. ``holder`` is a name for people.
+        From its return on no earlier owner can publish another message. ``holder`` is a name for people, and of one
+        process. Raises :class:`BrokerLost`, and :class:`~kraken_trio.ConnectError` (not retryable) if somebody has to
+        change something at the broker before.
         """
         ...
 

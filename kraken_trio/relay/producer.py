@@ -419,6 +419,8 @@ class Relay:
             use.scope = nursery.cancel_scope
             nursery.start_soon(self._keep, link, use)
             nursery.start_soon(self._send, link, use)
+        if use.refused is not None:
+            raise use.refused
         return use.has_worked, use.detail
 
     async def _keep(self, link: Link, use: _Use) -> None:
@@ -434,6 +436,9 @@ class Relay:
                 await self._ask(link)
                 use.has_worked = True
         except BrokerLost as error:
+            use.end(str(error))
+        except ConnectError as error:
+            use.refused = error
             use.end(str(error))
 
     async def _ask(self, link: Link) -> None:
@@ -572,6 +577,8 @@ class _Use:
 
     has_worked: bool = False
     detail: str = "it was closed"
+    refused: ConnectError | None = None
+    """Why the broker does not let us be an owner, if it does not."""
     scope: trio.CancelScope | None = None
 
     def end(self, detail: str) -> None:

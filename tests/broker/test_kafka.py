@@ -110,6 +110,32 @@ async def test_topics_are_made_as_they_should_be(engine: KafkaEngine, kafka: Kaf
     assert control["cleanup.policy"].value == "compact"
 
 
+async def test_topics_that_cannot_be_made_are_no_reason_to_try_again(engine: KafkaEngine) -> None:
+    engine = KafkaEngine(f"{engine.name}?replicas=2")
+    async with engine.connect() as link:
+        with pytest.raises(kt.ConnectError, match=r"cannot be made: .*fewer brokers") as caught:
+            await link.acquire(0, "a")
+    assert not caught.value.retryable
+
+
+async def test_numbers_of_owners_grow_also_when_the_topics_are_deleted(engine: KafkaEngine, kafka: KafkaServer) -> None:
+    async with engine.connect() as link:
+        first = await own(link, 0)
+        second = await own(link, 1)
+        await link.renew(first)
+        third = await own(link, 2)
+    assert first.producer < second.producer < third.producer < 2**53, "JavaScript reads it"
+    admin = AdminClient({"bootstrap.servers": kafka.address, "log_level": 0})
+    for future in admin.delete_topics([engine.stream, f"{engine.stream}.control"]).values():
+        await trio.to_thread.run_sync(future.result)
+    async with engine.connect() as link:
+        while True:  # it takes a while to be seen
+            with suppress(BrokerLost):
+                fourth = await own(link, 0)
+                break
+    assert third.producer < fourth.producer
+
+
 async def test_topics_that_exist_are_taken_as_they_are(engine: KafkaEngine, kafka: KafkaServer) -> None:
     admin = AdminClient({"bootstrap.servers": kafka.address, "log_level": 0})
     made = admin.create_topics([NewTopic(engine.stream, 3, config={"max.message.bytes": "5000"})])

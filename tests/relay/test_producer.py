@@ -343,6 +343,23 @@ async def test_entering_needs_a_broker_unless_told_otherwise(autojump_clock: Moc
     assert scope.cancelled_caught
 
 
+async def test_a_broker_that_lets_nobody_publish_ends_the_block(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A right is missing, say: trying again for ever would hide it."""
+
+    async def refuse(*_: object) -> None:
+        await trio.sleep(0.1)
+        msg = "this user may not write"
+        raise kt.ConnectError(msg, retryable=False)
+
+    monkeypatch.setattr("kraken_trio.testing.memory_broker._Link.acquire", refuse)
+    async with open_world() as world, world.client() as client:
+        with pytest.raises(kt.ConnectError, match="may not write"):
+            async with publish(client, MemoryBroker(), *REQUESTS):
+                await trio.sleep_forever()
+
+
 async def test_leaving_ends_in_time_without_a_broker(autojump_clock: MockClock) -> None:
     broker = MemoryBroker()
     async with open_world() as world, world.client() as client:

@@ -44,13 +44,15 @@ _THREADS: Final = 8
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,240}", re.ASCII)
 """Kafka allows 249, and we append to it."""
-_INTERNAL = re.compile(r"^(?:\S+/(?:bootstrap|\d+): )+|\w+://\S+/bootstrap: | \(after \d+ms in state \w+[^)]*\)")
+_INTERNAL = re.compile(
+    r"^(?:\S+/(?:bootstrap|\d+): )+|\w+://\S+/bootstrap: |"
+    r"Connect to ipv[46]#\S+ failed: | \(after \d+ms in state \w+[^)]*\)"
+)
 """What librdkafka puts around an error, for those who know its inside."""
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _IS_IT_RUNNING: Final = (
-    "is a broker running there, with a listener of this kind (TLS or not)? Its advertised.listeners must be "
-    "addresses that this machine reaches"
+    "is a broker there, with a listener of this kind, TLS or not? does this machine reach its advertised.listeners?"
 )
 _ADVICE: Final[Mapping[int, str]] = {
     KafkaError._ALL_BROKERS_DOWN: _IS_IT_RUNNING,
@@ -76,6 +78,16 @@ _HOPELESS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, Kafka
 """Trying again does not help."""
 _LOST: Final = _HOPELESS | {KafkaError._ALL_BROKERS_DOWN}
 """Of what librdkafka tells while it goes on trying: what we do not wait for."""
+_MISCONFIGURED: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.INVALID_REPLICATION_FACTOR,
+        KafkaError.POLICY_VIOLATION,
+    }
+)
+"""Likewise, of what a broker answers."""
 _TELLING: Final = (
     *_HOPELESS,
     KafkaError._RESOLVE,
@@ -103,12 +115,27 @@ def error_of(error: KafkaError | KafkaException) -> KafkaError:
     return error
 
 
+class MisconfiguredError(BrokerLost):
+    """Trying again does not help: somebody has to do something."""
+
+
+def loss(error: KafkaException, before: str = "") -> BrokerLost:
+    """What is raised for an error of a broker."""
+    cls = MisconfiguredError if error_of(error).code() in _MISCONFIGURED else BrokerLost
+    return cls(f"{before}{words(error)}")
+
+
 @attrs.frozen
 class Address:
     """What a URL says."""
 
     servers: tuple[str, ...]
     topic: str
+
+    @property
+    def where(self) -> str:
+        """The brokers, for people."""
+        return ",".join(self.servers)
 
     @property
     def control(self) -> str:
@@ -121,7 +148,7 @@ class Address:
         return all(server.rpartition(":")[0].strip("[]") in _LOOPBACK for server in self.servers)
 
     def __str__(self) -> str:
-        return f"kafka://{','.join(self.servers)}/{self.topic}"
+        return f"kafka://{self.where}/{self.topic}"
 
     @classmethod
     def parse(cls, url: str) -> tuple[Address, str]:
@@ -172,7 +199,7 @@ class Setup:
     def config(self, watch: Watch, **more: Any) -> dict[str, Any]:
         """Settings of one client; in the names of ``more``, ``_`` stands for a dot."""
         return {
-            "bootstrap.servers": ",".join(self.address.servers),
+            "bootstrap.servers": self.address.where,
             "client.id": "kraken_trio",
             # It would write to stderr. What matters is told as an error.
             "log_level": 0,
@@ -222,7 +249,7 @@ class Setup:
                 partial(call, *args, **kwargs), abandon_on_cancel=True, limiter=self.limiter
             )
         except KafkaException as error:
-            raise BrokerLost(words(error)) from None
+            raise loss(error) from None
 
     async def close(self, *closings: Callable[[], object]) -> None:
         """Close clients by these functions, also if we are cancelled: within a bounded time, or behind our back."""
@@ -310,7 +337,7 @@ def connect(setup: Setup) -> tuple[Consumer, Watch]:
     try:
         consumer = setup.consumer(watch)
     except KafkaException as raised:
-        msg = f"{setup.address}: {words(raised)}"
+        msg = f"Kafka at {setup.address.where}: {words(raised)}"
         raise ConnectError(msg, retryable=False) from None
     tries = int(CONNECT_WITHIN / _STEP)
     for _ in range(tries):
@@ -327,7 +354,7 @@ def connect(setup: Setup) -> tuple[Consumer, Watch]:
     consumer.close()
     error = watch.telling() or error
     assert error is not None
-    msg = f"{setup.address}: {words(error)}"
+    msg = f"Kafka at {setup.address.where}: {words(error)}"
     raise ConnectError(msg, retryable=error.code() not in _HOPELESS) from None
 
 

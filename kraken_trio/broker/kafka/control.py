@@ -1,8 +1,13 @@
 """The topic of leases and catalogs, read by whoever wants to know: partition 0 of ``NAME.control``, from its beginning.
 
-Keys are ``3.lease`` and ``3.catalog``, so that compaction leaves the newest of each. A lease's record has its owner's
-number in the header ``producer``; in the first one, which gives it its number by its offset, that header is empty. The
-last one has a header ``released``.
+Keys are ``3.lease`` and ``3.catalog``, so that compaction leaves the newest of each. Headers of a lease:
+
+============  =============================================================================================
+``producer``  the owner's number; not in its first record, whose offset makes it: ``base`` and the offset
+``base``      what numbers count from: they have to grow also if the topic is deleted and made again. The very
+              first record has none: then it is its own time, in microseconds
+``released``  it is the owner's last one
+============  =============================================================================================
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 
 PARTITION: Final = 0
 """Of the control topic: all in one order."""
+BASE: Final = "base"
 PRODUCER: Final = "producer"
 RELEASED: Final = "released"
 SUBJECT: Final = "subject"
@@ -53,6 +59,8 @@ class Control:
     def __init__(self, setup: Setup, asker: Consumer) -> None:
         self.leases: dict[int, Lease] = {}
         self.catalogs: dict[int, Incoming] = {}
+        self.base: int | None = None
+        """What owners' numbers count from, once there is any."""
         self._setup = setup
         self._asker = asker
         self._consumer: Consumer | None = None
@@ -80,6 +88,7 @@ class Control:
                 # The first time; or somebody has deleted it, and what we know with it.
                 self.leases.clear()
                 self.catalogs.clear()
+                self.base = None
                 self._next = low
                 partition.offset = low
                 self._consumer.assign([partition])
@@ -133,7 +142,12 @@ class Control:
             self.catalogs[subject.shard] = Incoming(subject, data, PARTITION, offset, message.timestamp()[1] * _MS)
         elif subject.kind is Kind.LEASE:
             try:
-                producer, holder = int(headers.get(PRODUCER) or offset), decode_lease(data).holder
+                holder = decode_lease(data).holder
+                if BASE in headers:
+                    self.base = int(headers[BASE])
+                elif self.base is None:
+                    self.base = message.timestamp()[1] * 1000
+                producer = int(headers[PRODUCER]) if PRODUCER in headers else self.base + offset
             except (ProtocolError, ValueError):
                 return
             known = self.leases.get(subject.shard)

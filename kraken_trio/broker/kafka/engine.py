@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from kraken_trio.broker.kafka.client import Address, Setup, check, connect
-from kraken_trio.broker.kafka.control import PARTITION, PRODUCER, RELEASED, SUBJECT, Control
+from kraken_trio.broker.kafka.client import Address, MisconfiguredError, Setup, check, connect
+from kraken_trio.broker.kafka.control import BASE, PARTITION, PRODUCER, RELEASED, SUBJECT, Control
 from kraken_trio.broker.kafka.owner import Headers, Owner, Record
 from kraken_trio.broker.kafka.source import open_source, record_key
 from kraken_trio.broker.kafka.topics import Limits, make_topics
@@ -16,6 +16,7 @@ from kraken_trio.broker.messages import LeaseNote, encode
 from kraken_trio.broker.partitioning import partition_of
 from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, TooLarge
 from kraken_trio.broker.subjects import Kind, Subject
+from kraken_trio.errors import ConnectError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator, Sequence
@@ -134,8 +135,11 @@ class _Link:
 
     async def acquire(self, shard: int, holder: str) -> Fence | None:
         """As for any link."""
-        with self._in_use():
-            return await self._acquire(shard, holder)
+        try:
+            with self._in_use():
+                return await self._acquire(shard, holder)
+        except MisconfiguredError as error:
+            raise ConnectError(str(error), retryable=False) from None
 
     async def _acquire(self, shard: int, holder: str) -> Fence | None:
         await self._make_topics()
@@ -153,11 +157,15 @@ class _Link:
         owner = await self._begin(shard)
         note = encode(LeaseNote(shard=shard, holder=holder))
         try:
-            owner.number = await owner.send([self._lease_record(shard, note)])
+            offset = await owner.send([self._lease_record(shard, note)])
         except Fenced:
             # Somebody was quicker, by the time that this took.
             await self._drop(shard)
             return None
+        # It is read again: what its number counts from may stand in it.
+        await self._control.catch_up()
+        assert self._control.base is not None
+        owner.number = self._control.base + offset
         return Fence(shard, owner.number, note)
 
     async def _begin(self, shard: int) -> Owner:
@@ -176,6 +184,8 @@ class _Link:
     def _lease_record(self, shard: int, note: bytes, *more: tuple[str, str | bytes | None]) -> Record:
         subject = str(Subject(shard, Kind.LEASE))
         headers: Headers = [(SUBJECT, subject), *more]
+        if self._control.base is not None:
+            headers.append((BASE, b"%d" % self._control.base))
         return Record(self._setup.address.control, PARTITION, subject, note, headers)
 
     async def _owner(self, fence: Fence) -> Owner:

@@ -16,7 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # (it exports
 )
 
 from kraken_trio._text import printable
-from kraken_trio.broker.kafka.client import ANSWER_WITHIN, Watch, watermarks, words
+from kraken_trio.broker.kafka.client import ANSWER_WITHIN, Watch, loss, watermarks
 from kraken_trio.broker.seam import BrokerLost
 
 if TYPE_CHECKING:
@@ -128,8 +128,7 @@ def make_topics(setup: Setup, consumer: Consumer, limits: Limits) -> tuple[int, 
                 future.result(2 * ANSWER_WITHIN)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    msg = f"the topic {name} is not there, and cannot be made: {words(error)}"
-                    raise BrokerLost(msg) from None
+                    raise loss(error, f"the topic {name} is not there, and cannot be made: ") from None
         _wait_for(consumer, address.control)
     count = _wait_for(consumer, address.topic)
     return count, message_limit(admin, address.topic, address.control)
