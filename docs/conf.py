@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import enum
 import inspect
 import pkgutil
@@ -10,10 +11,11 @@ import sys
 import types
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import attrs
 import msgspec
+from sphinx.domains.python import PythonDomain
 from sphinx.pycode import ModuleAnalyzer
 
 import kraken_trio
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from docutils import nodes
     from sphinx.addnodes import pending_xref
     from sphinx.application import Sphinx
-    from sphinx.domains.python import PythonDomain
     from sphinx.environment import BuildEnvironment
 
 project = "kraken_trio"
@@ -74,12 +75,16 @@ WITHOUT_LINK = frozenset(
         "AccountOrder",
         "AccountView",
         "AsyncBaseTransport",
+        "Incoming",
+        "Kind",
         "LedgerEntry",
         "OrderEnd",
+        "Place",
         "Report",
         "RestRequest",
         "RestResponse",
         "RestTransport",
+        "SaslMechanism",
         "TradePrint",
         "Tracing",
     ]
@@ -144,6 +149,7 @@ MODULES = (
     "kraken_trio",
     "kraken_trio.export",
     "kraken_trio.metrics",
+    "kraken_trio.relay",
     "kraken_trio.tracing",
     "kraken_trio.testing",
     "kraken_trio.transport",
@@ -172,8 +178,10 @@ MADE_BY_US = (
     "Exchange",
     "Feed",
     "Link",
+    "MemoryBrokerView",
     "MemoryStream",
     "Recording",
+    "Relay",
     "Replay",
     "ReplayClient",
 )
@@ -266,7 +274,15 @@ def leave_out_overloads(_app: Sphinx) -> None:
     analyzer.overloads.clear()
 
 
+class Domain(PythonDomain):
+    """Python's, in which the name of a builtin type means just that, and not an attribute that is called so."""
+
+    def find_obj(self, env: Any, modname: Any, classname: Any, name: str, *more: Any) -> list[tuple[str, Any]]:
+        return [] if hasattr(builtins, name) else super().find_obj(env, modname, classname, name, *more)
+
+
 def setup(app: Sphinx) -> None:
+    app.add_domain(Domain, override=True)
     app.connect("builder-inited", leave_out_overloads)
     app.connect("missing-reference", resolve)
     app.connect("autodoc-process-signature", write_signature)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.broker.seam import Fence, Link
     from tests.broker.kafka_server import KafkaServer
+    from tests.broker.nats_server import NatsServer
 
 READERS = Path(__file__).parents[2] / "docs" / "examples" / "javascript"
 SYMBOL = "BTC/USD"
@@ -208,6 +209,11 @@ async def repeat(link: Link, fence: Fence, story: Story, has_begun: trio.Event) 
         await link.publish(fence, [story.first(fence.producer, attempt)])
         with trio.move_on_after(0.1):
             await has_begun.wait()
+
+
+@pytest.mark.brokers
+async def test_nats(story: Story, javascript: Path, nats: NatsServer) -> None:
+    await check(story, javascript, "nats.js", f"{nats.url}/javascript?max_bytes=64MiB")
 
 
 @pytest.mark.brokers
