@@ -8,10 +8,10 @@ import pytest
 
 from tests.broker.kafka_mock import KafkaMock, kafka_mock
 from tests.broker.kafka_server import KafkaMissing, KafkaServer, kafka_server
-from tests.broker.nats_server import NatsServer, run_server
+from tests.broker.nats_server import NatsServer, run_cluster, run_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +19,13 @@ def nats() -> Iterator[NatsServer]:
     """A server of NATS. Who kills it starts it again."""
     with run_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def nats_cluster() -> Iterator[Sequence[NatsServer]]:
+    """Three of them. Who kills one starts it again."""
+    with run_cluster() as servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -12,13 +11,13 @@ from confluent_kafka.admin import AdminClient
 
 from kraken_trio.broker.kafka import KafkaEngine
 from kraken_trio.broker.nats import NatsEngine
-from kraken_trio.testing import MemoryBroker
 from tests.broker.nats_server import NatsServer, ask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from kraken_trio.broker.seam import Engine
+    from kraken_trio.testing import MemoryBroker
     from tests.broker.kafka_server import KafkaServer
 
 PATIENCE = 60.0
@@ -95,6 +94,51 @@ class NatsSite:
 
 
 @attrs.frozen
+class NatsClusterSite:
+    """Three servers, each with a copy of the stream. One of them is killed: the one that leads it."""
+
+    servers: Sequence[NatsServer]
+    stream: str
+    is_atomic: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        if not self.is_atomic:
+            # Made by hand, and not as we would: without atomic batches.
+            subjects = [f"{self.stream}.>"]
+            config = {"name": self.stream, "subjects": subjects, "num_replicas": 3, "max_bytes": 64 << 20}
+            assert ask(self.servers[0], f"$JS.API.STREAM.CREATE.{self.stream}", config, patience=30) is not None
+
+    @property
+    def lease_ttl(self) -> float:
+        return self.engine().lease_ttl
+
+    def engine(self, program: str = "") -> Engine:
+        servers = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
+        return NatsEngine(f"nats://{servers}/{self.stream}?replicas=3&max_bytes=64MiB")
+
+    async def crash(self) -> None:
+        def kill_and_start() -> None:
+            leader = self.leader()
+            leader.kill()
+            leader.start()
+
+        await trio.to_thread.run_sync(kill_and_start)
+
+    def leader(self) -> NatsServer:
+        """The server that leads the stream."""
+        while True:
+            for server in self.servers:
+                found: Any = ask(server, f"$JS.API.STREAM.INFO.{self.stream}")
+                if found is not None and (name := found["cluster"].get("leader")):
+                    return next(one for one in self.servers if one.name == name)
+
+    async def expire(self, keep: int) -> None:
+        purge = f"$JS.API.STREAM.PURGE.{self.stream}"
+        answer = await trio.to_thread.run_sync(ask, self.servers[0], purge, {"keep": keep})
+        assert answer is not None
+
+
+@attrs.frozen
 class KafkaSite:
     """A server, which several tests share."""
 
@@ -130,8 +174,3 @@ class KafkaSite:
                 dropped.result(PATIENCE)
 
         await trio.to_thread.run_sync(drop)
-
-
-@contextlib.contextmanager
-def memory_site(**options: Any) -> Iterator[MemorySite]:
-    yield MemorySite(MemoryBroker(**options))

@@ -17,7 +17,7 @@ from kraken_trio.broker.position import Place, Start
 from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, Incoming, Link, Source, TooLarge
 from kraken_trio.broker.subjects import Key, Kind, Subject
 from kraken_trio.testing import MemoryBroker
-from tests.broker.sites import KafkaSite, MemorySite, NatsSite, Site
+from tests.broker.sites import KafkaSite, MemorySite, NatsClusterSite, NatsSite, Site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -51,8 +51,20 @@ def messages(numbers: Iterable[int], *, by: str = "") -> list[Message]:
     return [message(KEYS[number % len(KEYS)], number, by=by) for number in numbers]
 
 
-@pytest.fixture(params=["memory", "memory-partitions", "nats", pytest.param("kafka", marks=pytest.mark.brokers)])
+@pytest.fixture(
+    params=[
+        "memory",
+        "memory-partitions",
+        "nats",
+        pytest.param("kafka", marks=pytest.mark.brokers),
+        pytest.param("nats-cluster", marks=pytest.mark.brokers),
+        pytest.param("nats-cluster-one-by-one", marks=pytest.mark.brokers),
+    ],
+)
 def site(request: pytest.FixtureRequest) -> Site:
+    if request.param.startswith("nats-cluster"):
+        servers: Sequence[NatsServer] = request.getfixturevalue("nats_cluster")
+        return NatsClusterSite(servers, f"t{next(_streams)}", is_atomic=request.param == "nats-cluster")
     if request.param == "nats":
         server: NatsServer = request.getfixturevalue("nats")
         return NatsSite(server, f"t{next(_streams)}")
@@ -352,6 +364,8 @@ async def test_nothing_is_lost_when_the_broker_is_killed(site: Site) -> None:
 
 
 async def test_a_lost_link_is_of_no_more_use(site: Site) -> None:
+    if isinstance(site, NatsClusterSite):
+        pytest.skip("a cluster that loses a server need not lose a link")
     async with site.engine().connect() as link:
         fence = await own(link)
         async with reading(link, Start()) as source:
