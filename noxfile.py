@@ -32,6 +32,7 @@ PURE = (
     "kraken_trio/book/*",
     "kraken_trio/broker/catalog.py",
     "kraken_trio/broker/lease.py",
+    "kraken_trio/broker/group.py",
     "kraken_trio/broker/messages.py",
     "kraken_trio/broker/outbox.py",
     "kraken_trio/broker/partitioning.py",

@@ -7,12 +7,14 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import trio
+
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.broker.choice import engine_for
 from kraken_trio.broker.position import Position, Start
 from kraken_trio.client import Client
 from kraken_trio.recording.times import moment_ns
-from kraken_trio.runtime.streamer import Streamer
+from kraken_trio.runtime.streamer import LEAVING, Streamer
 from kraken_trio.settings import Settings
 from kraken_trio.telemetry.fan_out import FanOut
 
@@ -33,6 +35,7 @@ async def open_stream(
     url: str | Engine,
     *,
     start: Time | Position | None = None,
+    group: str | None = None,
     login: BrokerLogin | None = None,
     tls: BrokerTls | None = None,
     settings: Settings = _DEFAULTS,
@@ -61,11 +64,17 @@ async def open_stream(
     fails, unless ``settings.require_first_connection`` is False. Of the other ``settings``, ``stall_limit``,
     ``max_feeds``, ``max_capacity`` and ``log_…`` count. A feed that its program does not read holds up only itself.
 
+    ``group`` is the name of a group of programs that share the symbols of one subscription: each of them subscribes to
+    the same, in one feed, and gets a part; which one changes when members come and go. A program says with
+    :meth:`Feed.commit` what it has done; another member, or the program when it is started again, goes on there. So
+    nothing is lost, and nothing comes twice but what was not committed by a program that was killed. ``start`` counts
+    for symbols of which nothing was committed yet.
+
     ``login`` is who we are to the broker, ``tls`` how the connection is encrypted.
     """
     engine = engine_for(url, login, tls)
     async with open_stream_with(
-        engine, start=start, settings=settings, wall_ns=time.time_ns, jitter=random.random
+        engine, start=start, group=group, settings=settings, wall_ns=time.time_ns, jitter=random.random
     ) as client:
         yield client
 
@@ -75,6 +84,7 @@ async def open_stream_with(
     engine: Engine,
     *,
     start: Time | Position | None = None,
+    group: str | None = None,
     settings: Settings = _DEFAULTS,
     wall_ns: Callable[[], int],
     jitter: Callable[[], float],
@@ -87,6 +97,7 @@ async def open_stream_with(
         telemetry=FanOut(engine.name, settings),
         wall_ns=wall_ns,
         jitter=jitter,
+        group=group,
     )
     try:
         async with open_hidden_nursery() as nursery:
@@ -94,6 +105,8 @@ async def open_stream_with(
             try:
                 yield Client(streamer)
             finally:
+                with trio.move_on_after(LEAVING, shield=True):
+                    await streamer.leave()
                 streamer.close()
                 nursery.cancel_scope.cancel()
     finally:

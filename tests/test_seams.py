@@ -267,6 +267,7 @@ JSON_ELSEWHERE = (
     "broker/messages.py",
     "broker/nats/",
     "broker/position.py",
+    "broker/group.py",
     "relay/lines.py",
 )
 """The fake exchange; and our own JSON, of the log and for brokers, which is no protocol of the exchange."""

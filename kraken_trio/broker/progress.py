@@ -45,7 +45,8 @@ class Progress:
         self._stream = stream
         self._received: dict[int, Place] = dict(given or {})
         self._latest: dict[int, int] = {}  # by partition, the offset after the last message
-        self._offered = 0
+        self.offered: int = 0
+        """How many events have been added."""
         self._marks: deque[tuple[int, Delivery]] = deque()  # with the number of events before it
         self._is_known = given is not None  # has all with which the feed begins been received?
         self._known_from: int | None = None  # how many events the feed begins with
@@ -59,7 +60,7 @@ class Progress:
         """All events with which the feed begins have been added: once they are received, it is at ``starts``."""
         for partition, place in starts.items():
             self._received.setdefault(partition, place)
-        self._known_from = self._offered
+        self._known_from = self.offered
 
     def add(self, delivery: Delivery, waiting: int, *, in_order: bool) -> None:
         """Before the events of ``delivery`` are put into the feed, in which so many are ``waiting``.
@@ -73,24 +74,27 @@ class Progress:
         if partition is not None:
             self._latest[partition] = max(delivery.offset + 1, self._latest.get(partition, 0))
             if count and in_order:
-                self._marks.append((self._offered, delivery))
-        self._offered += count
+                self._marks.append((self.offered, delivery))
+        self.offered += count
 
     def position(self, waiting: int, *, in_order: bool) -> Position | None:
         """Where the program is, if so many events wait for it; None before it has all with which the feed begins."""
-        self._advance(waiting, in_order=in_order)
+        places = self.places(waiting, in_order=in_order)
         known_from = self._known_from
-        if known_from is not None and (in_order or not waiting) and self._offered - waiting >= known_from:
+        if known_from is not None and (in_order or not waiting) and self.offered - waiting >= known_from:
             self._is_known = True
-        if not self._is_known:
-            return None
+        return Position(self._stream, places) if self._is_known else None
+
+    def places(self, waiting: int, *, in_order: bool) -> dict[int, Place]:
+        """The place in each partition."""
+        self._advance(waiting, in_order=in_order)
         places = dict(self._received)
         if not waiting:
             places |= {partition: Place(offset) for partition, offset in self._latest.items()}
-        return Position(self._stream, places)
+        return places
 
     def _advance(self, waiting: int, *, in_order: bool) -> None:
-        marks, passed = self._marks, self._offered - waiting
+        marks, passed = self._marks, self.offered - waiting
         if not in_order:
             marks.clear()
         while marks:

@@ -10,7 +10,7 @@ happened.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import attrs
 
@@ -18,7 +18,7 @@ from kraken_trio.broker.position import Place, Start, Taken
 from kraken_trio.errors import KrakenTrioError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from kraken_trio.broker.subjects import Key, Subject
@@ -29,9 +29,11 @@ __all__ = [
     "Fence",
     "Fenced",
     "Incoming",
+    "KeepsRecords",
     "Link",
     "Outgoing",
     "Place",
+    "Record",
     "Source",
     "Start",
     "Taken",
@@ -78,6 +80,15 @@ class Fence:
     """This owner's number: larger than that of every owner before, of any shard."""
     token: object = attrs.field(default=None, repr=False)
     """The engine's own."""
+
+
+@attrs.frozen
+class Record:
+    """A small value that the broker keeps by name: of consumer groups."""
+
+    value: bytes
+    revision: int
+    """Above 0; it grows with each change of the record."""
 
 
 class Outgoing(Protocol):
@@ -173,6 +184,22 @@ class Link(Protocol):
 
         ``back`` (seconds) is how far back the last key frame of each key is at most. A link may have any number of
         sources at a time; one that is not read from holds up no other.
+        """
+        ...
+
+
+@runtime_checkable
+class KeepsRecords(Protocol):
+    """A link that keeps records, too: of consumer groups."""
+
+    async def records(self, prefix: str) -> Mapping[str, Record]:
+        """Those whose names begin with this, as of now. Names are tokens of subjects with points between."""
+        ...
+
+    async def write(self, name: str, value: bytes, revision: int) -> int | None:
+        """Replace a record, if its revision is this one; 0: make it, if there is none.
+
+        Returns its new revision; None if it was another one, and nothing has changed.
         """
         ...
 

@@ -39,11 +39,11 @@ from kraken_trio.statistics import FeedStatistics
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from typing_extensions import TypeVar
 
-    from kraken_trio.broker.position import Position
+    from kraken_trio.broker.position import Place, Position
     from kraken_trio.broker.progress import Delivery, Progress
     from kraken_trio.events import Balance, Event, Order
     from kraken_trio.statistics import Histogram
@@ -100,6 +100,8 @@ class _State:
     held_seconds: float = 0.0
     held_since: float | None = None
     """Since when it holds up reading; None if it does not."""
+    commit: Callable[[], Awaitable[None]] | None = None
+    """Says that all that was received is done, if the program is a member of a group."""
     progress: Progress | None = None
     """Where its events are stored, if they come from a broker."""
     mark: tuple[int, float, Histogram] | None = None
@@ -201,8 +203,25 @@ class FeedSender:
         return True
 
     def keep_position(self, progress: Progress) -> None:
-        """Have the feed know where it is in a broker's log: ``progress`` is of this feed only, and has begun."""
+        """Have the feed know where it is in a broker's log."""
         self._state.progress = progress
+
+    def commit_by(self, commit: Callable[[], Awaitable[None]]) -> None:
+        """Have ``commit`` keep the place of the feed, which is one of a group's."""
+        self._state.commit = commit
+
+    @property
+    def passed(self) -> int:
+        """(of a feed with a position) How many of the events that were added have been received."""
+        state = self._state
+        assert state.progress is not None  # keep_position() was called
+        return state.progress.offered - state.buffered
+
+    def places(self) -> dict[int, Place]:
+        """(likewise) The places after the last event that was received."""
+        state = self._state
+        assert state.progress is not None
+        return state.progress.places(state.buffered, in_order=not state.is_buffering)
 
     def rebuild_by(self, rebuild: Rebuild) -> None:
         """Have ``rebuild`` say what the state of a cumulative key is: this feed does not share it with others."""
@@ -624,12 +643,26 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         Store it with what was made of the events, and go on there: ``open_stream(…, start=position)``. It is None if
         the client is not one of :func:`~kraken_trio.open_stream`, and until all events with which the feed began (the
         states as of its start) were received. With ``Overflow.CONFLATE`` and ``DROP_OLDEST`` it stays where it is while
-        events are left out, until none waits.
+        events are left out, until none waits. The feeds of a group have none: see :meth:`commit`.
         """
         state = self._state
-        if state.progress is None:
+        if state.progress is None or state.commit is not None:
             return None
         return state.progress.position(state.buffered, in_order=not state.is_buffering)
+
+    async def commit(self) -> None:
+        """Say that all that was received from this feed so far is done: of ``open_stream(…, group=…)``.
+
+        The broker keeps that place. Whoever reads these symbols after us, this program included, goes on there: without
+        a commit it gets again what was received. Symbols that another member should have are handed over by it.
+        :class:`RuntimeError` for any other feed.
+        """
+        commit = self._state.commit
+        if commit is None:
+            msg = "only feeds of a group are committed: open_stream(…, group=…)"
+            raise RuntimeError(msg)
+        await trio.lowlevel.checkpoint()
+        await commit()
 
     def statistics(self) -> FeedStatistics:
         """All numbers, as of now."""

@@ -10,6 +10,7 @@ the producers is told by gaps.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,10 +23,11 @@ import trio
 from kraken_trio._text import printable
 from kraken_trio.book.core import NAME
 from kraken_trio.broker.catalog import LIFECYCLE, Published, Statuses, published
+from kraken_trio.broker.group import BEAT, Membership, bucket_of
 from kraken_trio.broker.position import Start
 from kraken_trio.broker.progress import Delivery, Progress
 from kraken_trio.broker.reader import Reader
-from kraken_trio.broker.seam import BrokerLost
+from kraken_trio.broker.seam import BrokerLost, KeepsRecords
 from kraken_trio.errors import ConnectError, SubscriptionRejected
 from kraken_trio.events import ConnectionState, StateChange
 from kraken_trio.runtime.feeds import FeedTotals
@@ -36,6 +38,8 @@ from kraken_trio.statistics import ClientStatistics, Counters, SubscriptionState
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from kraken_trio.broker.group import Claim
+    from kraken_trio.broker.position import Place
     from kraken_trio.broker.seam import Engine, Incoming, Link
     from kraken_trio.events import Event
     from kraken_trio.evidence import ChecksumEvidence
@@ -46,7 +50,7 @@ if TYPE_CHECKING:
     from kraken_trio.session.records import Record
     from kraken_trio.settings import Settings
 
-__all__ = ["Streamer"]
+__all__ = ["LEAVING", "Streamer"]
 
 _FIRST_DELAY: Final = 0.1
 """Seconds before the second attempt to connect; doubled for each further one. A broker counts no attempts."""
@@ -58,6 +62,12 @@ _FRAMES_BACK: Final = 3
 """How many intervals between key frames a feed's source begins before its start: the last one may be late."""
 _NO_RELAY_DELAY: Final = 1.0
 """Seconds between two looks for the first catalog."""
+_WHOLE: Final = 0
+"""The only part of a feed that is not divided."""
+_PARTITIONS: Final = 1 << 20
+"""More than any topic has: each part numbers its own from a multiple of this on."""
+LEAVING: Final = 1.0
+"""Seconds that a member of a group takes to say that it leaves."""
 _EVENTS_PER_CHECKPOINT: Final = 1024
 """Other tasks run after so many events of a feed that always has room."""
 
@@ -72,30 +82,78 @@ class _Waiter:
 
 
 @attrs.define(eq=False)
-class _Stream:
-    """A feed, and what it is read with."""
+class _Part:
+    """What is read with a source of its own: a whole feed, or one bucket of a group."""
 
-    sender: FeedSender
     reader: Reader
-    progress: Progress
-    since: float
-    """When it was opened, by Trio's clock."""
-    wants_lifecycle: bool
+    start: Start
+    base: int = 0
+    """Added to the partitions, so that those of several parts are told apart."""
     attempts: int = 0
     """How often its source was opened."""
     is_open: bool = False
     """Whether it is being read now."""
-    in_force: trio.Event = attrs.Factory(trio.Event)
-    """Set when it has been read for the first time."""
+    has_begun: bool = False
+    """Whether its start has been reached."""
     scope: trio.CancelScope | None = None
     """Of the task that reads it."""
+    offered: int = 0
+    """How many events the feed had been given with its last one."""
+    revision: int = 0
+    """(of a bucket) The revision of its record."""
+    places: Mapping[int, Place] | None = None
+    """(of a bucket) What is in the record."""
+    is_leaving: bool = False
+    """(of a bucket) Whether another member should have it: nothing more of it is read."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it gets what is published now, or nothing more."""
+        return self.is_leaving or (self.is_open and self.has_begun)
+
+    def stop(self) -> None:
+        """Read nothing more."""
+        self.is_open = False
+        if self.scope is not None:
+            self.scope.cancel()
+
+
+@attrs.define(eq=False)
+class _Stream:
+    """A feed, and what it is read with."""
+
+    sender: FeedSender
+    progress: Progress
+    since: float
+    """When it was opened, by Trio's clock."""
+    wants_lifecycle: bool
+    parts: dict[int, _Part] = attrs.Factory(dict)
+    """By bucket; of a feed that is read as a whole, one."""
+    group: Membership | None = None
+    committed: int = 0
+    """(of a group) How many of the events were received before the last commit."""
+    lock: trio.Lock = attrs.Factory(trio.Lock)
+    """(of a group) For who changes records of its buckets."""
+    is_known: bool = True
+    """(of a group) Whether its buckets are."""
+    in_force: trio.Event = attrs.Factory(trio.Event)
+    """Set when it has been read for the first time."""
     drained: trio.Event | None = None
     """Set when the program has made room, if some task waits for that."""
 
     @property
     def is_settled(self) -> bool:
         """Whether it gets what is published now."""
-        return self.is_open and self.reader.has_begun
+        return self.is_known and all(part.is_settled for part in self.parts.values())
+
+    def part_of(self, symbol: str | None) -> _Part | None:
+        """What reads this symbol; None if another member does."""
+        return self.parts.get(_WHOLE if self.group is None else bucket_of(symbol))
+
+    def rebuild(self, key: Key, /) -> Event | None:
+        """All events so far of a cumulative key as one."""
+        part = self.part_of(key[1])
+        return None if part is None else part.reader.rebuild(key)
 
 
 class Streamer:
@@ -110,6 +168,7 @@ class Streamer:
         telemetry: Telemetry,
         wall_ns: Callable[[], int],
         jitter: Callable[[], float],
+        group: str | None = None,
     ) -> None:
         self.name: str = engine.name
         self.max_capacity: int = settings.max_capacity
@@ -119,6 +178,8 @@ class Streamer:
         self._telemetry = telemetry
         self._wall_ns = wall_ns
         self._jitter = jitter
+        self._group = group
+        self._claimed = 0  # how many parts there have been
         self._machine = StateMachine()
         self._statuses = Statuses()
         self._counters = Counters()
@@ -199,14 +260,14 @@ class Streamer:
             try:
                 tasks.start_soon(self._guarded, self._follow_status, link)
                 for stream in self._streams.values():
-                    if stream.reader.keys:
-                        tasks.start_soon(self._guarded, self._read, link, stream)
+                    self._start_reading(stream)
                 self._changed.set()
                 await trio.sleep_forever()
             finally:
                 self._link = self._tasks = None
                 for stream in self._streams.values():
-                    stream.is_open = not stream.reader.keys
+                    for part in stream.parts.values():
+                        part.is_open = False
         assert self._lost is not None  # nothing else ends these tasks but a cancellation from outside
         raise self._lost
 
@@ -221,7 +282,7 @@ class Streamer:
 
     async def _follow_status(self, link: Link) -> None:
         """What producers tell of the exchange's status."""
-        while not await link.catalogs():
+        while not await link.catalogs():  # noqa: ASYNC110 (only the broker knows)
             await trio.sleep(_NO_RELAY_DELAY)  # nothing has ever been published: there may be no stream yet
         async with link.read((LIFECYCLE,), Start(), back=self._back) as source:
             while True:
@@ -236,16 +297,26 @@ class Streamer:
 
     # Feeds
 
-    async def _read(self, link: Link, stream: _Stream) -> None:
-        """Read a feed, with this connection."""
-        reader, sender = stream.reader, stream.sender
-        with trio.CancelScope() as stream.scope:
-            start = Start(places=reader.places) if reader.starts else self._start
+    def _start_reading(self, stream: _Stream) -> None:
+        """Read with this connection, if there is one."""
+        if self._tasks is not None and self._link is not None:
+            for part in stream.parts.values():
+                self._tasks.start_soon(self._guarded, self._read, self._link, stream, part)
+            if stream.group is not None:
+                self._tasks.start_soon(self._guarded, self._coordinate, self._link, stream, stream.group)
+
+    async def _read(self, link: Link, stream: _Stream, part: _Part) -> None:
+        """Read a part of a feed."""
+        if part.is_leaving:
+            return
+        reader, sender = part.reader, stream.sender
+        with trio.CancelScope() as part.scope:
+            start = Start(places=reader.places) if reader.starts else part.start
             async with link.read(reader.keys, start, back=self._back) as source:
-                stream.attempts += 1
-                stream.is_open = True
+                part.attempts += 1
+                part.is_open = True
                 for delivery in reader.open(source.taken):
-                    await self._deliver(stream, delivery)
+                    await self._deliver(stream, part, delivery)
                 stream.in_force.set()
                 self._settle()
                 count = 0
@@ -255,29 +326,35 @@ class Streamer:
                         self._count(message)
                         for delivery in reader.take((message,)):
                             count += len(delivery.events)
-                            await self._deliver(stream, delivery)
+                            await self._deliver(stream, part, delivery)
                         if count >= _EVENTS_PER_CHECKPOINT:
                             count = 0
                             await trio.lowlevel.checkpoint()
-                    if not stream.progress.has_begun:
+                    if not reader.has_begun:
                         for delivery in reader.reach(source.reached):
-                            await self._deliver(stream, delivery)
-                        self._begin(stream)
+                            await self._deliver(stream, part, delivery)
+                        self._begin(stream, part)
 
-    def _begin(self, stream: _Stream) -> None:
-        if stream.reader.has_begun:
-            stream.progress.begin(stream.reader.starts)
+    def _begin(self, stream: _Stream, part: _Part) -> None:
+        if part.reader.has_begun and not part.has_begun:
+            part.has_begun = True
+            stream.progress.begin({part.base + number: place for number, place in part.reader.starts.items()})
             self._settle()
 
-    async def _deliver(self, stream: _Stream, delivery: Delivery) -> None:
+    async def _deliver(self, stream: _Stream, part: _Part, delivery: Delivery) -> None:
         """Put events into a feed, and wait until its program has made room, if that is its policy."""
         self._counters.events += len(delivery.events)
-        if delivery.partition is not None and not stream.progress.has_begun:
-            self._begin(stream)  # all with which it begins was delivered before
-        if not stream.sender.deliver(delivery):
+        if delivery.partition is not None:
+            delivery.partition += part.base
+            if not part.has_begun:
+                self._begin(stream, part)  # all with which it begins was delivered before
+        is_accepted = stream.sender.deliver(delivery)
+        if delivery.events:
+            part.offered = stream.progress.offered
+        if part.reader.gaps:
+            self._note(part.reader)
+        if not is_accepted:
             await self._relieve(stream)
-        if stream.reader.gaps:
-            self._note(stream.reader)
 
     async def _relieve(self, stream: _Stream) -> None:
         """The feed is full."""
@@ -338,6 +415,139 @@ class Streamer:
         for gap in gaps:
             self._mismatch = gap.evidence or self._mismatch
             self._report(GapAnnounced(gap=gap, keys=((str(gap.channel), gap.symbol),)))
+
+    # Groups
+
+    def _join(self, stream: _Stream, group: str, requests: Sequence[Request[Any]]) -> None:
+        if any(other.group is not None for other in self._streams.values()):
+            why = "a client of a group has one feed of what is published: subscribe to everything in it"
+            raise SubscriptionRejected(dict.fromkeys(requests, why))
+        member = f"{int(self._jitter() * 2**48):012x}"  # nobody else has it
+        stream.group = Membership(group, member, [bucket_of(request.symbol) for request in requests])
+        stream.is_known = False
+        stream.sender.commit_by(partial(self._commit, stream, stream.group))
+
+    async def _coordinate(self, link: Link, stream: _Stream, group: Membership) -> None:
+        """Have the buckets that this member should have, and no others."""
+        records = _records_of(link)
+        while not stream.sender.is_ended:
+            revision = await records.write(group.name, group.beat(), group.revision)
+            known = await records.records(group.prefix)
+            if revision is None:  # an answer was lost
+                revision = known[group.name].revision if group.name in known else 0
+            group.revision = revision
+            plan = group.look(known, stream.parts.keys(), trio.current_time())
+            for bucket in plan.lost:
+                stream.parts.pop(bucket).stop()
+            for bucket in plan.leave:
+                stream.parts[bucket].is_leaving = True
+                stream.parts[bucket].stop()
+            async with stream.lock:
+                for claim in plan.free:
+                    await records.write(group.bucket_name(claim.bucket), group.free(claim.places), claim.revision)
+                for claim in plan.claims:
+                    await self._claim(link, records, stream, group, claim)
+                for bucket, part in list(stream.parts.items()):
+                    if part.places is None and part.has_begun:  # where it began, for whoever is next
+                        await self._keep(records, stream, group, bucket, dict(part.reader.starts))
+                await self._hand_over(records, stream, group)
+            stream.is_known = True
+            stream.in_force.set()
+            self._settle()
+            await trio.sleep(BEAT)
+
+    async def _claim(self, link: Link, records: KeepsRecords, stream: _Stream, group: Membership, claim: Claim) -> None:
+        """Take a bucket, and read it from where its last holder was."""
+        revision = await records.write(group.bucket_name(claim.bucket), group.held(claim.places), claim.revision)
+        if revision is None or self._tasks is None or stream.sender.is_ended:
+            return
+        requests = [
+            request
+            for request in stream.sender.requests
+            if request.channel is not None and bucket_of(request.symbol) == claim.bucket
+        ]
+        part = self._part(requests, self._start if claim.places is None else Start(places=claim.places))
+        part.revision, part.places, part.offered = revision, claim.places, 0
+        stream.parts[claim.bucket] = part
+        self._tasks.start_soon(self._guarded, self._read, link, stream, part)
+
+    async def _hand_over(self, records: KeepsRecords, stream: _Stream, group: Membership) -> None:
+        """Give those buckets away that others should have, of which everything received is committed."""
+        for bucket, part in list(stream.parts.items()):
+            if part.is_leaving and stream.committed >= part.offered:
+                await records.write(group.bucket_name(bucket), group.free(part.places), part.revision)
+                stream.parts.pop(bucket, None)  # if somebody else has it already, so much the better
+
+    async def _commit(self, stream: _Stream, group: Membership) -> None:
+        """Keep the places after what was received."""
+        passed, places = stream.sender.passed, stream.sender.places()
+        done = {
+            bucket: {
+                number - part.base: place
+                for number, place in places.items()
+                if part.base <= number < part.base + _PARTITIONS
+            }
+            for bucket, part in stream.parts.items()
+        }
+        while True:
+            if self._ended is not None:
+                raise copy(self._ended)
+            if self._link is not None:
+                try:
+                    records = _records_of(self._link)
+                    async with stream.lock:
+                        for bucket, mine in done.items():
+                            if mine:
+                                await self._keep(records, stream, group, bucket, mine)
+                        stream.committed = max(stream.committed, passed)
+                        await self._hand_over(records, stream, group)
+                except BrokerLost:
+                    pass  # those who read with it find it lost, too
+                else:
+                    return
+            self._changed = trio.Event()
+            await self._changed.wait()
+
+    async def _keep(
+        self,
+        records: KeepsRecords,
+        stream: _Stream,
+        group: Membership,
+        bucket: int,
+        places: Mapping[int, Place],
+    ) -> None:
+        """Keep the places of a bucket in its record, if this member still has it."""
+        part, name = stream.parts.get(bucket), group.bucket_name(bucket)
+        if part is None or part.places == places:
+            return
+        revision = await records.write(name, group.held(places), part.revision)
+        if revision is None:  # an answer was lost, or another member has taken it
+            record = (await records.records(name)).get(name)
+            if record is not None and group.holds(record):
+                revision = await records.write(name, group.held(places), record.revision)
+        if revision is None:
+            stream.parts.pop(bucket).stop()
+        else:
+            part.revision, part.places = revision, places
+
+    async def leave(self) -> None:
+        """Before the client's block is left: others need not wait for what this member of a group has."""
+        for stream in self._streams.values():
+            if stream.group is not None:
+                await self._leave(stream, stream.group)
+
+    async def _leave(self, stream: _Stream, group: Membership) -> None:
+        link = self._link
+        if link is None:
+            return
+        with trio.move_on_after(LEAVING, shield=True), suppress(BrokerLost):  # they find out by themselves
+            records = _records_of(link)
+            async with stream.lock:
+                parts, stream.parts = stream.parts, {}
+                for bucket, part in parts.items():
+                    part.stop()
+                    await records.write(group.bucket_name(bucket), group.free(part.places), part.revision)
+                await records.write(group.name, group.farewell(), group.revision)
 
     # States
 
@@ -412,37 +622,37 @@ class Streamer:
             raise SubscriptionRejected(dict.fromkeys(sender.requests, why))
         if any(request.channel is not None for request in sender.requests):
             await self._check(sender.requests)
-        places = self._start.places
-        reader = Reader(
-            sender.requests,
-            self._counters,
-            is_owed=self._start != Start(),
-            is_resumed=places is not None,
-        )
+        requests = [request for request in sender.requests if request.channel is not None]
         stream = _Stream(
             sender=sender,
-            reader=reader,
-            progress=Progress(self._engine.stream, places),
+            progress=Progress(self._engine.stream, self._start.places if self._group is None else {}),
             since=trio.current_time(),
-            wants_lifecycle=any(request.channel is None for request in sender.requests),
+            wants_lifecycle=len(requests) < len(sender.requests),
         )
         sender.keep_position(stream.progress)
-        sender.rebuild_by(reader.rebuild)
+        sender.rebuild_by(stream.rebuild)
+        if self._group is not None and requests:
+            self._join(stream, self._group, requests)
+        elif requests:
+            stream.parts[_WHOLE] = self._part(requests, self._start)
         self._totals.add(sender, partial(self._detach, sender))
         self._streams[sender] = stream
         if stream.wants_lifecycle and self._statuses.latest is not None:
             self._counters.events += 1
             sender.deliver(Delivery((self._statuses.latest,)))
-        if not reader.keys:
-            stream.is_open = True
+        if not requests:
             return
         if self._tasks is not None:
-            assert self._link is not None  # both, or none
             self._advance(Trigger.SUBSCRIBING)
-            self._tasks.start_soon(self._guarded, self._read, self._link, stream)
+        self._start_reading(stream)
         await stream.in_force.wait()
         if self._ended is not None:
             raise copy(self._ended)
+
+    def _part(self, requests: Sequence[Request[Any]], start: Start) -> _Part:
+        reader = Reader(requests, self._counters, is_owed=start != Start(), is_resumed=start.places is not None)
+        self._claimed += 1
+        return _Part(reader, start, base=0 if self._group is None else self._claimed * _PARTITIONS)
 
     async def _check(self, requests: Sequence[Request[Any]]) -> None:
         """Raise :class:`~kraken_trio.SubscriptionRejected` if one of them is not published."""
@@ -458,6 +668,8 @@ class Streamer:
                     break
             self._changed = trio.Event()
             await self._changed.wait()
+        if self._group is not None and not isinstance(self._link, KeepsRecords):
+            raise SubscriptionRejected(dict.fromkeys(requests, f"{self.name} has no groups"))
         reasons = {request: why for request in requests if (why := self._published.refusal(request)) is not None}
         if reasons:
             self._counters.refusals += len(reasons)
@@ -466,10 +678,13 @@ class Streamer:
     def _detach(self, sender: FeedSender) -> None:
         stream = self._streams.pop(sender, None)
         if stream is not None:
-            if stream.scope is not None:
-                stream.scope.cancel()
+            for part in stream.parts.values():
+                part.stop()
             stream.in_force.set()
             self._settle()
+            if stream.group is not None and self._ended is None:
+                assert self._nursery is not None  # run() has set it
+                self._nursery.start_soon(self._leave, stream, stream.group)
 
     def close(self) -> None:
         """End feeds and release waiters: the client's block is being left."""
@@ -521,9 +736,12 @@ class Streamer:
             for request in stream.sender.requests:
                 if request.channel is None or request in found:
                     continue
-                is_whole, received_ns = stream.reader.known((request.channel, request.symbol))
-                if not stream.is_open:
-                    state = SubscriptionState.RESYNCING if stream.attempts else SubscriptionState.REQUESTED
+                part = stream.part_of(request.symbol)
+                if part is None:
+                    continue  # another member of the group has it
+                is_whole, received_ns = part.reader.known((request.channel, request.symbol))
+                if not part.is_open:
+                    state = SubscriptionState.RESYNCING if part.attempts else SubscriptionState.REQUESTED
                 elif is_whole:
                     state = SubscriptionState.LIVE
                 else:
@@ -531,8 +749,13 @@ class Streamer:
                 found[request] = SubscriptionStatistics(
                     state=state,
                     age=now - stream.since,
-                    attempts=stream.attempts,
+                    attempts=part.attempts,
                     last_received_ns=received_ns or None,
                     data_age=max(0, wall_ns - received_ns) / 1e9 if received_ns else None,
                 )
         return found
+
+
+def _records_of(link: Link) -> KeepsRecords:
+    assert isinstance(link, KeepsRecords)  # attach() has looked
+    return link

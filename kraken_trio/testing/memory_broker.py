@@ -32,7 +32,7 @@ import trio
 
 from kraken_trio.broker.messages import LeaseNote, encode
 from kraken_trio.broker.position import Place
-from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, Incoming, Start, Taken, TooLarge
+from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, Incoming, Record, Start, Taken, TooLarge
 from kraken_trio.broker.subjects import Kind, Subject, encode_symbol
 from kraken_trio.errors import ConnectError
 from kraken_trio.testing import checks
@@ -145,6 +145,8 @@ class _Core:
             self.logs[_CONTROL] = _Log(_CONTROL, first)
         self.leases: dict[int, _Lease] = {}
         self.catalogs: dict[int, Incoming] = {}
+        self.records: dict[str, Record] = {}
+        self._revision = 0
         self._partitions = partitions
         self._rate = clock_rate
         self._epoch_ns = epoch_ns
@@ -267,6 +269,14 @@ class _Core:
             self.acks_to_lose -= 1
             link.lose("the connection was broken", in_flight=False)
         return None
+
+    def write(self, name: str, value: bytes, revision: int) -> int | None:
+        known = self.records.get(name)
+        if revision != (0 if known is None else known.revision):
+            return None
+        self._revision += 1
+        self.records[name] = Record(value, self._revision)
+        return self._revision
 
     def begin(self, now: float, start: Start, keys: Collection[Key], back: float) -> tuple[Taken, dict[int, int]]:
         """Where a source begins, and from where it reads."""
@@ -679,6 +689,18 @@ class _Link:
     async def catalogs(self) -> Sequence[Incoming]:
         answer = await self.ask(lambda _: list(self._core.catalogs.values()))
         assert isinstance(answer, list)
+        return answer
+
+    async def records(self, prefix: str) -> Mapping[str, Record]:
+        answer = await self.ask(
+            lambda _: {name: record for name, record in self._core.records.items() if name.startswith(prefix)}
+        )
+        assert isinstance(answer, dict)
+        return answer
+
+    async def write(self, name: str, value: bytes, revision: int) -> int | None:
+        answer = await self.ask(lambda _: self._core.write(name, value, revision))
+        assert answer is None or isinstance(answer, int)
         return answer
 
     @asynccontextmanager

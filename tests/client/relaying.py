@@ -101,4 +101,5 @@ async def open_relay(engine: Engine, exchange: Exchange, shard: int = 0) -> Asyn
 
 
 def open_stream(engine: Engine, **options: Any) -> AbstractAsyncContextManager[Client]:
-    return open_stream_with(engine, wall_ns=lambda: WALL_NS, jitter=lambda: 0.0, **options)
+    options.setdefault("jitter", lambda: 0.0)
+    return open_stream_with(engine, wall_ns=lambda: WALL_NS, **options)

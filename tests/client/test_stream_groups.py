@@ -1,0 +1,196 @@
+"""Consumer groups: members share the symbols, and nothing is lost or doubled when they come and go."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+import trio
+
+import kraken_trio as kt
+from kraken_trio.broker.messages import Batch, Catalog, KeyFrame, encode
+from kraken_trio.broker.subjects import Kind, Subject
+from kraken_trio.testing import MemoryBroker
+from tests.broker.pure.relayed import TRADE, Exchange
+from tests.client.relaying import Outgoing, open_stream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from trio.testing import MockClock
+
+    from kraken_trio.broker.seam import Fence, Link
+
+SYMBOLS = [f"S{number}/USD" for number in range(20)]
+REQUESTS = [kt.Trades(symbol) for symbol in SYMBOLS]
+
+
+class Relay:
+    """Publishes trades of many symbols: number n of each is its n-th."""
+
+    def __init__(self, link: Link, fence: Fence) -> None:
+        self.link, self.fence = link, fence
+        self.counts = dict.fromkeys(SYMBOLS, 0)
+        self.trades: dict[str, list[kt.Trade]] = {symbol: [] for symbol in SYMBOLS}
+        self._exchange = Exchange()
+        self._sent = 0
+
+    async def send(self, subject: Subject, message: Any) -> None:
+        self._sent += 1
+        await self.link.publish(self.fence, [Outgoing(subject, encode(message), str(self._sent))])
+
+    async def begin(self) -> None:
+        catalog = Catalog(producer=self.fence.producer, shard=0, shards=1, keyframe_every=5.0, requests=tuple(REQUESTS))
+        await self.send(Subject(0, Kind.CATALOG), catalog)
+
+    async def trade(self, symbol: str, count: int) -> None:
+        number = self.counts[symbol]
+        while len(self._exchange.history[TRADE]) <= number + count:
+            self._exchange.happen(TRADE)
+        events = [attrs_replaced(self._exchange.history[TRADE][number + index], symbol) for index in range(count)]
+        common: Any = {"producer": self.fence.producer, "channel": "trade", "symbol": symbol}
+        await self.send(Subject(0, Kind.DATA, "trade", symbol), Batch(**common, seq=number, events=events))
+        self.trades[symbol] += events
+        self.counts[symbol] += count
+
+    async def frames(self) -> None:
+        for symbol, trades in self.trades.items():
+            frame = KeyFrame(
+                producer=self.fence.producer,
+                seq=self.counts[symbol] - 1,
+                channel="trade",
+                symbol=symbol,
+                request=kt.Trades(symbol),
+                events=trades[-50:],
+                marks={},
+            )
+            await self.send(Subject(0, Kind.KEY, "trade", symbol), frame)
+
+
+def attrs_replaced(trade: kt.Trade, symbol: str) -> kt.Trade:
+    import msgspec
+
+    return msgspec.structs.replace(trade, symbol=symbol)
+
+
+@asynccontextmanager
+async def open_relay(broker: MemoryBroker) -> AsyncIterator[Relay]:
+    async with broker.connect() as link:
+        fence = await link.acquire(0, "test")
+        assert fence is not None
+        relay = Relay(link, fence)
+        await relay.begin()
+        await relay.frames()
+        yield relay
+
+
+@attrs.define
+class Member:
+    """A program of the group. What it has done is kept apart from what it has received."""
+
+    broker: MemoryBroker
+    number: int
+    random: Random
+    done: list[tuple[str, int]]
+    """Of all members."""
+    symbols: set[str] = attrs.Factory(set)
+    gaps: list[kt.Gap] = attrs.Factory(list)
+    scope: trio.CancelScope = attrs.Factory(trio.CancelScope)
+    leaving: bool = False
+
+    async def run(self) -> None:
+        jitter = (self.number + 1) / 1000
+        with self.scope:
+            async with (
+                open_stream(self.broker.seen_by(str(self.number)), group="g", jitter=lambda: jitter) as client,
+                client.subscribe(*REQUESTS) as feed,
+            ):
+                while not self.leaving:
+                    events: list[Any] = []
+                    with trio.move_on_after(0.5):
+                        events = await feed.receive_many(self.random.randint(1, 20))
+                    if self.random.random() < 0.1:
+                        await trio.sleep(0.3)
+                    # Both at once, as with a transaction: what is received is done, and committed.
+                    for event in events:
+                        if isinstance(event, kt.Trade):
+                            self.done.append((event.symbol, event.received_ns))
+                            self.symbols.add(event.symbol)
+                        elif isinstance(event, kt.Gap):
+                            self.gaps.append(event)
+                    await feed.commit()
+                assert feed.position is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_members_come_and_go_and_every_trade_is_done_once(autojump_clock: MockClock, seed: int) -> None:
+    random, broker, done = Random(seed), MemoryBroker(lease_ttl=1e9), []  # type: ignore[var-annotated]
+    members = [Member(broker, number, random, done) for number in range(4)]
+    async with open_relay(broker) as relay, trio.open_nursery() as nursery:
+
+        async def trade(seconds: float) -> None:
+            until = trio.current_time() + seconds
+            while trio.current_time() < until:
+                await relay.trade(random.choice(SYMBOLS), random.randint(1, 3))
+                await trio.sleep(0.05)
+            await relay.frames()
+
+        nursery.start_soon(members[0].run)
+        await trio.sleep(3)
+        await trade(10)
+        nursery.start_soon(members[1].run)
+        nursery.start_soon(members[2].run)
+        await trade(20)
+        members[0].leaving = True
+        await trade(10)
+        nursery.start_soon(members[3].run)
+        broker.seen_by("1").drop_links()
+        await trade(20)
+        await trio.sleep(20)
+        for member in members:
+            member.leaving = True
+    assert sorted(done) == sorted((symbol, number) for symbol, count in relay.counts.items() for number in range(count))
+    for symbol in SYMBOLS:  # in order, whoever has done it
+        numbers = [number for name, number in done if name == symbol]
+        assert numbers == sorted(numbers)
+    assert all(member.symbols for member in members)
+    assert not any(member.gaps for member in members)
+
+
+async def test_after_a_crash_others_go_on_at_the_last_commit(autojump_clock: MockClock) -> None:
+    broker, done = MemoryBroker(lease_ttl=1e9), []  # type: ignore[var-annotated]
+    members = [Member(broker, number, Random(number), done) for number in range(2)]
+    async with open_relay(broker) as relay, trio.open_nursery() as nursery:
+        for member in members:
+            nursery.start_soon(member.run)
+        await trio.sleep(10)
+        for symbol in SYMBOLS:
+            await relay.trade(symbol, 2)
+        await trio.sleep(5)
+        assert all(member.symbols for member in members)
+        # Gone without a word: its link takes nothing with it.
+        broker.seen_by("0").refuse(1000)
+        members[0].scope.cancel()
+        for symbol in SYMBOLS:
+            await relay.trade(symbol, 2)
+        await relay.frames()
+        await trio.sleep(15)
+        members[1].leaving = True
+    assert sorted(done) == sorted((symbol, number) for symbol in SYMBOLS for number in range(4))
+
+
+async def test_what_a_group_is_not(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker()
+    async with open_relay(broker):
+        async with open_stream(broker, group="g") as client, client.subscribe(*REQUESTS):
+            with pytest.raises(kt.SubscriptionRejected, match="one feed"):
+                async with client.subscribe(REQUESTS[0]):
+                    pass
+            async with client.subscribe(kt.Lifecycle()):
+                pass
+        async with open_stream(broker) as client, client.subscribe(REQUESTS[0]) as feed:
+            with pytest.raises(RuntimeError, match="only feeds of a group"):
+                await feed.commit()
