@@ -501,6 +501,24 @@ async def test_from_a_place_on(site: Site) -> None:
         assert last <= set(KEYS)
 
 
+async def test_reading_back_begins_with_the_message_before_the_start(site: Site) -> None:
+    """However long nothing was stored before it."""
+    async with site.engine().connect() as link:
+        fence = await own(link)
+        await link.publish(fence, [message(BTC, 0), message(BTC, 0, kind=Kind.KEY)])
+        await trio.sleep(0.5)
+        await link.publish(fence, [message(BTC, 1)])
+        async with reading(link) as source:
+            stored = await take(source, 3)
+        last = stored[-1]
+        places = {last.partition: Place(last.offset)}
+        for start in (Start(places=places), Start(time_ns=last.time_ns)):
+            async with link.read([BTC], start, back=0.2) as source:
+                found = await take_until(source, lambda one: one.data == last.data)
+                assert source.taken.starts[last.partition] == places[last.partition]
+            assert [one.data for one in found][-2:] == [message(BTC, 0, kind=Kind.KEY).data, last.data]
+
+
 async def test_what_is_no_longer_stored_is_told(site: Site) -> None:
     async with site.engine().connect() as link:
         fence = await own(link)

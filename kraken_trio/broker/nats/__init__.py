@@ -24,6 +24,7 @@ takes only one at a time from an owner: so the messages of a window go as one at
 :mod:`~kraken_trio.broker.nats.engine`              the engine, and its links
 :mod:`~kraken_trio.broker.nats.owning`              the stream, leases, and the fence: the producing side
 :mod:`~kraken_trio.broker.nats.reading`             messages of some keys, from a place on
+:mod:`~kraken_trio.broker.nats.store`               messages that replace the one before
 :mod:`~kraken_trio.broker.nats.wire`                a connection, by nats-py in the loop of a portal
 ==================================================  ===========================================================
 """

@@ -16,8 +16,9 @@ import trio
 
 from kraken_trio._text import printable
 from kraken_trio.broker.login import BrokerLogin, BrokerTls
-from kraken_trio.broker.nats.owning import LEASE_TTL, WRONG_SEQUENCE, Held, Limits, Owning
+from kraken_trio.broker.nats.owning import LEASE_TTL, Held, Limits, Owning
 from kraken_trio.broker.nats.reading import NatsSource, NoStreamError, Reading, incoming
+from kraken_trio.broker.nats.store import WRONG_SEQUENCE
 from kraken_trio.broker.nats.wire import PATIENCE, TOO_LARGE, NoAnswer, Refusal, Wire
 from kraken_trio.broker.portal import Portal, share_portal
 from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, Incoming, TooLarge

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +11,8 @@ import msgspec
 
 from kraken_trio._text import printable
 from kraken_trio.broker.messages import LeaseNote, encode
-from kraken_trio.broker.nats.wire import NO_STREAM, TOO_LARGE, Refusal, Stored, Wire
+from kraken_trio.broker.nats.store import EXPECTED, WRONG_SEQUENCE, last, make, replace
+from kraken_trio.broker.nats.wire import TOO_LARGE, Refusal, Stored, Wire
 from kraken_trio.broker.seam import Fence
 from kraken_trio.broker.subjects import Kind, Subject
 from kraken_trio.errors import ConnectError
@@ -20,7 +20,7 @@ from kraken_trio.errors import ConnectError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LEASE_TTL", "WRONG_SEQUENCE", "Held", "Limits", "Owning"]
+__all__ = ["LEASE_TTL", "Held", "Limits", "Owning"]
 
 LEASE_TTL: Final = 3.0
 """Seconds without a renewal after which a shard has no owner."""
@@ -36,21 +36,12 @@ memory."""
 _NANO: Final = 1_000_000_000
 
 _MSG_ID: Final = "Nats-Msg-Id"
-_EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 _EXPECTED_OF: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
 _OWNER: Final = "Kraken-Owner"
 """Of a lease message: tells our own from another's."""
 
 # The server's numbers of errors.
-WRONG_SEQUENCE: Final = 10071
-_NO_MESSAGE: Final = 10037
-_STREAM_THERE: Final = 10058
 _REPEATED: Final = 10201
-_HINTS: Final = {
-    10047: "; the server reserves max_bytes: ask for less (?max_bytes=1GiB), or raise its max_file_store",
-    10074: "; replicas= needs as many servers in the cluster",
-    10065: "; another stream takes these subjects: relay to a stream of another name",
-}
 
 
 @attrs.frozen
@@ -103,19 +94,19 @@ class Owning:
     async def acquire(self, shard: int, holder: str) -> Fence | None:
         kind = await self._prepare()
         key = self._key(shard)
-        sequence, entry, _ = await self._last(f"KV_{self._bucket}", key)
+        sequence, entry, _ = await last(self._wire, f"KV_{self._bucket}", key)
         if entry:
             return None
         owner = self._wire.unique()
         note = msgspec.json.encode({"holder": holder, "owner": owner})
-        if (revision := await self._replace(key, note, sequence)) is None:
+        if (revision := await replace(self._wire, key, note, sequence)) is None:
             return None
         subject = self._lease(shard)
-        before, _, _ = await self._last(self._stream, subject)
+        before, _, _ = await last(self._wire, self._stream, subject)
         body = encode(LeaseNote(shard=shard, holder=holder))
-        lease = await self._replace(subject, body, before, **{_OWNER: owner})
+        lease = await replace(self._wire, subject, body, before, **{_OWNER: owner})
         if lease is None:
-            await self._replace(key, b"", revision)
+            await replace(self._wire, key, b"", revision)
             return None
         now = time.monotonic()
         self._kind = kind
@@ -131,17 +122,17 @@ class Owning:
     async def _rewrite(self, shard: int, held: Held, note: bytes) -> bool:
         """Write our entry of the bucket anew, if it is still ours."""
         key = self._key(shard)
-        revision = await self._replace(key, note, held.revision)
+        revision = await replace(self._wire, key, note, held.revision)
         if revision is None:
             # Of an earlier renewal it may be unknown whether it was stored; or the lease has ended.
-            sequence, entry, _ = await self._last(f"KV_{self._bucket}", key)
+            sequence, entry, _ = await last(self._wire, f"KV_{self._bucket}", key)
             if entry not in {held.note, b""} or (not entry and not note):
                 return False
-            if (revision := await self._replace(key, note, sequence)) is None:
+            if (revision := await replace(self._wire, key, note, sequence)) is None:
                 return False
             if not entry and not await self._is_last(shard, held):
                 # Somebody else has had it since.
-                await self._replace(key, b"", revision)
+                await replace(self._wire, key, b"", revision)
                 return False
         held.revision = revision
         return True
@@ -165,7 +156,7 @@ class Owning:
     async def _store(
         self, kind: _StreamKind, shard: int, held: Held, messages: Sequence[tuple[str, bytes, str]],
     ) -> Stored:  # fmt: skip
-        fence = {_EXPECTED: str(held.lease), _EXPECTED_OF: self._lease(shard)}
+        fence = {EXPECTED: str(held.lease), _EXPECTED_OF: self._lease(shard)}
         if kind.replicas == 1:
             window = [(subject, data, {_MSG_ID: name, **fence}) for subject, data, name in messages]
             return await self._wire.store_all(window, in_flight=MOST_ON_THE_WAY)
@@ -189,7 +180,7 @@ class Owning:
     async def _lease_again(self, shard: int, held: Held) -> bool:
         now = time.monotonic()
         body = encode(LeaseNote(shard=shard, holder=held.holder))
-        lease = await self._replace(self._lease(shard), body, held.lease, **{_OWNER: held.owner})
+        lease = await replace(self._wire, self._lease(shard), body, held.lease, **{_OWNER: held.owner})
         if lease is None:
             return await self._is_last(shard, held)
         held.lease, held.written = lease, now
@@ -197,31 +188,11 @@ class Owning:
 
     async def _is_last(self, shard: int, held: Held) -> bool:
         """Whether the last lease message is our own. Then its sequence is known: it may be a later one than we know."""
-        sequence, _, headers = await self._last(self._stream, self._lease(shard))
+        sequence, _, headers = await last(self._wire, self._stream, self._lease(shard))
         if f"{_OWNER}: {held.owner}\r\n".encode() not in headers:
             return False
         held.lease = sequence
         return True
-
-    async def _replace(self, subject: str, body: bytes, before: int, **headers: str) -> int | None:
-        """Store a message if the last one at this subject is this one (0: none): its sequence, None if it is not."""
-        try:
-            return await self._wire.store(subject, body, {_EXPECTED: str(before), **headers})
-        except Refusal as error:
-            if error.code == WRONG_SEQUENCE:
-                return None
-            raise
-
-    async def _last(self, stream: str, subject: str) -> tuple[int, bytes, bytes]:
-        """The last message at a subject: its sequence, data and headers; 0 if there is none."""
-        try:
-            found = await self._wire.api(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
-        except Refusal as error:
-            if error.code == _NO_MESSAGE:
-                return 0, b"", b""
-            raise
-        message = found["message"]
-        return message["seq"], base64.b64decode(message.get("data", "")), base64.b64decode(message.get("hdrs", ""))
 
     def _key(self, shard: int) -> str:
         return f"$KV.{self._bucket}.{shard}"
@@ -242,7 +213,8 @@ class Owning:
         if self._kind is not None:
             return self._kind
         limits = self._limits
-        config = await self._make(
+        config = await make(
+            self._wire,
             self._stream,
             {
                 "subjects": [f"{self._stream}.>"],
@@ -266,7 +238,8 @@ class Owning:
                 f"give it {self._stream}.>, or relay to a stream of another name"
             )
             raise ConnectError(msg, retryable=False)
-        bucket = await self._make(
+        bucket = await make(
+            self._wire,
             f"KV_{self._bucket}",
             {
                 "subjects": [f"$KV.{self._bucket}.>"],
@@ -288,25 +261,6 @@ class Owning:
             )
             raise ConnectError(msg, retryable=False)
         return _kind_of(config)
-
-    async def _make(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
-        """The configuration of a stream, which is made if it is missing."""
-        try:
-            found = await self._wire.api(f"STREAM.INFO.{name}")
-        except Refusal as error:
-            if error.code != NO_STREAM:
-                raise
-            try:
-                found = await self._wire.api(f"STREAM.CREATE.{name}", {"name": name, **config})
-            except Refusal as refused:
-                if refused.code != _STREAM_THERE:
-                    hint = _HINTS.get(refused.code, "")
-                    msg = f"the stream {name} cannot be made: {refused}{hint}"
-                    raise ConnectError(msg, retryable=not hint) from None
-                # Another producer was faster.
-                found = await self._wire.api(f"STREAM.INFO.{name}")
-        made: dict[str, Any] = found["config"]
-        return made
 
 
 def _covers(subject: str, stream: str) -> bool:

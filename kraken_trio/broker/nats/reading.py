@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
+from kraken_trio.broker.nats.store import NO_MESSAGE
 from kraken_trio.broker.nats.wire import NO_STREAM, NoAnswer, Pull, Pulled, Refusal, Wire
 from kraken_trio.broker.position import Place, Start, Taken
 from kraken_trio.broker.seam import BrokerLost, Incoming
@@ -31,8 +32,6 @@ IDLE: Final = 300.0
 """Seconds after which a consumer that nobody reads is gone."""
 _NANO: Final = 1_000_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_NO_MESSAGE: Final = 10037
-"""The server's number of this error."""
 
 
 class NoStreamError(Exception):
@@ -58,23 +57,28 @@ class Reading:
         first, last = state["first_seq"], state["last_seq"]
         dropped = first > max(1, config.get("first_seq", 1))
         place = None if start.places is None else start.places.get(0)
-        begin: dict[str, Any]
         expired = False
         if place is not None:
             # One that is not there yet, or not any more, belongs to a stream of before.
             expired = not first <= place.offset <= last + 1
             if expired:
                 place = Place(first if place.offset < first else last + 1)
-            at = await self._time_of(min(place.offset, last), state)
-            begin = _from_time(at - int(back * _NANO))
         elif start.time_ns is not None and (sequence := await self._sequence_at(start.time_ns)) <= last:
             place = Place(sequence)
             expired = dropped and start.time_ns < _nanoseconds(state["first_ts"])
-            begin = _from_time(start.time_ns - int(back * _NANO))
         else:
             place = Place(last + 1)
-            now = _nanoseconds(info.get("ts", state["last_ts"]))
-            begin = _from_sequence(await self._oldest_key_frame(source.keys, now - int(back * _NANO), last + 1))
+        # Back from the message before it: relays may have stood still for any time until it was stored.
+        if place.offset <= first:
+            begin = _from_sequence(place.offset)
+        elif place.offset <= last:
+            begin = _from_time(await self._time_of(place.offset - 1, state) - int(back * _NANO))
+        else:
+            since = _nanoseconds(state["last_ts"]) - int(back * _NANO)
+            if start.places is None:
+                begin = _from_sequence(await self._oldest_key_frame(source.keys, since, last + 1))
+            else:
+                begin = _from_time(since)
         source.taken = Taken({0: place}, frozenset({0} if expired else ()))
         await self._consume(
             {**begin, "filter_subjects": _filters(self._stream, source.keys)}, source.begin, source.wake
@@ -110,7 +114,7 @@ class Reading:
         try:
             found = await self._wire.api(f"STREAM.MSG.GET.{self._stream}", {"seq": sequence})
         except Refusal as error:
-            if error.code != _NO_MESSAGE:
+            if error.code != NO_MESSAGE:
                 raise
             return _nanoseconds(state["last_ts"])
         return _nanoseconds(found["message"]["time"])
