@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,14 @@ from kraken_trio import Book, BookSnapshot, Cause, Gap
 from kraken_trio.relay.lines import Lines
 from kraken_trio.stream import open_stream
 from kraken_trio.testing import open_exchange
+from tests.broker.kafka_server import KafkaMissing, kafka_server
 from tests.broker.nats_server import run_server
 from tests.metrics.scraping import fetch, value
 from tests.relay.test_supervisor import until_gone
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractContextManager
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no signals")
 
@@ -58,17 +60,37 @@ class Running:
                 await self._more.wait()
 
 
-@asynccontextmanager
-async def relaying(*options: str) -> AsyncIterator[Running]:
+@contextmanager
+def nats_broker() -> Iterator[str]:
     with run_server() as server:
+        yield f"{server.url}/kraken?max_bytes=64MiB"
+
+
+@contextmanager
+def kafka_broker() -> Iterator[str]:
+    try:
+        running = kafka_server()
+        server = running.__enter__()
+    except KafkaMissing as error:
+        pytest.skip(str(error))
+    with ExitStack() as stack:
+        stack.push(running.__exit__)
+        yield f"kafka://{server.address}/kraken?partitions=2"
+
+
+@asynccontextmanager
+async def relaying(
+    *options: str, broker: Callable[[], AbstractContextManager[str]] = nats_broker
+) -> AsyncIterator[Running]:
+    with broker() as to:
         async with open_exchange(rate=50) as exchange, trio.open_nursery() as nursery:
             command = [
                 *(sys.executable, "-m", "kraken_trio", "relay", "--symbols", "BTC/USD,ETH/USD", "--channel", "book"),
-                *("--to", f"{server.url}/kraken?max_bytes=64MiB", "--url", exchange.url, "--keyframe-every", "1"),
+                *("--to", to, "--url", exchange.url, "--keyframe-every", "1"),
                 *("--log-format", "json", *options),
             ]
             process = await nursery.start(partial(trio.run_process, command, stderr=subprocess.PIPE, check=False))
-            running = Running(process, server.url)
+            running = Running(process, to)
             async with process.stderr:
                 nursery.start_soon(running.read)
                 yield running
@@ -81,8 +103,11 @@ async def until(condition: Callable[[], object]) -> None:
             await trio.sleep(0.02)
 
 
-async def test_an_owner_that_is_killed_is_followed_by_its_standby_and_started_again() -> None:
-    async with relaying("--standby", "--metrics-port", "0") as running:
+@pytest.mark.parametrize("broker", [nats_broker, pytest.param(kafka_broker, marks=pytest.mark.brokers)])
+async def test_an_owner_that_is_killed_is_followed_by_its_standby_and_started_again(
+    broker: Callable[[], AbstractContextManager[str]],
+) -> None:
+    async with relaying("--standby", "--metrics-port", "0", broker=broker) as running:
         began = await running.logged("owner_begun")
         await running.logged("shard_ready", shard="0/1")
         await running.logged("shard_ready", shard="0/1 standby")
