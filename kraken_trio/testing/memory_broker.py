@@ -611,7 +611,7 @@ class _Link:
         core = self._core
         for since, until in (core.paused, self._weather.cut):
             if since <= now < until:
-                if now - since >= core.timeout:
+                if now >= since + core.timeout:  # as that is what was waited for
                     self.lose(f"no answer for {core.timeout:g} s", in_flight=True)
                     return now
                 return min(until, since + core.timeout)
