@@ -14,7 +14,17 @@ import trio.testing
 
 import kraken_trio as kt
 from kraken_trio.broker.position import Place, Start
-from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, Incoming, Link, Source, TooLarge
+from kraken_trio.broker.seam import (
+    BrokerLost,
+    Fence,
+    Fenced,
+    Incoming,
+    KeepsRecords,
+    Link,
+    Record,
+    Source,
+    TooLarge,
+)
 from kraken_trio.broker.subjects import Key, Kind, Subject
 from kraken_trio.testing import MemoryBroker
 from tests.broker.sites import KafkaSite, MemorySite, NatsClusterSite, NatsSite, Site
@@ -407,6 +417,55 @@ async def test_the_newest_catalog_of_each_shard(site: Site) -> None:
         assert sorted(one.data for one in found) == [b"0 2", b"1 2", b"2 2"]
         assert {one.subject.kind for one in found} == {Kind.CATALOG}
         assert all(one.time_ns > 0 for one in found)
+
+
+# Records
+
+
+async def test_records_are_compared_and_set(site: Site) -> None:
+    async with site.engine("A").connect() as a, site.engine("B").connect() as b:
+        assert isinstance(a, KeepsRecords)
+        assert isinstance(b, KeepsRecords)
+        assert await a.records("g.") == {}
+        assert await a.write("g.x", b"?", 7) is None
+        first = await a.write("g.x", b"1", 0)
+        assert first
+        assert await b.write("g.x", b"2", 0) is None
+        assert dict(await b.records("g.")) == {"g.x": Record(b"1", first)}
+        second = await b.write("g.x", b"3", first)
+        assert second is not None
+        assert second > first
+        assert await a.write("g.x", b"4", first) is None
+        other = await a.write("h.%2F_-.1", bytes(range(256)), 0)
+        assert other
+        assert dict(await a.records("g.")) == {"g.x": Record(b"3", second)}
+    async with site.engine("A").connect() as link:
+        assert isinstance(link, KeepsRecords)
+        assert dict(await link.records("")) == {
+            "g.x": Record(b"3", second),
+            "h.%2F_-.1": Record(bytes(range(256)), other),
+        }
+
+
+async def test_of_several_that_write_a_record_at_the_same_time_one_has_written_it(site: Site) -> None:
+    wins: list[tuple[int, int]] = []
+
+    async def count_up(name: str) -> None:
+        async with site.engine(name).connect() as link:
+            assert isinstance(link, KeepsRecords)
+            won = 0
+            while won < 5:
+                known = (await link.records("count")).get("count")
+                number, revision = (0, 0) if known is None else (int(known.value), known.revision)
+                if await link.write("count", b"%d" % (number + 1), revision) is not None:
+                    won += 1
+                    wins.append((number + 1, revision))
+                await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        for name in "ABC":
+            nursery.start_soon(count_up, name)
+    assert sorted(number for number, _ in wins) == list(range(1, 16))
 
 
 # Where reading begins

@@ -4,6 +4,8 @@
 :mod:`~kraken_trio.broker.kafka.engine`             the engine, and its links
 :mod:`~kraken_trio.broker.kafka.owner`              the producer of a shard's owner, and how it fences earlier ones
 :mod:`~kraken_trio.broker.kafka.control`            the topic of leases and catalogs
+:mod:`~kraken_trio.broker.kafka.records`            records of consumer groups, by compare and set
+:mod:`~kraken_trio.broker.kafka.follower`           a topic that is read from its beginning to its end
 :mod:`~kraken_trio.broker.kafka.source`             messages of some keys, from a place on
 :mod:`~kraken_trio.broker.kafka.topics`             the topics, and how they are made
 :mod:`~kraken_trio.broker.kafka.client`             what all clients of librdkafka share here

@@ -143,6 +143,11 @@ class Address:
         return f"{self.topic}.control"
 
     @property
+    def groups(self) -> str:
+        """The topic of records of consumer groups."""
+        return f"{self.topic}.groups"
+
+    @property
     def is_local(self) -> bool:
         """Whether what is sent there stays on this machine."""
         return all(server.rpartition(":")[0].strip("[]") in _LOOPBACK for server in self.servers)

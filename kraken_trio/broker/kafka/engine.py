@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from kraken_trio.broker.kafka.client import Address, MisconfiguredError, Setup, check, connect
-from kraken_trio.broker.kafka.control import BASE, PARTITION, PRODUCER, RELEASED, SUBJECT, Control
-from kraken_trio.broker.kafka.owner import Headers, Owner, Record
+from kraken_trio.broker.kafka.control import BASE, PRODUCER, RELEASED, SUBJECT, Control
+from kraken_trio.broker.kafka.follower import PARTITION
+from kraken_trio.broker.kafka.owner import Headers, Outbound, Owner
+from kraken_trio.broker.kafka.records import Records
 from kraken_trio.broker.kafka.source import open_source, record_key
-from kraken_trio.broker.kafka.topics import Limits, make_topics
+from kraken_trio.broker.kafka.topics import Limits, make_groups_topic, make_topics
 from kraken_trio.broker.messages import LeaseNote, encode
 from kraken_trio.broker.partitioning import partition_of
 from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, TooLarge
@@ -19,13 +21,13 @@ from kraken_trio.broker.subjects import Kind, Subject
 from kraken_trio.errors import ConnectError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from confluent_kafka import Consumer
 
     from kraken_trio.broker.login import BrokerLogin, BrokerTls
-    from kraken_trio.broker.seam import Incoming, Link, Outgoing, Source, Start
+    from kraken_trio.broker.seam import Incoming, Link, Outgoing, Record, Source, Start
     from kraken_trio.broker.subjects import Key
 
 LEASE_TTL: Final = 3.0
@@ -102,6 +104,8 @@ class _Link:
         self._setup = setup
         self._asker = asker
         self._control = Control(setup, asker)
+        self._records = Records(setup, asker)
+        self._has_groups = False
         self._lease_ttl = lease_ttl
         self._owners: dict[int, Owner] = {}
         self._limits = limits
@@ -115,7 +119,9 @@ class _Link:
         self._lost = "this link is closed"
         owners = list(self._owners.values())
         self._owners.clear()
-        await self._setup.close(*(owner.close for owner in owners), self._control.close, self._asker.close)
+        await self._setup.close(
+            *(owner.close for owner in owners), self._control.close, self._records.close, self._asker.close
+        )
 
     @contextmanager
     def _in_use(self) -> Iterator[None]:
@@ -181,12 +187,12 @@ class _Link:
         if owner is not None:
             await self._setup.close(owner.close)
 
-    def _lease_record(self, shard: int, note: bytes, *more: tuple[str, str | bytes | None]) -> Record:
+    def _lease_record(self, shard: int, note: bytes, *more: tuple[str, str | bytes | None]) -> Outbound:
         subject = str(Subject(shard, Kind.LEASE))
         headers: Headers = [(SUBJECT, subject), *more]
         if self._control.base is not None:
             headers.append((BASE, b"%d" % self._control.base))
-        return Record(self._setup.address.control, PARTITION, subject, note, headers)
+        return Outbound(self._setup.address.control, PARTITION, subject, note, headers)
 
     async def _owner(self, fence: Fence) -> Owner:
         """The producer of this fence: that of this link, or a new one, if nobody else has become the owner."""
@@ -239,15 +245,15 @@ class _Link:
             msg = f"a message of {len(messages[too_large].data)} bytes: max.message.bytes of the topic allows {limit}"
             raise TooLarge(msg, too_large)
 
-    def _record(self, message: Outgoing) -> Record:
+    def _record(self, message: Outgoing) -> Outbound:
         subject = message.subject
         text = str(subject)
         headers: Headers = [(SUBJECT, text)]
         if subject.kind in {Kind.DATA, Kind.KEY}:
             key = record_key(subject.symbol)
             partition = partition_of(key.encode(), self._partitions)
-            return Record(self._setup.address.topic, partition, key, message.data, headers)
-        return Record(self._setup.address.control, PARTITION, text, message.data, headers)
+            return Outbound(self._setup.address.topic, partition, key, message.data, headers)
+        return Outbound(self._setup.address.control, PARTITION, text, message.data, headers)
 
     async def _make_topics(self) -> None:
         """Make the topics, if they are not there, and see what they are like."""
@@ -263,6 +269,22 @@ class _Link:
         with self._in_use():
             await self._control.catch_up()
         return list(self._control.catalogs.values())
+
+    # Consumer groups
+
+    async def records(self, prefix: str) -> Mapping[str, Record]:
+        """As for any link."""
+        with self._in_use():
+            await self._records.catch_up()
+        return self._records.find(prefix)
+
+    async def write(self, name: str, value: bytes, revision: int) -> int | None:
+        """As for any link."""
+        with self._in_use():
+            if not self._has_groups:
+                await self._setup.in_thread(make_groups_topic, self._setup, self._asker, self._limits)
+                self._has_groups = True
+            return await self._records.write(name, value, revision)
 
     @asynccontextmanager
     async def _read(self, keys: Collection[Key], start: Start, back: float) -> AsyncIterator[Source]:

@@ -33,7 +33,7 @@ Headers: TypeAlias = "list[tuple[str, str | bytes | None]]"
 
 
 @attrs.frozen
-class Record:
+class Outbound:
     """A message, as Kafka has it."""
 
     topic: str
@@ -120,7 +120,7 @@ class Owner:
         if self._failed is not None:
             raise BrokerLost(self._failed)
 
-    async def send(self, records: Sequence[Record]) -> int:
+    async def send(self, records: Sequence[Outbound]) -> int:
         """Store these, in this order within each partition; the first one's offset. Raises with how many are stored."""
         async with self._lock:
             self._check()
@@ -134,7 +134,7 @@ class Owner:
                 raise
         return sent.first_offset
 
-    async def _send(self, records: Sequence[Record], sent: _Sent) -> None:
+    async def _send(self, records: Sequence[Outbound], sent: _Sent) -> None:
         producer = self._producer
         for index, record in enumerate(records):
             while True:

@@ -8,7 +8,8 @@ import trio
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from kraken_trio.broker.kafka.client import ANSWER_WITHIN, BATCH, POLL_EVERY, Watch, watermarks, words
-from kraken_trio.broker.kafka.control import SUBJECT, headers_of, subject_of
+from kraken_trio.broker.kafka.control import SUBJECT, subject_of
+from kraken_trio.broker.kafka.follower import headers_of
 from kraken_trio.broker.kafka.topics import count_partitions
 from kraken_trio.broker.partitioning import partition_of
 from kraken_trio.broker.position import Place

@@ -22,7 +22,7 @@ from kraken_trio.broker.seam import BrokerLost
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kraken_trio.broker.kafka.client import Setup
+    from kraken_trio.broker.kafka.client import Address, Setup
 
 _MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 """Of topics that we make. The largest books have a tenth of it, compressed."""
@@ -90,7 +90,7 @@ class Limits:
                 raise ValueError(msg)
         return cls(**found)
 
-    def topics(self, data: str, control: str) -> list[NewTopic]:
+    def topics(self, address: Address) -> list[NewTopic]:
         """What to make."""
         kept = {
             **_COMMON,
@@ -101,8 +101,8 @@ class Limits:
         }
         replicas = -1 if self.replicas is None else self.replicas
         return [
-            NewTopic(data, self.partitions, replicas, config=kept),
-            NewTopic(control, 1, replicas, config=dict(_CONTROL)),
+            NewTopic(address.topic, self.partitions, replicas, config=kept),
+            *(NewTopic(name, 1, replicas, config=dict(_CONTROL)) for name in (address.control, address.groups)),
         ]
 
 
@@ -119,9 +119,20 @@ def make_topics(setup: Setup, consumer: Consumer, limits: Limits) -> tuple[int, 
     address = setup.address
     # The futures of a client die with it.
     admin = AdminClient(setup.config(Watch()))
-    missing = [name for name in (address.topic, address.control) if not count_partitions(consumer, name)]
-    if missing:
-        new = [topic for topic in limits.topics(address.topic, address.control) if topic.topic in missing]
+    _make(admin, consumer, limits.topics(address)[:2])
+    count = _wait_for(consumer, address.topic)
+    return count, message_limit(admin, address.topic, address.control)
+
+
+def make_groups_topic(setup: Setup, consumer: Consumer, limits: Limits) -> None:
+    """Make the topic of consumer groups' records, if it is missing. Blocks."""
+    _make(AdminClient(setup.config(Watch())), consumer, limits.topics(setup.address)[2:])
+
+
+def _make(admin: AdminClient, consumer: Consumer, topics: list[NewTopic]) -> None:
+    """Make those that are missing, and wait until they are there. Blocks."""
+    new = [topic for topic in topics if not count_partitions(consumer, topic.topic)]
+    if new:
         made = admin.create_topics(new, operation_timeout=ANSWER_WITHIN, request_timeout=ANSWER_WITHIN)
         for name, future in made.items():
             try:
@@ -129,9 +140,8 @@ def make_topics(setup: Setup, consumer: Consumer, limits: Limits) -> tuple[int, 
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise loss(error, f"the topic {name} is not there, and cannot be made: ") from None
-        _wait_for(consumer, address.control)
-    count = _wait_for(consumer, address.topic)
-    return count, message_limit(admin, address.topic, address.control)
+        for topic in new:
+            _wait_for(consumer, topic.topic)
 
 
 def _wait_for(consumer: Consumer, topic: str) -> int:
