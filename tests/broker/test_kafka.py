@@ -15,9 +15,13 @@ import trio
 import trustme
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # (it exports them without saying so)
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
     AdminClient,
     ConfigResource,
     NewTopic,
+    ResourcePatternType,
     ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
@@ -52,7 +56,7 @@ from tests.broker.kafka_server import KafkaServer, free_ports, kafka_server
 from tests.secrets import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from kraken_trio.broker.seam import Fence, Link
@@ -377,28 +381,89 @@ def as_kafka_reads_it(cert: trustme.LeafCert) -> bytes:
     return pem + b"".join(blob.bytes() for blob in cert.cert_chain_pems)
 
 
+def secured(folder: Path, authority: trustme.CA, more: Mapping[str, str]) -> dict[str, str]:
+    """Settings of a listener with TLS and users."""
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    (folder / "server.pem").write_bytes(as_kafka_reads_it(authority.issue_cert("127.0.0.1")))
+    scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+    users = " ".join(f'user_{name}="{PASSWORD}"' for name in ("relay", "reader", "nobody"))
+    settings = {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(folder / "server.pem"),
+        "sasl.enabled.mechanisms": ",".join(one.value for one in SaslMechanism),
+        "plain.sasl.jaas.config": f"org.apache.kafka.common.security.plain.PlainLoginModule required {users};",
+        "scram-sha-256.sasl.jaas.config": scram,
+        "scram-sha-512.sasl.jaas.config": scram,
+        **more,
+    }
+    return {f"listener.name.client.{name}".replace(".", "_"): value for name, value in settings.items()}
+
+
+async def test_rights_that_are_needed_and_what_is_told_without_them(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    settings = {
+        "authorizer_class_name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super_users": "User:ANONYMOUS",
+        **secured(tmp_path, trustme.CA(), {}),
+    }
+
+    def allow(user: str, kind: ResourceType, prefix: str, *operations: AclOperation) -> list[AclBinding]:
+        return [
+            AclBinding(kind, prefix, ResourcePatternType.PREFIXED, f"User:{user}", "*", one, AclPermissionType.ALLOW)
+            for one in operations
+        ]
+
+    def engine(user: str) -> KafkaEngine:
+        login = BrokerLogin(user, PASSWORD, mechanism=SaslMechanism.PLAIN)
+        return KafkaEngine(f"kafka://127.0.0.1:{port}", login=login, tls=BrokerTls(ca=tmp_path / "ca.pem"))
+
+    see = (AclOperation.DESCRIBE, AclOperation.READ)
+    with kafka_server(secure_port=port, **settings) as server:
+        admin = AdminClient({"bootstrap.servers": server.address, "log_level": 0})
+        rights = [
+            *allow("relay", ResourceType.TOPIC, "kraken", *see, AclOperation.WRITE, AclOperation.CREATE),
+            *allow("relay", ResourceType.TRANSACTIONAL_ID, "kraken.", AclOperation.DESCRIBE, AclOperation.WRITE),
+            *allow("reader", ResourceType.TOPIC, "kraken", *see),
+        ]
+        for future in admin.create_acls(rights).values():
+            await trio.to_thread.run_sync(future.result)
+        async with engine("relay").connect() as link, engine("reader").connect() as reader:
+            fence = await own(link)
+            await link.publish(fence, [*data(BTC, "a"), catalog("c")])
+            await link.renew(fence)
+            assert texts(await reader.catalogs()) == ["c"]
+            async with reader.read([BTC], Start(), back=0) as source:
+                assert texts(await receive_all(source)) == ["a"]
+            with pytest.raises(kt.ConnectError, match="Describe and Write on the transactional ids") as caught:
+                await reader.acquire(1, "b")
+            assert not caught.value.retryable
+        async with engine("nobody").connect() as link:
+            with pytest.raises(BrokerLost, match="allow this user Describe and Read"):
+                await link.catalogs()
+        async with engine("nobody").connect() as link:
+            with pytest.raises(BrokerLost, match="allow this user Describe and Read"):
+                async with link.read([BTC], Start(), back=0):
+                    pass
+        async with engine("nobody").connect() as link:
+            with pytest.raises(kt.ConnectError, match="allow this user Describe and Read"):
+                await link.acquire(0, "a")
+
+
 @pytest.mark.parametrize("mechanism", SaslMechanism)
 async def test_logins_and_certificates(tmp_path: Path, mechanism: SaslMechanism) -> None:
     authority = trustme.CA()
-    ours, theirs = authority.issue_cert("127.0.0.1"), authority.issue_cert("relay")
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    (tmp_path / "server.pem").write_bytes(as_kafka_reads_it(ours))
+    theirs = authority.issue_cert("relay")
     theirs.private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
     (port,) = free_ports(1)
-    module = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-    scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-    tls = {
-        "ssl.keystore.type": "PEM",
-        "ssl.keystore.location": str(tmp_path / "server.pem"),
-        "ssl.truststore.type": "PEM",
-        "ssl.truststore.location": str(tmp_path / "ca.pem"),
-        "ssl.client.auth": "required",
-        "sasl.enabled.mechanisms": ",".join(one.value for one in SaslMechanism),
-        "plain.sasl.jaas.config": f'{module} user_relay="{PASSWORD}";',
-        "scram-sha-256.sasl.jaas.config": scram,
-        "scram-sha-512.sasl.jaas.config": scram,
-    }
-    settings = {f"listener.name.client.{name}".replace(".", "_"): value for name, value in tls.items()}
+    settings = secured(
+        tmp_path,
+        authority,
+        {
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": str(tmp_path / "ca.pem"),
+            "ssl.client.auth": "required",
+        },
+    )
     with kafka_server(secure_port=port, **settings) as server:
         admin = AdminClient({"bootstrap.servers": server.address, "log_level": 0})
         if mechanism is not SaslMechanism.PLAIN:

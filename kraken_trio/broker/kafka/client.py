@@ -19,6 +19,8 @@ from kraken_trio.errors import ConnectError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from confluent_kafka import Message
+
     from kraken_trio.broker.login import BrokerLogin, BrokerTls
 
 T = TypeVar("T")
@@ -69,7 +71,6 @@ _ADVICE: Final[Mapping[int, str]] = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: (
         "allow this user Describe and Write on the transactional ids that begin with the topic's name"
     ),
-    KafkaError.GROUP_AUTHORIZATION_FAILED: "allow this user Read on the group kraken_trio",
     KafkaError.INVALID_REPLICATION_FACTOR: "there are fewer brokers than default.replication.factor says",
     KafkaError.NOT_ENOUGH_REPLICAS: "fewer replicas are in sync than min.insync.replicas says",
     KafkaError.UNKNOWN_TOPIC_OR_PART: "the topic does not exist: a relay that publishes to it makes it",
@@ -363,6 +364,25 @@ def connect(setup: Setup) -> tuple[Consumer, Watch]:
     raise ConnectError(msg, retryable=error.code() not in _HOPELESS) from None
 
 
+def progress(message: Message) -> tuple[int, int, bool] | None:
+    """Partition and offset of a message, and whether it is the end of the partition for now; None if it says nothing.
+
+    Raises :class:`BrokerLost` for an error.
+    """
+    error, partition, offset = message.error(), message.partition(), message.offset()
+    if error is not None and error.code() != KafkaError._PARTITION_EOF:
+        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            # It looks for the coordinator of a group, although it is in none.
+            return None
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            msg = "the messages that come next are no longer stored: they expired before they were read"
+            raise BrokerLost(msg)
+        raise BrokerLost(words(error))
+    assert partition is not None
+    assert offset is not None
+    return partition, offset, error is not None
+
+
 def watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int] | None:
     """The first offset that is stored, and the next one; None if there is no such topic. Blocks."""
     try:
@@ -375,3 +395,11 @@ def watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]
         }:
             return None
         raise
+
+
+def count_partitions(consumer: Consumer, topic: str) -> int:
+    """How many partitions a topic has; 0 if there is none of this name. Blocks; raises :class:`KafkaException`."""
+    found = consumer.list_topics(topic, ANSWER_WITHIN).topics[topic]
+    if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+        raise KafkaException(found.error)
+    return len(found.partitions)

@@ -6,9 +6,18 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, cast
 
 import trio
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
-from kraken_trio.broker.kafka.client import ANSWER_WITHIN, BATCH, POLL_EVERY, Watch, watermarks, words
+from kraken_trio.broker.kafka.client import (
+    ANSWER_WITHIN,
+    BATCH,
+    POLL_EVERY,
+    Watch,
+    count_partitions,
+    progress,
+    watermarks,
+    words,
+)
 from kraken_trio.broker.seam import BrokerLost
 
 if TYPE_CHECKING:
@@ -47,6 +56,8 @@ class Follower(ABC):
         async with self._lock:
             found = await self._setup.in_thread(watermarks, self._asker, partition)
             if found is None:
+                # Who may not see it is told so here.
+                await self._setup.in_thread(count_partitions, self._asker, self._topic)
                 return False
             if self._consumer is None:
                 self._consumer = self._setup.consumer(Watch())
@@ -86,16 +97,13 @@ class Follower(ABC):
         except KafkaException as raised:
             raise BrokerLost(words(raised)) from None
         for message in messages:
-            error, offset = message.error(), message.offset()
-            assert offset is not None
-            if error is None:
-                self._next = offset + 1
-                self._read(message, offset)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                # Beyond the marks of transactions, which are no messages.
-                self._next = offset
-            else:
-                raise BrokerLost(words(error))
+            found = progress(message)
+            if found is not None:
+                _, offset, is_end = found
+                # The end is beyond the marks of transactions, which are no messages.
+                self._next = offset if is_end else offset + 1
+                if not is_end:
+                    self._read(message, offset)
         return len(messages)
 
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import trio
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
-from kraken_trio.broker.kafka.client import ANSWER_WITHIN, BATCH, POLL_EVERY, Watch, watermarks, words
+from kraken_trio.broker.kafka.client import (
+    ANSWER_WITHIN,
+    BATCH,
+    POLL_EVERY,
+    Watch,
+    count_partitions,
+    progress,
+    watermarks,
+    words,
+)
 from kraken_trio.broker.kafka.control import SUBJECT, subject_of
 from kraken_trio.broker.kafka.follower import headers_of
-from kraken_trio.broker.kafka.topics import count_partitions
 from kraken_trio.broker.partitioning import partition_of
 from kraken_trio.broker.position import Place
 from kraken_trio.broker.seam import BrokerLost, Incoming, Taken
@@ -90,16 +98,15 @@ class KafkaSource:
             raise BrokerLost(words(raised)) from None
         found = []
         for message in messages:
-            partition, offset, error = message.partition(), message.offset(), message.error()
-            assert partition is not None
-            assert offset is not None
-            if error is None:
+            at = progress(message)
+            if at is None:
+                continue
+            partition, offset, is_end = at
+            if not is_end:
                 incoming = self._incoming(message, partition, offset)
                 if incoming is not None:
                     found.append(incoming)
                 offset += 1
-            elif error.code() != KafkaError._PARTITION_EOF:
-                raise BrokerLost(_lost(error))
             if partition not in self.reached and offset >= self.taken.starts[partition].offset:
                 self.reached.add(partition)
         if not messages:
@@ -123,12 +130,6 @@ class KafkaSource:
         if subject is None:
             return None
         return Incoming(subject, data, partition, offset, message.timestamp()[1] * _MS)
-
-
-def _lost(error: KafkaError) -> str:
-    if error.code() == KafkaError._AUTO_OFFSET_RESET:
-        return "the messages that come next are no longer stored: they expired before they were read"
-    return words(error)
 
 
 def open_source(setup: Setup, keys: Collection[Key], start: Start, back: float) -> KafkaSource:
@@ -228,12 +229,11 @@ def _times_before(
                     msg = f"{topic}: no answer for {ANSWER_WITHIN:g} s"
                     raise BrokerLost(msg)
                 continue
-            error, partition, offset = message.error(), message.partition(), message.offset()
-            assert partition is not None
-            assert offset is not None
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                raise KafkaException(error)
-            if error is None and offset < offsets[partition]:
+            at = progress(message)
+            if at is None:
+                continue
+            partition, offset, is_end = at
+            if not is_end and offset < offsets[partition]:
                 found[partition] = message.timestamp()[1]
                 offset += 1
             if offset >= offsets[partition]:

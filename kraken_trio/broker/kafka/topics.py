@@ -16,7 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # (it exports
 )
 
 from kraken_trio._text import printable
-from kraken_trio.broker.kafka.client import ANSWER_WITHIN, Watch, loss, watermarks
+from kraken_trio.broker.kafka.client import ANSWER_WITHIN, Watch, count_partitions, loss, watermarks
 from kraken_trio.broker.seam import BrokerLost
 
 if TYPE_CHECKING:
@@ -104,14 +104,6 @@ class Limits:
             NewTopic(address.topic, self.partitions, replicas, config=kept),
             *(NewTopic(name, 1, replicas, config=dict(_CONTROL)) for name in (address.control, address.groups)),
         ]
-
-
-def count_partitions(consumer: Consumer, topic: str) -> int:
-    """How many partitions a topic has; 0 if there is none of this name. Blocks; raises :class:`KafkaException`."""
-    found = consumer.list_topics(topic, ANSWER_WITHIN).topics[topic]
-    if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-        raise KafkaException(found.error)
-    return len(found.partitions)
 
 
 def make_topics(setup: Setup, consumer: Consumer, limits: Limits) -> tuple[int, int]:
