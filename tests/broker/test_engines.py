@@ -422,10 +422,15 @@ async def test_the_newest_catalog_of_each_shard(site: Site) -> None:
 # Records
 
 
+def keeping(link: Link) -> KeepsRecords:
+    if not isinstance(link, KeepsRecords):
+        pytest.skip("this engine keeps no records")
+    return link
+
+
 async def test_records_are_compared_and_set(site: Site) -> None:
-    async with site.engine("A").connect() as a, site.engine("B").connect() as b:
-        assert isinstance(a, KeepsRecords)
-        assert isinstance(b, KeepsRecords)
+    async with site.engine("A").connect() as one, site.engine("B").connect() as another:
+        a, b = keeping(one), keeping(another)
         assert await a.records("g.") == {}
         assert await a.write("g.x", b"?", 7) is None
         first = await a.write("g.x", b"1", 0)
@@ -440,8 +445,7 @@ async def test_records_are_compared_and_set(site: Site) -> None:
         assert other
         assert dict(await a.records("g.")) == {"g.x": Record(b"3", second)}
     async with site.engine("A").connect() as link:
-        assert isinstance(link, KeepsRecords)
-        assert dict(await link.records("")) == {
+        assert dict(await keeping(link).records("")) == {
             "g.x": Record(b"3", second),
             "h.%2F_-.1": Record(bytes(range(256)), other),
         }
@@ -452,16 +456,18 @@ async def test_of_several_that_write_a_record_at_the_same_time_one_has_written_i
 
     async def count_up(name: str) -> None:
         async with site.engine(name).connect() as link:
-            assert isinstance(link, KeepsRecords)
+            records = keeping(link)
             won = 0
             while won < 5:
-                known = (await link.records("count")).get("count")
+                known = (await records.records("count")).get("count")
                 number, revision = (0, 0) if known is None else (int(known.value), known.revision)
-                if await link.write("count", b"%d" % (number + 1), revision) is not None:
+                if await records.write("count", b"%d" % (number + 1), revision) is not None:
                     won += 1
                     wins.append((number + 1, revision))
                 await trio.lowlevel.checkpoint()
 
+    async with site.engine().connect() as link:
+        keeping(link)
     async with trio.open_nursery() as nursery:
         for name in "ABC":
             nursery.start_soon(count_up, name)
