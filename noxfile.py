@@ -185,7 +185,7 @@ def coverage(session: nox.Session) -> None:
 def brokers(session: nox.Session) -> None:
     """Run the tests that need a real Kafka or a cluster of NATS servers, or take minutes."""
     session.install("-e", ".[dev]")
-    session.run("pytest", *(session.posargs or ["-m", "brokers", "-n", "2"]))
+    session.run("pytest", "-o", "faulthandler_timeout=600", *(session.posargs or ["-m", "brokers", "-n", "2"]))
 
 
 @nox.session

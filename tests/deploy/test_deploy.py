@@ -7,14 +7,20 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import kubernetes_validate
 import pytest
+import trio
 import yaml
 
+import kraken_trio as kt
+from kraken_trio import relay
+from kraken_trio.broker.choice import engine_for
+from kraken_trio.broker.seam import BrokerLost
+from kraken_trio.testing import open_exchange
+from tests.broker.nats_server import find_server, free_ports
 from tests.deploy.containerfile import build
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
@@ -26,6 +32,13 @@ STOP_SECONDS = 15.0
 MAX_EXPOSURE = 20
 """Tenths. What systemd calls OK; a unit without any protection has 96."""
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PASSWORDS = {"RELAY_PASSWORD": "first", "READER_PASSWORD": "second"}
+SECONDS = 60
+"""For a server and a relay to begin, which takes a second on a machine with nothing else to do."""
+
 
 def found(name: str) -> str:
     """An executable; without it, the test is skipped, and says so."""
@@ -33,6 +46,10 @@ def found(name: str) -> str:
     if path is None:
         pytest.skip(f"{name} is not installed")
     return path
+
+
+def nats_server() -> str:
+    return find_server() or found("nats-server")
 
 
 def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
@@ -123,9 +140,45 @@ def test_compose_takes_its_file() -> None:
 
 
 def test_the_nats_server_takes_its_configuration() -> None:
-    server = shutil.which("nats-server", path=sysconfig.get_path("scripts")) or found("nats-server")
-    said = run(server, "-t", "-c", DEPLOY / "nats-server.conf", env={"RELAY_PASSWORD": "a", "READER_PASSWORD": "b"})
+    said = run(nats_server(), "-t", "-c", DEPLOY / "nats-server.conf", env=PASSWORDS)
     assert "is valid" in said
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Iterator[str]:
+    """A server with that configuration: its URL."""
+    monitor, port = free_ports(2)
+    text = (DEPLOY / "nats-server.conf").read_text(encoding="utf-8").replace("/var/lib/nats", str(tmp_path / "store"))
+    (tmp_path / "nats-server.conf").write_text(text, encoding="utf-8")
+    server = subprocess.Popen(
+        [nats_server(), "-c", tmp_path / "nats-server.conf", "-p", str(port), "-m", str(monitor)],
+        env={**os.environ, **PASSWORDS},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield f"nats://127.0.0.1:{port}/kraken?max_bytes=64MiB"
+    finally:
+        server.kill()
+        server.wait()
+
+
+async def test_its_reader_reads_and_does_not_write(configured: str) -> None:
+    login, reader = (kt.BrokerLogin(user, PASSWORDS[f"{user.upper()}_PASSWORD"]) for user in ("relay", "reader"))
+    book = kt.Book("BTC/USD")
+    async with (
+        open_exchange() as exchange,
+        kt.open_client(exchange.url) as client,
+        relay.publish(client, configured, book, login=login, require_broker=False) as publishing,
+    ):
+        with trio.fail_after(SECONDS):
+            while not publishing.statistics().key_frames:  # noqa: ASYNC110 (nothing tells it)
+                await trio.sleep(0.05)
+            async with kt.open_stream(configured, login=reader) as there, there.subscribe(book) as feed:
+                assert isinstance(await feed.receive(), kt.BookSnapshot)
+                assert feed.book("BTC/USD").verified
+    async with engine_for(configured, reader).connect() as link:
+        with pytest.raises((BrokerLost, kt.ConnectError), match="does not allow"):
+            await link.acquire(1, "reader")
 
 
 @pytest.mark.brokers
@@ -136,5 +189,6 @@ def test_the_container_is_built_and_runs(tmp_path: Path) -> None:
     image = build(DEPLOY / "Containerfile", DEPLOY.parents[1], tmp_path)
     assert image.user == "10001"
     assert "compiled core" in image.start("--version")
+    assert "Usage: kraken-trio relay" in image.start()
     image.run("python3", "-c", "import confluent_kafka, nats, prometheus_client")
     shutil.rmtree(tmp_path)
