@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from trio.abc import ReceiveStream
 
-__all__ = ["Program", "ProgramState", "ProgramStatistics", "Supervisor"]
+__all__ = ["STOP_TIMEOUT", "Program", "ProgramState", "ProgramStatistics", "Supervisor"]
 
 STOP_TIMEOUT: Final = 15.0
 """Seconds that a process has to end: more than a shard takes to drain its outbox (10 s), and to close."""

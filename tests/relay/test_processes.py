@@ -16,6 +16,7 @@ import trio
 
 from kraken_trio import Book, BookSnapshot, Cause, Gap
 from kraken_trio.relay.lines import Lines
+from kraken_trio.relay.supervisor import STOP_TIMEOUT
 from kraken_trio.stream import open_stream
 from kraken_trio.testing import open_exchange
 from tests.broker.kafka_server import KafkaMissing, kafka_server
@@ -166,3 +167,26 @@ async def test_one_shard_alone_as_orchestrators_run_it() -> None:
         with trio.fail_after(IN_TIME):
             assert await running.process.wait() == 128 + signal.SIGINT
         assert "relay_drained" in [line["event"] for line in running.log]
+
+
+@pytest.mark.brokers  # it waits for ten seconds
+async def test_a_broker_that_hangs_does_not_keep_a_shard_from_ending() -> None:
+    with run_server() as server:
+
+        @contextmanager
+        def broker() -> Iterator[str]:
+            yield f"{server.url}/kraken?max_bytes=64MiB"
+
+        async with relaying(broker=broker) as running:
+            await running.logged("owner_begun")
+            server.pause()
+            running.process.terminate()
+            try:
+                with trio.fail_after(IN_TIME):
+                    assert await running.process.wait() == 128 + signal.SIGTERM
+            finally:
+                server.go_on()
+            told = await running.logged("shard_stopped")
+            assert told["exit_status"] == 128 + signal.SIGTERM, "it was not killed"
+            assert told["seconds"] < STOP_TIMEOUT
+            assert "relay_not_drained" in [line["event"] for line in running.log]
