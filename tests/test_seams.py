@@ -70,7 +70,9 @@ ALLOWED: dict[str, dict[str, str]] = {
         "asyncio.*": "what runs in the loop of the portal",
         "time.*": "how old a lease message is; where the sequences of a new stream begin",
     },
+    "broker/nats/records.py": {"asyncio.*": "what runs in the loop of the portal"},
     "broker/nats/reading.py": {"asyncio.*": "what runs in the loop of the portal"},
+    "broker/nats/store.py": {"asyncio.*": "what runs in the loop of the portal"},
     "broker/nats/wire.py": {"asyncio.*": "what runs in the loop of the portal"},
     "broker/portal.py": {
         "asyncio.*": "it is the door to a loop of asyncio",

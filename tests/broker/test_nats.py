@@ -258,8 +258,9 @@ async def test_what_the_user_may_not_do_is_told() -> None:
         extra=f'authorization {{ users: [ {{ user: u, password: "{SECRET}", permissions: {{ {may} }} }} ] }}'
     ) as server:
         async with NatsEngine(server.url, login=BrokerLogin("u", SECRET)).connect() as link:
-            with pytest.raises(BrokerLost, match="the server does not allow it: permissions violation"):
+            with pytest.raises(kt.ConnectError, match="the server does not allow it: permissions violation") as caught:
                 await link.acquire(0, "A")
+            assert not caught.value.retryable
     may = 'subscribe: { deny: ["_INBOX.>"] }'
     with run_server(
         extra=f'authorization {{ users: [ {{ user: u, password: "{SECRET}", permissions: {{ {may} }} }} ] }}'

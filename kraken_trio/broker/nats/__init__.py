@@ -5,6 +5,7 @@ in the stream ``kraken``              all messages of all shards, at ``kraken.<s
 ``kraken.3.lease``                    the fence: each message of shard 3 names the sequence of the last one here, and is
                                       refused after the next owner's. That sequence is the number of the owner
 in the bucket ``kraken-leases``       who owns a shard; an entry that is not renewed for three seconds is gone
+in the bucket ``kraken-groups``       what consumer groups keep
 ====================================  =================================================================================
 
 The first producer makes both if they are missing, the stream as the URL says:
@@ -24,6 +25,8 @@ takes only one at a time from an owner: so the messages of a window go as one at
 :mod:`~kraken_trio.broker.nats.engine`              the engine, and its links
 :mod:`~kraken_trio.broker.nats.owning`              the stream, leases, and the fence: the producing side
 :mod:`~kraken_trio.broker.nats.reading`             messages of some keys, from a place on
+:mod:`~kraken_trio.broker.nats.store`               messages that replace the one before
+:mod:`~kraken_trio.broker.nats.records`             records of consumer groups, in a bucket
 :mod:`~kraken_trio.broker.nats.store`               messages that replace the one before
 :mod:`~kraken_trio.broker.nats.wire`                a connection, by nats-py in the loop of a portal
 ==================================================  ===========================================================

@@ -16,19 +16,20 @@ import trio
 
 from kraken_trio._text import printable
 from kraken_trio.broker.login import BrokerLogin, BrokerTls
-from kraken_trio.broker.nats.owning import LEASE_TTL, Held, Limits, Owning
+from kraken_trio.broker.nats.owning import LEASE_TTL, Held, Owning
 from kraken_trio.broker.nats.reading import NatsSource, NoStreamError, Reading, incoming
-from kraken_trio.broker.nats.store import WRONG_SEQUENCE
-from kraken_trio.broker.nats.wire import PATIENCE, TOO_LARGE, NoAnswer, Refusal, Wire
+from kraken_trio.broker.nats.records import Records
+from kraken_trio.broker.nats.store import WRONG_SEQUENCE, Limits
+from kraken_trio.broker.nats.wire import PATIENCE, TOO_LARGE, Forbidden, NoAnswer, Refusal, Wire
 from kraken_trio.broker.portal import Portal, share_portal
 from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, Incoming, TooLarge
 from kraken_trio.errors import ConnectError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 
     from kraken_trio.broker.position import Start
-    from kraken_trio.broker.seam import Link, Outgoing, Source
+    from kraken_trio.broker.seam import Link, Outgoing, Record, Source
     from kraken_trio.broker.subjects import Key
 
 __all__ = ["NatsEngine"]
@@ -264,22 +265,26 @@ class _NatsLink:
         self._stream = stream
         self._owning = Owning(wire, stream, limits)
         self._reading = Reading(wire, stream)
+        self._records = Records(wire, stream, limits)
 
     async def _run(self, function: Callable[..., Coroutine[Any, Any, _T]], *args: Any) -> _T:
         """In the portal; what means that the connection is of no more use ends it."""
         try:
             return await self._portal.run(function, *args)
         except (NoAnswer, Refusal) as error:
-            problem = str(error)
+            problem, is_forbidden = str(error), isinstance(error, Forbidden)
         except trio.ClosedResourceError:
-            problem = "it is closed"
+            problem, is_forbidden = "it is closed", False
         self._portal.post(self._wire.fail, problem)
-        raise BrokerLost(problem)
+        raise _ForbiddenError(problem) if is_forbidden else BrokerLost(problem)
 
     # Producing
 
     async def acquire(self, shard: int, holder: str) -> Fence | None:
-        return await self._run(self._owning.acquire, shard, holder)
+        try:
+            return await self._run(self._owning.acquire, shard, holder)
+        except _ForbiddenError as error:
+            raise ConnectError(str(error), retryable=False) from None
 
     async def renew(self, fence: Fence) -> None:
         if not await self._run(self._owning.renew, fence.shard, _held(fence)):
@@ -320,6 +325,12 @@ class _NatsLink:
         await trio.lowlevel.checkpoint()
         return [message for one in found if (message := incoming(self._stream, one)) is not None]
 
+    async def records(self, prefix: str) -> Mapping[str, Record]:
+        return await self._run(self._records.read, prefix)
+
+    async def write(self, name: str, value: bytes, revision: int) -> int | None:
+        return await self._run(self._records.write, name, value, revision)
+
     @asynccontextmanager
     async def read(self, keys: Collection[Key], start: Start, *, back: float) -> AsyncIterator[Source]:
         source = NatsSource(self._portal, self._stream, frozenset(keys))
@@ -336,6 +347,10 @@ class _NatsLink:
 
 
 _OTHER_OWNER: Final = "shard {} has another owner now"
+
+
+class _ForbiddenError(BrokerLost):
+    """The server does not allow it to this user: nor will it the next time."""
 
 
 def _held(fence: Fence) -> Held:

@@ -11,7 +11,7 @@ import msgspec
 
 from kraken_trio._text import printable
 from kraken_trio.broker.messages import LeaseNote, encode
-from kraken_trio.broker.nats.store import EXPECTED, WRONG_SEQUENCE, last, make, replace
+from kraken_trio.broker.nats.store import EXPECTED, WRONG_SEQUENCE, Limits, last, make, replace
 from kraken_trio.broker.nats.wire import TOO_LARGE, Refusal, Stored, Wire
 from kraken_trio.broker.seam import Fence
 from kraken_trio.broker.subjects import Kind, Subject
@@ -20,7 +20,7 @@ from kraken_trio.errors import ConnectError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LEASE_TTL", "Held", "Limits", "Owning"]
+__all__ = ["LEASE_TTL", "Held", "Owning"]
 
 LEASE_TTL: Final = 3.0
 """Seconds without a renewal after which a shard has no owner."""
@@ -42,16 +42,6 @@ _OWNER: Final = "Kraken-Owner"
 
 # The server's numbers of errors.
 _REPEATED: Final = 10201
-
-
-@attrs.frozen
-class Limits:
-    """How the stream is made, if it is missing."""
-
-    replicas: int = 1
-    max_age: float = 6 * 3600.0
-    max_bytes: int = 8 << 30
-    storage: str = "file"
 
 
 @attrs.define

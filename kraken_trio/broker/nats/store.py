@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import TYPE_CHECKING, Any, Final
 
-from kraken_trio.broker.nats.wire import NO_STREAM, Refusal
+import attrs
+
+from kraken_trio.broker.nats.wire import ASK_AGAIN, NO_STREAM, Refusal
 from kraken_trio.errors import ConnectError
 
 if TYPE_CHECKING:
     from kraken_trio.broker.nats.wire import Wire
 
-__all__ = ["EXPECTED", "NO_MESSAGE", "WRONG_SEQUENCE", "last", "make", "replace"]
+__all__ = ["EXPECTED", "NO_MESSAGE", "WRONG_SEQUENCE", "Limits", "last", "make", "replace"]
 
 EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 
@@ -19,6 +22,7 @@ EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 NO_MESSAGE: Final = 10037
 WRONG_SEQUENCE: Final = 10071
 _STREAM_THERE: Final = 10058
+_OTHER_ON_ITS_WAY: Final = 10164
 _HINTS: Final = {
     10047: "; the server reserves max_bytes: ask for less (?max_bytes=1GiB), or raise its max_file_store",
     10074: "; replicas= needs as many servers in the cluster",
@@ -26,14 +30,28 @@ _HINTS: Final = {
 }
 
 
+@attrs.frozen
+class Limits:
+    """How the stream is made, if it is missing."""
+
+    replicas: int = 1
+    max_age: float = 6 * 3600.0
+    max_bytes: int = 8 << 30
+    storage: str = "file"
+
+
 async def replace(wire: Wire, subject: str, body: bytes, before: int, **headers: str) -> int | None:
     """Store a message if the last one at this subject is this one (0: none): its sequence, None if it is not."""
-    try:
-        return await wire.store(subject, body, {EXPECTED: str(before), **headers})
-    except Refusal as error:
-        if error.code == WRONG_SEQUENCE:
-            return None
-        raise
+    while True:
+        try:
+            return await wire.store(subject, body, {EXPECTED: str(before), **headers})
+        except Refusal as error:
+            if error.code == WRONG_SEQUENCE:
+                return None
+            if error.code != _OTHER_ON_ITS_WAY:
+                raise
+        # Another one is being written, to a stream with replicas: in a moment it is known what became of it.
+        await asyncio.sleep(ASK_AGAIN)
 
 
 async def last(wire: Wire, stream: str, subject: str) -> tuple[int, bytes, bytes]:

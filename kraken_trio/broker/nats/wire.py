@@ -32,10 +32,24 @@ if TYPE_CHECKING:
 
     from kraken_trio.broker.login import BrokerLogin
 
-__all__ = ["NO_STREAM", "PATIENCE", "TOO_LARGE", "NoAnswer", "Pull", "Pulled", "Refusal", "Stored", "Wire"]
+__all__ = [
+    "ASK_AGAIN",
+    "NO_STREAM",
+    "PATIENCE",
+    "TOO_LARGE",
+    "Forbidden",
+    "NoAnswer",
+    "Pull",
+    "Pulled",
+    "Refusal",
+    "Stored",
+    "Wire",
+]
 
 PATIENCE: Final = 5.0
 """Seconds for an answer, and for each step of connecting. A cluster that elects a leader takes about as long."""
+ASK_AGAIN: Final = 0.05
+"""Seconds."""
 PING_EVERY: Final = 2
 """Seconds. A server that does not answer three of them is lost."""
 CLOSING: Final = 0.5
@@ -65,6 +79,10 @@ Answer: TypeAlias = "Callable[[bytes, Mapping[str, str]], None]"
 
 class NoAnswer(KrakenTrioError):  # noqa: N818 (named by what happened)
     """The connection is lost, or the server does not answer."""
+
+
+class Forbidden(NoAnswer):
+    """The user may not ask this."""
 
 
 class Refusal(KrakenTrioError):  # noqa: N818 (likewise)
@@ -244,7 +262,7 @@ class Wire:
         if future.done():
             data, found = future.result()
             if (text := found.get(_LOST)) is not None:
-                raise NoAnswer(text)
+                raise (Forbidden if text.startswith(_FORBIDDEN) else NoAnswer)(text)
             return data, found
         msg = f"no answer within {PATIENCE:g} s to {printable(subject)}"
         raise NoAnswer(msg)
@@ -266,7 +284,14 @@ class Wire:
 
     async def store(self, subject: str, body: bytes, headers: Headers) -> int:
         """Store one message, and return its sequence. Raises :class:`Refusal`, :class:`NoAnswer`."""
-        return _sequence(*await self.ask(subject, body, headers))
+        loop = asyncio.get_running_loop()
+        end = loop.time() + PATIENCE
+        while True:
+            data, found = await self.ask(subject, body, headers)
+            # Nobody has heard it: of a stream that was just made, other servers of the cluster hear a moment later.
+            if found.get("Status") != "503" or loop.time() > end:
+                return _sequence(data, found)
+            await asyncio.sleep(ASK_AGAIN)
 
     async def store_all(self, messages: Sequence[tuple[str, bytes, Headers]], *, in_flight: int) -> Stored:
         """Store these, in this order. After the first that is not stored, no more are sent."""
@@ -360,9 +385,9 @@ class Wire:
             for number, (subject, answer) in tuple(self._waiting.items()):
                 if f'"{subject.lower()}"' in text:
                     self._waiting.pop(number, None)
-                    answer(b"", {_LOST: f"the server does not allow it: {text}"})
+                    answer(b"", {_LOST: f"{_FORBIDDEN}{text}"})
             if "subscription" in text:
-                self.fail(f"the server does not allow it: {text}")
+                self.fail(f"{_FORBIDDEN}{text}")
         elif isinstance(error, nats.errors.SlowConsumerError | nats.errors.FlushTimeoutError):
             self.fail(text)
 
@@ -409,6 +434,7 @@ class Wire:
         self._pulls.discard(pull)
 
 
+_FORBIDDEN: Final = "the server does not allow it: "
 _LOST: Final = "Lost"
 """A header of our own, in the place of an answer."""
 
