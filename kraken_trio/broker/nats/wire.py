@@ -50,6 +50,8 @@ PATIENCE: Final = 5.0
 """Seconds for an answer, and for each step of connecting. A cluster that elects a leader takes about as long."""
 ASK_AGAIN: Final = 0.05
 """Seconds."""
+ASK_TIMES: Final = 5
+"""Within :data:`PATIENCE`."""
 PING_EVERY: Final = 2
 """Seconds. A server that does not answer three of them is lost."""
 CLOSING: Final = 0.5
@@ -244,21 +246,22 @@ class Wire:
 
     # Asking
 
-    async def ask(
-        self, subject: str, body: bytes = b"", headers: Headers | None = None
-    ) -> tuple[bytes, Mapping[str, str]]:
-        """Send a message, and wait for its answer."""
+    async def ask(self, subject: str, body: bytes, headers: Headers | None = None, *, times: int = 1) -> Answered:
+        """Send a message, and wait for its answer. It is sent so often until there is one."""
         future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
 
         def answer(data: bytes, headers: Mapping[str, str]) -> None:
             if not future.done():
                 future.set_result((data, headers))
 
-        number = await self._send(subject, body, headers, answer)
+        numbers: list[int] = []
         try:
-            await asyncio.wait({future}, timeout=PATIENCE)
+            while len(numbers) < times and not future.done():
+                numbers.append(await self._send(subject, body, headers, answer))
+                await asyncio.wait({future}, timeout=PATIENCE / times)
         finally:
-            self._waiting.pop(number, None)
+            for number in numbers:
+                self._waiting.pop(number, None)
         if future.done():
             data, found = future.result()
             if (text := found.get(_LOST)) is not None:
@@ -269,7 +272,9 @@ class Wire:
 
     async def api(self, what: str, body: Mapping[str, Any] | None = None) -> Any:
         """Ask JetStream: ``STREAM.INFO.kraken``. Raises :class:`Refusal`, :class:`NoAnswer`."""
-        data, headers = await self.ask(f"$JS.API.{what}", b"" if body is None else msgspec.json.encode(body))
+        question = b"" if body is None else msgspec.json.encode(body)
+        # Asking again changes nothing; and a cluster that has no leader at the moment hears no questions.
+        data, headers = await self.ask(f"$JS.API.{what}", question, times=ASK_TIMES)
         if headers.get("Status") == "503":
             msg = "no JetStream answers"
             raise NoAnswer(msg)
