@@ -385,6 +385,14 @@ class Reader:
         if not key.is_cumulative:
             key.is_told = False
 
+    def leave(self, detail: str) -> list[Delivery]:
+        """Nothing more is read."""
+        output = _Output(self._counters)
+        for key in self._keys.values():
+            self._put_gap(key, self._gap(key, Cause.FAILOVER, detail, None), 0, output)
+            key.lose()
+        return [Delivery(output.events)] if output.events else []
+
     # Messages
 
     def take(self, messages: Iterable[Message]) -> Iterator[Delivery]:

@@ -68,6 +68,7 @@ _PARTITIONS: Final = 1 << 20
 """More than any topic has: each part numbers its own from a multiple of this on."""
 LEAVING: Final = 1.0
 """Seconds that a member of a group takes to say that it leaves."""
+_ELSEWHERE: Final = "another member of the group reads this from here on"
 _EVENTS_PER_CHECKPOINT: Final = 1024
 """Other tasks run after so many events of a feed that always has room."""
 
@@ -261,7 +262,7 @@ class Streamer:
                 tasks.start_soon(self._guarded, self._follow_status, link)
                 for stream in self._streams.values():
                     self._start_reading(stream)
-                self._changed.set()
+                self._notify()
                 await trio.sleep_forever()
             finally:
                 self._link = self._tasks = None
@@ -396,12 +397,16 @@ class Streamer:
         """Give an event of the client's own to the feeds that want it."""
         for stream in list(self._streams.values()):
             if stream.wants_lifecycle:
-                self._counters.events += 1
-                if not stream.sender.deliver(Delivery((event,))):
-                    if stream.sender.is_ended:
-                        self._give_up(stream)
-                    else:
-                        self._drain_later(stream)
+                self._offer(stream, Delivery((event,)))
+
+    def _offer(self, stream: _Stream, delivery: Delivery) -> None:
+        """Put events into a feed without waiting for its program."""
+        self._counters.events += len(delivery.events)
+        if not stream.sender.deliver(delivery):
+            if stream.sender.is_ended:
+                self._give_up(stream)
+            else:
+                self._drain_later(stream)
 
     def _count(self, message: Incoming) -> None:
         channel = message.subject.channel
@@ -438,10 +443,9 @@ class Streamer:
             group.revision = revision
             plan = group.look(known, stream.parts.keys(), trio.current_time())
             for bucket in plan.lost:
-                stream.parts.pop(bucket).stop()
+                self._part_with(stream, stream.parts.pop(bucket))
             for bucket in plan.leave:
-                stream.parts[bucket].is_leaving = True
-                stream.parts[bucket].stop()
+                self._part_with(stream, stream.parts[bucket])
             async with stream.lock:
                 for claim in plan.free:
                     await records.write(group.bucket_name(claim.bucket), group.free(claim.places), claim.revision)
@@ -449,7 +453,7 @@ class Streamer:
                     await self._claim(link, records, stream, group, claim)
                 for bucket, part in list(stream.parts.items()):
                     if part.places is None and part.has_begun:  # where it began, for whoever is next
-                        await self._keep(records, stream, group, bucket, dict(part.reader.starts))
+                        await self._keep(records, stream, group, bucket, part, dict(part.reader.starts))
                 await self._hand_over(records, stream, group)
             stream.is_known = True
             stream.in_force.set()
@@ -481,14 +485,12 @@ class Streamer:
     async def _commit(self, stream: _Stream, group: Membership) -> None:
         """Keep the places after what was received."""
         passed, places = stream.sender.passed, stream.sender.places()
-        done = {
-            bucket: {
-                number - part.base: place
-                for number, place in places.items()
-                if part.base <= number < part.base + _PARTITIONS
-            }
-            for bucket, part in stream.parts.items()
-        }
+        done: list[tuple[int, _Part, dict[int, Place]]] = []
+        for bucket, part in stream.parts.items():
+            own = range(part.base, part.base + _PARTITIONS)
+            mine = {number - part.base: place for number, place in places.items() if number in own}
+            if mine:
+                done.append((bucket, part, mine))
         while True:
             if self._ended is not None:
                 raise copy(self._ended)
@@ -496,16 +498,14 @@ class Streamer:
                 try:
                     records = _records_of(self._link)
                     async with stream.lock:
-                        for bucket, mine in done.items():
-                            if mine:
-                                await self._keep(records, stream, group, bucket, mine)
+                        for bucket, part, mine in done:
+                            await self._keep(records, stream, group, bucket, part, mine)
                         stream.committed = max(stream.committed, passed)
                         await self._hand_over(records, stream, group)
                 except BrokerLost:
                     pass  # those who read with it find it lost, too
                 else:
                     return
-            self._changed = trio.Event()
             await self._changed.wait()
 
     async def _keep(
@@ -514,11 +514,12 @@ class Streamer:
         stream: _Stream,
         group: Membership,
         bucket: int,
+        part: _Part,
         places: Mapping[int, Place],
     ) -> None:
         """Keep the places of a bucket in its record, if this member still has it."""
-        part, name = stream.parts.get(bucket), group.bucket_name(bucket)
-        if part is None or part.places == places:
+        name = group.bucket_name(bucket)
+        if stream.parts.get(bucket) is not part or part.places == places:
             return
         revision = await records.write(name, group.held(places), part.revision)
         if revision is None:  # an answer was lost, or another member has taken it
@@ -526,9 +527,19 @@ class Streamer:
             if record is not None and group.holds(record):
                 revision = await records.write(name, group.held(places), record.revision)
         if revision is None:
-            stream.parts.pop(bucket).stop()
+            self._part_with(stream, stream.parts.pop(bucket))
         else:
             part.revision, part.places = revision, places
+
+    def _part_with(self, stream: _Stream, part: _Part) -> None:
+        """Read nothing more of a bucket: the feed is told, and its books cannot be read any more."""
+        part.stop()
+        if not part.is_leaving:
+            part.is_leaving = True
+            for delivery in part.reader.leave(_ELSEWHERE):
+                self._offer(stream, delivery)
+                part.offered = stream.progress.offered
+            self._note(part.reader)
 
     async def leave(self) -> None:
         """Before the client's block is left: others need not wait for what this member of a group has."""
@@ -638,8 +649,7 @@ class Streamer:
         self._totals.add(sender, partial(self._detach, sender))
         self._streams[sender] = stream
         if stream.wants_lifecycle and self._statuses.latest is not None:
-            self._counters.events += 1
-            sender.deliver(Delivery((self._statuses.latest,)))
+            self._offer(stream, Delivery((self._statuses.latest,)))
         if not requests:
             return
         if self._tasks is not None:
@@ -666,7 +676,6 @@ class Streamer:
                     pass  # those who read with it find it lost, too
                 else:
                     break
-            self._changed = trio.Event()
             await self._changed.wait()
         if self._group is not None and not isinstance(self._link, KeepsRecords):
             raise SubscriptionRejected(dict.fromkeys(requests, f"{self.name} has no groups"))
@@ -703,7 +712,12 @@ class Streamer:
             stream.in_force.set()
         for waiter in self._waiters:
             waiter.done.set()
-        self._changed.set()
+        self._notify()
+
+    def _notify(self) -> None:
+        """Wake those who wait for a connection, or the end."""
+        changed, self._changed = self._changed, trio.Event()
+        changed.set()
 
     # Numbers
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +15,8 @@ from tests.broker.pure.relayed import BOOK, BTC, KEYS, REQUESTS, TRADE, Exchange
 from tests.client.relaying import open_relay, open_stream
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from trio.testing import MockClock
 
     from kraken_trio.broker.position import Position
@@ -286,6 +290,88 @@ async def test_a_broker_that_is_not_there(autojump_clock: MockClock) -> None:
         assert client.statistics().next_attempt is not None
         assert await client.wait_for(kt.ConnectionState.SUBSCRIBED) is kt.ConnectionState.SUBSCRIBED
         assert trio.current_time() >= 60
+
+
+async def test_only_so_many_feeds(autojump_clock: MockClock) -> None:
+    async with open_stream(MemoryBroker(), settings=kt.Settings(max_feeds=1)) as client:
+        async with client.subscribe(kt.Lifecycle()):
+            with pytest.raises(kt.SubscriptionRejected, match="max_feeds"):
+                async with client.subscribe(kt.Lifecycle()):
+                    pass
+
+
+async def test_states_wait_for_a_program_that_is_slow(autojump_clock: MockClock) -> None:
+    """Also while there is no connection: what waits beyond the feed's room comes when there is some."""
+    broker = MemoryBroker()
+    async with open_stream(broker, settings=kt.Settings(stall_limit=1000)) as client:
+        async with client.subscribe(kt.Lifecycle(), capacity=1) as feed:
+            for _ in range(3):
+                broker.drop_links()
+                await trio.sleep(20)
+            changes = [event for event in await received(feed) if isinstance(event, kt.StateChange)]
+            assert [change.current.value for change in changes] == ["disconnected", "connecting", "subscribed"] * 3
+            assert all(one.current is two.previous for one, two in pairwise(changes))
+        async with client.subscribe(kt.Lifecycle(), capacity=1, overflow=kt.Overflow.FAIL) as feed:
+            broker.drop_links()
+            await trio.sleep(20)
+            with pytest.raises(kt.ConsumerTooSlow):
+                await received(feed)
+            assert client.statistics().feeds == 0
+
+
+async def test_a_full_feed_while_the_connection_is_lost(autojump_clock: MockClock) -> None:
+    broker, exchange = MemoryBroker(), Exchange()
+    reader = broker.seen_by("reader")
+    async with open_relay(broker.seen_by("relay"), exchange) as relay:
+        await relay.begin()
+        settings = kt.Settings(stall_limit=1000)
+        async with (
+            open_stream(reader, settings=settings) as client,
+            client.subscribe(kt.Trades(BTC), kt.Lifecycle(), capacity=2) as feed,
+        ):
+            await relay.happen(TRADE, count=10)
+            await trio.sleep(1)
+            reader.refuse(5)
+            await trio.sleep(1)
+            found = await received(feed, 10)
+            await relay.happen(TRADE, count=10)
+            found += await received(feed)
+            assert [event.received_ns for event in found if isinstance(event, kt.Trade)] == list(range(1, 21))
+
+
+class Refusing:
+    """An engine whose broker lets us in once."""
+
+    name = "refusing://broker/kraken"
+    stream = "kraken"
+    lease_ttl = 3.0
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self.broker = broker
+        self.attempts = 0
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Any]:
+        self.attempts += 1
+        if self.attempts > 1:
+            msg = "the login is wrong"
+            raise kt.ConnectError(msg, retryable=False)
+        async with self.broker.connect() as link:
+            yield link
+
+
+async def test_a_broker_that_refuses_us_for_good_ends_the_client(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker()
+    engine = Refusing(broker)
+    async with open_stream(engine) as client, client.subscribe(kt.Lifecycle()) as feed:
+        broker.drop_links()
+        with pytest.raises(kt.ConnectError, match="the login is wrong"):
+            await received(feed, 5)
+        with pytest.raises(kt.ConnectError, match="the login is wrong"):
+            async with client.subscribe(kt.Book(BTC)):
+                pass
+        assert client.state is kt.ConnectionState.DISCONNECTED
+    assert engine.attempts == 2
 
 
 async def test_leaving_ends_feeds_and_waiters(autojump_clock: MockClock) -> None:
