@@ -386,6 +386,45 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
         "client/test_overflow.py::test_after_an_overflow_a_book_goes_on_without_a_request",
     ),
     "`Overflow.FAIL`: the feed is full": ("client/test_recovery.py::test_the_policy_to_fail_fails_at_once",),
+    "the connection to the broker is lost": ("client/test_stream.py::test_a_lost_connection_costs_nothing",),
+    "the broker has deleted what comes next": (
+        "client/test_stream.py::test_what_the_broker_has_dropped_meanwhile_is_a_gap_then_a_snapshot",
+        "broker/pure/test_reader.py::test_where_the_start_was_dropped_a_gap_says_so",
+    ),
+    "messages are lost in the broker, or were never published": (
+        "broker/pure/test_reader.py::test_lost_messages_are_a_gap_and_books_go_on_with_a_snapshot",
+        "broker/pure/test_reader.py::test_lost_ends_are_seen_by_the_next_key_frame",
+    ),
+    "a book fails its check behind the broker": ("broker/pure/test_reader.py::test_books_are_verified_again",),
+    "a message cannot be read, or is of another version": (
+        "broker/pure/test_reader.py::test_what_cannot_be_read_is_in_a_gap_that_says_why",
+    ),
+    "a request is not published": ("client/test_stream.py::test_who_is_refused_is_told_what_there_is",),
+    "a program is killed between two events, and continues": (
+        "client/test_stream_once.py::test_every_trade_is_stored_once",
+        "client/test_stream.py::test_a_program_goes_on_where_it_stopped_and_has_everything_once",
+    ),
+    "a relay's process is killed, or hangs": (
+        "relay/test_producer.py::test_a_standby_takes_over_and_begins_with_the_state",
+        "relay/test_processes.py::test_an_owner_that_is_killed_is_followed_by_its_standby_and_started_again",
+        "client/test_stream.py::test_another_producer_is_a_gap_and_a_snapshot",
+    ),
+    "an owner of a shard was asleep, and goes on": (
+        "relay/test_producer.py::test_a_stopped_owner_cannot_publish_another_event",
+        "broker/test_engines.py::test_a_zombie_with_messages_in_flight",
+    ),
+    "the broker is away, or its acknowledgements are lost": (
+        "relay/test_producer.py::test_a_broker_that_was_away_gets_all_of_it",
+        "relay/test_producer.py::test_lost_acks_and_lost_links_lose_and_double_nothing",
+        "broker/test_engines.py::test_nothing_is_lost_when_the_broker_is_killed",
+    ),
+    "the broker is too slow, and the outbox is full": ("relay/test_producer.py::test_a_broker_that_is_too_slow",),
+    "a message is larger than the broker takes": (
+        "relay/test_producer.py::test_what_is_too_large_is_left_out",
+        "broker/pure/test_publisher.py::test_a_batch_that_would_be_too_large_is_divided",
+    ),
+    "a shard ends again and again": ("relay/test_supervisor.py::test_a_crash_loop_is_given_up_and_others_go_on",),
+    "the supervisor is killed": ("relay/test_processes.py::test_no_shard_outlives_its_supervisor",),
     "a block is cancelled, or left by an exception": (
         "client/test_blocks.py::test_cancelling_is_cancelling",
         "client/test_blocks.py::test_the_programs_error_comes_out_as_it_is",
