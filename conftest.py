@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 settings.register_profile("dev", max_examples=50, deadline=None)
 # In CI the same commit gives the same result: the examples follow from the test's own code.
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True)
-# For `nox -s coverage`: which branches are reached is seen with fewer; each test has its full number elsewhere.
+# For `nox -s coverage`, and for the second and third Python of `.ci/run`: which branches are reached, and where Pythons
+# differ, is seen with fewer; each test has its full number elsewhere.
 settings.register_profile("covered", settings.get_profile("ci"), max_examples=30)
 # For `nox -s mutants`: that a test fails is all it wants to know.
 settings.register_profile("unshrunk", settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate])
