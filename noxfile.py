@@ -260,7 +260,7 @@ def core_mutants(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def chaos(session: nox.Session) -> None:
-    """Break the network and the exchange, over real sockets: `-- --minutes 5 --seed 7`."""
+    """Break the network and the exchange, over real sockets: `-- --minutes 5 --seed 7`; `-- --relay`: a relay."""
     session.install("-e", ".[dev]")
     session.run("python", "-m", "tests.chaos", *session.posargs)
 

@@ -3,6 +3,9 @@
 One part in six of the time goes to an exchange that is killed, the rest to a bad network. It ends with 1 if a promise
 was broken. The seed decides what is done in which order; when it happens, the machine does, so the same seed need not
 find the same thing again.
+
+``--relay`` does the same to a relay, with each broker: its processes, those of the broker, and those that read are
+killed and stopped, and the links between them cut.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import time
 
 import trio
 
+from tests.chaos.relayed import BROKERS, RelayReport, RelayStory, kinds_of, relayed_set
 from tests.chaos.story import KINDS, Report, Story, killed_set, proxied_set
 
 TRANSPORTS = ("websockets", "trio-websocket")
@@ -22,13 +26,19 @@ KILLED_SHARE = 1 / 6
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
-    parser.add_argument("--minutes", type=float, default=5.0, help="for each transport (5)")
+    parser.add_argument("--minutes", type=float, default=5.0, help="for each transport, or broker (5)")
     parser.add_argument("--seed", type=int, default=None, help="a new one each time, if none is said")
     parser.add_argument("--transport", choices=TRANSPORTS, help="both, if none is said")
-    parser.add_argument("--kind", choices=KINDS, help="only this kind of fault")
+    parser.add_argument("--kind", help="only this kind of fault")
+    parser.add_argument("--relay", action="store_true", help="the processes between an exchange and programs")
+    parser.add_argument("--broker", choices=BROKERS, help="of the relay: all, if none is said")
     parser.add_argument("--verbose", action="store_true", help="a line for each fault")
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
+    if given.relay:
+        return _relays(seed, given)
+    if given.kind not in {None, *KINDS}:
+        parser.error(f"--kind: one of {', '.join(KINDS)}")
     print(f"seed {seed}, {given.minutes:g} minutes for each transport")
     broken = 0
     for transport in [given.transport] if given.transport else TRANSPORTS:
@@ -66,6 +76,37 @@ async def _run(transport: str, seed: int, seconds: float, kind: str | None, verb
     while trio.current_time() < end:
         seed += 1000
         await killed_set(report, transport, seed, more)  # type: ignore[arg-type]  # one of its names
+    return report
+
+
+def _relays(seed: int, given: argparse.Namespace) -> int:
+    print(f"seed {seed}, {given.minutes:g} minutes for each broker")
+    broken = 0
+    for name in [given.broker] if given.broker else BROKERS:
+        report = trio.run(_relay, name, seed, given.minutes * 60, given.kind, given.verbose)
+        print(f"\n{name}:")
+        for line in report.lines():
+            print(f"  {line}")
+        broken += len(report.broken)
+    return 1 if broken else 0
+
+
+async def _relay(name: str, seed: int, seconds: float, kind: str | None, verbose: bool) -> RelayReport:
+    report, choice, began = RelayReport(), random.Random(seed), trio.current_time()
+    bag: list[str] = []
+
+    def following(story: RelayStory) -> str | None:
+        at = trio.current_time() - began
+        if at >= seconds:
+            return None
+        if not bag:  # each kind once, in any order, before one comes again
+            bag.extend([kind] if kind else choice.sample(kinds := list(kinds_of(story.brokers)), len(kinds)))
+        if verbose:
+            print(f"{at:8.2f} s  {bag[-1]}", flush=True)
+        return bag.pop()
+
+    with BROKERS[name]() as brokers:
+        await relayed_set(report, brokers, seed, following)
     return report
 
 
