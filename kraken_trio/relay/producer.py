@@ -413,7 +413,10 @@ class Relay:
         return {"shard": self._name, "broker": self._engine.name}
 
     async def _use(self, link: Link) -> tuple[bool, str]:
-        """Use a connection until it is lost. Returns whether it has been of any use, and how it was lost."""
+        """Use a connection until it is lost. Returns whether it has been of any use, and how it was lost.
+
+        Raises :class:`~kraken_trio.ConnectError` if the broker cannot do what it is wanted for.
+        """
         use = _Use()
         async with trio.open_nursery() as nursery:
             use.scope = nursery.cancel_scope

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
@@ -14,7 +15,11 @@ from kraken_trio.testing import Drop, DropHow, MemoryBroker
 from tests.relay.world import BTC, ETH, REQUESTS, Streams, World, open_world, stored
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from trio.testing import MockClock
+
+    from kraken_trio.broker.seam import Engine
 
 
 async def collect(client: kt.Client, events: list[Any], *requests: kt.Request[Any]) -> None:
@@ -358,6 +363,37 @@ async def test_a_broker_that_lets_nobody_publish_ends_the_block(
         with pytest.raises(kt.ConnectError, match="may not write"):
             async with publish(client, MemoryBroker(), *REQUESTS):
                 await trio.sleep_forever()
+
+
+class Unusable:
+    """A broker that can be reached, and has no stream, and may not make one."""
+
+    name, stream, lease_ttl = "memory://unusable", "kraken", 3.0
+
+    def __init__(self, *, retryable: bool) -> None:
+        self.retryable = retryable
+        self.asked = 0
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Any]:
+        yield self
+
+    async def acquire(self, shard: int, holder: str) -> None:
+        self.asked += 1
+        await trio.lowlevel.checkpoint()
+        msg = "there is no stream"
+        raise kt.ConnectError(msg, retryable=self.retryable)
+
+
+async def test_a_broker_that_is_of_no_use_ends_the_block(autojump_clock: MockClock) -> None:
+    with pytest.raises(kt.ConnectError, match="there is no stream"):
+        async with open_relay(cast("Engine", Unusable(retryable=False))):
+            await trio.sleep_forever()
+    engine = Unusable(retryable=True)
+    with trio.move_on_after(60):
+        async with open_relay(cast("Engine", engine)):
+            await trio.sleep_forever()
+    assert 10 < engine.asked < 25  # with a backoff
 
 
 async def test_leaving_ends_in_time_without_a_broker(autojump_clock: MockClock) -> None:

@@ -440,10 +440,13 @@ def judge_stream(got: Sequence[Any], stored: Sequence[Any], *, is_book: bool) ->
                 at += 1
             continue
         found = next((number for number in range(at + 1, len(plain)) if plain[number] == _plain(event)), None)
-        if found is None and is_book and type(event) is kt.BookSnapshot and (is_back or may_skip):
-            # The state after some event: also after the one that was received last.
-            numbers = range(max(0, at), len(plain))
-            found = next((number for number in numbers if _is_after(event, plain[number])), None)
+        if found is None and (is_back or may_skip):
+            # A state, which may be the one that it was: of a book after any event.
+            if is_book and type(event) is kt.BookSnapshot:
+                numbers = range(max(0, at), len(plain))
+                found = next((number for number in numbers if _is_after(event, plain[number])), None)
+            elif not is_book and at >= 0 and plain[at] == _plain(event):
+                found = at
         if found is None:
             msg = f"{event!r:.300} was never sent, or comes again, after {plain[at]!r:.300}"
             raise Broken(msg)

@@ -51,6 +51,7 @@ def test_what_is_whole_is_whole() -> None:
     judge_stream(TRADES, TRADES, is_book=False)
     judge_stream(TRADES[3:], TRADES, is_book=False)  # it begins where it likes
     judge_stream([*TRADES[:2], GAP, *TRADES[4:]], TRADES, is_book=False)
+    judge_stream([*TRADES[:4], GAP, *TRADES[3:]], TRADES, is_book=False)  # after a gap, the state is told again
     start = msgspec.structs.replace(TRADES[2], snapshot=True)
     judge_stream([start, *TRADES[3:]], TRADES, is_book=False)
 
@@ -61,7 +62,7 @@ def test_what_is_whole_is_whole() -> None:
         ([*TRADES[:2], *TRADES[3:]], "no gap says so"),
         ([*TRADES[:3], *TRADES[2:]], "after"),
         ([*TRADES[:2], TRADES[3], TRADES[2], *TRADES[4:]], "no gap says so"),
-        ([*TRADES[:4], GAP, *TRADES[3:]], "after"),
+        ([*TRADES[:4], GAP, *TRADES[2:]], "after"),
         (TRADES[:5], "the last trade|at the end 2 are missing"),
         ([*TRADES[:5], GAP], "the last trade|at the end 2 are missing"),
     ],
