@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from kraken_trio.broker.login import BrokerLogin, BrokerTls
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+CLOSED: Final = "this link is closed"
 
 PORT: Final = 9092
 """Of brokers whose address has none."""
@@ -275,6 +279,31 @@ class _Silent:
         """(called by librdkafka)."""
 
 
+class Asker:
+    """A consumer that reads nothing: for calls that block, in threads, one at a time.
+
+    librdkafka's clients must not be closed while a thread uses them; a thread that nobody waits for any more does.
+    """
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def call(self, function: Callable[Concatenate[Consumer, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function with the consumer. Blocks."""
+        with self._lock:
+            if self._is_closed:
+                raise BrokerLost(CLOSED)
+            return function(self._consumer, *args, **kwargs)
+
+    def close(self) -> None:
+        """Close it, when it is not in use. Blocks."""
+        with self._lock:
+            self._is_closed = True
+            self._consumer.close()
+
+
 class Watch:
     """What librdkafka tells about its connections. It does so while its client is polled, in that thread."""
 
@@ -334,7 +363,7 @@ def _security(login: BrokerLogin | None, tls: BrokerTls | None) -> dict[str, Any
     return found
 
 
-def connect(setup: Setup) -> tuple[Consumer, Watch]:
+def connect(setup: Setup) -> Asker:
     """A consumer that has reached a broker. Blocks; raises :class:`~kraken_trio.ConnectError`."""
     if setup.tls is not None:
         setup.tls.make_context()  # which says what is wrong with its files; librdkafka does not
@@ -352,7 +381,7 @@ def connect(setup: Setup) -> tuple[Consumer, Watch]:
         except KafkaException as raised:
             error = error_of(raised)
         else:
-            return consumer, watch
+            return Asker(consumer)
         # Only now it tells what was wrong.
         consumer.poll(0)
         if watch.lost is not None:

@@ -26,9 +26,9 @@ from kraken_trio.errors import ProtocolError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from confluent_kafka import Consumer, Message
+    from confluent_kafka import Message
 
-    from kraken_trio.broker.kafka.client import Setup
+    from kraken_trio.broker.kafka.client import Asker, Setup
 
 BASE: Final = "base"
 PRODUCER: Final = "producer"
@@ -53,7 +53,7 @@ class Lease:
 class Control(Follower):
     """What is in the topic, as far as it has been read."""
 
-    def __init__(self, setup: Setup, asker: Consumer) -> None:
+    def __init__(self, setup: Setup, asker: Asker) -> None:
         super().__init__(setup, setup.address.control, asker)
         self.leases: dict[int, Lease] = {}
         self.catalogs: dict[int, Incoming] = {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from kraken_trio.broker.kafka.client import Address, MisconfiguredError, Setup, check, connect
+from kraken_trio.broker.kafka.client import CLOSED, Address, Asker, MisconfiguredError, Setup, check, connect
 from kraken_trio.broker.kafka.control import BASE, PRODUCER, RELEASED, SUBJECT, Control
 from kraken_trio.broker.kafka.follower import PARTITION
 from kraken_trio.broker.kafka.owner import Headers, Outbound, Owner
@@ -23,8 +23,6 @@ from kraken_trio.errors import ConnectError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
-
-    from confluent_kafka import Consumer
 
     from kraken_trio.broker.login import BrokerLogin, BrokerTls
     from kraken_trio.broker.seam import Incoming, Link, Outgoing, Record, Source, Start
@@ -82,8 +80,8 @@ class KafkaEngine:
     @asynccontextmanager
     async def _connect(self) -> AsyncIterator[Link]:
         setup = self._setup
-        consumer, _ = await trio.to_thread.run_sync(connect, setup, abandon_on_cancel=True, limiter=setup.limiter)
-        link = _Link(setup, consumer, self._limits, self._lease_ttl)
+        asker = await trio.to_thread.run_sync(connect, setup, abandon_on_cancel=True, limiter=setup.limiter)
+        link = _Link(setup, asker, self._limits, self._lease_ttl)
         try:
             yield link
         finally:
@@ -100,7 +98,7 @@ class KafkaEngine:
 class _Link:
     """:class:`~kraken_trio.broker.seam.Link`."""
 
-    def __init__(self, setup: Setup, asker: Consumer, limits: Limits, lease_ttl: float) -> None:
+    def __init__(self, setup: Setup, asker: Asker, limits: Limits, lease_ttl: float) -> None:
         self._setup = setup
         self._asker = asker
         self._control = Control(setup, asker)
@@ -116,12 +114,10 @@ class _Link:
 
     async def close(self) -> None:
         """Close all; what was not acknowledged is dropped."""
-        self._lost = "this link is closed"
-        owners = list(self._owners.values())
+        self._lost = CLOSED
+        owners = [owner.end() for owner in self._owners.values()]
         self._owners.clear()
-        await self._setup.close(
-            *(owner.close for owner in owners), self._control.close, self._records.close, self._asker.close
-        )
+        await self._setup.close(*owners, *self._control.end(), *self._records.end(), self._asker.close)
 
     @contextmanager
     def _in_use(self) -> Iterator[None]:
@@ -185,7 +181,7 @@ class _Link:
     async def _drop(self, shard: int) -> None:
         owner = self._owners.pop(shard, None)
         if owner is not None:
-            await self._setup.close(owner.close)
+            await self._setup.close(owner.end())
 
     def _lease_record(self, shard: int, note: bytes, *more: tuple[str, str | bytes | None]) -> Outbound:
         subject = str(Subject(shard, Kind.LEASE))
@@ -259,7 +255,7 @@ class _Link:
         """Make the topics, if they are not there, and see what they are like."""
         if not self._partitions:
             self._partitions, self._max_message_bytes = await self._setup.in_thread(
-                make_topics, self._setup, self._asker, self._limits
+                self._asker.call, make_topics, self._setup, self._limits
             )
 
     # Reading
@@ -282,7 +278,7 @@ class _Link:
         """As for any link."""
         with self._in_use():
             if not self._has_groups:
-                await self._setup.in_thread(make_groups_topic, self._setup, self._asker, self._limits)
+                await self._setup.in_thread(self._asker.call, make_groups_topic, self._setup, self._limits)
                 self._has_groups = True
             return await self._records.write(name, value, revision)
 
@@ -295,7 +291,7 @@ class _Link:
         try:
             yield source
         finally:
-            await self._setup.close(source.close)  # noqa: ASYNC102 (it has a shield and a limit of its own)
+            await self._setup.close(source.end())  # noqa: ASYNC102 (it has a shield and a limit of its own)
 
     def read(self, keys: Collection[Key], start: Start, *, back: float) -> AbstractAsyncContextManager[Source]:
         """As for any link."""

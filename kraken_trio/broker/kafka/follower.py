@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from kraken_trio.broker.kafka.client import (
     ANSWER_WITHIN,
     BATCH,
+    CLOSED,
     POLL_EVERY,
     Watch,
     count_partitions,
@@ -21,11 +22,11 @@ from kraken_trio.broker.kafka.client import (
 from kraken_trio.broker.seam import BrokerLost
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from confluent_kafka import Consumer, Message
 
-    from kraken_trio.broker.kafka.client import Setup
+    from kraken_trio.broker.kafka.client import Asker, Setup
 
 PARTITION: Final = 0
 """All in one order."""
@@ -34,13 +35,14 @@ PARTITION: Final = 0
 class Follower(ABC):
     """What is in a topic, as far as it has been read."""
 
-    def __init__(self, setup: Setup, topic: str, asker: Consumer) -> None:
+    def __init__(self, setup: Setup, topic: str, asker: Asker) -> None:
         self._setup = setup
         self._topic = topic
         self._asker = asker
         self._consumer: Consumer | None = None
         self._next: int | None = None
         self._lock = trio.Lock()
+        self._is_ended = False
 
     @abstractmethod
     def _read(self, message: Message, offset: int) -> None:
@@ -54,11 +56,13 @@ class Follower(ABC):
         """Read all that is there now. Returns whether the topic exists. Raises :class:`BrokerLost`."""
         partition = TopicPartition(self._topic, PARTITION)
         async with self._lock:
-            found = await self._setup.in_thread(watermarks, self._asker, partition)
+            found = await self._setup.in_thread(self._asker.call, watermarks, partition)
             if found is None:
                 # Who may not see it is told so here.
-                await self._setup.in_thread(count_partitions, self._asker, self._topic)
+                await self._setup.in_thread(self._asker.call, count_partitions, self._topic)
                 return False
+            if self._is_ended:
+                raise BrokerLost(CLOSED)
             if self._consumer is None:
                 self._consumer = self._setup.consumer(Watch())
             low, high = found
@@ -84,13 +88,15 @@ class Follower(ABC):
             while self._take() == BATCH:
                 pass
 
-    def close(self) -> None:
-        """Blocks for a moment."""
-        if self._consumer is not None:
-            self._consumer.close()
+    def end(self) -> list[Callable[[], object]]:
+        """Use it no more. What is to be called then, by some thread, to close it."""
+        self._is_ended = True
+        return [] if self._consumer is None else [self._consumer.close]
 
     def _take(self) -> int:
         """Take some of what has come; how many they were."""
+        if self._is_ended:
+            raise BrokerLost(CLOSED)
         try:
             assert self._consumer is not None
             messages = self._consumer.consume(BATCH, 0)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 import trio
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from kraken_trio.broker.kafka.client import ANSWER_WITHIN, Watch, error_of, words
+from kraken_trio.broker.kafka.client import ANSWER_WITHIN, CLOSED, Watch, error_of, words
 from kraken_trio.broker.seam import BrokerLost, Fenced
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from confluent_kafka import Message
 
@@ -69,6 +69,13 @@ class _Sent:
         return len(self._stored) if found < 0 else found
 
 
+class _Ended:
+    """In the place of a producer that is closed."""
+
+    def __getattr__(self, _: str) -> Any:
+        raise BrokerLost(CLOSED)
+
+
 class Owner:
     """A producer with the transactional id of a shard. Use :meth:`begin` first; once failed it is of no more use."""
 
@@ -81,6 +88,7 @@ class Owner:
         self._failed: str | None = None
         self._is_fenced = False
         self._began_at = 0.0
+        self._producer: Any
         try:
             self._producer = Producer(
                 setup.config(
@@ -104,10 +112,11 @@ class Owner:
             self._began_at = trio.current_time()
 
     def _fence_others(self) -> None:
+        producer = self._producer
         # First a connection: without one the next call would sleep before it looks again.
-        self._producer.list_topics(timeout=ANSWER_WITHIN)
-        self._producer.init_transactions(ANSWER_WITHIN)
-        self._producer.begin_transaction()
+        producer.list_topics(timeout=ANSWER_WITHIN)
+        producer.init_transactions(ANSWER_WITHIN)
+        producer.begin_transaction()
 
     @property
     def is_usable(self) -> bool:
@@ -191,18 +200,23 @@ class Owner:
             self._began_at = trio.current_time()
 
     def _commit(self) -> KafkaError | None:
+        producer = self._producer
         try:
-            self._producer.commit_transaction(ANSWER_WITHIN)
-            self._producer.begin_transaction()
+            producer.commit_transaction(ANSWER_WITHIN)
+            producer.begin_transaction()
         except KafkaException as error:
             return error_of(error)
         return None
 
-    def close(self) -> None:
-        """Drop what was not acknowledged, and close. Blocks for a moment."""
-        self._failed = "it is closed"
-        producer = self._producer
-        del self._producer
-        producer.purge()
-        # Not close(): it would abort, and wait for it. What is open ends with the next owner.
-        del producer
+    def end(self) -> Callable[[], object]:
+        """Use it no more, and drop what is not acknowledged. What is to be called then, by some thread, to close it."""
+        self._failed = self._failed or CLOSED
+        left = [self._producer]
+        self._producer = _Ended()
+
+        def close() -> None:
+            left[0].purge()
+            # Not its close(): that would abort, and wait for it. What is open ends with the next owner.
+            left.clear()
+
+        return close

@@ -12,20 +12,23 @@ those that lost first: without the one that was replaced, nothing would tell any
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import attrs
 import trio
 from confluent_kafka import KafkaException, Producer
 
-from kraken_trio.broker.kafka.client import ANSWER_WITHIN, POLL_EVERY, Watch, words
+from kraken_trio.broker.kafka.client import ANSWER_WITHIN, CLOSED, POLL_EVERY, Watch, words
 from kraken_trio.broker.kafka.follower import PARTITION, Follower, headers_of
 from kraken_trio.broker.seam import BrokerLost, Record
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, KafkaError, Message
+    from collections.abc import Callable
 
-    from kraken_trio.broker.kafka.client import Setup
+    from confluent_kafka import KafkaError, Message
+
+    from kraken_trio.broker.kafka.client import Asker, Setup
 
 _EXPECTED: Final = "expected"
 """The header with the revision that is to be replaced."""
@@ -65,7 +68,7 @@ def judge(attempts: list[_Attempt]) -> Judged:
 class Records(Follower):
     """The records. Raises :class:`BrokerLost`."""
 
-    def __init__(self, setup: Setup, asker: Consumer) -> None:
+    def __init__(self, setup: Setup, asker: Asker) -> None:
         super().__init__(setup, setup.address.groups, asker)
         self._attempts: dict[str, list[_Attempt]] = {}
         self._producer: Producer | None = None
@@ -114,6 +117,8 @@ class Records(Follower):
 
     async def _send(self, key: str, value: bytes, expected: int) -> None:
         """Store an attempt."""
+        if self._is_ended:
+            raise BrokerLost(CLOSED)
         if self._producer is None:
             self._producer = Producer(
                 self._setup.config(
@@ -130,10 +135,11 @@ class Records(Follower):
 
         try:
             headers: list[tuple[str, str | bytes | None]] = [(_EXPECTED, b"%d" % expected)]
-            self._producer.produce(self._topic, value, key, PARTITION, on_delivery=tell, headers=headers)
+            producer = self._producer
+            producer.produce(self._topic, value, key, PARTITION, on_delivery=tell, headers=headers)
             while not told:
                 await trio.sleep(POLL_EVERY)
-                self._producer.poll(0)
+                producer.poll(0)
                 self._watch.check()
         except KafkaException as error:
             raise BrokerLost(words(error)) from None
@@ -142,13 +148,13 @@ class Records(Follower):
 
     def _remove(self, judged: Judged) -> None:
         """Have compaction remove what is of no more use. If it is not stored, who wins next does it."""
-        assert self._producer is not None
+        producer = self._producer
+        if producer is None:
+            return
         for attempt in judged.useless[:_REMOVED_AT_ONCE]:
-            self._producer.produce(self._topic, None, attempt.key, PARTITION)
+            producer.produce(self._topic, None, attempt.key, PARTITION)
 
-    def close(self) -> None:
-        """Blocks for a moment."""
-        super().close()
-        if self._producer is not None:
-            self._producer.flush(1.0)
-            self._producer = None
+    def end(self) -> list[Callable[[], object]]:
+        """As of any follower."""
+        producer, self._producer = self._producer, None
+        return [*super().end(), *([] if producer is None else [partial(producer.flush, 1.0)])]

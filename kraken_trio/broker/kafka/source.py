@@ -66,10 +66,10 @@ class KafkaSource:
         self.on_loss: Callable[[BrokerLost], None] = lambda _: None
         """Told when it finds the connection lost."""
 
-    def close(self) -> None:
-        """Close it. Blocks for a moment."""
+    def end(self) -> Callable[[], object]:
+        """Use it no more. What is to be called then, by some thread, to close it."""
         self._lost = "this source is closed"
-        self._consumer.close()
+        return self._consumer.close
 
     async def receive(self) -> Sequence[Incoming]:
         """As for any source."""

@@ -106,7 +106,7 @@ class Limits:
         ]
 
 
-def make_topics(setup: Setup, consumer: Consumer, limits: Limits) -> tuple[int, int]:
+def make_topics(consumer: Consumer, setup: Setup, limits: Limits) -> tuple[int, int]:
     """Make those that are missing. Blocks. How many partitions the data have, and how large a message may be."""
     address = setup.address
     # The futures of a client die with it.
@@ -116,7 +116,7 @@ def make_topics(setup: Setup, consumer: Consumer, limits: Limits) -> tuple[int, 
     return count, message_limit(admin, address.topic, address.control)
 
 
-def make_groups_topic(setup: Setup, consumer: Consumer, limits: Limits) -> None:
+def make_groups_topic(consumer: Consumer, setup: Setup, limits: Limits) -> None:
     """Make the topic of consumer groups' records, if it is missing. Blocks."""
     _make(AdminClient(setup.config(Watch())), consumer, limits.topics(setup.address)[2:])
 
