@@ -45,6 +45,8 @@ BATCH: Final = 32
 """How many messages are taken in one go: Python's objects of one take some ten microseconds."""
 _STEP: Final = 0.5
 """Seconds: so soon it is noticed that nothing will come."""
+_PAUSE: Final = 0.1
+"""Seconds before something is asked again."""
 _THREADS: Final = 8
 """For calls that block: metadata, transactions, closing. Each is over after the seconds above."""
 
@@ -93,6 +95,20 @@ _MISCONFIGURED: Final = frozenset(
     }
 )
 """Likewise, of what a broker answers."""
+_NO_TOPIC: Final = frozenset(
+    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC}
+)
+_PASSING: Final = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+    }
+)
+"""While brokers start, or lead in turn."""
 _TELLING: Final = (
     *_HOPELESS,
     KafkaError._RESOLVE,
@@ -413,17 +429,21 @@ def progress(message: Message) -> tuple[int, int, bool] | None:
 
 
 def watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int] | None:
-    """The first offset that is stored, and the next one; None if there is no such topic. Blocks."""
-    try:
-        return consumer.get_watermark_offsets(partition, timeout=ANSWER_WITHIN)
-    except KafkaException as error:
-        if error.args[0].code() in {
-            KafkaError.UNKNOWN_TOPIC_OR_PART,
-            KafkaError._UNKNOWN_PARTITION,
-            KafkaError._UNKNOWN_TOPIC,
-        }:
-            return None
-        raise
+    """The first offset that is stored, and the next one; None if there is no such topic.
+
+    Blocks, also while a partition has no leader for a moment. Raises :class:`KafkaException`.
+    """
+    patience = int(ANSWER_WITHIN / _PAUSE)
+    while True:
+        try:
+            return consumer.get_watermark_offsets(partition, timeout=ANSWER_WITHIN)
+        except KafkaException as error:
+            code, patience = error_of(error).code(), patience - 1
+            if code in _NO_TOPIC:
+                return None
+            if code not in _PASSING or not patience:
+                raise
+        consumer.poll(_PAUSE)
 
 
 def count_partitions(consumer: Consumer, topic: str) -> int:
