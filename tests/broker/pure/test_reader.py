@@ -479,3 +479,13 @@ def test_in_the_middle_of_a_key_frame() -> None:
     rest = read([frame], Place(frame.offset), Trades(BTC, snapshot=True), is_resumed=True)
     assert gaps(rest) == [(Cause.EXPIRED, "trade")]
     assert not numbers(rest)
+
+
+def test_what_another_member_of_a_group_reads_is_told() -> None:
+    world = World(Book(BTC), Trades(BTC))
+    assert world.reader.leave("elsewhere") == []  # it has not begun
+    world.publish(BOOK)
+    world.read()
+    found = events_of(world.reader.leave("elsewhere"))
+    assert gaps(found) == [(Cause.FAILOVER, "book"), (Cause.FAILOVER, "trade")]
+    assert world.reader.rebuild(BOOK) is None
