@@ -50,7 +50,7 @@ async def test_events_are_equal_by_key(autojump_clock: MockClock, form: relay.Fo
     late: list[Any] = []
     async with open_world(rate=30) as world, trio.open_nursery() as nursery:
         async with world.client() as producer, producer.subscribe(*REQUESTS) as own:
-            nursery.start_soon(collect, own, here)
+            nursery.start_soon(collect, own, here)  # noqa: ASYNC111 (it ends with the feed)
             await trio.sleep(1)
             async with (
                 relay.publish(producer, broker.seen_by("relay"), *REQUESTS, form=form) as published,
@@ -59,14 +59,14 @@ async def test_events_are_equal_by_key(autojump_clock: MockClock, form: relay.Fo
                 await published.wait_owner()
                 await trio.sleep(1)  # until its catalog is there
                 async with client.subscribe(*REQUESTS) as feed:
-                    nursery.start_soon(collect, feed, there)
+                    nursery.start_soon(collect, feed, there)  # noqa: ASYNC111 (likewise)
                     await trio.sleep(10)
                     world.exchange.inject(Drop())
                     await trio.sleep(12)
                     broker.seen_by("reader").drop_links()
                     await trio.sleep(5)
                     async with client.subscribe(*REQUESTS) as feed_of_late_joiner:
-                        nursery.start_soon(collect, feed_of_late_joiner, late)
+                        nursery.start_soon(collect, feed_of_late_joiner, late)  # noqa: ASYNC111 (likewise)
                         await trio.sleep(8)
                         assert feed.book(BTC).verified
                         assert feed.book(ETH).depth == 100

@@ -1,0 +1,76 @@
+"""A consumer group over a real server: members come and go, and every trade is done once.
+
+Members are taken for gone after five seconds of silence, which a busy machine may exceed: `nox -s brokers` runs it.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+import trio
+
+import kraken_trio as kt
+from kraken_trio.broker.choice import engine_for
+from tests.client.test_stream_groups import REQUESTS, SYMBOLS, Relay
+
+if TYPE_CHECKING:
+    from tests.broker.nats_server import NatsServer
+
+pytestmark = pytest.mark.brokers
+
+
+@attrs.define
+class Member:
+    url: str
+    done: list[tuple[str, int]]
+    symbols: set[str] = attrs.Factory(set)
+    is_leaving: bool = False
+
+    async def run(self) -> None:
+        async with kt.open_stream(self.url, group="g") as client, client.subscribe(*REQUESTS) as feed:
+            while not self.is_leaving:
+                events: list[Any] = []
+                with trio.move_on_after(0.2):
+                    events = await feed.receive_many(20)
+                trades = [event for event in events if isinstance(event, kt.Trade)]
+                self.done += [(trade.symbol, trade.received_ns) for trade in trades]
+                self.symbols |= {trade.symbol for trade in trades}
+                await feed.commit()
+
+
+async def test_members_share_the_symbols(nats: NatsServer) -> None:
+    url = f"{nats.url}/groups?max_bytes=64MiB"
+    random, done = Random(5), []  # type: ignore[var-annotated]
+    first, second = Member(url, done), Member(url, done)
+    engine = engine_for(url)
+    async with engine.connect() as link:
+        fence = await link.acquire(0, "test")
+        assert fence is not None
+        relay = Relay(link, fence)
+        await relay.begin()
+        await relay.frames()
+
+        async def trade(count: int) -> None:
+            for _ in range(count):
+                await relay.trade(random.choice(SYMBOLS), 2)
+                await trio.sleep(0.02)
+            await link.renew(fence)
+            await relay.frames()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(first.run)
+            await trio.sleep(2)
+            await trade(100)
+            nursery.start_soon(second.run)
+            while not second.symbols:
+                await trade(50)
+            first.is_leaving = True
+            await trade(100)
+            with trio.move_on_after(30):
+                while len(done) < sum(relay.counts.values()):  # noqa: ASYNC110 (another task's list)
+                    await trio.sleep(0.1)
+            second.is_leaving = True
+    assert sorted(done) == sorted((symbol, number) for symbol, count in relay.counts.items() for number in range(count))
