@@ -528,6 +528,48 @@ async def test_a_consumer_that_is_gone(nats: NatsServer) -> None:
         assert found_now[-1].data == message(BTC, 1).data
 
 
+async def test_an_idle_source_goes_on(nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions for messages end after their time, and are asked again."""
+    monkeypatch.setattr("kraken_trio.broker.nats.wire.EXPIRES", 0.3)
+    monkeypatch.setattr("kraken_trio.broker.nats.wire.HEARTBEAT", 0.1)
+    async with NatsEngine(f"{nats.url}/idle?{SMALL}").connect() as link:
+        fence = await own(link)
+        async with link.read([BTC], Start(), back=60) as source:
+            await source.receive()
+            for number in range(3):
+                await trio.sleep(0.5)
+                await link.publish(fence, [message(BTC, number)])
+                assert [one.data for one in await take(source, 1)] == [message(BTC, number).data]
+
+
+async def test_messages_that_fill_the_buffer(nats: NatsServer) -> None:
+    """More bytes than are asked for at a time, and than wait in it."""
+    large = [message(BTC, number, size=400_000) for number in range(60)]
+    async with NatsEngine(f"{nats.url}/wide?max_bytes=64MiB").connect() as link:
+        fence = await own(link)
+        async with link.read([BTC], Start(), back=60) as source:
+            for first in range(0, len(large), 10):
+                await link.publish(fence, large[first : first + 10])
+            await trio.sleep(0.1)  # so it is full, on a machine that is not too slow
+            assert [one.data for one in await take(source, len(large))] == [one.data for one in large]
+
+
+async def test_a_source_whose_server_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing comes, no sign of life either."""
+    monkeypatch.setattr("kraken_trio.broker.nats.wire.HEARTBEAT", 0.1)
+    with run_server() as server:
+        async with NatsEngine(f"{server.url}/a?{SMALL}").connect() as link:
+            await own(link)
+            async with link.read([BTC], Start(), back=60) as source:
+                await source.receive()
+                server.pause()
+                try:
+                    with pytest.raises(BrokerLost, match="the consumer gives no sign of life"):
+                        await source.receive()
+                finally:
+                    server.go_on()
+
+
 async def test_consumers_are_deleted_when_reading_ends(nats: NatsServer) -> None:
     async with NatsEngine(f"{nats.url}/tidy?{SMALL}").connect() as link:
         fence = await own(link)

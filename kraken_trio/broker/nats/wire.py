@@ -60,9 +60,9 @@ BATCH: Final = 512
 """Messages of a source that are asked for and not yet taken: its buffer."""
 BUFFER: Final = 16 * 1024 * 1024
 """Bytes of them, from which on nothing is asked for."""
-EXPIRES: Final = 30
+EXPIRES: Final = 30.0
 """Seconds that a question for messages stands, if there are none."""
-HEARTBEAT: Final = 2
+HEARTBEAT: Final = 2.0
 """Seconds between two signs of life of a consumer that waits; three missing ones mean that it is gone."""
 _HEADERS: Final = 4096
 """Bytes, more than our headers take."""
@@ -70,6 +70,7 @@ _BATCH_HEADERS: Final = 256
 """Bytes, more than the headers of an atomic batch take."""
 # The server's numbers of errors.
 NO_STREAM: Final = 10059
+_UNAVAILABLE: Final = 10008
 TOO_LARGE: Final = 10054
 _NANO: Final = 1_000_000_000
 
@@ -272,7 +273,18 @@ class Wire:
 
     async def api(self, what: str, body: Mapping[str, Any] | None = None) -> Any:
         """Ask JetStream: ``STREAM.INFO.kraken``. Raises :class:`Refusal`, :class:`NoAnswer`."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + PATIENCE
         question = b"" if body is None else msgspec.json.encode(body)
+        while True:
+            try:
+                return await self._api(what, question)
+            except Refusal as error:
+                if error.code != _UNAVAILABLE or loop.time() > end:
+                    raise
+            await asyncio.sleep(ASK_AGAIN)
+
+    async def _api(self, what: str, question: bytes) -> Any:
         # Asking again changes nothing; and a cluster that has no leader at the moment hears no questions.
         data, headers = await self.ask(f"$JS.API.{what}", question, times=ASK_TIMES)
         if headers.get("Status") == "503":
@@ -424,8 +436,8 @@ class Wire:
         """(of a pull)."""
         body = {
             "batch": count,
-            "expires": EXPIRES * _NANO,
-            "idle_heartbeat": HEARTBEAT * _NANO,
+            "expires": int(EXPIRES * _NANO),
+            "idle_heartbeat": int(HEARTBEAT * _NANO),
             "max_bytes": max(BUFFER // 2, 2 * self.max_payload),
         }
         await self._client.publish(
