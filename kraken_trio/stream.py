@@ -55,20 +55,22 @@ async def open_stream(
     where a book fails its check here. After it, books go on with a snapshot.
 
     ``start`` is where each feed begins: a time (of the broker's clock; as of :func:`~kraken_trio.open_replay`), or a
-    :attr:`Feed.position` that a program has stored, as it is or as text. From there on nothing is missing and nothing
-    comes twice: trades go on with the next one; a book comes first as it was then. A stored position of another stream
-    is a :class:`ValueError`.
+    position that a program has stored (:attr:`Feed.position <kraken_trio.Feed.position>`), as it is or as text. From
+    there on nothing is missing and nothing comes twice: trades go on with the next one; a book comes first as it was
+    then. A position in another stream is a :class:`ValueError`.
 
-    :attr:`Client.state` is that of the connection to the broker. If it is lost, the client connects again, and feeds go
-    on where they were. Entering makes the first connection, and raises :class:`~kraken_trio.ConnectError` if that
-    fails, unless ``settings.require_first_connection`` is False. Of the other ``settings``, ``stall_limit``,
-    ``max_feeds``, ``max_capacity`` and ``log_…`` count. A feed that its program does not read holds up only itself.
+    :attr:`Client.state <kraken_trio.Client.state>` is that of the connection to the broker. If it is lost, the client
+    connects again, and feeds go on where they were. Entering makes the first connection, and raises
+    :class:`~kraken_trio.ConnectError` if that fails, unless ``settings.require_first_connection`` is False. Of the
+    other ``settings``, ``stall_limit``, ``max_feeds``, ``max_capacity`` and ``log_…`` count. A feed that its program
+    does not read holds up only itself.
 
     ``group`` is the name of a group of programs that share the symbols of one subscription: each of them subscribes to
     the same, in one feed, and gets a part; which one changes when members come and go. A program says with
-    :meth:`Feed.commit` what it has done; another member, or the program when it is started again, goes on there. So
-    nothing is lost, and nothing comes twice but what was not committed by a program that was killed. ``start`` counts
-    for symbols of which nothing was committed yet.
+    :meth:`Feed.commit <kraken_trio.Feed.commit>` what it has done; another member, or the program when it is started
+    again, goes on there. So nothing is lost, and nothing comes twice but what was not committed by a program that was
+    killed. Symbols that go to another member are told by a gap, ``FAILOVER``. ``start`` counts for symbols of which
+    nothing was committed yet.
 
     ``login`` is who we are to the broker, ``tls`` how the connection is encrypted.
     """

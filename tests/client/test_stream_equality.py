@@ -12,6 +12,7 @@ import trio
 import kraken_trio as kt
 from kraken_trio import relay
 from kraken_trio.testing import Drop, MemoryBroker
+from tests.client import private
 from tests.client.relaying import open_stream
 from tests.relay.world import BTC, ETH, open_world
 
@@ -86,3 +87,44 @@ async def test_events_are_equal_by_key(autojump_clock: MockClock, form: relay.Fo
             assert repr(events[first:]) == repr(original[begin : begin + len(events) - first])
             assert len(original) - begin - len(events) + first < 100  # up to the end, but for what was on its way
     assert set(by_key(there)) == set(by_key(here))
+
+
+async def test_single_orders_are_equal_too(autojump_clock: MockClock) -> None:
+    """With the kinds of all events, which are found out from the book; also for one that joins late."""
+    broker = MemoryBroker()
+    request = kt.Level3(private.BTC, depth=100)
+    here: list[Any] = []
+    there: list[Any] = []
+    late: list[Any] = []
+    async with (
+        private.exchange_of(rate=0.0, account_rate=0.0) as exchange,
+        private.client_of(exchange, host="l3") as producer,
+        relay.publish(producer, broker, request) as published,
+        open_stream(broker) as client,
+        producer.subscribe(request, capacity=10_000) as own,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(collect, own, here)
+        await published.wait_owner()
+        await trio.sleep(1)
+        async with client.subscribe(request) as feed:
+            nursery.start_soon(collect, feed, there)  # noqa: ASYNC111 (it ends with the feed)
+            for number in range(120):
+                await exchange.publish(1, private.BTC)
+                await trio.sleep(0.1)
+                if number == 60:
+                    exchange.inject(Drop())
+                    await trio.sleep(30)
+            async with client.subscribe(request) as feed_of_late_joiner:
+                nursery.start_soon(collect, feed_of_late_joiner, late)  # noqa: ASYNC111 (likewise)
+                await exchange.publish(20, private.BTC)
+                await trio.sleep(1)
+                assert feed.level3(private.BTC).bids == own.level3(private.BTC).bids
+                assert feed_of_late_joiner.level3(private.BTC).asks == own.level3(private.BTC).asks
+        nursery.cancel_scope.cancel()
+    assert len(there) > 120
+    for read in (there, late):
+        rest = read[1:]
+        assert repr(rest) == repr(here[len(here) - len(rest) :])
+        assert rest == here[len(here) - len(rest) :]
+    assert [event.cause for event in there if isinstance(event, kt.Gap)] == [kt.Cause.DISCONNECTED]
