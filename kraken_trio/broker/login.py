@@ -138,7 +138,7 @@ class BrokerLogin(Concealed):
 
         Raises :class:`~kraken_trio.ConnectError` (not retryable) if the file cannot be used.
         """
-        return None if self.nkey_file is None else _secret(self.nkey_file, "nkey_file")
+        return None if self.nkey_file is None else _secret(self.nkey_file, "nkey_file").strip()
 
     def creds(self) -> str | None:
         """The text of the credentials, read from their file now, if it is one. Likewise; raises likewise."""

@@ -512,6 +512,8 @@ def _size(data: bytes, headers: Headers) -> int:
 
 
 def _said(error: Exception) -> str:
+    if isinstance(error, nats.errors.UnexpectedEOF):
+        return "the server has closed the connection"
     return printable(str(error).removeprefix("nats: ") or type(error).__name__)
 
 
