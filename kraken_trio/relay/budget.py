@@ -93,7 +93,7 @@ class BrokerBudget:
         now = self._wall_ns()
         ledger = HostLedger(await _newest(link), wall=now, monotonic=now)
         wait = ledger.wait(limit)
-        if wait:
+        if wait:  # mutant: budget in the broker
             return Wait(wait, too_many(limit, f"the processes that count at {self._engine.name}"))
         ledger.take(limit)
         await link.publish(fence, [_Ledger(ledger.to_bytes(), f"connects.{fence.producer}")])

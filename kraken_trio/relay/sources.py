@@ -225,7 +225,7 @@ class Connections:
     def add(self, symbols: Collection[str]) -> Mapping[int, list[str]]:
         """The connections, by their numbers from 0, of these symbols: as even as can be, over no more than needed."""
         new = set(symbols) - self._places.keys()
-        while len(self._counts) * self._limit < len(self._places) + len(new):
+        while len(self._counts) * self._limit < len(self._places) + len(new):  # mutant: connections of a shard
             self._counts.append(0)
         for symbol in sorted(new):
             number = self._counts.index(min(self._counts))

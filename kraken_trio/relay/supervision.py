@@ -60,10 +60,10 @@ class Restarts:
         """It has ended with this exit status (negative: by this signal), though nobody has asked for that."""
         if status == WRONG_USAGE:
             return GiveUp("it was called in a wrong way")
-        if now - self._began >= self.healthy_after:
+        if now - self._began >= self.healthy_after:  # mutant: healthy while
             self.in_a_row = 0
         self.in_a_row += 1
-        if self.in_a_row >= self.most:
+        if self.in_a_row >= self.most:  # mutant: crash loop
             return GiveUp(f"it ended {self.in_a_row} times in a row, each time within {self.healthy_after:g} s")
         self.count += 1
         return Restart(min(self.cap, self.first * 2.0 ** (self.in_a_row - 1)))

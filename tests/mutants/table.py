@@ -1219,4 +1219,40 @@ MUTANTS: tuple[Mutant, ...] = (
         "nobody gets what was asked for as BTC/USD",
         ("tests/wire/test_v1_reading.py", "tests/session/test_v1.py"),
     ),
+    # -- relays ------------------------------------------------------------------------------------------------------
+    Mutant(
+        "publish after the lease has ended",
+        "lease that has ended",
+        Never(),
+        "a process that was asleep sends what the broker must refuse, and believes itself the owner",
+        ("tests/relay/test_lapsed.py",),
+    ),
+    Mutant(
+        "count all restarts of a shard's life",
+        "healthy while",
+        Never(),
+        "a shard that ran for months is given up after its twelfth restart",
+        ("tests/relay/pure/test_supervision.py",),
+    ),
+    Mutant(
+        "start a shard that crashes for ever",
+        "crash loop",
+        Never(),
+        "nobody is told that a shard cannot run",
+        ("tests/relay/pure/test_supervision.py",),
+    ),
+    Mutant(
+        "connect although others have used up the budget",
+        "budget in the broker",
+        Never(),
+        "Kraken bans the address of all machines behind it",
+        ("tests/relay/test_budget.py",),
+    ),
+    Mutant(
+        "take all symbols over one connection",
+        "connections of a shard",
+        Never(),
+        "Kraken refuses Level 3 of more than 200 symbols",
+        ("tests/relay/pure/test_sources.py",),
+    ),
 )
