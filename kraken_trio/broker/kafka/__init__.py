@@ -9,6 +9,9 @@
 :mod:`~kraken_trio.broker.kafka.source`             messages of some keys, from a place on
 :mod:`~kraken_trio.broker.kafka.topics`             the topics, and how they are made
 :mod:`~kraken_trio.broker.kafka.client`             what all clients of librdkafka share here
+:mod:`~kraken_trio.broker.kafka.asking`             what is asked of brokers
+:mod:`~kraken_trio.broker.kafka.address`            a URL
+:mod:`~kraken_trio.broker.kafka.errors`             errors, in words
 ==================================================  ===========================================================
 
 Two topics: ``NAME`` has data and key frames, keyed by symbol, so that each symbol is in one partition; ``NAME.control``

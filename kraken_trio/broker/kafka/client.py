@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
-from urllib.parse import urlsplit
 
 import attrs
 import trio
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
-from kraken_trio._text import printable
+from kraken_trio.broker.kafka.errors import HOPELESS, LOST, TELLING, error_of, loss, words
 from kraken_trio.broker.login import SaslMechanism
 from kraken_trio.broker.seam import BrokerLost
 from kraken_trio.errors import ConnectError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from confluent_kafka import Message
-
+    from kraken_trio.broker.kafka.address import Address
     from kraken_trio.broker.login import BrokerLogin, BrokerTls
 
 T = TypeVar("T")
@@ -29,10 +26,6 @@ P = ParamSpec("P")
 
 CLOSED: Final = "this link is closed"
 
-PORT: Final = 9092
-"""Of brokers whose address has none."""
-STREAM: Final = "kraken"
-"""The topic of a URL without a path."""
 CONNECT_WITHIN: Final = 10.0
 """Seconds for the first answer of a broker."""
 ANSWER_WITHIN: Final = 5.0
@@ -45,170 +38,8 @@ BATCH: Final = 32
 """How many messages are taken in one go: Python's objects of one take some ten microseconds."""
 _STEP: Final = 0.5
 """Seconds: so soon it is noticed that nothing will come."""
-_PAUSE: Final = 0.1
-"""Seconds before something is asked again."""
 _THREADS: Final = 8
 """For calls that block: metadata, transactions, closing. Each is over after the seconds above."""
-
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,240}", re.ASCII)
-"""Kafka allows 249, and we append to it."""
-_INTERNAL = re.compile(
-    r"^(?:\S+/(?:bootstrap|\d+): )+|\w+://\S+/bootstrap: |"
-    r"Connect to ipv[46]#\S+ failed: | \(after \d+ms in state \w+[^)]*\)"
-)
-"""What librdkafka puts around an error, for those who know its inside."""
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-
-_IS_IT_RUNNING: Final = (
-    "is a broker there, with a listener of this kind, TLS or not? does this machine reach its advertised.listeners?"
-)
-_ADVICE: Final[Mapping[int, str]] = {
-    KafkaError._ALL_BROKERS_DOWN: _IS_IT_RUNNING,
-    KafkaError._TRANSPORT: _IS_IT_RUNNING,
-    KafkaError._TIMED_OUT: _IS_IT_RUNNING,
-    KafkaError._RESOLVE: "no such host: see the URL, and advertised.listeners of the broker",
-    KafkaError._SSL: "TLS does not work: see tls=BrokerTls(ca=…), and whether this listener speaks TLS",
-    KafkaError._AUTHENTICATION: "see the user, the password and the mechanism of login=BrokerLogin(…)",
-    KafkaError.SASL_AUTHENTICATION_FAILED: "see the user, the password and the mechanism of login=BrokerLogin(…)",
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: (
-        "allow this user Describe and Read on both topics, and for a relay Write (and Create, if they do not exist)"
-    ),
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "allow this user Create and IdempotentWrite on the cluster",
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: (
-        "allow this user Describe and Write on the transactional ids that begin with the topic's name"
-    ),
-    KafkaError.INVALID_REPLICATION_FACTOR: "there are fewer brokers than default.replication.factor says",
-    KafkaError.NOT_ENOUGH_REPLICAS: "fewer replicas are in sync than min.insync.replicas says",
-    KafkaError.UNKNOWN_TOPIC_OR_PART: "the topic does not exist: a relay that publishes to it makes it",
-}
-_HOPELESS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
-"""Trying again does not help."""
-_LOST: Final = _HOPELESS | {KafkaError._ALL_BROKERS_DOWN}
-"""Of what librdkafka tells while it goes on trying: what we do not wait for."""
-_MISCONFIGURED: Final = frozenset(
-    {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-        KafkaError.INVALID_REPLICATION_FACTOR,
-        KafkaError.POLICY_VIOLATION,
-    }
-)
-"""Likewise, of what a broker answers."""
-_NO_TOPIC: Final = frozenset(
-    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC}
-)
-_PASSING: Final = frozenset(
-    {
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.BROKER_NOT_AVAILABLE,
-        KafkaError.FENCED_LEADER_EPOCH,
-        KafkaError.UNKNOWN_LEADER_EPOCH,
-        KafkaError.OFFSET_NOT_AVAILABLE,
-    }
-)
-"""While brokers start, or lead in turn."""
-_TELLING: Final = (
-    *_HOPELESS,
-    KafkaError._RESOLVE,
-    KafkaError._TRANSPORT,
-)
-"""Of several errors, these say best what is wrong."""
-
-
-def words(error: KafkaError | KafkaException) -> str:
-    """What happened, for people, and what to do about it."""
-    found = error_of(error)
-    advice = _ADVICE.get(found.code())
-    if found.code() == KafkaError._ALL_BROKERS_DOWN:
-        # It would tell how many of how many, and count what it knows under two names twice.
-        return f"no broker can be reached ({advice})"
-    text = printable(_INTERNAL.sub("", found.str()) or found.name(), 300)
-    return f"{text} ({advice})" if advice else text
-
-
-def error_of(error: KafkaError | KafkaException) -> KafkaError:
-    """Exceptions of librdkafka carry an error."""
-    if isinstance(error, KafkaException):
-        found = error.args[0]
-        return found if isinstance(found, KafkaError) else KafkaError(KafkaError._FAIL, str(error))
-    return error
-
-
-class MisconfiguredError(BrokerLost):
-    """Trying again does not help: somebody has to do something."""
-
-
-def loss(error: KafkaException, before: str = "") -> BrokerLost:
-    """What is raised for an error of a broker."""
-    cls = MisconfiguredError if error_of(error).code() in _MISCONFIGURED else BrokerLost
-    return cls(f"{before}{words(error)}")
-
-
-@attrs.frozen
-class Address:
-    """What a URL says."""
-
-    servers: tuple[str, ...]
-    topic: str
-
-    @property
-    def where(self) -> str:
-        """The brokers, for people."""
-        return ",".join(self.servers)
-
-    @property
-    def control(self) -> str:
-        """The topic of leases and catalogs."""
-        return f"{self.topic}.control"
-
-    @property
-    def groups(self) -> str:
-        """The topic of records of consumer groups."""
-        return f"{self.topic}.groups"
-
-    @property
-    def is_local(self) -> bool:
-        """Whether what is sent there stays on this machine."""
-        return all(server.rpartition(":")[0].strip("[]") in _LOOPBACK for server in self.servers)
-
-    def __str__(self) -> str:
-        return f"kafka://{self.where}/{self.topic}"
-
-    @classmethod
-    def parse(cls, url: str) -> tuple[Address, str]:
-        """Of ``kafka://host[:port][,host[:port]…][/topic][?query]``, with what is in the query.
-
-        Raises :class:`ValueError`, without showing secrets.
-        """
-        if "@" in url:
-            msg = "a URL is shown in logs: give user and password as login=BrokerLogin(user, password)"
-            raise ValueError(msg)
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            parts = urlsplit("")
-        if parts.scheme != "kafka" or not parts.netloc or parts.fragment:
-            msg = f"not a URL of Kafka: write kafka://host:{PORT}/{STREAM} (several: kafka://host1:{PORT},host2:{PORT})"
-            raise ValueError(msg)
-        topic = parts.path.strip("/") or STREAM
-        if _TOPIC.fullmatch(topic) is None or topic in {".", ".."}:
-            msg = f"{printable(topic, 60)} cannot be a topic of Kafka: letters, digits, and . _ - (at most 240)"
-            raise ValueError(msg)
-        return cls(tuple(map(_server, parts.netloc.split(","))), topic), parts.query
-
-
-def _server(text: str) -> str:
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if not host:
-        msg = f"{printable(text, 60)} is no address of a broker: write host:{PORT}"
-        raise ValueError(msg)
-    return f"[{host}]:{port or PORT}" if ":" in host else f"{host}:{port or PORT}"
 
 
 @attrs.frozen
@@ -332,12 +163,12 @@ class Watch:
         """(called by librdkafka)."""
         del self.errors[:-8]
         self.errors.append(error)
-        if error.code() in _LOST:
+        if error.code() in LOST:
             self.lost = self.telling()
 
     def telling(self) -> KafkaError | None:
         """The error that says best what is wrong."""
-        for code in _TELLING:
+        for code in TELLING:
             for error in self.errors:
                 if error.code() == code:
                     return error
@@ -406,49 +237,4 @@ def connect(setup: Setup) -> Asker:
     error = watch.telling() or error
     assert error is not None
     msg = f"Kafka at {setup.address.where}: {words(error)}"
-    raise ConnectError(msg, retryable=error.code() not in _HOPELESS) from None
-
-
-def progress(message: Message) -> tuple[int, int, bool] | None:
-    """Partition and offset of a message, and whether it is the end of the partition for now; None if it says nothing.
-
-    Raises :class:`BrokerLost` for an error.
-    """
-    error, partition, offset = message.error(), message.partition(), message.offset()
-    if error is not None and error.code() != KafkaError._PARTITION_EOF:
-        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            # It looks for the coordinator of a group, although it is in none.
-            return None
-        if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            msg = "the messages that come next are no longer stored: they expired before they were read"
-            raise BrokerLost(msg)
-        raise BrokerLost(words(error))
-    assert partition is not None
-    assert offset is not None
-    return partition, offset, error is not None
-
-
-def watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int] | None:
-    """The first offset that is stored, and the next one; None if there is no such topic.
-
-    Blocks, also while a partition has no leader for a moment. Raises :class:`KafkaException`.
-    """
-    patience = int(ANSWER_WITHIN / _PAUSE)
-    while True:
-        try:
-            return consumer.get_watermark_offsets(partition, timeout=ANSWER_WITHIN)
-        except KafkaException as error:
-            code, patience = error_of(error).code(), patience - 1
-            if code in _NO_TOPIC:
-                return None
-            if code not in _PASSING or not patience:
-                raise
-        consumer.poll(_PAUSE)
-
-
-def count_partitions(consumer: Consumer, topic: str) -> int:
-    """How many partitions a topic has; 0 if there is none of this name. Blocks; raises :class:`KafkaException`."""
-    found = consumer.list_topics(topic, ANSWER_WITHIN).topics[topic]
-    if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-        raise KafkaException(found.error)
-    return len(found.partitions)
+    raise ConnectError(msg, retryable=error.code() not in HOPELESS) from None

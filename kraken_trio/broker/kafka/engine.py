@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from kraken_trio.broker.kafka.client import CLOSED, Address, Asker, MisconfiguredError, Setup, check, connect
+from kraken_trio.broker.kafka.address import Address
+from kraken_trio.broker.kafka.client import CLOSED, Asker, Setup, check, connect
 from kraken_trio.broker.kafka.control import BASE, PRODUCER, RELEASED, SUBJECT, Control
+from kraken_trio.broker.kafka.errors import MisconfiguredError
 from kraken_trio.broker.kafka.follower import PARTITION
 from kraken_trio.broker.kafka.owner import Headers, Outbound, Owner
 from kraken_trio.broker.kafka.records import Records

@@ -8,17 +8,9 @@ from typing import TYPE_CHECKING, Final, cast
 import trio
 from confluent_kafka import KafkaException, TopicPartition
 
-from kraken_trio.broker.kafka.client import (
-    ANSWER_WITHIN,
-    BATCH,
-    CLOSED,
-    POLL_EVERY,
-    Watch,
-    count_partitions,
-    progress,
-    watermarks,
-    words,
-)
+from kraken_trio.broker.kafka.asking import count_partitions, progress, watermarks
+from kraken_trio.broker.kafka.client import ANSWER_WITHIN, BATCH, CLOSED, POLL_EVERY, Watch
+from kraken_trio.broker.kafka.errors import words
 from kraken_trio.broker.seam import BrokerLost
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import attrs
 import trio
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from kraken_trio.broker.kafka.client import ANSWER_WITHIN, CLOSED, Watch, error_of, words
+from kraken_trio.broker.kafka.client import ANSWER_WITHIN, CLOSED, Watch
+from kraken_trio.broker.kafka.errors import error_of, words
 from kraken_trio.broker.seam import BrokerLost, Fenced
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ import attrs
 import trio
 from confluent_kafka import KafkaException, Producer
 
-from kraken_trio.broker.kafka.client import ANSWER_WITHIN, CLOSED, POLL_EVERY, Watch, words
+from kraken_trio.broker.kafka.client import ANSWER_WITHIN, CLOSED, POLL_EVERY, Watch
+from kraken_trio.broker.kafka.errors import words
 from kraken_trio.broker.kafka.follower import PARTITION, Follower, headers_of
 from kraken_trio.broker.seam import BrokerLost, Record
 

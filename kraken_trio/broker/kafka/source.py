@@ -7,17 +7,10 @@ from typing import TYPE_CHECKING, Final
 import trio
 from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
-from kraken_trio.broker.kafka.client import (
-    ANSWER_WITHIN,
-    BATCH,
-    POLL_EVERY,
-    Watch,
-    count_partitions,
-    progress,
-    watermarks,
-    words,
-)
+from kraken_trio.broker.kafka.asking import count_partitions, progress, watermarks
+from kraken_trio.broker.kafka.client import ANSWER_WITHIN, BATCH, POLL_EVERY, Watch
 from kraken_trio.broker.kafka.control import SUBJECT, subject_of
+from kraken_trio.broker.kafka.errors import words
 from kraken_trio.broker.kafka.follower import headers_of
 from kraken_trio.broker.partitioning import partition_of
 from kraken_trio.broker.position import Place

@@ -16,13 +16,16 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # (it exports
 )
 
 from kraken_trio._text import printable
-from kraken_trio.broker.kafka.client import ANSWER_WITHIN, Watch, count_partitions, loss, watermarks
+from kraken_trio.broker.kafka.asking import count_partitions, watermarks
+from kraken_trio.broker.kafka.client import ANSWER_WITHIN, Watch
+from kraken_trio.broker.kafka.errors import loss
 from kraken_trio.broker.seam import BrokerLost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kraken_trio.broker.kafka.client import Address, Setup
+    from kraken_trio.broker.kafka.address import Address
+    from kraken_trio.broker.kafka.client import Setup
 
 _MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 """Of topics that we make. The largest books have a tenth of it, compressed."""
