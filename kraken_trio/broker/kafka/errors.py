@@ -36,7 +36,9 @@ _ADVICE: Final[Mapping[int, str]] = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: (
         "allow this user Describe and Write on the transactional ids that begin with the topic's name"
     ),
-    KafkaError.INVALID_REPLICATION_FACTOR: "there are fewer brokers than replicas= of the URL, or else default.replication.factor, says",
+    KafkaError.INVALID_REPLICATION_FACTOR: (
+        "there are fewer brokers than replicas= of the URL, or else default.replication.factor, says"
+    ),
     KafkaError.NOT_ENOUGH_REPLICAS: "fewer replicas are in sync than min.insync.replicas says",
     KafkaError.UNKNOWN_TOPIC_OR_PART: "the topic does not exist: a relay that publishes to it makes it",
 }
