@@ -241,7 +241,8 @@ class ClientStatistics:
     compiled_updates: int
     """Updates of books that the compiled core took from the frame to the feeds."""
     pure_updates: int
-    """Those that took the general path: all of them if ``core`` is ``"pure"``, otherwise the unusual ones."""
+    """Those that took the general path: all of them if ``core`` is ``"pure"``, otherwise the unusual ones. Behind a
+    broker all, too, since there are no frames; the compiled core verifies those events all the same."""
     crossed: int
     """Books that were crossed without a checksum, and therefore resynced."""
     malformed: int

@@ -6,7 +6,7 @@ compare and set, so that of two who want the same only one succeeds:
 
 1. A member is alive while its record changes. By its own clock everybody sees when it has not changed for
    :data:`GONE_AFTER`: clocks need not agree.
-2. Of those who are alive, rendezvous hashing says who should have a bucket.
+2. Of those who are alive, rendezvous hashing says who should have a bucket; nobody has more than one more than another.
 3. A bucket is taken by who should have it, if nobody holds it, or its holder is not alive. The new holder goes on at
    the place in the record.
 4. Who holds one that another should have reads nothing more of it. When its program has committed all that it has
@@ -133,6 +133,7 @@ class Membership:
     def look(self, records: Mapping[str, Record], owned: Collection[int], now: float) -> Plan:
         """What to do, if this is what the broker has, and these are the buckets that this member holds."""
         alive = self._alive(records, now)
+        should_have = _divided(self._buckets, alive)
         claims: list[Claim] = []
         leave: set[int] = set()
         lost: set[int] = set()
@@ -140,7 +141,7 @@ class Membership:
         for bucket in self._buckets:
             record = records.get(self.bucket_name(bucket))
             holder, places = (None, None) if record is None else _read(record.value)
-            is_wanted = max(alive, key=lambda member: _weight(member, bucket)) == self.member
+            is_wanted = should_have[bucket] == self.member
             if bucket in owned:
                 if holder != self.member:
                     lost.add(bucket)
@@ -170,6 +171,20 @@ def _read(value: bytes) -> tuple[str | None, Mapping[int, Place] | None]:
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError):
         return None, None  # of another version, or of nobody's
     return bucket.holder, bucket.places
+
+
+def _divided(buckets: Iterable[int], members: Collection[str]) -> Mapping[int, str]:
+    """Who should have each bucket: of those who have room, the one with the largest hash."""
+    found: dict[int, str] = {}
+    todo = list(buckets)
+    least, more = divmod(len(todo), len(members))  # so many members have one more
+    counts = dict.fromkeys(members, 0)
+    for bucket in todo:
+        room = [member for member in members if counts[member] < least + (more > 0)]
+        found[bucket] = member = max(room, key=lambda member: _weight(member, bucket))
+        counts[member] += 1
+        more -= counts[member] > least
+    return found
 
 
 def _weight(member: str, bucket: int) -> tuple[bytes, str]:

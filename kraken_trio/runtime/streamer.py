@@ -23,7 +23,7 @@ import trio
 from kraken_trio._text import printable
 from kraken_trio.book.core import NAME
 from kraken_trio.broker.catalog import LIFECYCLE, Published, Statuses, published
-from kraken_trio.broker.group import BEAT, Membership, bucket_of
+from kraken_trio.broker.group import BEAT, GONE_AFTER, Membership, bucket_of
 from kraken_trio.broker.position import Start
 from kraken_trio.broker.progress import Delivery, Progress
 from kraken_trio.broker.reader import Reader
@@ -133,6 +133,10 @@ class _Stream:
     group: Membership | None = None
     committed: int = 0
     """(of a group) How many of the events were received before the last commit."""
+    beat_at: float = 0.0
+    """(of a group) When the last beat that succeeded was sent."""
+    looked: trio.Event = attrs.Factory(trio.Event)
+    """(of a group) Set after the next look at its records."""
     lock: trio.Lock = attrs.Factory(trio.Lock)
     """(of a group) For who changes records of its buckets."""
     is_known: bool = True
@@ -325,6 +329,8 @@ class Streamer:
                     messages = await source.receive()
                     for message in messages:
                         self._count(message)
+                        while stream.group is not None and trio.current_time() - stream.beat_at >= GONE_AFTER:
+                            await stream.looked.wait()  # others may have taken this meanwhile, as after a SIGSTOP
                         for delivery in reader.take((message,)):
                             count += len(delivery.events)
                             await self._deliver(stream, part, delivery)
@@ -436,17 +442,18 @@ class Streamer:
         """Have the buckets that this member should have, and no others."""
         records = _records_of(link)
         while not stream.sender.is_ended:
+            sent = trio.current_time()
             revision = await records.write(group.name, group.beat(), group.revision)
             known = await records.records(group.prefix)
             if revision is None:  # an answer was lost
                 revision = known[group.name].revision if group.name in known else 0
             group.revision = revision
             plan = group.look(known, stream.parts.keys(), trio.current_time())
-            for bucket in plan.lost:
-                self._part_with(stream, stream.parts.pop(bucket))
-            for bucket in plan.leave:
-                self._part_with(stream, stream.parts[bucket])
             async with stream.lock:
+                for bucket in plan.lost & stream.parts.keys():
+                    self._part_with(stream, stream.parts.pop(bucket))
+                for bucket in plan.leave & stream.parts.keys():
+                    self._part_with(stream, stream.parts[bucket])
                 for claim in plan.free:
                     await records.write(group.bucket_name(claim.bucket), group.free(claim.places), claim.revision)
                 for claim in plan.claims:
@@ -455,6 +462,9 @@ class Streamer:
                     if part.places is None and part.has_begun:  # where it began, for whoever is next
                         await self._keep(records, stream, group, bucket, part, dict(part.reader.starts))
                 await self._hand_over(records, stream, group)
+            stream.beat_at = sent
+            looked, stream.looked = stream.looked, trio.Event()
+            looked.set()
             stream.is_known = True
             stream.in_force.set()
             self._settle()
@@ -480,7 +490,8 @@ class Streamer:
         for bucket, part in list(stream.parts.items()):
             if part.is_leaving and stream.committed >= part.offered:
                 await records.write(group.bucket_name(bucket), group.free(part.places), part.revision)
-                stream.parts.pop(bucket, None)  # if somebody else has it already, so much the better
+                if stream.parts.get(bucket) is part:
+                    del stream.parts[bucket]  # if somebody else has it already, so much the better
 
     async def _commit(self, stream: _Stream, group: Membership) -> None:
         """Keep the places after what was received."""
@@ -526,10 +537,11 @@ class Streamer:
             record = (await records.records(name)).get(name)
             if record is not None and group.holds(record):
                 revision = await records.write(name, group.held(places), record.revision)
-        if revision is None:
-            self._part_with(stream, stream.parts.pop(bucket))
-        else:
+        if revision is not None:
             part.revision, part.places = revision, places
+        elif stream.parts.get(bucket) is part:  # nobody else has found it out meanwhile
+            del stream.parts[bucket]
+            self._part_with(stream, part)
 
     def _part_with(self, stream: _Stream, part: _Part) -> None:
         """Read nothing more of a bucket: the feed is told, and its books cannot be read any more."""

@@ -186,6 +186,31 @@ async def test_after_a_crash_others_go_on_at_the_last_commit(autojump_clock: Moc
     assert sorted(done) == sorted((symbol, number) for symbol in SYMBOLS for number in range(4))
 
 
+async def test_a_member_that_was_stopped_for_a_while_goes_on(autojump_clock: MockClock) -> None:
+    """As with SIGSTOP: others have taken its symbols when it wakes, and it takes part again."""
+    broker, done = MemoryBroker(lease_ttl=1e9, timeout=1e9), []  # type: ignore[var-annotated]
+    members = [Member(broker, number, Random(number), done) for number in range(3)]
+    async with open_relay(broker) as relay, trio.open_nursery() as nursery:
+        for member in members:
+            nursery.start_soon(member.run)
+        await trio.sleep(10)
+        for _ in range(4):
+            for symbol in SYMBOLS:
+                await relay.trade(symbol, 1)
+            broker.seen_by("0").freeze(9)
+            for _ in range(9):
+                await trio.sleep(1)
+                for symbol in SYMBOLS:
+                    await relay.trade(symbol, 1)
+            await relay.frames()
+            await trio.sleep(10)
+        for member in members:
+            member.leaving = True
+    # What it had received and not committed may come twice; nothing is missing.
+    assert set(done) == {(symbol, number) for symbol, count in relay.counts.items() for number in range(count)}
+    assert len(done) - len(set(done)) < 4 * len(SYMBOLS)
+
+
 async def test_what_a_group_is_not(autojump_clock: MockClock) -> None:
     broker = MemoryBroker()
     async with open_relay(broker):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 from hypothesis import given, strategies as st
 
-from kraken_trio.broker.group import BEAT, BUCKETS, GONE_AFTER, Claim, Membership, Plan, bucket_of
+from kraken_trio.broker.group import BEAT, BUCKETS, GONE_AFTER, Claim, Membership, Plan, _divided, bucket_of
 from kraken_trio.broker.position import Place
 
 
@@ -82,7 +82,7 @@ def test_the_first_member_has_all_and_a_second_one_about_half() -> None:
     assert set(first.owned) == set(range(BUCKETS))
     assert not second.beat(0.5).claims  # they are held
     leave = first.beat(1.0).leave
-    assert 0.25 * BUCKETS < len(leave) < 0.75 * BUCKETS
+    assert len(leave) == BUCKETS // 2
     plan = second.beat(1.5)
     assert {claim.bucket for claim in plan.claims} == leave
     assert all(claim.places is not None for claim in plan.claims)
@@ -91,6 +91,15 @@ def test_the_first_member_has_all_and_a_second_one_about_half() -> None:
     second.leave()
     first.beat(2.0)
     assert set(first.owned) == set(range(BUCKETS))
+
+
+@given(st.integers(1, 9), st.sets(st.integers(0, BUCKETS - 1)))
+def test_nobody_has_more_than_one_more_than_another(members: int, buckets: set[int]) -> None:
+    names = [f"{number:03x}" for number in range(members)]
+    divided = _divided(sorted(buckets), names)
+    counts = [list(divided.values()).count(name) for name in names]
+    assert set(divided) == buckets
+    assert max(counts) - min(counts) <= 1
 
 
 def test_who_is_silent_is_gone_by_everybodys_own_clock() -> None:
