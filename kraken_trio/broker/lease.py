@@ -69,7 +69,7 @@ class Lease(Generic[_F]):
 
     def may_publish(self, now: float) -> bool:
         """Whether anything may be sent now."""
-        return self.fence is not None and now < self._until
+        return self.fence is not None and now < self._until  # mutant: end of a lease
 
     @property
     def until(self) -> float:

@@ -455,7 +455,7 @@ class Publisher:
             self.counts.conflated += len(events)
             stream.lost.add(events)
         if Gap in map(type, events) and stream.key != LIFECYCLE:
-            stream.was_interrupted = True
+            stream.was_interrupted = True  # mutant: key frame after a gap
         if stream.was_interrupted and stream.state.is_known:
             stream.was_interrupted = False
             self._schedule(stream, now)
@@ -563,7 +563,7 @@ class Publisher:
         if not events:
             return []
         message_id = f"{producer}.{stream.subject}.{stream.seq}"
-        stream.seq += len(events)
+        stream.seq += len(events)  # mutant: number of the next event
         self.counts.events += len(events)
         self.counts.batches += 1
         return [Message(stream.subject, data, message_id, len(events))]
@@ -575,7 +575,7 @@ class Publisher:
             self.waiting -= count
             return [waiting.popleft() for _ in range(count)]
         events = list(stream.state.start())
-        if phase is _Phase.BEGINNING:
+        if phase is _Phase.BEGINNING:  # mutant: beginning of an owner
             # Since it was put here, its state may have become unknown again.
             is_known = bool(events) or stream.key == LIFECYCLE
             stream.phase = _Phase.FLOWING if is_known else _Phase.UNKNOWN

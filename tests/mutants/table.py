@@ -60,6 +60,7 @@ REFUSALS = (
     "tests/session/test_refusals_of_many.py",
 )
 CLIENT = ("tests/client/test_regressions.py", "tests/client/test_recovery.py")
+PUBLISHER = ("tests/broker/pure/test_publisher.py",)
 EXECUTIONS_V1 = ("tests/session/test_executions_v1.py",)
 
 
@@ -1254,5 +1255,34 @@ MUTANTS: tuple[Mutant, ...] = (
         Never(),
         "Kraken refuses Level 3 of more than 200 symbols",
         ("tests/relay/pure/test_sources.py",),
+    ),
+    # -- brokers -----------------------------------------------------------------------------------------------------
+    Mutant(
+        "publish in the moment in which the lease ends",
+        "end of a lease",
+        Boundary(),
+        "two processes think that they are the owner",
+        ("tests/broker/pure/test_lease.py",),
+    ),
+    Mutant(
+        "number all events alike",
+        "number of the next event",
+        Drop(),
+        "readers take what is new for repeats",
+        PUBLISHER,
+    ),
+    Mutant(
+        "make no key frame after a gap",
+        "key frame after a gap",
+        Drop(),
+        "a reader that has lost the snapshot waits for a whole interval",
+        PUBLISHER,
+    ),
+    Mutant(
+        "begin with a gap",
+        "beginning of an owner",
+        Never(),
+        "each failover is two gaps",
+        PUBLISHER,
     ),
 )
