@@ -67,6 +67,7 @@ def messages(numbers: Iterable[int], *, by: str = "") -> list[Message]:
         "memory-partitions",
         "nats",
         pytest.param("kafka", marks=pytest.mark.brokers),
+        pytest.param("nats-batches", marks=pytest.mark.brokers),
         pytest.param("nats-cluster", marks=pytest.mark.brokers),
         pytest.param("nats-cluster-one-by-one", marks=pytest.mark.brokers),
     ],
@@ -75,9 +76,10 @@ def site(request: pytest.FixtureRequest) -> Site:
     if request.param.startswith("nats-cluster"):
         servers: Sequence[NatsServer] = request.getfixturevalue("nats_cluster")
         return NatsClusterSite(servers, f"t{next(_streams)}", is_atomic=request.param == "nats-cluster")
-    if request.param == "nats":
+    if request.param in {"nats", "nats-batches"}:
         server: NatsServer = request.getfixturevalue("nats")
-        return NatsSite(server, f"t{next(_streams)}")
+        query = "&batches=atomic" if request.param == "nats-batches" else ""
+        return NatsSite(server, f"t{next(_streams)}", f"?max_bytes=64MiB{query}")
     if request.param == "kafka":
         return KafkaSite(request.getfixturevalue("kafka"), f"t{next(_streams)}")
     # Leases in real time, as the others' are: shorter ones.

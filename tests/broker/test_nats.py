@@ -89,6 +89,7 @@ def test_a_url(url: str, name: str) -> None:
         ("nats://a/md?max_age=0s", "max_age=0s is none of"),
         ("nats://a/md?max_bytes=5", "max_bytes=5 is none of"),
         ("nats://a/md?storage=tape", "storage=tape is none of"),
+        ("nats://a/md?batches=all", "batches=all is none of"),
         ("nats://a/md?else=1", "else=1 is none of"),
         ("nats://a/md?x", "after the ? stand"),
     ],

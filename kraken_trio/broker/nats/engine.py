@@ -198,8 +198,11 @@ def _parse(url: str) -> tuple[tuple[tuple[str, int], ...], str, Limits, bool] | 
     return tuple(servers), stream, limits, parts.scheme == "tls"
 
 
+_WORDS: Final = {("storage", "file"), ("storage", "memory"), ("batches", "auto"), ("batches", "atomic")}
+
+
 def _limits(query: str) -> Limits | str:
-    known = "replicas=3, max_age=24h, max_bytes=50GiB, storage=file or storage=memory"
+    known = "replicas=3, max_age=24h, max_bytes=50GiB, storage=file or storage=memory, batches=auto or batches=atomic"
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError:
@@ -212,7 +215,7 @@ def _limits(query: str) -> Limits | str:
             values[name] = float(int(found[1]) * _SECONDS[found[2]])
         elif name == "max_bytes" and (found := _SIZE.fullmatch(text)) and int(found[1]):
             values[name] = int(found[1]) * _BYTES[found[2]]
-        elif name == "storage" and text in {"file", "memory"}:
+        elif (name, text) in _WORDS:
             values[name] = text
         else:
             return f"{printable(name, 40)}={printable(text, 40)} is none of {known}"

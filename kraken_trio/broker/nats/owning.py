@@ -65,8 +65,10 @@ class Held:
 class _StreamKind:
     """How one may publish."""
 
-    replicas: int
+    at_once: bool
+    """Messages may be sent without waiting for the ones before."""
     atomic: bool
+    """Otherwise: those of a window may be sent as a batch."""
     lease_again: float
 
 
@@ -147,7 +149,7 @@ class Owning:
         self, kind: _StreamKind, shard: int, held: Held, messages: Sequence[tuple[str, bytes, str]],
     ) -> Stored:  # fmt: skip
         fence = {EXPECTED: str(held.lease), _EXPECTED_OF: self._lease(shard)}
-        if kind.replicas == 1:
+        if kind.at_once:
             window = [(subject, data, {_MSG_ID: name, **fence}) for subject, data, name in messages]
             return await self._wire.store_all(window, in_flight=MOST_ON_THE_WAY)
         acked = 0
@@ -195,7 +197,7 @@ class Owning:
     async def _know(self) -> _StreamKind:
         if self._kind is None:
             info = await self._wire.api(f"STREAM.INFO.{self._stream}")
-            self._kind = _kind_of(info["config"])
+            self._kind = _kind_of(info["config"], self._limits)
         return self._kind
 
     async def _prepare(self) -> _StreamKind:
@@ -250,17 +252,18 @@ class Owning:
                 f"{LEASE_TTL:g} s: delete it (nats kv del {self._bucket}), and it is made anew"
             )
             raise ConnectError(msg, retryable=False)
-        return _kind_of(config)
+        return _kind_of(config, self._limits)
 
 
 def _covers(subject: str, stream: str) -> bool:
     return subject in {f"{stream}.>", ">"}
 
 
-def _kind_of(config: dict[str, Any]) -> _StreamKind:
+def _kind_of(config: dict[str, Any], limits: Limits) -> _StreamKind:
     age = config.get("max_age", 0) / _NANO
+    atomic = bool(config.get("allow_atomic"))
     return _StreamKind(
-        replicas=config.get("num_replicas", 1),
-        atomic=bool(config.get("allow_atomic")),
+        at_once=config.get("num_replicas", 1) == 1 and not (atomic and limits.batches == "atomic"),
+        atomic=atomic,
         lease_again=min(LEASE_AGAIN, age / 4) if age else LEASE_AGAIN,
     )

@@ -38,6 +38,9 @@ class Limits:
     max_age: float = 6 * 3600.0
     max_bytes: int = 8 << 30
     storage: str = "file"
+    batches: str = "auto"
+    """``atomic``: windows are sent as atomic batches to a stream with one replica, too. Of the producer, not of the
+    stream."""
 
 
 async def replace(wire: Wire, subject: str, body: bytes, before: int, **headers: str) -> int | None:
