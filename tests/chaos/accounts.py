@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Account", "Market", "Restart", "Told"]
 
+EXPECTED: Final = frozenset({
+    kt.Cause.DISCONNECTED,
+    kt.Cause.SILENCE,
+    kt.Cause.PROTOCOL,
+    kt.Cause.CLOSED,
+    kt.Cause.RESUBSCRIBED,
+    kt.Cause.FAILOVER,
+})  # fmt: skip
+"""What may be a reason of a gap: losses of the producer's connection to the exchange, and another producer. Besides,
+trades may be ``MISSED`` after these. No message may be missing in the stream, no book be wrong, nothing overflow."""
 MOST_PROBLEMS: Final = 20
 """Of one account: what comes after the first is seldom of interest."""
 
@@ -147,6 +157,8 @@ class Account:
 
     def _gap(self, gap: kt.Gap) -> None:
         self.gaps[gap.cause.value] += 1
+        if gap.cause not in EXPECTED and not (gap.cause is kt.Cause.MISSED and gap.channel == "trade"):
+            self._wrong(f"a gap that nothing explains: {gap}")
         for symbol in self._books if gap.symbol is None else (gap.symbol,):
             if gap.channel in {None, "book"}:
                 book = self._books[symbol]

@@ -75,6 +75,11 @@ def gap_without_a_snapshot(history: History) -> None:
     history.insert(nth(history, kt.BookUpdate, 5), told_gap("book"))
 
 
+def gap_of_a_lost_message(history: History) -> None:
+    snapshot = nth(history, kt.BookSnapshot, 0)
+    history[snapshot:snapshot] = [told_gap("book", kt.Cause.MISSED)]
+
+
 def restart_without_a_snapshot(history: History) -> None:
     history.insert(nth(history, kt.BookUpdate, 5), Restart())
 
@@ -91,6 +96,7 @@ WRONG: dict[str, Callable[[History], None]] = {
     "trades are swapped": swapped(kt.Trade, 5),
     "the last trade is missing": without(kt.Trade, -1),
     "no snapshot after a gap": gap_without_a_snapshot,
+    "a message was missing": gap_of_a_lost_message,
     "no snapshot after a restart": restart_without_a_snapshot,
 }
 
@@ -112,5 +118,5 @@ async def test_what_was_told_is_not_wrong() -> None:
     assert judged(market, history) == []
 
 
-def told_gap(channel: str) -> kt.Gap:
-    return kt.Gap(cause=kt.Cause.FAILOVER, channel=channel, symbol="BTC/USD", epoch=1, received_ns=0)
+def told_gap(channel: str, cause: kt.Cause = kt.Cause.FAILOVER) -> kt.Gap:
+    return kt.Gap(cause=cause, channel=channel, symbol="BTC/USD", epoch=1, received_ns=0)
