@@ -53,9 +53,9 @@ class BrokerLost(KrakenTrioError):  # noqa: N818 (named by what happened)
 
 
 class Fenced(KrakenTrioError):  # noqa: N818 (likewise)
-    """Somebody else owns the shard now: nothing of what was to be published from there on is stored, nor ever will be.
+    """Somebody else owns the shard now: nothing more will be stored for this owner.
 
-    ``acked``: as of :class:`BrokerLost`.
+    ``acked``: as of :class:`BrokerLost`. What is stored beyond that stands before the first message of the new owner.
     """
 
     def __init__(self, detail: str, acked: int = 0) -> None:

@@ -331,8 +331,11 @@ async def test_a_zombie_with_messages_in_flight(site: Site) -> None:
         owners = "".join(one.data[:1].decode() for one in found if one.partition == partition)
         assert owners == "".join(sorted(owners)), "all of A's are before all of B's"
     stored = [one for one in found if one.data.startswith(b"A")]
-    assert len(once(stored)) == acked
-    assert by_key(once(stored)) == by_key(messages(range(acked), by="A"))
+    # All that was acknowledged; in another partition perhaps a little more, without holes.
+    assert {one.data for one in messages(range(acked), by="A")} <= {one.data for one in stored}
+    sent = by_key(messages(range(acked + 50), by="A"))
+    for key, found_of_key in by_key(once(stored)).items():
+        assert found_of_key == sent[key][: len(found_of_key)]
 
 
 # A broker that is killed
