@@ -284,6 +284,8 @@ def main(*arguments: str) -> None:
             fetch(Path(folder))
             DIGESTS.write_text(digests(Path(folder)), "ascii")
         return
+    # SIGTERM, too, is to end the server.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with kafka_server() as server:
         print(f"kafka://{server.address} (process {server.pid}; Ctrl-C ends it)", flush=True)
         try:
