@@ -458,7 +458,8 @@ class Publisher:
             stream.was_interrupted = True  # mutant: key frame after a gap
         if stream.was_interrupted and stream.state.is_known:
             stream.was_interrupted = False
-            self._schedule(stream, now)
+            if stream.frame_due > now:  # or there is one due already, however often this happens
+                self._schedule(stream, now)
 
     def _put(self, stream: _Stream, events: Iterable[Any]) -> None:
         before = len(stream.waiting)

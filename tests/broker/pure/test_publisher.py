@@ -356,6 +356,22 @@ def test_key_frames_come_in_time_and_spread_and_after_a_gap_at_once() -> None:
     assert subjects == ["0.book.BTC%2FUSD", "0.key.book.BTC%2FUSD"]
 
 
+def test_nothing_grows_while_nothing_is_sent() -> None:
+    shard = Shard()
+    shard.begin()
+    shard.finish()
+    for _ in range(100):
+        shard.wait(0.5)
+        shard.lose(BOOK, 1)
+        shard.conflate()
+    assert len(shard.publisher._frames) < 10
+    assert shard.publisher.waiting == 0
+    shard.finish()
+    shard.check()
+    book = shard.streams[BOOK, 10]
+    assert [type(event) for event in book[-2:]] == [Gap, BookSnapshot]
+
+
 def test_what_clients_tell_of_themselves_is_published() -> None:
     shard = Shard()
     status = StatusUpdate(system="online", received_ns=1)
