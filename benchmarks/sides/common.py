@@ -37,6 +37,13 @@ def tick() -> str:
     return f"{10.0**-PRICE_DECIMALS:.{PRICE_DECIMALS}f}"
 
 
+def ready(**found: Any) -> None:
+    """Tell that the work can begin, and wait until it is to."""
+    sys.stdout.write(json.dumps({"ready": True, **found}) + "\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+
+
 def done(**found: Any) -> None:
     """Tell it, and end at once: how a library shuts down is not measured."""
     found["max_rss_kib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
