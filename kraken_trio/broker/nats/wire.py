@@ -540,6 +540,7 @@ class Pull:
         self._received = self._taken = 0
         self._wanted = asyncio.Event()
         self._heard = 0.0
+        self._until = asyncio.get_running_loop().time() + PATIENCE
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -601,8 +602,13 @@ class Pull:
             self._asked.pop(number, None)
             self._wanted.set()
             self._news()
+        elif status == "503" and self._expected == 1 and asyncio.get_running_loop().time() < self._until:
+            # It was just made: other servers of the cluster hear of it a moment later.
+            self._asked.pop(number, None)
+            asyncio.get_running_loop().call_later(ASK_AGAIN, self._wanted.set)
         else:
-            self.fail(f"the consumer has ended: {printable(text or status)}")
+            why = "it is not there" if status == "503" else printable(text or status)
+            self.fail(f"the consumer has ended: {why}")
 
     async def _ask(self) -> None:
         """Ask for more whenever there is room, and see that the consumer lives."""
