@@ -307,6 +307,20 @@ def test_under_a_new_owner_a_key_begins_when_its_state_is_known() -> None:
     assert [type(event).__name__ for event in shard.streams[BOOK, 10]] == ["BookSnapshot", "BookUpdate"]
 
 
+def test_what_is_dropped_before_anything_was_sent_is_in_the_beginning() -> None:
+    shard = Shard()
+    shard.interrupt(BOOK)
+    shard.begin()
+    shard.finish()
+    shard.happen(BOOK, BOOK)
+    shard.conflate()
+    shard.finish()
+    shard.check()
+    (snapshot,) = shard.streams[BOOK, 10]
+    assert type(snapshot) is BookSnapshot
+    assert snapshot.received_ns == shard.taken[BOOK] - 1
+
+
 def test_a_state_that_is_lost_before_it_was_sent_is_not_sent() -> None:
     shard = Shard()
     shard.begin()
