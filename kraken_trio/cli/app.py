@@ -55,7 +55,7 @@ class _Commands(click.Group):
         return list(self.commands)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        cmd.params.append(log_option())
+        cmd.params.append(log_option("text") if cmd is relay_command else log_option())
         super().add_command(cmd, name)
 
     def make_context(self, *args: Any, **named: Any) -> click.Context:

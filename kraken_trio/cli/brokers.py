@@ -35,6 +35,7 @@ _OPTIONS = (
 )
 """Their names, those of the fields, and what they are."""
 _URL = "The broker, and in the path its stream or topic: nats://HOST:4222, kafka://HOST:9092/kraken."
+_FILE = click.Path(exists=True, dir_okay=False, readable=True)
 _OF_LOGIN = ("nkey_file", "creds_file")
 
 
@@ -93,7 +94,7 @@ def broker_options(name: str, words: str = _URL, *, required: bool = True) -> _D
 
         decorated: Callable[..., object] = call
         for option, field, text in reversed(_OPTIONS):
-            decorated = click.option(option, field, type=click.Path(), metavar="FILE", help=text)(decorated)
+            decorated = click.option(option, field, type=_FILE, metavar="FILE", help=text)(decorated)
         if name.startswith("-"):
             return click.option(name, "broker_url", metavar="URL", required=required, help=words)(decorated)
         return click.argument("broker_url", metavar=name, required=required)(decorated)

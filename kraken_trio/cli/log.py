@@ -248,7 +248,7 @@ def _open(context: click.Context, style: str) -> CommandLog:
     return log
 
 
-def log_option() -> click.Option:
+def log_option(default: str = "no log") -> click.Option:
     """The option ``--log-format``, which every command has."""
     return click.Option(
         ["--log-format"],
@@ -256,7 +256,7 @@ def log_option() -> click.Option:
         callback=_begin,
         expose_value=False,
         is_eager=True,
-        help="Log to standard error: as text, or one JSON object a line.  [default: no log]",
+        help=f"Log to standard error: as text, or one JSON object a line.  [default: {default}]",
     )
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from kraken_trio.cli.formatting import counted, shortened_bytes
 from kraken_trio.cli.running import Output
-from kraken_trio.relay.planning import MESSAGE_OVERHEAD
+from kraken_trio.relay.planning import MESSAGE_OVERHEAD, STREAM_BYTES
 
 if TYPE_CHECKING:
     from kraken_trio.relay.planning import Load, Needs
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["show_plan"]
 
 
-def show_plan(load: Load, needs: Needs) -> None:
-    """Print it."""
+def show_plan(load: Load, needs: Needs, *, is_assumed: bool = False) -> None:
+    """Print it. ``is_assumed``: the number of symbols is."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
-    for name, text in _rows(load, needs).items():
+    for name, text in _rows(load, needs, is_assumed=is_assumed).items():
         table.add_row(name, text)
     console = Output(file=sys.stdout, highlight=False)
     console.print(table)
@@ -30,11 +30,13 @@ def show_plan(load: Load, needs: Needs) -> None:
         console.print(f"note: {hint}", markup=False)
 
 
-def _rows(load: Load, needs: Needs) -> dict[str, str]:
+def _rows(load: Load, needs: Needs, *, is_assumed: bool) -> dict[str, str]:
     names = ", ".join(map(str, load.channels))
     standbys = f", and {counted(needs.shards * load.standbys, 'standby')}" if load.standbys else ""
+    assumed = " (as many as Kraken lists, about: it was not asked)" if is_assumed else ""
+    kept = f"{needs.kept / 3600:.1f} hours" if needs.kept >= 2 * 3600 else f"{needs.kept / 60:.0f} minutes"
     return {
-        "asked for": f"{counted(load.symbols, 'symbol')}: {names}",
+        "asked for": f"{counted(load.symbols, 'symbol')}{assumed}: {names}",
         "events": f"{needs.events:,.0f} a second, {needs.peak_events:,.0f} at peak",
         "shards": f"{needs.shards}{standbys}",
         "the largest": (
@@ -55,6 +57,7 @@ def _rows(load: Load, needs: Needs) -> dict[str, str]:
             f"{_bytes(needs.disk_per_day)} a day, {counted(load.replicas, 'replica')} "
             f"({MESSAGE_OVERHEAD[load.broker]:g} bytes a message are the broker's own)"
         ),
+        "kept": f"the last {kept}, if the stream is made as usual ({shortened_bytes(STREAM_BYTES)}, 6 hours)",
         "verified": f"after about {needs.verified_after:,.0f} s, at the start and after a loss of all connections",
     }
 

@@ -9,7 +9,7 @@ import time
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import attrs
 import click
@@ -18,6 +18,7 @@ import trio
 from kraken_trio import (
     LEVEL3_V2,
     PUBLIC_V2,
+    ConnectError,
     Credentials,
     Endpoint,
     KrakenTrioError,
@@ -40,13 +41,15 @@ from kraken_trio.relay.producer import Backpressure, new_holder, open_relay
 from kraken_trio.relay.shard import SETTINGS, Shard
 from kraken_trio.relay.sources import Sources, parse_channels, parse_symbols
 from kraken_trio.relay.standby import Patient
-from kraken_trio.relay.supervisor import Program, ProgramState, Supervisor
+from kraken_trio.relay.supervision import HOPELESS
+from kraken_trio.relay.supervisor import ALIVE_EVERY, Program, ProgramState, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from kraken_trio.cli.log import CommandLog
     from kraken_trio.metrics.shards import ShardPage
+    from kraken_trio.relay import Relay
     from kraken_trio.relay.sources import Channel
     from kraken_trio.relay.supervisor import ProgramStatistics
 
@@ -54,6 +57,16 @@ __all__ = ["Options", "relay_command", "supervise"]
 
 _USUAL: Final = "book:10,trades"
 """The channels, unless others are named."""
+_LOOK_AGAIN: Final = 0.1
+"""Seconds between two looks at whether a shard is ready."""
+_STANDS_BY: Final = 1.0
+"""Seconds within which a shard that has no owner is got."""
+
+
+class HopelessError(click.ClickException):
+    """A peer refuses this process for good. The exit status tells the supervisor not to try again."""
+
+    exit_code: ClassVar[int] = HOPELESS
 
 
 @attrs.frozen(kw_only=True)
@@ -304,7 +317,7 @@ def relay_command(
             broker="kafka" if broker is not None and broker.url.startswith("kafka") else "nats",
             replicas=replicas,
         )
-        show_plan(load, plan(load))
+        show_plan(load, plan(load), is_assumed=symbols is None)
         return
     if isinstance(symbols, int):
         msg = f"--symbols {symbols}: a number of symbols is for --plan"
@@ -338,6 +351,15 @@ def relay_command(
 
 async def run_shard(options: Options, number: int, *, supervised: bool) -> int:
     """Publish one shard until cancelled; supervised, until the supervisor is gone. Returns the exit status."""
+    try:
+        return await _run_shard(options, number, supervised=supervised)
+    except ConnectError as error:
+        if error.retryable or not supervised:
+            raise
+        raise HopelessError(str(error)) from None
+
+
+async def _run_shard(options: Options, number: int, *, supervised: bool) -> int:
     credentials, engine = options.credentials(), options.broker.engine()
     # Standbys are not counted: clients take half of what Kraken allows a key.
     SNAPSHOTS.share(options.shards)
@@ -363,13 +385,40 @@ async def run_shard(options: Options, number: int, *, supervised: bool) -> int:
             )
             async with _shard_metrics(shard, relay, options) as port:
                 if supervised:
-                    sys.stdout.buffer.write(encode_control(ready=True, metrics_port=port))
-                    sys.stdout.flush()
+                    _tell(begun=True, metrics_port=port)
+                    nursery.start_soon(_report, shard, relay)
                 elif port is not None:
                     say(f"metrics at http://{options.metrics_host}:{port}/metrics")
                 await shard.run()
         nursery.cancel_scope.cancel()
     return 0
+
+
+def _tell(**fields: object) -> None:
+    """Tell the supervisor something."""
+    sys.stdout.buffer.write(encode_control(**fields))
+    sys.stdout.flush()
+
+
+async def _report(shard: Shard, relay: Relay) -> None:
+    """Tell it when this process publishes, or stands by; and that it is alive."""
+    connected_at: float | None = None
+    while True:
+        now = relay.statistics()
+        if not now.is_connected:
+            connected_at = None
+        elif connected_at is None:
+            connected_at = trio.current_time()
+        # Who is connected and has not got the shard for a while stands by: another process has it.
+        has_place = now.is_owner or (connected_at is not None and trio.current_time() - connected_at > _STANDS_BY)
+        if now.is_connected and has_place and shard.is_confirmed:
+            break
+        _tell(alive=True)
+        await trio.sleep(_LOOK_AGAIN)
+    _tell(ready=True)
+    while True:
+        await trio.sleep(ALIVE_EVERY)
+        _tell(alive=True)
 
 
 async def _until_orphaned(scope: trio.CancelScope) -> None:
@@ -489,11 +538,13 @@ def _pages(supervisor: Supervisor) -> Mapping[str, ShardPage]:
 
 def _port(now: ProgramStatistics) -> int | None:
     port = now.told.get("metrics_port")
-    return port if isinstance(port, int) and now.state is ProgramState.READY else None
+    return port if isinstance(port, int) and now.state in {ProgramState.BEGUN, ProgramState.READY} else None
 
 
 def _problem(now: ProgramStatistics) -> str:
     if now.state is ProgramState.READY:
         return ""
+    if now.state is ProgramState.BEGUN:
+        return "it does not publish, nor stand by, yet"
     ended = "" if now.exit_status is None else f", the last time with exit status {now.exit_status}"
     return f"its process does not work ({now.state.value}{ended})"

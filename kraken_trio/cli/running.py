@@ -157,14 +157,17 @@ def progress_on_stderr() -> Console | None:
     return console if console.is_terminal and not console.is_dumb_terminal and current_log() is None else None
 
 
-def run_and_exit(start: Callable[[], Awaitable[int]]) -> NoReturn:
-    """Run ``start`` in Trio and exit with its status; an error of the library becomes one line."""
+def run_and_exit(start: Callable[[], Awaitable[int]], refused: str = "the exchange refused") -> NoReturn:
+    """Run ``start`` in Trio and exit with its status; an error of the library becomes one line.
+
+    ``refused`` is what that line says before the requests that cannot be had.
+    """
     try:
         status = trio.run(run_until_signal, start)
     except KeyboardInterrupt:
         status = STOPPED
     except SubscriptionRejected as error:
-        msg = f"the exchange refused {'; '.join(refusals(error.reasons))}"
+        msg = f"{refused} {'; '.join(refusals(error.reasons))}"
         raise click.ClickException(msg) from None
     except KrakenTrioError as error:
         raise click.ClickException(str(error)) from None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from kraken_trio import Trades
+from kraken_trio import SubscriptionRejected, Trades
 from kraken_trio._text import printable
 from kraken_trio.cli.brokers import broker_options
 from kraken_trio.cli.log import say
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from kraken_trio import Request
     from kraken_trio.cli.brokers import Broker
 
-__all__ = ["requests_of", "stream_command"]
+__all__ = ["in_words", "requests_of", "stream_command"]
 
 _USUAL: Final = "book:10,trades"
 
@@ -33,6 +34,26 @@ def requests_of(symbols: tuple[str, ...], channels: tuple[str, ...], *, history:
     if not history:
         found = [Trades(request.symbol) if isinstance(request, Trades) else request for request in found]
     return [*found, *(one.request(None) for one in wanted if not one.has_symbols)]
+
+
+_REQUEST: Final = re.compile(r"(\w+)\((?:symbol='([^']*)')?(?:(?:, )?\w+=('?)([^',()]*)\3)?\)")
+_NAMES: Final = {
+    "Book": "book", "Trades": "trades", "Ticker": "ticker", "Candles": "candles", "Level3": "level3",
+    "Instruments": "instruments",
+}  # fmt: skip
+
+
+def in_words(text: str) -> str:
+    """What there is instead, as it is written on a command line: ``book:10 of BTC/USD``."""
+
+    def written(match: re.Match[str]) -> str:
+        name, symbol, _, variant = match.groups()
+        if name not in _NAMES:
+            return match[0]
+        of = f" of {symbol}" if symbol else ""
+        return f"{_NAMES[name]}{'' if variant in {None, 'True', 'False'} else f':{variant}'}{of}"
+
+    return _REQUEST.sub(written, text)
 
 
 @click.command("stream", short_help="Watch what a relay publishes to NATS or Kafka.")
@@ -66,7 +87,8 @@ def stream_command(
     The login of the broker comes from the environment, or from files that it names:
       KRAKEN_BROKER_USER and _PASSWORD; _TOKEN; _NKEY_FILE; _CREDS_FILE
 
-    Exit status: 0 after --seconds; 1 if the broker cannot be reached or nothing of that is published; 130 after Ctrl-C.
+    Exit status: 0 after --seconds; 1 if the broker cannot be reached or nothing of that is published; 2 for a usage
+    error; 130 after Ctrl-C.
 
     \b
     Examples:
@@ -83,15 +105,19 @@ def stream_command(
 
     async def start() -> int:
         opened = open_stream(broker.engine())
-        return await show(
-            opened,
-            requests,
-            "stream",
-            broker.url,
-            seconds=seconds,
-            stream=stream,
-            screen=screen,
-            metrics_port=metrics_port,
-        )
+        try:
+            return await show(
+                opened,
+                requests,
+                "stream",
+                broker.url,
+                seconds=seconds,
+                stream=stream,
+                screen=screen,
+                metrics_port=metrics_port,
+            )
+        except SubscriptionRejected as error:
+            reasons = {request: in_words(text) for request, text in error.reasons.items()}
+            raise SubscriptionRejected(reasons) from None
 
-    run_and_exit(start)
+    run_and_exit(start, "this stream has not")

@@ -32,7 +32,9 @@ class RelayEvent:
 RELAY_EVENTS: Final[Mapping[str, RelayEvent]] = {
     "shard_started": RelayEvent(logging.INFO, ("shard", "pid"), "The process of a shard was started."),
     "shard_ready": RelayEvent(
-        logging.INFO, ("shard", "pid", "seconds"), "It has begun to work, so many seconds after its start."
+        logging.INFO,
+        ("shard", "pid", "seconds"),
+        "It publishes, or stands by to do so, so many seconds after its start.",
     ),
     "shard_ended": RelayEvent(
         logging.ERROR,
@@ -44,8 +46,13 @@ RELAY_EVENTS: Final[Mapping[str, RelayEvent]] = {
         ("shard", "exit_status", "detail"),
         "It ends again and again, and is not started any more; told again every minute.",
     ),
+    "shard_silent": RelayEvent(
+        logging.WARNING,
+        ("shard", "pid"),
+        "Its process has given no sign of life for 15 s, as if it were stopped; after 60 s it is killed.",
+    ),
     "shard_killed": RelayEvent(
-        logging.ERROR, ("shard", "pid", "detail"), "It did not begin, or end, in time, and was killed."
+        logging.ERROR, ("shard", "pid", "detail"), "It did not begin, or end, in time, or hung, and was killed."
     ),
     "shard_stopped": RelayEvent(
         logging.INFO, ("shard", "pid", "exit_status", "seconds"), "It has ended, as it was told to, within this time."

@@ -82,6 +82,11 @@ _COMPRESSED: Final = (256 * 1024, 0.12)
 MESSAGE_OVERHEAD: Final[Mapping[str, float]] = {"nats": 240.0, "kafka": 110.0}
 """Bytes that a broker stores for a message besides its data: subject, headers (identity, fence), index. Kafka's is an
 estimate."""
+STREAM_BYTES: Final = 8 * 1024**3
+STREAM_SECONDS: Final = 6 * 3600.0
+"""What a stream or topic keeps that a relay makes, unless its URL says something else: so many bytes, or so long."""
+_SHORT: Final = 3600.0
+"""Seconds: a stream that keeps less is worth a note. Who was away for longer finds a gap."""
 SNAPSHOT_SECONDS_PER_LEVEL: Final = 1.5e-6
 """To decode and verify a snapshot, to build the book, and to publish it: 3.0 ms for 1,000 levels a side. With 1,500
 such books in two shards on two cores, which the exchange and the broker shared, all were verified after 5.1 s, and
@@ -137,6 +142,8 @@ class Needs:
     """The same: key frames."""
     disk_per_day: float
     """On all replicas."""
+    kept: float
+    """Seconds that a stream holds that is made as usual."""
     verified_after: float
     """Until everything is verified, from the start, or after a total loss of all connections."""
     attempts: int
@@ -186,6 +193,7 @@ def plan(load: Load) -> Needs:
         data=data,
         key_frames=keys / load.keyframe_every,
         disk_per_day=(data + keys / load.keyframe_every) * 86_400 * load.replicas,
+        kept=min(STREAM_SECONDS, STREAM_BYTES / (data + keys / load.keyframe_every)),
         verified_after=_verified_after(per_symbol, symbols, load.symbols, connections),
         attempts=connections,
         hints=(),
@@ -233,6 +241,12 @@ def _hints(load: Load, needs: Needs) -> list[str]:
         hints.append(
             f"key frames are {share:.0%} of what is published: --keyframe-every {load.keyframe_every * 4:g} would make "
             f"it {(needs.key_frames * 0.25 + needs.data) / needs.published:.0%} (late joiners then wait up to so long)"
+        )
+    if needs.kept < _SHORT:
+        day = ceil(needs.published * 86_400 / 1024**3)
+        hints.append(
+            f"a stream that is made as usual keeps the last {needs.kept / 60:.0f} minutes of this, and who was away "
+            f"for longer finds a gap: for a day, write the URL with ?max_age=24h&max_bytes={day}GiB"
         )
     if needs.shard_load > UTILISATION:
         hints.append(

@@ -561,7 +561,8 @@ class Relay:
         messages = len(self._outbox)
         if fence is None or (self._publisher.is_idle and not messages):
             took = round(trio.current_time() - began, 3)
-            log("relay_drained", f"shard {self._name}: everything is stored", shard=self._name, seconds=took)
+            what = "it was not the owner, and had nothing to store" if fence is None else "everything is stored"
+            log("relay_drained", f"shard {self._name}: {what}", shard=self._name, seconds=took)
         else:
             text = f"shard {self._name}: {lost} events were not stored in time, in {messages} messages and before them"
             log("relay_not_drained", text, shard=self._name, events=lost, messages=messages)

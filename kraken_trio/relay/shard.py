@@ -108,7 +108,9 @@ class Shard:
         self._nursery: trio.Nursery | None = None
         self._wanted: set[Request[Any]] = set()
         self._refused: set[Request[Any]] = set()
+        self._confirmed: set[Request[Any]] = set()
         self._is_follower_there = False
+        self._is_listed = not sources.follows
 
     @property
     def clients(self) -> Sequence[Client]:
@@ -125,6 +127,11 @@ class Shard:
     def refused(self) -> frozenset[Request[Any]]:
         """What the exchange has refused of that; it is tried again from time to time."""
         return frozenset(self._refused)
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the exchange has answered all of them."""
+        return self._is_listed and self._wanted <= self._confirmed | self._refused
 
     async def run(self) -> None:
         """Publish until cancelled.
@@ -172,6 +179,7 @@ class Shard:
             requests = self._requests(kind, symbols)
             self._wanted.difference_update(requests)
             self._refused.difference_update(requests)
+            self._confirmed.difference_update(requests)
             for one in kind.tasks:
                 one.leave(requests)
             if requests:
@@ -205,6 +213,7 @@ class Shard:
             except SubscriptionRejected as error:
                 refused |= error.reasons
             else:
+                self._confirmed.update(wanted)
                 gone = [request for request in wanted if request not in self._wanted]
                 if gone:
                     self._relay.drop(*gone)
@@ -249,3 +258,4 @@ class Shard:
                         )
                     self._drop(left)
                     self._add(joined)
+                    self._is_listed = True

@@ -6,7 +6,18 @@ from typing import Final, TypeAlias
 
 import attrs
 
-__all__ = ["CAP", "FIRST", "HEALTHY_AFTER", "MOST", "WRONG_USAGE", "Decision", "GiveUp", "Restart", "Restarts"]
+__all__ = [
+    "CAP",
+    "FIRST",
+    "HEALTHY_AFTER",
+    "HOPELESS",
+    "MOST",
+    "WRONG_USAGE",
+    "Decision",
+    "GiveUp",
+    "Restart",
+    "Restarts",
+]
 
 FIRST: Final = 0.1
 """Seconds until the first restart. Each further one waits twice as long."""
@@ -19,6 +30,9 @@ MOST: Final = 12
 waiting, and the time that the program took to fail."""
 WRONG_USAGE: Final = 2
 """The exit status of a program that was called in a wrong way: it would be the next time, too."""
+HOPELESS: Final = 78
+"""That of a program whose peer refuses it for good, as an address that is no exchange, or a login that is none: another
+attempt would only be one more that Kraken, or the broker, counts. (``EX_CONFIG`` of sysexits.h.)"""
 
 
 @attrs.frozen
@@ -60,6 +74,8 @@ class Restarts:
         """It has ended with this exit status (negative: by this signal), though nobody has asked for that."""
         if status == WRONG_USAGE:
             return GiveUp("it was called in a wrong way")
+        if status == HOPELESS:
+            return GiveUp("another attempt is of no use: its last log line says why")
         if now - self._began >= self.healthy_after:  # mutant: healthy while
             self.in_a_row = 0
         self.in_a_row += 1

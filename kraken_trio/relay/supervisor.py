@@ -3,8 +3,9 @@
 * A process has a pipe as its standard input, which nothing is written to: it is its lifeline. When the supervisor is
   gone, however, its end is closed, and the process ends. It is the leader of a session of its own, so that Ctrl-C comes
   to the supervisor only, and whatever it has started can be killed with it.
-* It says in a line on its standard output that it is ready (:mod:`~kraken_trio.relay.lines`). All else that it writes
-  is passed on, line by line, with its name.
+* It says in lines on its standard output that it has begun, that it is ready, and every few seconds that it is alive
+  (:mod:`~kraken_trio.relay.lines`). All else that it writes is passed on, line by line, with its name. Of what says
+  nothing a warning is logged; then it is killed.
 * If it ends, it is started again, or given up (:mod:`~kraken_trio.relay.supervision`). One that was given up harms no
   other one.
 * To stop it, its lifeline is closed and SIGTERM is sent; what has not ended after ``stop_timeout`` is killed.
@@ -33,17 +34,24 @@ if TYPE_CHECKING:
 
     from trio.abc import ReceiveStream
 
-__all__ = ["STOP_TIMEOUT", "Program", "ProgramState", "ProgramStatistics", "Supervisor"]
+__all__ = ["ALIVE_EVERY", "STOP_TIMEOUT", "Program", "ProgramState", "ProgramStatistics", "Supervisor"]
 
 STOP_TIMEOUT: Final = 15.0
 """Seconds that a process has to end: more than a shard takes to drain its outbox (10 s), and to close."""
 READY_TIMEOUT: Final = 60.0
-"""Seconds until a process must be ready, which takes one on an idle machine. It does not wait for the exchange."""
+"""Seconds until a process must have begun, which takes one on an idle machine. It does not wait for its peers."""
+ALIVE_EVERY: Final = 2.0
+"""Seconds between two signs of life."""
+SILENT_AFTER: Final = 15.0
+"""Seconds without one after which a process seems to hang."""
+HANGS_AFTER: Final = 60.0
+"""Seconds after which it is killed."""
 TOLD_AGAIN: Final = 60.0
 """Seconds between two log lines about a program that was given up."""
 _LAST_WORDS: Final = 1.0
 """Seconds for what a process has written before its end. A grandchild may hold the pipe open for longer."""
-_CHUNK: Final = 65_536
+_READING: Final = 1.0
+"""Seconds until what has been written is read, on any machine."""
 _CANNOT_START: Final = 127
 """The exit status that stands for a command that cannot be started, as of a shell."""
 
@@ -62,8 +70,11 @@ class ProgramState(enum.Enum):
     """How a program is."""
 
     STARTING = "starting"
-    """Its process runs, and is not ready."""
+    """Its process runs, and has not begun to work."""
+    BEGUN = "begun"
+    """It works, and is not ready: it waits for its peers."""
     READY = "ready"
+    """It does what it is for."""
     WAITING = "waiting"
     """It has ended, and will be started again."""
     GIVEN_UP = "given up"
@@ -89,6 +100,8 @@ class _Kept:
         self.restarts = restarts
         self.now = ProgramStatistics()
         self.is_ready = trio.Event()
+        self.alive_at = 0.0
+        self.has_begun = trio.Event()
 
 
 class Supervisor:
@@ -102,11 +115,15 @@ class Supervisor:
         restarts: Callable[[], Restarts] = Restarts,
         stop_timeout: float = STOP_TIMEOUT,
         ready_timeout: float = READY_TIMEOUT,
+        silent_after: float = SILENT_AFTER,
+        hangs_after: float = HANGS_AFTER,
     ) -> None:
         self._kept = {program.name: _Kept(program, restarts()) for program in programs}
         self._write = write
         self._stop_timeout = stop_timeout
         self._ready_timeout = ready_timeout
+        self._silent_after = silent_after
+        self._hangs_after = hangs_after
         self._is_stopping = False
 
     def statistics(self) -> Mapping[str, ProgramStatistics]:
@@ -172,7 +189,8 @@ class Supervisor:
         """Run it once, to its end."""
         name = one.program.name
         one.now.told, one.now.pid, one.now.state = {}, None, ProgramState.STARTING
-        one.restarts.started(trio.current_time())
+        one.alive_at, one.has_begun = trio.current_time(), trio.Event()
+        one.restarts.started(one.alive_at)
         try:
             process = await trio.lowlevel.open_process(
                 one.program.command,
@@ -231,10 +249,14 @@ class Supervisor:
         told = decode_control(line) if stream == "stdout" else None
         if told is None:
             self._write(one.program.name, stream, line)
-        elif told.get("ready"):
-            one.now.told = told
-            if one.now.state is ProgramState.STARTING:
-                one.now.state = ProgramState.READY
+            return
+        one.alive_at = trio.current_time()
+        one.has_begun.set()
+        is_running = one.now.state in {ProgramState.STARTING, ProgramState.BEGUN}
+        if told.get("begun") and is_running:
+            one.now.told, one.now.state = told, ProgramState.BEGUN
+        elif told.get("ready") and is_running:
+            one.now.told, one.now.state = {**one.now.told, **told}, ProgramState.READY
             seconds = trio.current_time() - since
             one.is_ready.set()
             log(
@@ -246,11 +268,29 @@ class Supervisor:
             )
 
     async def _watch(self, one: _Kept, process: trio.Process, scope: trio.CancelScope) -> None:
-        """Kill it if it is not ready in time."""
+        """Kill it if it has not begun in time, or hangs."""
         with scope:
-            await trio.sleep(self._ready_timeout)
-            if one.now.state is ProgramState.STARTING:
-                self._kill(one, process, f"it was not ready within {self._ready_timeout:g} s")
+            with trio.move_on_after(self._ready_timeout):
+                await one.has_begun.wait()
+            if not one.has_begun.is_set():
+                self._kill(one, process, f"it has not begun within {self._ready_timeout:g} s")
+                return
+            is_told = False
+            while not await self._hangs(one):
+                silent = trio.current_time() - one.alive_at
+                if silent >= self._silent_after and not is_told:
+                    text = f"{one.program.name}: no sign of life for {silent:.0f} s: it seems to hang"
+                    log("shard_silent", text, shard=one.program.name, pid=process.pid)
+                is_told = silent >= self._silent_after
+                await trio.sleep(self._silent_after / 4)
+            self._kill(one, process, f"it has hung for {self._hangs_after:g} s")
+
+    async def _hangs(self, one: _Kept) -> bool:
+        if trio.current_time() - one.alive_at < self._hangs_after:
+            return False
+        # If it was this process that was stopped, what the other has said meanwhile is still to be read.
+        await trio.sleep(_READING)
+        return trio.current_time() - one.alive_at >= self._hangs_after
 
     async def _stop(self, one: _Kept, process: trio.Process) -> None:
         """End it; called where nothing cancels."""

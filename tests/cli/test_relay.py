@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,6 @@ from tests.cli.test_app import invoke
 
 if TYPE_CHECKING:
     from functools import partial
-    from pathlib import Path
 
     from click.testing import Result
 
@@ -66,8 +66,10 @@ def test_symbols_of_a_file(asked: Asked, tmp_path: Path) -> None:
 def test_a_login_comes_from_the_environment_or_from_files(
     asked: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    creds = str(tmp_path / "x.creds")
-    invoke("relay", "--symbols", "all", *TO, "--broker-creds", creds, "--broker-ca", "ca.pem")
+    creds, authorities = str(tmp_path / "x.creds"), str(tmp_path / "ca.pem")
+    for name in (creds, authorities):
+        Path(name).touch()
+    invoke("relay", "--symbols", "all", *TO, "--broker-creds", creds, "--broker-ca", authorities)
     monkeypatch.setenv("KRAKEN_BROKER_TOKEN", "very-secret")
     result = invoke("relay", "--symbols", "all", *TO)
     assert "very-secret" not in result.output
@@ -75,7 +77,7 @@ def test_a_login_comes_from_the_environment_or_from_files(
     assert first.broker.login is not None
     assert first.broker.login.creds_file == creds
     assert first.broker.tls is not None
-    assert first.broker.tls.ca == "ca.pem"
+    assert first.broker.tls.ca == authorities
     assert second.broker.login is not None
     assert second.broker.login.token() == "very-secret"
     assert "very-secret" not in repr(second)
@@ -97,8 +99,9 @@ def test_a_login_comes_from_the_environment_or_from_files(
         ("--symbols all --to nats://x --shard 1/2 --shards 2", "give one of the two"),
         ("--symbols all --to nats://x --budget-file a --budget-in-broker", "give one of the two"),
         ("--symbols all --to nats://x --keyframe-every 0", "not a duration"),
-        ("--symbols all --to nats://x --broker-creds a --broker-nkey b", "only one of"),
-        ("--symbols all --to nats://x --broker-key a", "give cert="),
+        ("--symbols all --to nats://x --broker-creds {here} --broker-nkey {here}", "only one of"),
+        ("--symbols all --to nats://x --broker-key {here}", "give cert="),
+        ("--symbols all --to nats://x --broker-ca /no/such/file", "does not exist"),
         ("--symbols all --plan --rate book", "'book' is no rate"),
         ("--symbols all --plan --rate cats:1", "'cats:1' is no rate"),
         ("--symbols all --plan --peak nan", "a peak of at least 1"),
@@ -106,7 +109,7 @@ def test_a_login_comes_from_the_environment_or_from_files(
     ],
 )
 def test_what_it_does_not_take(line: str, words: str, asked: Asked) -> None:
-    result = invoke("relay", *line.split())
+    result = invoke("relay", *line.format(here=__file__).split())
     assert result.exit_code == 2
     assert words in " ".join(result.stderr.split())
     assert "very-secret" not in result.output
@@ -124,7 +127,7 @@ def test_level_3_needs_a_key(asked: Asked, monkeypatch: pytest.MonkeyPatch, tmp_
 
 # How its processes are called
 
-files = st.one_of(st.none(), st.sampled_from(["a", "b c"]))
+files = st.one_of(st.none(), st.just(__file__))
 lines = st.fixed_dictionaries(
     {
         "--symbols": st.sampled_from(["all", "BTC/USD", "BTC/USD,ETH/USD"]),
@@ -182,7 +185,9 @@ def test_a_plan() -> None:
     output = planned("--symbols", "1500", "--channel", "book:1000,trades", "--standby").stdout
     for words in ("1,500 symbols: book:1000, trades", "standbys", "to Kraken", "key frames", "a day, 1 replica"):
         assert words in " ".join(output.split())
-    assert planned("--symbols", "all", "--channel", "book:1000,trades", "--standby").stdout == output
+    all_of_them = planned("--symbols", "all", "--channel", "book:1000,trades", "--standby").stdout
+    assert "it was not asked" in " ".join(all_of_them.split())
+    assert all_of_them.splitlines()[3:] == output.splitlines()[2:]
 
 
 def test_a_plan_of_ones_own_rates() -> None:

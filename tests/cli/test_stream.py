@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from kraken_trio import Book, Instruments, Ticker, Trades
+from kraken_trio import Book, Candles, Instruments, Level3, Request, Ticker, Trades
 from kraken_trio.cli import brokers
-from kraken_trio.cli.stream import requests_of
+from kraken_trio.cli.stream import in_words, requests_of
 from tests.cli.published import Published
 from tests.cli.test_app import invoke
 
@@ -38,7 +39,17 @@ def test_a_stream_is_shown_as_the_exchange_is() -> None:
 def test_what_is_not_published_is_refused_with_what_is() -> None:
     result = invoke("stream", "nats://localhost", "ETH/USD", "--plain", "--channel", "book:10")
     assert result.exit_code == 1
-    assert "25" in result.stderr
+    assert "this stream has not ETH/USD (book): it is published as book:25 of ETH/USD" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "request_", [Book("A/B", 25), Trades("A/B"), Ticker("A/B", "bbo"), Candles("A/B", 5), Level3("A/B"), Instruments()]
+)
+def test_what_there_is_is_said_as_it_is_written(request_: Request[Any]) -> None:
+    words = in_words(f"there is {request_} and 3 more").removeprefix("there is ").removesuffix(" and 3 more")
+    channel, _, symbol = words.partition(" of ")
+    (wanted,) = requests_of((symbol or "A/B",), (channel,), history=False)
+    assert wanted == request_
 
 
 def test_others_are_shown() -> None:

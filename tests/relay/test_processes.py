@@ -81,13 +81,13 @@ def kafka_broker() -> Iterator[str]:
 
 @asynccontextmanager
 async def relaying(
-    *options: str, broker: Callable[[], AbstractContextManager[str]] = nats_broker
+    *options: str, broker: Callable[[], AbstractContextManager[str]] = nats_broker, v1: bool = False
 ) -> AsyncIterator[Running]:
     with broker() as to:
         async with open_exchange(rate=50) as exchange, trio.open_nursery() as nursery:
             command = [
                 *(sys.executable, "-m", "kraken_trio", "relay", "--symbols", "BTC/USD,ETH/USD", "--channel", "book"),
-                *("--to", to, "--url", exchange.url, "--keyframe-every", "1"),
+                *("--to", to, "--url", exchange.v1_url if v1 else exchange.url, "--keyframe-every", "1"),
                 *("--log-format", "json", *options),
             ]
             process = await nursery.start(partial(trio.run_process, command, stderr=subprocess.PIPE, check=False))
@@ -135,6 +135,9 @@ async def test_an_owner_that_is_killed_is_followed_by_its_standby_and_started_ag
                 assert isinstance(events[place + 1], BookSnapshot), "and nothing of before"
                 assert feed.book("BTC/USD").verified
                 nursery.cancel_scope.cancel()
+        await until(
+            lambda: [line["event"] for line in running.log if line.get("shard") == owner].count("shard_ready") == 2
+        )
         (url,) = [line["message"] for line in running.log if line["message"].startswith("metrics at ")]
         port = int(url.rpartition(":")[2].partition("/")[0])
         _, page = await fetch(port)
@@ -158,6 +161,18 @@ async def test_no_shard_outlives_its_supervisor() -> None:
         running.process.kill()
         for pid in pids:
             await until_gone(pid)
+
+
+async def test_an_exchange_that_is_none_is_asked_once() -> None:
+    async with relaying(v1=True) as running:
+        with trio.fail_after(IN_TIME):
+            assert await running.process.wait() == 1
+        told = [line["event"] for line in running.log]
+        assert (told.count("shard_started"), told.count("shard_given_up")) == (1, 1)
+        assert "shard_ended" not in told, "and not started again"
+        failed = await running.logged("command_failed", exit_status=78)
+        assert "v2" in failed["message"]
+        assert "every shard was given up" in running.log[-1]["message"]
 
 
 async def test_one_shard_alone_as_orchestrators_run_it() -> None:

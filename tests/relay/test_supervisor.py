@@ -179,6 +179,49 @@ async def test_who_never_gets_ready_is_killed_and_started_again() -> None:
         await world.supervisor.run()
 
 
+async def test_who_hangs_is_told_of_and_killed(caplog: pytest.LogCaptureFixture) -> None:
+    options = {"silent_after": 0.05, "hangs_after": 0.2}
+    async with supervised(program("0/1", UNTIL_EOF), **options) as world:
+        await world.until(lambda: world.now("0/1").restarts)
+    told = events(caplog)
+    assert told.index("shard_silent") < told.index("shard_killed") < told.index("shard_ended")
+
+
+async def test_who_tells_that_it_is_alive_is_left_alone() -> None:
+    code = f"""
+        import threading, time
+        {READY}
+        def live():
+            while True:
+                print('{{"kraken_trio_relay":{{"alive":true}}}}', flush=True)
+                time.sleep(0.05)
+        threading.Thread(target=live, daemon=True).start()
+        {UNTIL_EOF}
+    """
+    options = {"silent_after": 20.0, "hangs_after": 30.0}
+    async with supervised(program("0/1", code), **options) as world:
+        world.supervisor._kept["0/1"].alive_at -= 25.0  # as if nothing had been heard for a while
+        await world.until(lambda: trio.current_time() - world.supervisor._kept["0/1"].alive_at < 20)
+        assert world.now("0/1").restarts == 0
+        assert not world.lines, "that is not for people"
+
+
+async def test_what_has_begun_is_ready_later() -> None:
+    code = """
+        import sys
+        print('{"kraken_trio_relay":{"begun":true,"port":7}}', flush=True)
+        sys.stderr.write("waiting\\n"); sys.stderr.flush()
+        sys.stdin.readline()
+    """
+    world = World(program("0/1", code))
+    with trio.fail_after(IN_TIME):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(world.supervisor.run)
+            await world.until(lambda: world.now("0/1").state is ProgramState.BEGUN)
+            assert world.now("0/1").told["port"] == 7
+            nursery.cancel_scope.cancel()
+
+
 async def test_no_line_is_too_long() -> None:
     code = f"""
         import sys

@@ -130,7 +130,7 @@ def owners(seen: Sequence[ShardSeen], ttl: float) -> Sequence[Finding]:
 
 
 def keyframes(one: ShardSeen, ages: Mapping[str, float | None]) -> Finding:
-    """How old the newest key frames of a few of its symbols are; None for those of which none came."""
+    """How old the newest key frames of a few of its channels and symbols are; None for those of which none came."""
     name = _name(one)
     if not ages:
         return skipped("relay-keyframes", "it publishes nothing that has key frames", name)
@@ -140,7 +140,7 @@ def keyframes(one: ShardSeen, ages: Mapping[str, float | None]) -> Finding:
         says = f"none of {listed(without)} within {seconds(one.every * _STALE[0])}"
         return failed("relay-keyframes", says, cure, name)
     oldest = max(age for age in ages.values() if age is not None)
-    says = f"of {counted(len(ages), 'symbol')}, the oldest {seconds(oldest)} old"
+    says = f"the oldest of {len(ages)} is {seconds(oldest)} old ({listed([printable(key, 40) for key in ages])})"
     return judged("relay-keyframes", oldest, _limit(one.every), says, cure, subject=name)
 
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from kraken_trio.relay.supervision import CAP, FIRST, HEALTHY_AFTER, MOST, WRONG_USAGE, GiveUp, Restart, Restarts
+from kraken_trio.relay.supervision import (
+    CAP,
+    FIRST,
+    HEALTHY_AFTER,
+    HOPELESS,
+    MOST,
+    WRONG_USAGE,
+    GiveUp,
+    Restart,
+    Restarts,
+)
 
-statuses = st.integers(-64, 255).filter(lambda status: status != WRONG_USAGE)
+statuses = st.integers(-64, 255).filter(lambda status: status not in {WRONG_USAGE, HOPELESS})
 short = st.floats(0, HEALTHY_AFTER, exclude_max=True)
 
 
@@ -38,8 +48,8 @@ def test_after_a_healthy_while_the_next_restart_is_a_first_one(before: int, life
     assert (restarts.in_a_row, restarts.count) == (1, before + 1)
 
 
-@given(st.floats(0, 1e6))
-def test_wrong_usage_is_given_up_at_once(life: float) -> None:
+@given(st.floats(0, 1e6), st.sampled_from([WRONG_USAGE, HOPELESS]))
+def test_what_will_not_heal_is_given_up_at_once(life: float, status: int) -> None:
     restarts = Restarts()
     restarts.started(0.0)
-    assert isinstance(restarts.ended(life, WRONG_USAGE), GiveUp)
+    assert isinstance(restarts.ended(life, status), GiveUp)
