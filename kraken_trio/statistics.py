@@ -342,8 +342,8 @@ class FeedStatistics:
     """A feed's numbers, at one moment."""
 
     buffered: int
-    """Events that wait to be received. They may exceed ``capacity``: by one batch of frames (behind a broker, by those of
-    one message) with ``BACKPRESSURE``, by one per channel and symbol with ``CONFLATE``, by two (a gap, and a book's
+    """Events that wait to be received. They may exceed ``capacity``: by one batch of frames (behind a broker, by those
+    of one message) with ``BACKPRESSURE``, by one per channel and symbol with ``CONFLATE``, by two (a gap, and a book's
     snapshot) with ``DROP_OLDEST``."""
     capacity: int
     """The capacity with which it was opened."""
