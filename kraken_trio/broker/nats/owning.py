@@ -11,8 +11,8 @@ import msgspec
 
 from kraken_trio._text import printable
 from kraken_trio.broker.messages import LeaseNote, encode
-from kraken_trio.broker.nats.store import EXPECTED, WRONG_SEQUENCE, Limits, last, make, replace
-from kraken_trio.broker.nats.wire import TOO_LARGE, Refusal, Stored, Wire
+from kraken_trio.broker.nats.store import EXPECTED, OTHER_ON_ITS_WAY, WRONG_SEQUENCE, Limits, last, make, replace
+from kraken_trio.broker.nats.wire import ASK_AGAIN, TOO_LARGE, Refusal, Stored, Wire
 from kraken_trio.broker.seam import Fence
 from kraken_trio.broker.subjects import Kind, Subject
 from kraken_trio.errors import ConnectError
@@ -134,16 +134,19 @@ class Owning:
             kind = await self._know()
             if time.monotonic() - held.written > kind.lease_again and not await self._lease_again(shard, held):
                 return Stored(refused=Refusal(WRONG_SEQUENCE, "the lease is another owner's"))
-            stored = await self._store(kind, shard, held, messages)
-            refused, lease = stored.refused, held.lease
-            if refused is None or refused.code != WRONG_SEQUENCE:
-                return stored
-            # Of a lease message that was written again it may have been unknown whether it was stored.
-            if not await self._is_last(shard, held) or held.lease == lease:
-                return stored
-            more = await self._store(kind, shard, held, messages[stored.acked :])
-            more.acked += stored.acked
-            return more
+            acked = 0
+            while True:
+                lease = held.lease
+                stored = await self._store(kind, shard, held, messages[acked:])
+                stored.acked += acked
+                acked = stored.acked
+                code = None if stored.refused is None else stored.refused.code
+                if code == OTHER_ON_ITS_WAY:
+                    # A lease message is being written, to a stream with replicas: in a moment it is known whose.
+                    await asyncio.sleep(ASK_AGAIN)
+                elif code != WRONG_SEQUENCE or not await self._is_last(shard, held) or held.lease == lease:
+                    return stored
+                # Otherwise: of a lease message of ours it was unknown whether it was stored.
 
     async def _store(
         self, kind: _StreamKind, shard: int, held: Held, messages: Sequence[tuple[str, bytes, str]],

@@ -14,7 +14,7 @@ from kraken_trio.errors import ConnectError
 if TYPE_CHECKING:
     from kraken_trio.broker.nats.wire import Wire
 
-__all__ = ["EXPECTED", "NO_MESSAGE", "WRONG_SEQUENCE", "Limits", "last", "make", "replace"]
+__all__ = ["EXPECTED", "NO_MESSAGE", "OTHER_ON_ITS_WAY", "WRONG_SEQUENCE", "Limits", "last", "make", "replace"]
 
 EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 
@@ -22,7 +22,7 @@ EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 NO_MESSAGE: Final = 10037
 WRONG_SEQUENCE: Final = 10071
 _STREAM_THERE: Final = 10058
-_OTHER_ON_ITS_WAY: Final = 10164
+OTHER_ON_ITS_WAY: Final = 10164
 _HINTS: Final = {
     10047: "; the server reserves max_bytes: ask for less (?max_bytes=1GiB), or raise its max_file_store",
     10074: "; replicas= needs as many servers in the cluster",
@@ -51,7 +51,7 @@ async def replace(wire: Wire, subject: str, body: bytes, before: int, **headers:
         except Refusal as error:
             if error.code == WRONG_SEQUENCE:
                 return None
-            if error.code != _OTHER_ON_ITS_WAY:
+            if error.code != OTHER_ON_ITS_WAY:
                 raise
         # Another one is being written, to a stream with replicas: in a moment it is known what became of it.
         await asyncio.sleep(ASK_AGAIN)
