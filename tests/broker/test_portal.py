@@ -335,8 +335,13 @@ def test_an_interrupt_ends_the_call_as_cancelling_does() -> None:
 
                 await portal.run(work)
 
-    with pytest.raises(KeyboardInterrupt):
-        trio.run(main)
+    # As in a terminal: what was started in the background ignores the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trio.run(main)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ends == ["ended"]
 
 
