@@ -15,7 +15,8 @@
    which refuses what an earlier owner sends. That is what makes it safe: this clock only saves everybody the noise.
 4. A standby asks again each ``retry`` seconds.
 
-Whoever loses the broker asks as soon as it has another connection.
+5. An owner that has lost the broker asks as soon as it has another connection. A standby then waits for a moment: if
+   the broker was away, so was the owner, and what waits with it is worth more than what the standby has.
 """
 
 from __future__ import annotations
@@ -99,9 +100,9 @@ class Lease(Generic[_F]):
         self._until = sent + self._ttl
         self.due = sent + self._ttl / _RENEWALS
 
-    def connected(self) -> None:
-        """There is another connection to the broker."""
-        self.due = -inf
+    def connected(self, now: float, patience: float = 0.0) -> None:
+        """There is another connection to the broker: an owner asks at once, a standby after ``patience`` seconds."""
+        self.due = -inf if self.fence is not None else now + patience
 
     def fenced(self, now: float) -> None:
         """Somebody else is the owner, or was, or it was given back."""

@@ -50,6 +50,10 @@ LIFECYCLE: Final[Key] = ("lifecycle", None)
 
 _LARGEST: Final = 900 * 1024
 """Bytes of a batch: a larger one is divided. Brokers take 1 MiB by default, with a subject and headers."""
+_HISTORY: Final = 1000
+_HISTORY_SECONDS: Final = 60.0
+"""How many trades of a symbol a standby keeps, and for how many seconds: among them is what an owner has received, and
+not sent before it ended."""
 _NOT_ASKED_FOR: Final[Mapping[type[Request[Any]], str]] = {
     Lifecycle: "it is always published",
     Executions: "what is an account's is not published",
@@ -107,7 +111,8 @@ class _OfView:
         self._view: Any = view
         self._is_kept_up = is_kept_up
 
-    def follow(self, events: Sequence[Any]) -> None:
+    def follow(self, events: Sequence[Any], now: float) -> None:
+        del now
         if not self._is_kept_up:
             for event in events:
                 self._view.follow(event)
@@ -132,34 +137,49 @@ class _OfState:
         self._cls = cls
         self._has_numbers = True
         self._state = self._new()
+        self._history: deque[tuple[float, Any]] = deque(maxlen=_HISTORY)
+        """(where there is history) Its latest events without a hole, and when they came: more than a state keeps."""
 
     def _new(self) -> ChannelState:
         return self._cls(self._request, Counters(), cast("Codec", _Published(self._has_numbers)))
 
-    def follow(self, events: Sequence[Any]) -> None:
+    def follow(self, events: Sequence[Any], now: float) -> None:
         for cls, run in groupby(events, type):
             if cls is Gap:
                 self._state.reset()
+                if not self._has_numbers:
+                    self._history.clear()
             elif self._cls.has_history:
                 # History and what follows it never come in one frame.
                 for _, part in groupby(run, lambda event: event.snapshot):
-                    self._take_history(list(part))
+                    self._take_history(list(part), now)
             else:
                 self._state.take(list(run))
 
-    def _take_history(self, events: list[Any]) -> None:
+    def _take_history(self, events: list[Any], now: float) -> None:
         has_numbers = events[0].trade_id is not None
         if has_numbers is not self._has_numbers:
             self._has_numbers = has_numbers
             self._state = self._new()
+            self._history.clear()
         self._state.take(events)
+        history = self._history
+        for event in events:
+            if history and has_numbers and self._cls.neighbours(event)[0] != history[-1][1].trade_id:
+                history.clear()
+            history.append((now, event))
+        while history[0][0] < now - _HISTORY_SECONDS:
+            history.popleft()
 
     @property
     def is_known(self) -> bool:
         return bool(self._state.keep().events)
 
     def start(self) -> Sequence[Event]:
-        return self._state.start(self._request)
+        kept = self._state.start(self._request)
+        if len(self._history) <= len(kept):
+            return kept
+        return [msgspec.structs.replace(event, snapshot=True) for _, event in self._history]
 
     def keep(self) -> Kept:
         return self._state.keep()
@@ -173,7 +193,8 @@ class _OfClients:
     def __init__(self) -> None:
         self._status: StatusUpdate | None = None
 
-    def follow(self, events: Sequence[Any]) -> None:
+    def follow(self, events: Sequence[Any], now: float) -> None:
+        del now
         for event in events:
             if type(event) is StatusUpdate:
                 self._status = event
@@ -440,7 +461,7 @@ class Publisher:
 
     def _take(self, stream: _Stream, events: list[Any], now: float) -> None:
         stream.last = events[-1]
-        stream.state.follow(events)
+        stream.state.follow(events, now)
         if self.producer is None:
             return
         if stream.phase is _Phase.FLOWING:

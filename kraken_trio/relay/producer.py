@@ -62,6 +62,8 @@ _WINDOW_BYTES: Final = 4 * 1024 * 1024
 _RETRY: Final = 0.1
 _MAX_RETRY: Final = 5.0
 """Seconds until the next attempt to connect to the broker: at first, doubling, and at most."""
+_MAX_RETRY_OF_OWNER: Final = 1.0
+"""The same for who is, or was, the shard's owner: it has what nobody else has, and nobody waits for it for long."""
 _RELEASE: Final = 1.0
 """Seconds for giving the lease back when leaving: without that a standby waits until it has ended."""
 
@@ -379,8 +381,9 @@ class Relay:
     async def _serve(self, *, task_status: trio.TaskStatus[None] | None = None) -> None:
         """Be connected to the broker. With ``task_status``, raises if there is none at first."""
         retry_in = _RETRY
+        is_again = False
         while True:
-            detail = "it was closed"
+            what = "no connection to"
             try:
                 async with self._engine.connect() as link:
                     if task_status is not None:
@@ -389,11 +392,14 @@ class Relay:
                     log("broker_connected", f"shard {self._name}: connected to {self._engine.name}", **self._labels())
                     self._numbers.connects += 1
                     self._link = link
-                    self._lease.connected()
+                    patience = self._engine.lease_ttl + _MAX_RETRY_OF_OWNER if is_again else 0.0
+                    self._lease.connected(trio.current_time(), patience)
+                    is_again = True
                     try:
                         has_worked, detail = await self._use(link)
                     finally:
                         self._link = None
+                    what = "lost the connection to"
                     if has_worked:
                         retry_in = _RETRY
             except ConnectError as error:
@@ -404,7 +410,9 @@ class Relay:
                     self._fail(error)
                     return
                 detail = str(error)
-            text = f"shard {self._name}: no connection to {self._engine.name}: {detail}; next attempt in {retry_in:g} s"
+            if self._lease.fence is not None:
+                retry_in = min(retry_in, _MAX_RETRY_OF_OWNER)
+            text = f"shard {self._name}: {what} {self._engine.name} ({detail}); next attempt in {retry_in:g} s"
             log("broker_lost", text, **self._labels(), detail=detail, retry_in=retry_in)
             await trio.sleep(retry_in)
             retry_in = min(2 * retry_in, _MAX_RETRY)
@@ -482,7 +490,7 @@ class Relay:
         self._outbox.clear()
         self._is_full = False
         self._numbers.fenced += 1
-        text = f"shard {self._name}: another process is the owner now: {detail}"
+        text = f"shard {self._name}: this process is not the owner any more: {detail}"
         log("owner_lost", text, shard=self._name, producer=fence.producer, events=lost, detail=detail)
         self._wake()
         self._has_passed()

@@ -20,8 +20,10 @@ def test_a_standby_asks_again_after_a_moment() -> None:
     lease.refused(5)
     assert lease.due == 5.1
     assert not lease.may_publish(5)
-    lease.connected()
-    assert lease.due == -inf
+    lease.connected(6)
+    assert lease.due == 6
+    lease.connected(7, patience=4)  # who had it may come back
+    assert lease.due == 11
 
 
 def test_it_counts_from_when_it_was_asked_for() -> None:
@@ -36,6 +38,8 @@ def test_it_counts_from_when_it_was_asked_for() -> None:
     lease.renewed(sent=15)  # nobody else has had it
     assert lease.standing(15) is Standing.OWNER
     assert (lease.due, lease.until) == (16, 18)
+    lease.connected(15.5, patience=4)
+    assert lease.due == -inf  # nobody else has what it has
     lease.renewed(sent=14)  # a late answer to an earlier question
     assert lease.until == 18
 
@@ -92,7 +96,7 @@ def test_no_two_may_publish_at_once(script: list[tuple[int, float, float, bool]]
         answer = broker.ask(who, fence, now)
         now += back
         if is_lost:
-            lease.connected()
+            lease.connected(now)
         elif answer is None:
             if fence is None:
                 lease.refused(now)

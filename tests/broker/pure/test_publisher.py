@@ -321,6 +321,45 @@ def test_what_is_dropped_before_anything_was_sent_is_in_the_beginning() -> None:
     assert snapshot.received_ns == shard.taken[BOOK] - 1
 
 
+@pytest.mark.parametrize("is_numbered", [True, False])
+def test_a_standby_has_more_trades_than_a_state_keeps(is_numbered: bool) -> None:
+    """What an owner that ends has not sent."""
+    shard = Shard(numbered=is_numbered)
+    for _ in range(300):
+        shard.wait(0.1)
+        shard.happen(TRADE)
+    shard.begin()
+    shard.finish()
+    shard.check()
+    trades = shard.streams[TRADE, 10]
+    assert [trade.received_ns for trade in trades] == list(range(301))
+    assert all(trade.snapshot for trade in trades)
+    shard.end()
+    shard.wait(50)
+    shard.happen(TRADE)
+    shard.begin()
+    shard.finish()
+    shard.check()
+    trades = shard.streams[TRADE, 20]
+    assert 50 < len(trades) < 150  # those of a minute
+    shard.interrupt(TRADE, 3)
+    shard.happen(TRADE, TRADE)
+    shard.begin()
+    shard.finish()
+    shard.check()
+    assert len(shard.streams[TRADE, 30]) == 2  # after a hole it begins anew
+
+
+def test_trades_that_come_without_numbers_from_now_on_begin_anew() -> None:
+    shard = Shard()
+    shard.happen(TRADE)
+    shard.exchange._numbered = False
+    shard.happen(TRADE)
+    shard.begin()
+    shard.finish()
+    assert len(decode_batch(shard.sent[-1].data).events) == 1
+
+
 def test_a_state_that_is_lost_before_it_was_sent_is_not_sent() -> None:
     shard = Shard()
     shard.begin()
