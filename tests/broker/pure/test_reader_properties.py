@@ -164,7 +164,8 @@ def test_a_feed_goes_on_exactly_where_a_program_stopped(data: st.DataObject) -> 
             assert found[0].received_ns == known.received_ns
             del found[0]
         gaps = [event for event in found if isinstance(event, Gap)]
-        assert all(event in gaps for event in expected if isinstance(event, Gap))
+        if Cause.EXPIRED not in {gap.cause for gap in gaps}:  # which stands for the others
+            assert all(event in gaps for event in expected if isinstance(event, Gap))
         rest_of_key = [event for event in found if not isinstance(event, Gap)]
         wanted = [event for event in expected if not isinstance(event, Gap)]
         if len(rest_of_key) < len(wanted):
