@@ -13,6 +13,7 @@ from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.broker.choice import engine_for
 from kraken_trio.broker.position import Position, Start
 from kraken_trio.client import Client
+from kraken_trio.errors import ProtocolError
 from kraken_trio.recording.times import moment_ns
 from kraken_trio.runtime.streamer import LEAVING, Streamer
 from kraken_trio.settings import Settings
@@ -119,7 +120,11 @@ def _start(start: Time | Position | None, stream: str) -> Start:
     if start is None:
         return Start()
     if isinstance(start, str) and start.lstrip().startswith("{"):
-        start = Position.parse(start)
+        try:
+            start = Position.parse(start)
+        except ProtocolError as error:
+            msg = f"start: {error}"
+            raise ValueError(msg) from None
     if not isinstance(start, Position):
         return Start(time_ns=moment_ns(start, "start"))
     if start.stream != stream:

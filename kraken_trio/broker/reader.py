@@ -115,6 +115,7 @@ it."""
 _MISSED: Final = "{} of the producer's events did not come through the broker"
 _REPLACED: Final = "another producer took over"
 _EXPIRED: Final = "the broker does not store this part any more"
+_SILENT: Final = "nothing has come for {:g} s, not even a key frame: is its relay running?"
 _UNKNOWN: Final = "the state as of here is not stored any more"
 _symbol: Final = attrgetter("symbol")
 _snapshot: Final = attrgetter("snapshot")
@@ -173,6 +174,10 @@ class _Key:
         """(of a channel with history) The newest event, while a later producer may tell what is older."""
         self.is_resumed: bool = False
         """Whether what was received before is to be left out, as far as it can be known."""
+        self.has_news: bool = False
+        """Whether anything of it came since :meth:`Reader.listen` looked last."""
+        self.silent_for: float = 0.0
+        """For how many seconds nothing has come, while something could."""
         self.is_refused: bool = False
         """Whether the feed knows that something else is published now."""
         self.has_begun: bool = False
@@ -305,6 +310,8 @@ class Reader:
         self._by_partition: dict[int, list[_Key]] = {}
         self._heard: set[int] = set()
         self._reached: set[int] = set()
+        self.silent: int = 0
+        """How many keys have been told to be silent, and are."""
         self._held: list[Message] = []  # from the start on, until all partitions have reached theirs
         self.gaps: list[Gap] = []
         """What this reader found to be missing, since they were taken away."""
@@ -337,6 +344,8 @@ class Reader:
     def open(self, taken: Taken) -> list[Delivery]:
         """Read from a new source: the first one, or one that begins at :attr:`places`."""
         self._held.clear()
+        for state in self._keys.values():
+            state.has_news = True  # nothing could come meanwhile
         if not self._starts:
             for key, state in self._keys.items():
                 self._by_partition.setdefault(taken.partition_of.get(key, 0), []).append(state)
@@ -385,6 +394,25 @@ class Reader:
         if not key.is_cumulative:
             key.is_told = False
 
+    def listen(self, seconds: float, limit: float) -> list[Delivery]:
+        """So many more seconds were spent waiting for messages. A key of which nothing comes for ``limit`` is told.
+
+        There are key frames of each, even if nothing happens: their producer is gone, or nobody takes its place. What
+        is a sum begins anew with the next one.
+        """
+        output = _Output(self._counters)
+        self.silent = 0
+        for key in self._keys.values():
+            was_silent = key.silent_for >= limit
+            key.silent_for = 0.0 if key.has_news else key.silent_for + seconds
+            key.has_news = False
+            if key.silent_for >= limit and not (key.is_told and not was_silent):
+                self.silent += 1
+                if not was_silent:
+                    self._put_gap(key, self._gap(key, Cause.SILENCE, _SILENT.format(limit), None), 0, output)
+                    key.lose()
+        return [Delivery(output.events)] if output.events else []
+
     def leave(self, detail: str) -> list[Delivery]:
         """Nothing more is read."""
         output = _Output(self._counters)
@@ -406,6 +434,7 @@ class Reader:
             if key is None or partition not in self._starts:
                 continue
             start = self._starts[partition]
+            key.has_news = True
             if partition in self._heard:
                 if start.index and message.offset == start.offset == self._next[partition]:
                     delivery = self._rest(key, message, start.index)

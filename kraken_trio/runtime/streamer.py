@@ -62,6 +62,10 @@ _FRAMES_BACK: Final = 3
 """How many intervals between key frames a feed's source begins before its start: the last one may be late."""
 _NO_RELAY_DELAY: Final = 1.0
 """Seconds between two looks for the first catalog."""
+_LISTEN: Final = 1.0
+"""Seconds between two looks for what has fallen silent, while nothing comes."""
+_SILENCE: Final = 10.0
+"""Seconds after which it is told, at least."""
 _WHOLE: Final = 0
 """The only part of a feed that is not divided."""
 _PARTITIONS: Final = 1 << 20
@@ -110,7 +114,7 @@ class _Part:
     @property
     def is_settled(self) -> bool:
         """Whether it gets what is published now, or nothing more."""
-        return self.is_leaving or (self.is_open and self.has_begun)
+        return self.is_leaving or (self.is_open and self.has_begun and not self.reader.silent)
 
     def stop(self) -> None:
         """Read nothing more."""
@@ -137,6 +141,8 @@ class _Stream:
     """(of a group) When the last beat that succeeded was sent."""
     looked: trio.Event = attrs.Factory(trio.Event)
     """(of a group) Set after the next look at its records."""
+    has_left: bool = False
+    """(of a group) Whether it has said that it takes no part any more."""
     lock: trio.Lock = attrs.Factory(trio.Lock)
     """(of a group) For who changes records of its buckets."""
     is_known: bool = True
@@ -185,6 +191,7 @@ class Streamer:
         self._jitter = jitter
         self._group = group
         self._claimed = 0  # how many parts there have been
+        self._leaving: dict[FeedSender, _Stream] = {}  # feeds of a group that were closed
         self._machine = StateMachine()
         self._statuses = Statuses()
         self._counters = Counters()
@@ -325,8 +332,16 @@ class Streamer:
                 stream.in_force.set()
                 self._settle()
                 count = 0
+                waited = 0.0
                 while not sender.is_ended:
-                    messages = await source.receive()
+                    messages: Sequence[Incoming] = ()
+                    began = trio.current_time()
+                    with trio.move_on_after(_LISTEN):
+                        messages = await source.receive()
+                    waited += trio.current_time() - began
+                    if waited >= _LISTEN:
+                        await self._listen(stream, part, waited)
+                        waited = 0.0
                     for message in messages:
                         self._count(message)
                         while stream.group is not None and trio.current_time() - stream.beat_at >= GONE_AFTER:
@@ -341,6 +356,16 @@ class Streamer:
                         for delivery in reader.reach(source.reached):
                             await self._deliver(stream, part, delivery)
                         self._begin(stream, part)
+
+    async def _listen(self, stream: _Stream, part: _Part, seconds: float) -> None:
+        """Find out of which keys nothing comes any more."""
+        was_silent = part.reader.silent
+        for delivery in part.reader.listen(seconds, max(_SILENCE, _FRAMES_BACK * self._published.keyframe_every)):
+            await self._deliver(stream, part, delivery)
+        if part.reader.silent and not was_silent:
+            self._advance(Trigger.RESUBSCRIBED, "nothing comes from the relay, not even key frames")
+        elif was_silent and not part.reader.silent:
+            self._settle()
 
     def _begin(self, stream: _Stream, part: _Part) -> None:
         if part.reader.has_begun and not part.has_begun:
@@ -442,33 +467,38 @@ class Streamer:
         """Have the buckets that this member should have, and no others."""
         records = _records_of(link)
         while not stream.sender.is_ended:
-            sent = trio.current_time()
-            revision = await records.write(group.name, group.beat(), group.revision)
-            known = await records.records(group.prefix)
-            if revision is None:  # an answer was lost
-                revision = known[group.name].revision if group.name in known else 0
-            group.revision = revision
-            plan = group.look(known, stream.parts.keys(), trio.current_time())
             async with stream.lock:
-                for bucket in plan.lost & stream.parts.keys():
-                    self._part_with(stream, stream.parts.pop(bucket))
-                for bucket in plan.leave & stream.parts.keys():
-                    self._part_with(stream, stream.parts[bucket])
-                for claim in plan.free:
-                    await records.write(group.bucket_name(claim.bucket), group.free(claim.places), claim.revision)
-                for claim in plan.claims:
-                    await self._claim(link, records, stream, group, claim)
-                for bucket, part in list(stream.parts.items()):
-                    if part.places is None and part.has_begun:  # where it began, for whoever is next
-                        await self._keep(records, stream, group, bucket, part, dict(part.reader.starts))
-                await self._hand_over(records, stream, group)
-            stream.beat_at = sent
+                if not stream.has_left:
+                    await self._look(link, records, stream, group)
             looked, stream.looked = stream.looked, trio.Event()
             looked.set()
             stream.is_known = True
             stream.in_force.set()
             self._settle()
             await trio.sleep(BEAT)
+
+    async def _look(self, link: Link, records: KeepsRecords, stream: _Stream, group: Membership) -> None:
+        """Beat, look at the records of all, and do what follows from them."""
+        sent = trio.current_time()
+        revision = await records.write(group.name, group.beat(), group.revision)
+        known = await records.records(group.prefix)
+        if revision is None:  # an answer was lost
+            revision = known[group.name].revision if group.name in known else 0
+        group.revision = revision
+        plan = group.look(known, stream.parts.keys(), trio.current_time())
+        for bucket in plan.lost:
+            self._part_with(stream, stream.parts.pop(bucket))
+        for bucket in plan.leave:
+            self._part_with(stream, stream.parts[bucket])
+        for claim in plan.free:
+            await records.write(group.bucket_name(claim.bucket), group.free(claim.places), claim.revision)
+        for claim in plan.claims:
+            await self._claim(link, records, stream, group, claim)
+        for bucket, part in list(stream.parts.items()):
+            if part.places is None and part.has_begun:  # where it began, for whoever is next
+                await self._keep(records, stream, group, bucket, part, dict(part.reader.starts))
+        await self._hand_over(records, stream, group)
+        stream.beat_at = sent
 
     async def _claim(self, link: Link, records: KeepsRecords, stream: _Stream, group: Membership, claim: Claim) -> None:
         """Take a bucket, and read it from where its last holder was."""
@@ -555,7 +585,7 @@ class Streamer:
 
     async def leave(self) -> None:
         """Before the client's block is left: others need not wait for what this member of a group has."""
-        for stream in self._streams.values():
+        for stream in (*self._streams.values(), *self._leaving.values()):
             if stream.group is not None:
                 await self._leave(stream, stream.group)
 
@@ -566,11 +596,15 @@ class Streamer:
         with trio.move_on_after(LEAVING, shield=True), suppress(BrokerLost):  # they find out by themselves
             records = _records_of(link)
             async with stream.lock:
+                if stream.has_left:
+                    return
+                stream.has_left = True
                 parts, stream.parts = stream.parts, {}
                 for bucket, part in parts.items():
                     part.stop()
                     await records.write(group.bucket_name(bucket), group.free(part.places), part.revision)
                 await records.write(group.name, group.farewell(), group.revision)
+        self._leaving.pop(stream.sender, None)
 
     # States
 
@@ -705,6 +739,7 @@ class Streamer:
             self._settle()
             if stream.group is not None and self._ended is None:
                 assert self._nursery is not None  # run() has set it
+                self._leaving[sender] = stream
                 self._nursery.start_soon(self._leave, stream, stream.group)
 
     def close(self) -> None:

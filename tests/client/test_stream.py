@@ -102,12 +102,12 @@ async def test_what_the_broker_has_dropped_meanwhile_is_a_gap_then_a_snapshot(au
         await relay.begin()
         async with open_stream(reader) as client, client.subscribe(*ALL) as feed:
             found = await received(feed)
-            reader.refuse(10)
+            reader.refuse(3)
             await relay.happen(*KEYS, count=70)
             broker.expire()
             await relay.happen(*KEYS, count=1)
             await relay.frames()
-            rest = await received(feed, 20)
+            rest = await received(feed, 8)
             judge(exchange, [*found, *rest])
             gaps = [event for event in rest if isinstance(event, kt.Gap)]
             assert [(gap.cause, gap.channel) for gap in gaps[:3]] == [
@@ -201,6 +201,9 @@ async def test_a_program_goes_on_where_it_stopped_and_has_everything_once(autoju
                     assert first.received_ns == 10
                     rest += [event.received_ns for event in await received(feed) if isinstance(event, kt.Trade)]
             assert rest == list(range(1, 13))
+    with pytest.raises(ValueError, match="no position of a feed"):
+        async with open_stream(broker, start='{"v":9}'):
+            pass
     with pytest.raises(ValueError, match="a position in the stream 'kraken', and this is 'other'"):
         async with open_stream(MemoryBroker("other"), start=position):
             pass
@@ -290,6 +293,33 @@ async def test_a_broker_that_is_not_there(autojump_clock: MockClock) -> None:
         assert client.statistics().next_attempt is not None
         assert await client.wait_for(kt.ConnectionState.SUBSCRIBED) is kt.ConnectionState.SUBSCRIBED
         assert trio.current_time() >= 60
+
+
+async def test_a_relay_that_is_silent_is_told(autojump_clock: MockClock) -> None:
+    """Of a relay that lives there are key frames, even if nothing happens."""
+    broker, exchange = MemoryBroker(), Exchange()
+    async with open_relay(broker, exchange) as relay:
+        await relay.begin()
+        async with open_stream(broker) as client, client.subscribe(*ALL) as feed:
+            for _ in range(10):
+                await trio.sleep(5)
+                await relay.frames()
+            assert not [event for event in await received(feed) if isinstance(event, kt.Gap)]
+            assert client.state is kt.ConnectionState.SUBSCRIBED
+            silent = await received(feed, 20)
+            assert [(event.cause, event.channel) for event in silent if isinstance(event, kt.Gap)] == [
+                (kt.Cause.SILENCE, "book"),
+                (kt.Cause.SILENCE, "trade"),
+                (kt.Cause.SILENCE, "ticker"),
+            ]
+            assert len(silent) == 3
+            assert not feed.books[BTC].available
+            assert client.statistics().state is kt.ConnectionState.RESYNCING
+            assert await received(feed, 100) == []
+            await relay.happen(TRADE)
+            await relay.frames()
+            assert [type(event) for event in await received(feed, 5)] == [kt.Trade, kt.BookSnapshot]
+            assert client.state is kt.ConnectionState.SUBSCRIBED
 
 
 async def test_only_so_many_feeds(autojump_clock: MockClock) -> None:

@@ -46,6 +46,13 @@ class Relay:
         catalog = Catalog(producer=self.fence.producer, shard=0, shards=1, keyframe_every=5.0, requests=tuple(REQUESTS))
         await self.send(Subject(0, Kind.CATALOG), catalog)
 
+    async def keep_up(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        while True:
+            await self.frames()
+            task_status.started()
+            task_status = trio.TASK_STATUS_IGNORED
+            await trio.sleep(5)
+
     async def trade(self, symbol: str, count: int) -> None:
         number = self.counts[symbol]
         while len(self._exchange.history[TRADE]) <= number + count:
@@ -83,8 +90,10 @@ async def open_relay(broker: MemoryBroker) -> AsyncIterator[Relay]:
         assert fence is not None
         relay = Relay(link, fence)
         await relay.begin()
-        await relay.frames()
-        yield relay
+        async with trio.open_nursery() as nursery:
+            await nursery.start(relay.keep_up)
+            yield relay
+            nursery.cancel_scope.cancel()
 
 
 @attrs.define
@@ -184,6 +193,24 @@ async def test_after_a_crash_others_go_on_at_the_last_commit(autojump_clock: Moc
         await trio.sleep(15)
         members[1].leaving = True
     assert sorted(done) == sorted((symbol, number) for symbol in SYMBOLS for number in range(4))
+
+
+async def test_who_leaves_in_order_is_followed_at_once(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker(lease_ttl=1e9)
+    async with open_relay(broker) as relay:
+        for number in range(4):
+            began = trio.current_time()
+            async with open_stream(broker, group="g", jitter=lambda number=number: number / 7) as client:
+                async with client.subscribe(*REQUESTS) as feed:
+                    await trio.sleep(0.1 if number else 3)  # the first one begins with what is published then
+                    for symbol in SYMBOLS:
+                        await relay.trade(symbol, 1)
+                    events: list[Any] = []
+                    while len(events) < len(SYMBOLS):
+                        events += await feed.receive_many()
+                    await feed.commit()
+                    assert [event.received_ns for event in events] == [number] * len(SYMBOLS)
+            assert trio.current_time() - began < (1.5 if number else 5.0)
 
 
 async def test_a_member_that_was_stopped_for_a_while_goes_on(autojump_clock: MockClock) -> None:

@@ -481,6 +481,29 @@ def test_in_the_middle_of_a_key_frame() -> None:
     assert not numbers(rest)
 
 
+def test_what_is_silent_is_told_once_and_begins_anew_with_a_key_frame() -> None:
+    world = World()
+    assert world.reader.listen(99.0, 10.0) == []  # it has not begun
+    for key in KEYS:
+        world.publish(key)
+    world.read()
+    assert world.reader.listen(9.0, 10.0) == []  # something has just come
+    assert world.reader.listen(9.0, 10.0) == []
+    world.owner.key_frame(TICKER)
+    world.read()
+    assert gaps(events_of(world.reader.listen(1.0, 10.0))) == [(Cause.SILENCE, "book"), (Cause.SILENCE, "trade")]
+    assert world.reader.silent == 2
+    assert world.reader.rebuild(BOOK) is None
+    assert world.reader.listen(5.0, 10.0) == []
+    assert world.reader.silent == 2
+    world.publish(TRADE)
+    world.owner.key_frame(BOOK)
+    found = world.read()
+    assert [type(event) for event in found] == [Trade, BookSnapshot]
+    assert world.reader.listen(1.0, 10.0) == []
+    assert world.reader.silent == 0
+
+
 def test_what_another_member_of_a_group_reads_is_told() -> None:
     world = World(Book(BTC), Trades(BTC))
     assert world.reader.leave("elsewhere") == []  # it has not begun
