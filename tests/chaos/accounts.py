@@ -18,9 +18,9 @@ from kraken_trio.testing.oracle.received import content_of, levels_of
 from kraken_trio.testing.oracle.sent import SentConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from kraken_trio.testing.exchange.journal import ConnectionJournal
+    from kraken_trio.testing import Exchange
 
 __all__ = ["Account", "Market", "Restart", "Told"]
 
@@ -47,16 +47,19 @@ Told: TypeAlias = kt.Event | Restart
 
 
 class Market:
-    """What the exchange has sent on any connection: the order of each symbol's book updates, and its trades."""
+    """What an exchange has sent: the order of each symbol's book updates, and its trades; and the books that it has."""
 
-    def __init__(self, journals: Iterable[ConnectionJournal], depths: Mapping[str, int]) -> None:
+    def __init__(self, exchange: Exchange, depths: Mapping[str, int]) -> None:
         self.depths = dict(depths)
+        self.books: dict[str, ReferenceBook] = {
+            symbol: exchange.book(symbol, depth) for symbol, depth in depths.items()
+        }
         self._next: dict[tuple[str, Any], Any] = {}
         self._updates: set[tuple[str, Any]] = set()
         self.trades: dict[str, dict[int, Any]] = {symbol: {} for symbol in depths}
         self.updates: Counter[str] = Counter()
         """How many different ones, by symbol."""
-        for journal in journals:
+        for journal in exchange.journal:
             connection = SentConnection(journal, depths)
             for symbol in depths:
                 self._book(symbol, connection)
@@ -131,6 +134,9 @@ class Account:
         for symbol, sent in self.market.trades.items():
             if sent and self._trade.get(symbol) != max(sent):
                 self._wrong(f"its last trade of {symbol} is {self._trade.get(symbol)}, and the exchange's {max(sent)}")
+        for symbol, book in self._books.items():
+            if not book.is_known or not self.market.books[symbol].same_levels(book.model.bids, book.model.asks):
+                self._wrong(f"its book of {symbol} is not the exchange's in the end")
 
     def _wrong(self, text: str) -> None:
         if len(self.problems) < MOST_PROBLEMS:

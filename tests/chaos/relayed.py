@@ -434,7 +434,7 @@ class RelayStory:
 
     def judge(self) -> None:
         """Hold all that came against all that was sent."""
-        market = Market(self.exchange.journal, SYMBOLS)
+        market = Market(self.exchange, SYMBOLS)
         for reader in self.readers:
             reader.look()
             account = Account(reader.name, market)

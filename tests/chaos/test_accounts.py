@@ -32,7 +32,7 @@ async def played() -> tuple[Market, History]:
             pass
         while feed.statistics().buffered:
             history += await feed.receive_many()
-    return Market(exchange.journal, SYMBOLS), history
+    return Market(exchange, SYMBOLS), history
 
 
 def judged(market: Market, history: Sequence[Told]) -> list[str]:

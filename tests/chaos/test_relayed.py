@@ -30,11 +30,26 @@ ROUNDS = {
 
 def assert_it_would_notice(story: RelayStory) -> None:
     """A judge who never finds anything is of no use."""
-    market = Market(story.exchange.journal, SYMBOLS)
+    market = Market(story.exchange, SYMBOLS)
     whole = story.readers[0].history
-    for left_out in (kt.BookUpdate, kt.Gap, kt.BookSnapshot):
+    symbol = next(iter(SYMBOLS))
+    row: list[kt.BookUpdate] = []  # updates of one book with nothing between them
+    for told in whole:
+        if isinstance(told, kt.BookUpdate) and told.symbol == symbol:
+            row.append(told)
+        elif not isinstance(told, kt.BookUpdate | kt.Trade):
+            row.clear()
+        if len(row) == 3:
+            break
+    one = row[1]
+    for less in (
+        [told for told in whole if told is not one],
+        [told for told in whole if not isinstance(told, kt.Gap)],
+        [told for told in whole if not isinstance(told, kt.BookSnapshot)],
+    ):
         account = Account("it", market)
-        account.take([told for told in whole if not isinstance(told, left_out)])
+        account.take(less)
+        account.end()
         assert account.problems
 
 
