@@ -5,6 +5,7 @@ No option holds a secret: other users of a machine see command lines.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
@@ -15,15 +16,16 @@ import click
 from kraken_trio._text import printable
 from kraken_trio.broker.choice import engine_for
 from kraken_trio.broker.login import BrokerLogin, BrokerTls
+from kraken_trio.errors import ConnectError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from kraken_trio.broker.seam import Engine
 
     _Decorator: TypeAlias = Callable[[Callable[..., object]], Callable[..., object]]
 
-__all__ = ["Broker", "broker_options", "check_url"]
+__all__ = ["Broker", "broker_options", "check_url", "for_command_line", "in_words_of_options"]
 
 _SCHEMES = ("nats", "tls", "kafka")
 _OPTIONS = (
@@ -34,6 +36,16 @@ _OPTIONS = (
     ("--broker-key", "key", "Its key."),
 )
 """Their names, those of the fields, and what they are."""
+_WORDS = {
+    "login=BrokerLogin(…)": "set KRAKEN_BROKER_USER and KRAKEN_BROKER_PASSWORD (or _TOKEN), or name a file",
+    "BrokerLogin(user, password)": "set KRAKEN_BROKER_USER and KRAKEN_BROKER_PASSWORD",
+    "user= and password=": "KRAKEN_BROKER_USER and KRAKEN_BROKER_PASSWORD",
+    "token=": "KRAKEN_BROKER_TOKEN",
+    "nkey_file=": "--broker-nkey (KRAKEN_BROKER_NKEY_FILE)",
+    "creds_file=": "--broker-creds (KRAKEN_BROKER_CREDS_FILE)",
+    "cert=": "--broker-cert",
+}
+"""What a program writes, and what is written here instead."""
 _URL = "The broker, and in the path its stream or topic: nats://HOST:4222, kafka://HOST:9092/kraken."
 _FILE = click.Path(exists=True, dir_okay=False, readable=True)
 _OF_LOGIN = ("nkey_file", "creds_file")
@@ -89,7 +101,7 @@ def broker_options(name: str, words: str = _URL, *, required: bool = True) -> _D
             try:
                 broker = None if url is None else _broker(check_url(url), chosen)
             except ValueError as error:
-                raise click.BadParameter(printable(error), param_hint=name) from None
+                raise click.UsageError(for_command_line(printable(error, 400))) from None
             return command(broker=broker, **given)
 
         decorated: Callable[..., object] = call
@@ -100,6 +112,22 @@ def broker_options(name: str, words: str = _URL, *, required: bool = True) -> _D
         return click.argument("broker_url", metavar=name, required=required)(decorated)
 
     return decorate
+
+
+def for_command_line(text: str) -> str:
+    """An error of a login or of its encryption, for a command line."""
+    for name, words in _WORDS.items():
+        text = text.replace(name, words)
+    return text
+
+
+@contextmanager
+def in_words_of_options() -> Iterator[None]:
+    """What a broker's engine says of logins to programs, for a command line."""
+    try:
+        yield
+    except ConnectError as error:
+        raise ConnectError(for_command_line(str(error)), retryable=error.retryable) from None
 
 
 def _broker(url: str, chosen: dict[str, str | None]) -> Broker:

@@ -28,7 +28,7 @@ from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._text import printable
 from kraken_trio.admission.process import SNAPSHOTS
 from kraken_trio.broker.messages import Form
-from kraken_trio.cli.brokers import Broker, broker_options
+from kraken_trio.cli.brokers import Broker, broker_options, in_words_of_options
 from kraken_trio.cli.formatting import counted
 from kraken_trio.cli.log import needed_log, say
 from kraken_trio.cli.planned import show_plan
@@ -352,7 +352,8 @@ def relay_command(
 async def run_shard(options: Options, number: int, *, supervised: bool) -> int:
     """Publish one shard until cancelled; supervised, until the supervisor is gone. Returns the exit status."""
     try:
-        return await _run_shard(options, number, supervised=supervised)
+        with in_words_of_options():
+            return await _run_shard(options, number, supervised=supervised)
     except ConnectError as error:
         if error.retryable or not supervised:
             raise
@@ -389,6 +390,8 @@ async def _run_shard(options: Options, number: int, *, supervised: bool) -> int:
                     nursery.start_soon(_report, shard, relay)
                 elif port is not None:
                     say(f"metrics at http://{options.metrics_host}:{port}/metrics")
+                # The broker first: what is wrong there must not cost attempts to connect to Kraken.
+                await _until_placed(relay)
                 await shard.run()
         nursery.cancel_scope.cancel()
     return 0
@@ -400,8 +403,8 @@ def _tell(**fields: object) -> None:
     sys.stdout.flush()
 
 
-async def _report(shard: Shard, relay: Relay) -> None:
-    """Tell it when this process publishes, or stands by; and that it is alive."""
+async def _until_placed(relay: Relay) -> None:
+    """Wait until this process is the owner, or stands by: who is connected, and does not get the shard for a while."""
     connected_at: float | None = None
     while True:
         now = relay.statistics()
@@ -409,16 +412,20 @@ async def _report(shard: Shard, relay: Relay) -> None:
             connected_at = None
         elif connected_at is None:
             connected_at = trio.current_time()
-        # Who is connected and has not got the shard for a while stands by: another process has it.
-        has_place = now.is_owner or (connected_at is not None and trio.current_time() - connected_at > _STANDS_BY)
-        if now.is_connected and has_place and shard.is_confirmed:
-            break
-        _tell(alive=True)
+        if now.is_owner or (connected_at is not None and trio.current_time() - connected_at > _STANDS_BY):
+            return
         await trio.sleep(_LOOK_AGAIN)
-    _tell(ready=True)
+
+
+async def _report(shard: Shard, relay: Relay) -> None:
+    """Tell it when this process publishes, or stands by; and that it is alive."""
+    is_told = False
     while True:
-        await trio.sleep(ALIVE_EVERY)
         _tell(alive=True)
+        if not is_told and shard.is_confirmed and relay.statistics().is_connected:
+            is_told = True
+            _tell(ready=True)
+        await trio.sleep(ALIVE_EVERY if is_told else _LOOK_AGAIN)
 
 
 async def _until_orphaned(scope: trio.CancelScope) -> None:

@@ -9,7 +9,7 @@ import click
 
 from kraken_trio import SubscriptionRejected, Trades
 from kraken_trio._text import printable
-from kraken_trio.cli.brokers import broker_options
+from kraken_trio.cli.brokers import broker_options, in_words_of_options
 from kraken_trio.cli.log import say
 from kraken_trio.cli.running import live_options, metrics_option, output, run_and_exit
 from kraken_trio.cli.watch import show
@@ -106,16 +106,17 @@ def stream_command(
     async def start() -> int:
         opened = open_stream(broker.engine())
         try:
-            return await show(
-                opened,
-                requests,
-                "stream",
-                broker.url,
-                seconds=seconds,
-                stream=stream,
-                screen=screen,
-                metrics_port=metrics_port,
-            )
+            with in_words_of_options():
+                return await show(
+                    opened,
+                    requests,
+                    "stream",
+                    broker.url,
+                    seconds=seconds,
+                    stream=stream,
+                    screen=screen,
+                    metrics_port=metrics_port,
+                )
         except SubscriptionRejected as error:
             reasons = {request: in_words(text) for request, text in error.reasons.items()}
             raise SubscriptionRejected(reasons) from None

@@ -131,7 +131,7 @@ class Shard:
     @property
     def is_confirmed(self) -> bool:
         """Whether the exchange has answered all of them."""
-        return self._is_listed and self._wanted <= self._confirmed | self._refused
+        return self._nursery is not None and self._is_listed and self._wanted <= self._confirmed | self._refused
 
     async def run(self) -> None:
         """Publish until cancelled.

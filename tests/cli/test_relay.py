@@ -100,7 +100,7 @@ def test_a_login_comes_from_the_environment_or_from_files(
         ("--symbols all --to nats://x --budget-file a --budget-in-broker", "give one of the two"),
         ("--symbols all --to nats://x --keyframe-every 0", "not a duration"),
         ("--symbols all --to nats://x --broker-creds {here} --broker-nkey {here}", "only one of"),
-        ("--symbols all --to nats://x --broker-key {here}", "give cert="),
+        ("--symbols all --to nats://x --broker-key {here}", "give --broker-cert"),
         ("--symbols all --to nats://x --broker-ca /no/such/file", "does not exist"),
         ("--symbols all --plan --rate book", "'book' is no rate"),
         ("--symbols all --plan --rate cats:1", "'cats:1' is no rate"),

@@ -154,8 +154,10 @@ class NatsEngine:
         except (NoAnswer, Refusal) as error:
             without = isinstance(error, Refusal) and error.code in _NO_JETSTREAM
             if not without and str(error) != "no JetStream answers":
-                msg = f"{where}: JetStream does not answer: {error}"
-                raise ConnectError(msg) from None
+                may_not = isinstance(error, Forbidden)
+                what = "may not be used by this login" if may_not else "does not answer"
+                msg = f"{where}: JetStream {what}: {error}"
+                raise ConnectError(msg, retryable=not may_not) from None
             msg = (
                 f"{where}: JetStream is not enabled: start the server with -js, or with jetstream in its configuration"
             )

@@ -5,12 +5,14 @@ Ages are by the broker's clock: from when it stored a message to when it stored 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from kraken_trio._text import printable
-from kraken_trio.cli.doctor.checks import failed, judged, seconds, skipped, split
+from kraken_trio.cli.doctor import checks
+from kraken_trio.cli.doctor.checks import failed, judged, seconds, skipped
 from kraken_trio.cli.doctor.findings import Finding, Level, Limit
 from kraken_trio.cli.formatting import counted, listed
 
@@ -26,8 +28,10 @@ __all__ = [
     "keyframes",
     "lag",
     "owners",
+    "present",
     "reader",
     "shards",
+    "split",
     "stream",
 ]
 
@@ -50,6 +54,10 @@ CLOCK: Final = Limit(1.0, 10.0)
 LAG: Final = Limit(1.0, 5.0)
 FIRST_BOOK: Final = 1.5
 """In intervals of key frames: the time within which a late reader's first book should be verified."""
+SILENCE: Final = 2.0
+"""In intervals, too: whoever publishes says something within that."""
+_OF_LOGIN: Final = re.compile(r"log ?in\b|allow|authori[sz]|password|credential|permission", re.IGNORECASE)
+_OF_TLS: Final = re.compile(r"\bTLS\b|\bSSL\b|certificate", re.IGNORECASE)
 _STALE: Final = (3.0, 12.0)
 """In intervals, too: from which age on a catalog or a key frame is late, and dead: readers ignore it then."""
 
@@ -66,6 +74,21 @@ class ShardSeen:
     every: float
     """Seconds between two key frames."""
     requests: int
+    silent: float | None = None
+    """Nothing of it came for so many seconds; None if something came."""
+
+
+def split(error: str) -> tuple[str, str]:
+    """What an error says has happened, and what to do."""
+    if "; " not in error:
+        if _OF_LOGIN.search(error):
+            return error, (
+                "set KRAKEN_BROKER_USER and KRAKEN_BROKER_PASSWORD (or _TOKEN), or name a file (--broker-creds, "
+                "--broker-nkey); and see what the broker allows this user"
+            )
+        if _OF_TLS.search(error):
+            return error, "see the names in the certificate, and --broker-ca, --broker-cert and --broker-key"
+    return checks.split(error)
 
 
 def broker(name: str, took: float | None, error: str = "") -> Finding:
@@ -103,6 +126,12 @@ def shards(seen: Sequence[ShardSeen]) -> Finding:
     return Finding(check="relay-shards", level=Level.OK, says=says, value=number)
 
 
+def present(seen: Sequence[ShardSeen]) -> Sequence[ShardSeen]:
+    """Without those that are left of another number of shards."""
+    fresh = {one.shards for one in seen if not _is_dead(one)}
+    return [one for one in seen if not fresh or one.shards in fresh]
+
+
 def catalog(one: ShardSeen) -> Finding:
     """How old a shard's newest catalog is."""
     cure = "its owner is gone, and nobody has taken over, or it cannot publish: read its log"
@@ -118,6 +147,11 @@ def owners(seen: Sequence[ShardSeen], ttl: float) -> Sequence[Finding]:
         if one.age > max(ttl, _STALE[0] * one.every):
             cure = "start its process, or a standby; if one runs, read its log: it cannot get the lease, or connect"
             found.append(failed("relay-owner", f"nobody has held its lease for {seconds(one.age)}", cure, name))
+            continue
+        if one.silent is not None and one.silent >= SILENCE * one.every:
+            cure = "start its process, or a standby; if one runs, read its log: it cannot get the lease, or connect"
+            says = f"nothing has come from it for {seconds(one.silent)}, and key frames come every {seconds(one.every)}"
+            found.append(failed("relay-owner", says, cure, name))
             continue
         same = [f"{other.shard}" for other in seen if other.producer == one.producer and other is not one]
         if same:

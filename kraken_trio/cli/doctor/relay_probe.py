@@ -18,7 +18,7 @@ from kraken_trio.broker.messages import Catalog, decode_batch, decode_catalog
 from kraken_trio.broker.seam import BrokerLost, Start
 from kraken_trio.broker.subjects import Kind
 from kraken_trio.cli.doctor import relay_checks as checks
-from kraken_trio.cli.doctor.checks import failed, skipped, split
+from kraken_trio.cli.doctor.checks import failed, skipped
 from kraken_trio.cli.doctor.relay_checks import ShardSeen
 
 if TYPE_CHECKING:
@@ -38,9 +38,11 @@ TIME_LIMIT: Final = 28.0
 _CONNECT: Final = 6.0
 _LISTEN: Final = 3.0
 """Seconds for which live messages are looked at, after the stored ones."""
-_HISTORY: Final = 6.0
+_LISTEN_MOST: Final = 11.0
+"""Seconds for which it waits for a shard that says nothing: of the usual key frames, two must come within that."""
+_HISTORY: Final = 4.0
 """Seconds for the stored ones."""
-_BOOK: Final = 9.0
+_BOOK: Final = 7.0
 _MORE: Final = 1.0
 """Seconds for which a verified book is followed."""
 _KEYS: Final = 3
@@ -71,7 +73,7 @@ async def examine_relay(plan: RelayPlan, tell: Callable[[Finding], None]) -> Non
         try:
             await _Doctor(plan, note).run()
         except (ConnectError, BrokerLost) as error:
-            says, cure = split(str(error))
+            says, cure = checks.split(str(error))
             note(failed(next(check for check in checks.RELAY_CHECKS if check not in told), says, cure))
     left = [check for check in checks.RELAY_CHECKS if check not in told]
     if scope.cancelled_caught and left:
@@ -81,12 +83,37 @@ async def examine_relay(plan: RelayPlan, tell: Callable[[Finding], None]) -> Non
         tell(skipped(check, "an earlier check failed"))
 
 
+@attrs.define
+class _Heard:
+    """What came from the shards."""
+
+    frames: dict[Key, int] = attrs.Factory(dict)
+    """When the newest key frame of each key was stored."""
+    shards: set[int] = attrs.Factory(set)
+    """Who has published anything meanwhile."""
+    ahead: list[float] = attrs.Factory(list)
+    """This clock less the broker's, and the way, of what came just after it was stored."""
+    lags: list[float] = attrs.Factory(list)
+    seconds: float = 0.0
+    """For how long it was listened."""
+
+    def take(self, one: Incoming, now_ns: int | None) -> None:
+        """``now_ns``: it came now, and was not stored before."""
+        if one.subject.kind is Kind.KEY:
+            self.frames[one.subject.key] = max(one.time_ns, self.frames.get(one.subject.key, 0))
+        if now_ns is not None:
+            self.shards.add(one.subject.shard)
+            self.ahead.append((now_ns - one.time_ns) / 1e9)
+            self.lags += _lag(one)
+
+
 class _Doctor:
     def __init__(self, plan: RelayPlan, note: Callable[[Finding], None]) -> None:
         self._plan = plan
         self._note = note
-        self._newest: tuple[int, float] | None = None
-        """When the broker stored the newest message that came, and when it came."""
+        self._heard = _Heard()
+        self._times: dict[int, int] = {}
+        """When the newest catalog of each shard was stored."""
 
     async def run(self) -> None:
         engine, began = self._plan.engine, trio.current_time()
@@ -105,55 +132,46 @@ class _Doctor:
             await self._books(catalogs)
 
     async def _catalogs(self, link: Link) -> list[Catalog]:
-        incoming = await link.catalogs()
-        found = [(decode_catalog(one.data), one) for one in incoming]
+        found = [(decode_catalog(one.data), one.time_ns) for one in await link.catalogs()]
         self._note(checks.stream(self._plan.engine.stream, len(found)))
-        for _, one in found:
-            self._see(one)
-        self._times = {catalog.shard: one.time_ns for catalog, one in found}
+        self._times = {catalog.shard: time_ns for catalog, time_ns in found}
         return [catalog for catalog, _ in found]
 
-    def _see(self, one: Incoming) -> None:
-        if self._newest is None or one.time_ns > self._newest[0]:
-            self._newest = (one.time_ns, trio.current_time())
-
     def _age(self, time_ns: int) -> float:
-        """How long ago the broker stored this, by its own clock."""
-        assert self._newest is not None  # there is a catalog
-        newest, came = self._newest
-        return (newest - time_ns) / 1e9 + trio.current_time() - came
+        """How long ago the broker stored this: by its clock, if anything came that it had just stored, else ours."""
+        ahead = min(self._heard.ahead, default=0.0)
+        return max(0.0, (self._plan.wall_ns() - time_ns) / 1e9 - ahead)
 
     async def _read(self, link: Link, catalogs: Sequence[Catalog]) -> None:
-        """Look at stored key frames, and at what comes."""
+        """Look at stored key frames, and at what comes: until every shard has been heard, if that is to be expected."""
         keys = {catalog.shard: _sample(catalog) for catalog in catalogs}
-        newest: dict[Key, int] = {}
-        ahead: list[float] = []
-        lags: list[float] = []
+        heard = self._heard
         wanted = {key for some in keys.values() for key in some}
         if wanted:
-            back = 12 * max(catalog.keyframe_every for catalog in catalogs)
+            every = max(catalog.keyframe_every for catalog in catalogs)
             with trio.move_on_after(_HISTORY) as limit:
-                async with link.read(wanted, Start(), back=back) as source:
-                    is_live = False
+                async with link.read(wanted, Start(), back=12 * every) as source:
+                    began: float | None = None
                     while True:
                         for one in await source.receive():
-                            self._see(one)
-                            if one.subject.kind is Kind.KEY:
-                                newest[one.subject.key] = max(one.time_ns, newest.get(one.subject.key, 0))
-                            if is_live:
-                                ahead.append((self._plan.wall_ns() - one.time_ns) / 1e9)
-                                lags += _lag(one)
-                        if not is_live and len(source.reached) >= len(source.taken.starts):
-                            is_live = True
-                            limit.deadline = trio.current_time() + _LISTEN
+                            heard.take(one, None if began is None else self._plan.wall_ns())
+                        if began is None and len(source.reached) >= len(source.taken.starts):
+                            began = trio.current_time()
+                            limit.deadline = began + min(_LISTEN_MOST, max(_LISTEN, checks.SILENCE * every + 0.5))
+                        if began is not None and heard.shards.issuperset(shard for shard, some in keys.items() if some):
+                            limit.deadline = min(limit.deadline, began + _LISTEN)
+            heard.seconds = 0.0 if began is None else trio.current_time() - began
         for incoming in await link.catalogs():
-            self._see(incoming)
-            self._times[decode_catalog(incoming.data).shard] = incoming.time_ns
-        self._tell(catalogs, keys, newest)
-        self._note(checks.clock(min(ahead, default=None)))
-        self._note(checks.lag(median(lags) if lags else None))
+            shard = decode_catalog(incoming.data).shard
+            if incoming.time_ns > self._times.get(shard, 0):
+                heard.shards.add(shard)
+            self._times[shard] = incoming.time_ns
+        self._tell(catalogs, keys)
+        self._note(checks.clock(min(heard.ahead, default=None)))
+        self._note(checks.lag(median(heard.lags) if heard.lags else None))
 
-    def _tell(self, catalogs: Sequence[Catalog], keys: Mapping[int, Sequence[Key]], newest: Mapping[Key, int]) -> None:
+    def _tell(self, catalogs: Sequence[Catalog], keys: Mapping[int, Sequence[Key]]) -> None:
+        heard = self._heard
         seen = [
             ShardSeen(
                 shard=one.shard,
@@ -162,17 +180,19 @@ class _Doctor:
                 age=self._age(self._times[one.shard]),
                 every=one.keyframe_every,
                 requests=len(one.requests),
+                silent=None if one.shard in heard.shards else heard.seconds,
             )
             for one in sorted(catalogs, key=lambda catalog: catalog.shard)
         ]
         self._note(checks.shards(seen))
-        for shard in seen:
+        there = checks.present(seen)
+        for shard in there:
             self._note(checks.catalog(shard))
-        for finding in checks.owners(seen, self._plan.engine.lease_ttl):
+        for finding in checks.owners(there, self._plan.engine.lease_ttl):
             self._note(finding)
-        for shard in seen:
+        for shard in there:
             ages = {
-                "/".join(filter(None, key)): self._age(newest[key]) if key in newest else None
+                "/".join(filter(None, key)): self._age(heard.frames[key]) if key in heard.frames else None
                 for key in keys[shard.shard]
             }
             self._note(checks.keyframes(shard, ages))

@@ -43,6 +43,7 @@ seen = st.builds(
     age=ages,
     every=st.floats(0.1, 600),
     requests=st.integers(0, 1000),
+    silent=st.none() | st.floats(0, 100),
 )
 several = st.lists(seen, min_size=1, max_size=4)
 CHECKS: dict[str, st.SearchStrategy[Finding]] = {
@@ -76,7 +77,8 @@ def test_a_check_says_one_printable_line_and_a_cure_if_it_is_bad(name: str, data
 @given(seen, st.floats(1, 10))
 def test_a_shard_that_publishes_has_an_owner(one: ShardSeen, ttl: float) -> None:
     (finding,) = checks.owners([one], ttl)
-    assert (finding.level is OK) == (one.age <= max(ttl, 3 * one.every))
+    is_heard = one.silent is None or one.silent < checks.SILENCE * one.every
+    assert (finding.level is OK) == (is_heard and one.age <= max(ttl, 3 * one.every))
 
 
 # Relays in trouble
@@ -233,6 +235,42 @@ async def test_an_owner_that_is_gone(world: World) -> None:
         found = await world.examine()
     names = ("relay-catalog 0/2", "relay-owner 0/2", "relay-keyframes 0/2")
     assert bad(found) == {"relay-shards": FAILED, **dict.fromkeys(names, FAILED)}
+
+
+@pytest.mark.parametrize("ago", [0.0, 5.0, 25.0, 300.0])
+async def test_a_relay_that_is_gone(world: World, ago: float) -> None:
+    """Though it has ended in order, and all that it published is there."""
+    async with world.publishing((0, 1)):
+        pass
+    await trio.sleep(ago)
+    found = await world.examine()
+    assert found["relay-owner 0/1"].level is FAILED
+    assert ago or "nothing has come from it for" in found["relay-owner 0/1"].says
+    age = found["relay-catalog 0/1"].value
+    assert age is not None
+    assert age >= ago, "it is counted until now"
+
+
+async def test_one_of_two_shards_is_silent(world: World) -> None:
+    async with world.publishing((0, 2), (1, 2)):
+        world.broker.seen_by("1/2").cut(1000)
+        found = await world.examine()
+    assert "relay-owner 0/2" not in bad(found)
+    assert bad(found)["relay-owner 1/2"] is FAILED
+
+
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        ("the login (user relay) is wrong", "KRAKEN_BROKER_USER"),
+        ("JetStream may not be used: the server does not allow it", "KRAKEN_BROKER_USER"),
+        ("certificate verify failed", "--broker-ca"),
+        ("connection refused", "the network"),
+        ("the disk is full; make room", "make room"),
+    ],
+)
+def test_a_cure_is_for_its_illness(error: str, cure: str) -> None:
+    assert cure in checks.broker("nats://x", None, error).cure
 
 
 async def test_key_frames_that_do_not_come(world: World) -> None:
