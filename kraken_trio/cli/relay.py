@@ -480,7 +480,9 @@ async def supervise(options: Options, command_log: CommandLog) -> int:
     programs = []
     for number in range(options.shards):
         name = f"{number}/{options.shards}"
-        programs.append(Program(name, _command(options, number, command_log.style)))
+        # Who is started again lets its standby go first, whose books are verified already.
+        again = ("--standby",) if options.standby else ()
+        programs.append(Program(name, _command(options, number, command_log.style), again))
         if options.standby:
             command = _command(options, number, command_log.style, "--standby")
             programs.append(Program(f"{name} standby", command))

@@ -62,6 +62,8 @@ class Program:
 
     name: str
     command: tuple[str, ...]
+    again: tuple[str, ...] = ()
+    """What its command ends with, besides, when it is started again."""
     env: Mapping[str, str] | None = attrs.field(default=None, repr=False)
     """Its environment; None for that of this process."""
 
@@ -193,7 +195,7 @@ class Supervisor:
         one.restarts.started(one.alive_at)
         try:
             process = await trio.lowlevel.open_process(
-                one.program.command,
+                (*one.program.command, *(one.program.again if one.restarts.count else ())),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

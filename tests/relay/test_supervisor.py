@@ -148,6 +148,16 @@ async def test_a_program_that_ends_is_started_again_and_others_are_not_touched(
     assert (ended.levelname, ended.__dict__["exit_status"]) == ("ERROR", -9)
 
 
+async def test_what_is_started_again_may_be_called_in_another_way() -> None:
+    code = f"import sys; print(sys.argv[1:], file=sys.stderr, flush=True); {READY}; sys.stdin.read()"
+    one = program("0/1", code)
+    async with supervised(Program(one.name, one.command, ("--again",))) as world:
+        await world.until(lambda: world.lines)
+        os.kill(world.now("0/1").pid, signal.SIGKILL)
+        await world.until(lambda: len(world.lines) == 2)
+    assert [line for _, _, line in world.lines] == [b"[]", b"['--again']"]
+
+
 async def test_a_crash_loop_is_given_up_and_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
     def few() -> Restarts:
         return Restarts(first=0.001, most=3)
