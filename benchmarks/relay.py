@@ -398,7 +398,7 @@ def peers(bench: Bench) -> Iterator[str]:
     from tests.broker.kafka_server import kafka_server  # noqa: PLC0415 (it needs Java)
 
     for attempt in range(bench.options.rounds):
-        with kafka_server(None, **{"auto.create.topics.enable": "true"}) as server:
+        with kafka_server(auto_create_topics_enable="true") as server:
             task = {"frames": frames.path, "depth": 10, "cycles": 1, "server": server.address}
             taken = together([Process("cryptofeed_kafka", task, python=environment.python)])
             bench.note("cryptofeed, a message an event, floats", taken["messages"], taken)
