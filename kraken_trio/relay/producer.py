@@ -25,6 +25,7 @@ import platform
 import secrets
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -604,6 +605,34 @@ def new_holder() -> str:
     return f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
+def _check(
+    shard: int,
+    shards: int,
+    policy: Backpressure,
+    form: Form,
+    keyframe_every: float,
+    capacity: int,
+    drain_timeout: float,
+) -> None:
+    """Refuse what could not be meant, before anything is opened."""
+    if not 0 <= shard < shards:
+        msg = f"shard={shard} of shards={shards}: shards are numbered from 0"
+        raise ValueError(msg)
+    for name, value, kind in (("policy", policy, Backpressure), ("form", form, Form)):
+        if not isinstance(value, kind):
+            msg = f"{name}={value!r}: one of {', '.join(map(str, kind))}"
+            raise TypeError(msg)
+    if not 0 < keyframe_every < inf:
+        msg = f"keyframe_every={keyframe_every!r}: a positive number of seconds"
+        raise ValueError(msg)
+    if not 0 <= drain_timeout < inf:
+        msg = f"drain_timeout={drain_timeout!r}: a number of seconds, not negative"
+        raise ValueError(msg)
+    if capacity < 1:
+        msg = f"capacity={capacity!r}: a number of events, at least 1"
+        raise ValueError(msg)
+
+
 @asynccontextmanager
 async def open_relay(
     to: Engine | str,
@@ -638,13 +667,10 @@ async def open_relay(
 
     Leaving stops receiving, sends what there is, for up to ``drain_timeout`` seconds, and gives the lease back, so that
     a standby takes over at once.
+
+    Raises :class:`ValueError` and :class:`TypeError` for arguments that mean nothing, before anything is opened.
     """
-    if not 0 <= shard < shards:
-        msg = f"shard={shard} of shards={shards}: shards are numbered from 0"
-        raise ValueError(msg)
-    if not isinstance(policy, Backpressure):
-        msg = f"policy={policy!r}: one of {', '.join(map(str, Backpressure))}"
-        raise TypeError(msg)
+    _check(shard, shards, policy, form, keyframe_every, capacity, drain_timeout)
     engine = engine_for(to, login, tls)
     publisher = Publisher(shard, shards, keyframe_every=keyframe_every, form=form, capacity=capacity)
     relay = Relay(engine, publisher, shard=shard, shards=shards, policy=policy, holder=holder or new_holder())

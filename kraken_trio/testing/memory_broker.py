@@ -126,21 +126,21 @@ class _Core:
     """What the broker knows and does."""
 
     def __init__(self, *, partitions: int, seed: int, clock_rate: float, epoch_ns: int) -> None:
-        self.lease_ttl = 0.0
+        self.lease_ttl: float = 0.0
         self.latency: tuple[float, float] = (0.0, 0.0)
-        self.store_seconds = 0.0
-        self.timeout = inf
-        self.max_message_bytes = 0
-        self.max_messages = 0
-        self.drops_repeats = True
-        self.repeats_dropped = 0
-        self.fenced = 0
+        self.store_seconds: float = 0.0
+        self.timeout: float = inf
+        self.max_message_bytes: int = 0
+        self.max_messages: int = 0
+        self.drops_repeats: bool = True
+        self.repeats_dropped: int = 0
+        self.fenced: int = 0
         self.paused: tuple[float, float] = _NEVER
-        self.holds_acks = False
-        self.acks_to_lose = 0
-        self.changed = trio.Event()
+        self.holds_acks: bool = False
+        self.acks_to_lose: int = 0
+        self.changed: trio.Event = trio.Event()
         first = 1 if partitions == 1 else 0  # as NATS and Kafka count
-        self.logs = {number: _Log(number, first) for number in range(partitions)}
+        self.logs: dict[int, _Log] = {number: _Log(number, first) for number in range(partitions)}
         if partitions > 1:
             self.logs[_CONTROL] = _Log(_CONTROL, first)
         self.leases: dict[int, _Lease] = {}
@@ -567,8 +567,8 @@ class _Link:
         self._weather = weather
         self._lost: str | None = None
         self._last_arrival = -inf
-        self.is_closed = False
-        self.is_cut_off = False
+        self.is_closed: bool = False
+        self.is_cut_off: bool = False
         """Whether what is on its way does not arrive."""
 
     def lose(self, why: str, *, in_flight: bool) -> None:

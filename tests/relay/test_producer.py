@@ -468,7 +468,15 @@ async def test_what_is_too_large_is_left_out(autojump_clock: MockClock, caplog: 
 
 @pytest.mark.parametrize(
     ("options", "error"),
-    [({"shard": 1}, ValueError), ({"shards": 0}, ValueError), ({"policy": "hold"}, TypeError)],
+    [
+        ({"shard": 1}, ValueError),
+        ({"shards": 0}, ValueError),
+        ({"policy": "hold"}, TypeError),
+        ({"form": "msgpack"}, TypeError),
+        ({"keyframe_every": 0}, ValueError),
+        ({"capacity": 0}, ValueError),
+        ({"drain_timeout": -1}, ValueError),  # once, leaving the block never ended
+    ],
 )
 async def test_wrong_arguments_are_refused(
     autojump_clock: MockClock, options: dict[str, Any], error: type[Exception]
