@@ -331,6 +331,7 @@ def latency(bench: Bench) -> Iterator[str]:
                 url = f"{nats.urls[0]}/r{rate}x{attempt}?max_bytes=1GiB"
                 path = bench.folder / "latencies"
                 one = shard(url, frames, 0, 1, rate=rate, seconds=bench.options.seconds)
+                time.sleep(6)  # until each book has its first key frame: a reader that comes earlier waits for it
                 task = {"from": "now", "until": int(rate * bench.options.seconds * 0.98), "latencies": str(path)}
                 two = reader(url, frames, names(frames, 0), **task)
                 two.go()
