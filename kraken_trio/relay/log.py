@@ -75,6 +75,11 @@ RELAY_EVENTS: Final[Mapping[str, RelayEvent]] = {
         ("shard", "producer", "events", "detail"),
         "Another process is the owner; so many events that were not stored yet are dropped.",
     ),
+    "standby_differs": RelayEvent(
+        logging.WARNING,
+        ("shard", "detail"),
+        "The shard's owner publishes something else than this process would, if it took over.",
+    ),
     "broker_connected": RelayEvent(logging.INFO, ("shard", "broker"), "There is a connection to the broker."),
     "broker_lost": RelayEvent(
         logging.WARNING,

@@ -39,6 +39,7 @@ from kraken_trio.broker.outbox import Outbox
 from kraken_trio.broker.publisher import Message, Publisher
 from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, TooLarge
 from kraken_trio.errors import ConnectError, KrakenTrioError
+from kraken_trio.relay.comparison import catalog_of, difference
 from kraken_trio.relay.log import log
 from kraken_trio.requests import Lifecycle
 
@@ -172,6 +173,8 @@ class Relay:
         self._has_broker = True
         """Whether there is, or may be again, a connection to it."""
         self._is_leaving = False
+        self._compared: Link | None = None
+        """The last connection over which the owner's catalog was looked at."""
         self.block: trio.CancelScope = trio.CancelScope()
         """What is cancelled when it fails."""
         self.failure: Exception | None = None
@@ -461,6 +464,7 @@ class Relay:
             now = trio.current_time()
             if found is None:
                 lease.refused(now)
+                await self._compare(link)
                 return
             lease.acquired(found, sent)
             self._publisher.begin(found.producer, now)
@@ -480,6 +484,17 @@ class Relay:
             lease.renewed(sent)
         self._wake()
         self._has_passed()
+
+    async def _compare(self, link: Link) -> None:
+        """Once per connection: readers would lose what the owner publishes, if another thing followed at a takeover."""
+        if self._compared is link or not self.requests:
+            return
+        self._compared = link
+        owner = catalog_of(await link.catalogs(), self._shard)
+        found = None if owner is None else difference(owner, self._shards, self.requests)
+        if found is not None:
+            text = f"shard {self._name}: {found}: give all processes of a shard the same options"
+            log("standby_differs", text, shard=self._name, detail=found)
 
     def _fenced(self, fence: Fence, detail: str) -> None:
         """Another process is the owner."""

@@ -10,7 +10,10 @@ import trio
 
 import kraken_trio as kt
 from kraken_trio.broker.messages import decode_catalog
+from kraken_trio.broker.seam import Incoming
+from kraken_trio.broker.subjects import Kind, Subject
 from kraken_trio.relay import Backpressure, Relay, open_relay, publish
+from kraken_trio.relay.comparison import catalog_of
 from kraken_trio.testing import Drop, DropHow, MemoryBroker
 from tests.relay.world import BTC, ETH, REQUESTS, Streams, World, open_world, stored
 
@@ -464,6 +467,39 @@ async def test_what_is_too_large_is_left_out(autojump_clock: MockClock, caplog: 
             assert relay.statistics().too_large
             assert len(stored(broker).of("ticker", BTC)) > 10
     assert "message_too_large" in {record.event_name for record in caplog.records if hasattr(record, "event_name")}
+
+
+@pytest.mark.parametrize(
+    ("requests", "shards", "words"),
+    [
+        ((kt.Book(BTC, depth=25), kt.Trades(BTC)), 1, "its owner publishes Book(symbol='BTC/USD', depth=10)"),
+        ((kt.Book(BTC), kt.Trades(BTC)), 2, "its owner publishes shard 0 of 1"),
+        ((kt.Book(BTC), kt.Trades(ETH)), 1, None),  # symbols come and go
+    ],
+)
+async def test_a_standby_that_would_publish_something_else_says_so(
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+    requests: tuple[kt.Request[Any], ...],
+    shards: int,
+    words: str | None,
+) -> None:
+    broker = MemoryBroker()
+    async with open_world() as world, world.client() as one, world.client() as two:
+        async with publish(one, broker, kt.Book(BTC), kt.Trades(BTC)) as owner:
+            await owner.wait_owner()
+            await trio.sleep(10)
+            async with publish(two, broker, *requests, shards=shards):
+                await trio.sleep(10)
+    told = [record.getMessage() for record in caplog.records if getattr(record, "event_name", "") == "standby_differs"]
+    assert len(told) == (words is not None)
+    assert all(str(words) in text for text in told)
+
+
+async def test_a_catalog_that_cannot_be_read_says_nothing_of_an_owner() -> None:
+    broken = Incoming(Subject(0, Kind.CATALOG), b"{}", 0, 1, 0)
+    assert catalog_of([broken], 0) is None
+    assert catalog_of([broken], 1) is None
 
 
 @pytest.mark.parametrize(
