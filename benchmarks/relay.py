@@ -290,10 +290,9 @@ async def dump(url: str, path: Path, _folder: Path, shards: int) -> list[int]:
     client = await nats_py.connect(url)
     counts = []
     for number in range(shards):
-        config = ConsumerConfig(
-            deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, filter_subject=f"{STREAM}.{number}.>"
-        )
-        found = await client.jetstream().pull_subscribe("", stream=STREAM, config=config)
+        config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE)
+        # The subject stands here: nats-py puts it in the place of the configuration's filter.
+        found = await client.jetstream().pull_subscribe(f"{STREAM}.{number}.>", stream=STREAM, config=config)
         total = (await found.consumer_info()).num_pending or 0
         with Path(f"{path}{number}").open("wb") as file:
             count = 0

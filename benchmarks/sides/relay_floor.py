@@ -21,6 +21,8 @@ from benchmarks.sides import common
 
 _FETCH = 200
 """Messages that are asked for at a time."""
+_EMPTY = 4
+"""Questions of 5 s each that nothing answers: then there is no more to read."""
 
 
 def load(path: str) -> list[tuple[str, bytes]]:
@@ -75,14 +77,19 @@ async def read(task: dict[str, Any]) -> None:
     )
     subscription = await stream.pull_subscribe(task["subject"], stream=task["stream"], config=config)
     common.ready()
-    start, cpu, count, size = 0.0, 0.0, 0, 0
+    start, cpu, count, size, empty = 0.0, 0.0, 0, 0, 0
     while count < task["total"]:
+        if empty == _EMPTY:
+            msg = f"there are {count} messages at {task['subject']}, and {task['total']} were to be read"
+            raise RuntimeError(msg)
+        empty += 1
         with contextlib.suppress(asyncio.TimeoutError):  # which nats-py's own error is, too
             for message in await subscription.fetch(min(_FETCH, task["total"] - count), timeout=5):
                 if not count:
                     start, cpu = time.monotonic(), time.process_time()
                 count += 1
                 size += len(message.data)
+                empty = 0
     common.done(start=start, end=time.monotonic(), cpu=time.process_time() - cpu, messages=count, bytes=size)
 
 
