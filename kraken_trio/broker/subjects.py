@@ -34,7 +34,9 @@ Key: TypeAlias = tuple[str, str | None]
 _NO_SYMBOL: Final = "_"
 _TOKEN = re.compile(r"(?:[A-Za-z0-9_-]|%[0-9A-F]{2})+", re.ASCII)
 _NUMBER = re.compile("0|[1-9][0-9]{0,8}", re.ASCII)
-_SAFE = re.compile(rb"[A-Za-z0-9_-]")
+_PLAIN = re.compile("[A-Za-z0-9_-]+", re.ASCII)
+_ENCODED: Final = tuple(chr(byte) if _PLAIN.fullmatch(chr(byte)) else f"%{byte:02X}" for byte in range(256))
+"""Of each byte."""
 
 
 class Kind(enum.Enum):
@@ -66,7 +68,7 @@ class Subject:
         return self.channel, self.symbol
 
     def __str__(self) -> str:
-        if self.kind in {Kind.CATALOG, Kind.LEASE}:
+        if self.kind is Kind.CATALOG or self.kind is Kind.LEASE:
             return f"{self.shard}.{self.kind.value}"
         between = "key." if self.kind is Kind.KEY else ""
         return f"{self.shard}.{between}{encode_token(self.channel)}.{encode_symbol(self.symbol)}"
@@ -80,10 +82,9 @@ def encode_token(text: str) -> str:
     # A single "_" is the sign for "no symbol": as a name it is encoded.
     if text == _NO_SYMBOL:
         return "%5F"
-    return "".join(
-        chr(byte) if _SAFE.fullmatch(bytes((byte,))) else f"%{byte:02X}"
-        for byte in text.encode("utf-8", "surrogatepass")
-    )
+    if _PLAIN.fullmatch(text):
+        return text
+    return "".join([_ENCODED[byte] for byte in text.encode("utf-8", "surrogatepass")])
 
 
 def decode_token(token: str) -> str:

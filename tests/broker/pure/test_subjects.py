@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 import pytest
 from hypothesis import assume, example, given, strategies as st
@@ -80,6 +81,15 @@ def test_a_token_is_that_of_one_text(text: str) -> None:
     except kt.ProtocolError:
         return
     assert encode_token(found) == text
+
+
+@given(texts)
+@example("".join(map(chr, range(256))))
+@example("\ud800")
+def test_a_token_is_percent_encoded(text: str) -> None:
+    assume(text != "_")
+    quoted = quote(text.encode("utf-8", "surrogatepass"), safe="")
+    assert encode_token(text) == quoted.replace(".", "%2E").replace("~", "%7E")
 
 
 def test_an_empty_name_is_no_token() -> None:
