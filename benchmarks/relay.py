@@ -231,12 +231,13 @@ def throughput(bench: Bench) -> Iterator[str]:
     kinds: list[tuple[str, dict[str, Any], str]] = [
         ("NATS", {}, ""),
         ("NATS, sync always", {"always": True}, ""),
+        ("NATS, sync always, atomic batches", {"always": True}, "&batches=atomic"),
         ("NATS, three replicas", {"servers": 3}, "&replicas=3"),
     ]
     stored: dict[str, str] = {}
     for _ in range(bench.options.rounds):
         for name, options, query in kinds:
-            for shards in (1, 2):
+            for shards in (1,) if bench.options.quick else (1, 2):
                 with nats_server(**options) as nats:
                     url = f"{nats.urls[0]}/{STREAM}?max_bytes=2GiB{query}"
                     stored[name] = through(bench, f"{name}, {shards} shard(s)", nats, url, frames, shards)
@@ -261,6 +262,15 @@ def through(bench: Bench, name: str, nats: Nats | None, url: str, frames: Frames
     bench.note(f"{name}: read by {shards}", events, taken)
     if nats is None:
         return ""
+    per_message = events / stored["messages"]
+    summary = f"{stored['messages']} messages, {stored['bytes'] / events:.0f} bytes and 1/{per_message:.0f} an event"
+    if not bench.options.quick:
+        bare(bench, name, nats, shards, events, replicas=3 if "replicas" in url else 1)
+    return summary
+
+
+def bare(bench: Bench, name: str, nats: Nats, shards: int, events: int, *, replicas: int) -> None:
+    """What is in the stream, read and published with bare nats-py."""
     path = bench.folder / "messages"
     count = asyncio.run(dump(nats.urls[0], path, bench.folder, shards))
     task = {"url": nats.urls[0], "stream": STREAM, "messages": str(path)}
@@ -268,7 +278,7 @@ def through(bench: Bench, name: str, nats: Nats | None, url: str, frames: Frames
         {"role": "read", "subject": f"{STREAM}.{number}.>", "total": count[number], **task} for number in range(shards)
     ]
     bench.note(f"{name}: bare nats-py reads", events, together([Process("relay_floor", part) for part in parts]))
-    asyncio.run(add_stream(nats.urls[0], "floor", 3 if "replicas" in url else 1))
+    asyncio.run(add_stream(nats.urls[0], "floor", replicas))
     parts = [
         {
             **task,
@@ -281,8 +291,6 @@ def through(bench: Bench, name: str, nats: Nats | None, url: str, frames: Frames
         for number in range(shards)
     ]
     bench.note(f"{name}: bare nats-py publishes", events, together([Process("relay_floor", part) for part in parts]))
-    per_message = events / stored["messages"]
-    return f"{stored['messages']} messages, {stored['bytes'] / events:.0f} bytes and 1/{per_message:.0f} an event"
 
 
 async def dump(url: str, path: Path, _folder: Path, shards: int) -> list[int]:
@@ -426,7 +434,12 @@ def main() -> None:
     parser.add_argument("--joiners", type=int, default=20)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--no-kafka", dest="kafka", action="store_false")
+    parser.add_argument(
+        "--quick", action="store_true", help="throughput alone, of one shard over NATS, in less than a minute"
+    )
     options = parser.parse_args()
+    if options.quick:
+        options.suites, options.rounds, options.updates, options.kafka = ["throughput"], 1, 20_000, False
     with tempfile.TemporaryDirectory() as folder:
         for name in options.suites or SUITES:
             suite = SUITES[name]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import trio
 from kraken_trio import Book, BookSnapshot, BookUpdate, Gap, open_stream
+from kraken_trio.broker.choice import engine_for
 
 from benchmarks.sides import common
 
@@ -23,6 +24,7 @@ async def main() -> None:
     task = common.job()
     books = [Book(symbol, task["depth"]) for symbol in task["symbols"]]
     start_at = _BEGINNING if task["from"] == "beginning" else None
+    engine = engine_for(task["url"])  # it imports the client of the broker
     if start_at is not None:
         await trio.to_thread.run_sync(common.ready)
     began, cpu = time.monotonic(), time.process_time()
@@ -30,7 +32,7 @@ async def main() -> None:
     gaps = count = 0
     first = 0.0
     async with (
-        open_stream(task["url"], start=start_at) as client,
+        open_stream(engine, start=start_at) as client,
         client.subscribe(*books, capacity=4096) as feed,
     ):
         if start_at is None:
