@@ -184,6 +184,8 @@ class Relay:
         self._held_since = 0.0
         self._woken = trio.Event()
         """Something was put into the publisher, or the lease is another."""
+        self._leased = trio.Event()
+        """The lease is another. Who keeps it has no need to be woken by each event."""
         self._passed = trio.Event()
         """Something has left the publisher or the outbox, or the standing has changed."""
 
@@ -358,6 +360,13 @@ class Relay:
         self._woken.set()
         self._woken = trio.Event()
 
+    def _has_lease(self) -> None:
+        """It is another one, or was renewed, or lost."""
+        self._leased.set()
+        self._leased = trio.Event()
+        self._wake()
+        self._has_passed()
+
     def _has_passed(self) -> None:
         self._passed.set()
         self._passed = trio.Event()
@@ -446,7 +455,7 @@ class Relay:
                 if self._is_leaving and lease.ask is Ask.ACQUIRE:
                     await trio.sleep_forever()
                 if trio.current_time() < lease.due:
-                    await self._sleep(lease.due)
+                    await self._sleep(lease.due, self._leased)
                     continue
                 await self._ask(link)
                 use.has_worked = True
@@ -482,8 +491,7 @@ class Relay:
                 text = f"shard {self._name}: the lease had ended {seconds:g} s ago, and nobody else has had it"
                 log("owner_resumed", text, shard=self._name, producer=fence.producer, seconds=seconds)
             lease.renewed(sent)
-        self._wake()
-        self._has_passed()
+        self._has_lease()
 
     async def _compare(self, link: Link) -> None:
         """Once per connection: readers would lose what the owner publishes, if another thing followed at a takeover."""
@@ -508,8 +516,7 @@ class Relay:
         self._numbers.fenced += 1
         text = f"shard {self._name}: this process is not the owner any more: {detail}"
         log("owner_lost", text, shard=self._name, producer=fence.producer, events=lost, detail=detail)
-        self._wake()
-        self._has_passed()
+        self._has_lease()
 
     async def _send(self, link: Link, use: _Use) -> None:
         """Send what is to be sent."""
@@ -531,7 +538,7 @@ class Relay:
                     await self._publish(link, fence, window)
                     use.has_worked = True
                 else:
-                    await self._sleep(publisher.next_due)
+                    await self._sleep(publisher.next_due, self._woken)
         except BrokerLost as error:
             self._acked(error.acked)
             use.end(str(error))
@@ -561,9 +568,8 @@ class Relay:
             numbers.bytes += len(message.data)
         self._has_passed()
 
-    async def _sleep(self, until: float) -> None:
+    async def _sleep(self, until: float, woken: trio.Event) -> None:
         """Sleep until then, or until woken."""
-        woken = self._woken
         with trio.move_on_at(until):
             await woken.wait()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -18,7 +18,7 @@ from kraken_trio.testing import Drop, DropHow, MemoryBroker
 from tests.relay.world import BTC, ETH, REQUESTS, Streams, World, open_world, stored
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from trio.testing import MockClock
 
@@ -78,6 +78,40 @@ async def test_what_a_feed_gets_is_published_unchanged(autojump_clock: MockClock
     assert not statistics.waiting_events
     assert broker.owner(0) is None  # it was given back
     assert not broker.links
+
+
+class Steps(trio.abc.Instrument):
+    """Counts the steps of the tasks of a name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.count = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.count += task.name.endswith(self.name)
+
+
+async def test_who_keeps_the_lease_is_not_woken_by_events(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker(lease_ttl=3)
+    async with open_world() as world, world.client() as client, publish(client, broker, *REQUESTS) as relay:
+        await relay.wait_owner()
+        before = relay.statistics().events
+        keeping, sending = Steps("Relay._keep"), Steps("Relay._send")
+        with instruments(keeping, sending):
+            await trio.sleep(30)
+        assert relay.is_owner
+        assert relay.statistics().events - before > 300
+        assert sending.count > 100
+        assert 30 <= keeping.count <= 100  # 30 renewals, each of a few steps
+
+
+@contextmanager
+def instruments(*new: trio.abc.Instrument) -> Iterator[None]:
+    for one in new:
+        trio.lowlevel.add_instrument(one)
+    yield
+    for one in new:
+        trio.lowlevel.remove_instrument(one)
 
 
 def check_streams(world: World, broker: MemoryBroker) -> Streams:

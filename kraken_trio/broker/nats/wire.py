@@ -494,7 +494,8 @@ class _Window:
         while self.answered < count:
             self._news.clear()
             try:
-                await asyncio.wait_for(self._news.wait(), PATIENCE)
+                async with asyncio.timeout(PATIENCE):  # (wait_for would begin a task)
+                    await self._news.wait()
             except TimeoutError:
                 return False
         return not self.failures
@@ -627,7 +628,8 @@ class Pull:
                     return
             self._wanted.clear()
             try:
-                await asyncio.wait_for(self._wanted.wait(), HEARTBEAT)
+                async with asyncio.timeout(HEARTBEAT):
+                    await self._wanted.wait()
             except TimeoutError:
                 if self._asked and loop.time() - self._heard > 3 * HEARTBEAT:
                     self.fail("the consumer gives no sign of life")
