@@ -195,6 +195,7 @@ async def test_a_broker_that_hangs_does_not_keep_a_shard_from_ending() -> None:
         async with relaying(broker=broker) as running:
             await running.logged("owner_begun")
             server.pause()
+            await trio.sleep(3)  # fifty events a second, none of which can be stored
             running.process.terminate()
             try:
                 with trio.fail_after(IN_TIME):
