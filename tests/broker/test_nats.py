@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import ssl
 import threading
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
@@ -16,7 +17,7 @@ import trustme
 
 import kraken_trio as kt
 from kraken_trio.broker.login import BrokerLogin, BrokerTls
-from kraken_trio.broker.nats import NatsEngine, owning, reading
+from kraken_trio.broker.nats import NatsEngine, owning, reading, wire
 from kraken_trio.broker.position import Place, Start
 from kraken_trio.broker.seam import BrokerLost, Fenced, TooLarge
 from kraken_trio.broker.subjects import Kind
@@ -31,6 +32,33 @@ if TYPE_CHECKING:
 
 SECRET = "s3cr3t-of-a-broker-kQ7v"
 SMALL = "max_bytes=16MiB"
+
+
+@pytest.mark.parametrize("in_flight", [1, 2])
+def test_an_answer_that_comes_too_late_does_not_stand_for_what_was_not_sent(
+    monkeypatch: pytest.MonkeyPatch, in_flight: int
+) -> None:
+    """As while a cluster has no leader: once, such a window was taken for stored as a whole."""
+    monkeypatch.setattr(wire, "PATIENCE", 0.05)
+
+    class LateWire:
+        max_payload = 1000
+
+        def __init__(self) -> None:
+            self._waiting: dict[int, Any] = {}
+            self._count = 0
+
+        async def _send(self, _subject: str, _data: bytes, _headers: object, answer: Any) -> int:
+            self._count += 1
+            if self._count <= in_flight:
+                ack = json.dumps({"stream": "S", "seq": self._count}).encode()
+                asyncio.get_running_loop().call_later(0.075, answer, ack, {})
+            return self._count
+
+    window: list[tuple[str, bytes, dict[str, str]]] = [("subject", b"data", {}) for _ in range(5)]
+    stored = asyncio.run(wire.Wire._store_all(cast("Any", LateWire()), window, in_flight))
+    assert stored.acked <= in_flight
+    assert stored.lost == "messages are not acknowledged within 0.05 s"
 
 
 async def use(engine: NatsEngine) -> None:

@@ -342,7 +342,8 @@ class Wire:
             for number in numbers:
                 self._waiting.pop(number, None)
         acked = window.acked
-        if acked == len(numbers):
+        # An answer may have come too late, when no more were sent: that of the last one does not mean that of all.
+        if acked == len(messages) or (too_large is not None and acked == len(numbers)):
             return Stored(acked, too_large=too_large)
         failure = window.failures.get(acked)
         if isinstance(failure, Refusal):
