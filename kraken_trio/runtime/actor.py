@@ -21,11 +21,12 @@ import trio
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio.admission import Budget, Wait
 from kraken_trio.errors import ConnectError, SubscriptionRejected
-from kraken_trio.events import Cause, ConnectionState, Event, StateChange
+from kraken_trio.events import Cause, ConnectionState, Event
 from kraken_trio.runtime.feed import FeedSender
 from kraken_trio.runtime.feeds import FeedTotals
 from kraken_trio.runtime.recorded import RecordingTotals
 from kraken_trio.runtime.timings import FRAMES_PER_MEASUREMENT, SECONDS_PER_MEASUREMENT, Timings
+from kraken_trio.runtime.waiting import StateWaiters
 from kraken_trio.session.inputs import (
     Added,
     Answered,
@@ -74,12 +75,10 @@ _TOKENS_KEPT = 7
 
 
 @attrs.define(eq=False)
-class _Waiter:
-    """A task that waits for a state, or for the answer to a subscribe."""
+class _Asked:
+    """A task that waits for the answer to a subscribe."""
 
-    states: frozenset[ConnectionState] = frozenset()
     done: trio.Event = attrs.Factory(trio.Event)
-    reached: ConnectionState | None = None
     reasons: dict[Request, str] = attrs.Factory(dict)
     error: Exception | None = None
 
@@ -122,11 +121,11 @@ class Actor:
         self._is_renewing = False
         self._nursery: trio.Nursery | None = None
         self._taps: tuple[Tap, ...] = ()
-        self._feeds: dict[FeedSender, _Waiter] = {}
+        self._feeds: dict[FeedSender, _Asked] = {}
         self._totals = FeedTotals()
         self.recorded: RecordingTotals = RecordingTotals()
         self._timings = Timings()
-        self._waiters: list[_Waiter] = []
+        self._waiters = StateWaiters()
         self._outbox: deque[str] = deque()
         self._outbox_filled = trio.Event()
         self._ping_wanted = trio.Event()
@@ -357,15 +356,15 @@ class Actor:
             return  # only live data: there is nothing else
         for feed, reasons in effects.answers:
             assert isinstance(feed, FeedSender)
-            waiter = self._feeds.get(feed)
-            if waiter is not None:
-                waiter.reasons = reasons
-                waiter.done.set()
+            asked = self._feeds.get(feed)
+            if asked is not None:
+                asked.reasons = reasons
+                asked.done.set()
         if effects.send:
             self._outbox.extend(effects.send)
             self._outbox_filled.set()
         for change in effects.changes:
-            self._changed(change)
+            self._waiters.reach(change.current)
         if effects.records:
             self._telemetry.consume(effects.records, trio.current_time())
         if effects.ping:
@@ -385,12 +384,6 @@ class Actor:
             self._timer_changed.set()
         for feed in too_slow:  # last, because its own effects come after these
             self._give_up(feed)
-
-    def _changed(self, change: StateChange) -> None:
-        for waiter in self._waiters:
-            if waiter.reached is None and change.current in waiter.states:
-                waiter.reached = change.current
-                waiter.done.set()
 
     def _wait_for_room(self, feed: FeedSender) -> None:
         if feed not in self._stalled:
@@ -465,33 +458,20 @@ class Actor:
         self._taps = tuple(other for other in self._taps if other is not tap)
 
     async def wait_for(self, states: Collection[ConnectionState]) -> ConnectionState:
-        waiter = _Waiter(states=frozenset(states), error=self.ended)
-        if self.session.state in waiter.states:
-            waiter.reached = self.session.state
-        if waiter.reached is not None or self.ended is not None:
-            waiter.done.set()
-        self._waiters.append(waiter)
-        try:
-            await waiter.done.wait()
-        finally:
-            self._waiters.remove(waiter)
-        if waiter.reached is None:
-            assert waiter.error is not None  # the reason why it was released
-            raise copy(waiter.error)
-        return waiter.reached
+        return await self._waiters.wait(states, self.session.state, self.ended)
 
     async def attach(self, sender: FeedSender) -> None:
-        waiter = self._feeds[sender] = _Waiter(error=self.ended)
+        asked = self._feeds[sender] = _Asked(error=self.ended)
         self._totals.add(sender, partial(self._detach, sender))
         if self.ended is not None:
-            waiter.done.set()
+            asked.done.set()
         else:
             self._tell(Added(sender, sender.requests))
-        await waiter.done.wait()
-        if waiter.reasons:
-            raise SubscriptionRejected(waiter.reasons)
-        if waiter.error is not None:
-            raise copy(waiter.error)
+        await asked.done.wait()
+        if asked.reasons:
+            raise SubscriptionRejected(asked.reasons)
+        if asked.error is not None:
+            raise copy(asked.error)
 
     def _detach(self, sender: FeedSender) -> None:
         """Remove a feed and its subscriptions."""
@@ -510,13 +490,11 @@ class Actor:
     def _end(self, error: ConnectError | None) -> None:
         if self.ended is None:
             self.ended = error or trio.ClosedResourceError("the client's block has been left")
-        for feed, waiter in self._feeds.items():
+        for feed, asked in self._feeds.items():
             feed.end(error)
-            waiter.error = self.ended
-            waiter.done.set()
-        for waiter in self._waiters:
-            waiter.error = self.ended
-            waiter.done.set()
+            asked.error = self.ended
+            asked.done.set()
+        self._waiters.end(self.ended)
 
 
 def _without(token: str, frames: Sequence[str | bytes]) -> Sequence[str | bytes]:

@@ -20,6 +20,7 @@ from kraken_trio.events import Cause
 from kraken_trio.runtime.feed import FeedSender
 from kraken_trio.runtime.feeds import FeedTotals
 from kraken_trio.runtime.pace import Pace
+from kraken_trio.runtime.waiting import StateWaiters
 from kraken_trio.session.records import ConsumerFailed, RecordingDamaged
 
 if TYPE_CHECKING:
@@ -38,15 +39,6 @@ _RECORDS_PER_CHECKPOINT: Final = 128
 """Other tasks run each time after so many frames and other records, or a batch more: a feed whose program takes what is
 there in lists is then empty each time, and what it has got is still in the caches."""
 _SOUGHT: Final = "the replay went to another time"
-
-
-@attrs.define(eq=False)
-class _Waiter:
-    """A task that waits for a state."""
-
-    states: frozenset[ConnectionState]
-    done: trio.Event = attrs.Factory(trio.Event)
-    reached: ConnectionState | None = None
 
 
 @attrs.define(eq=False)
@@ -81,7 +73,7 @@ class Replayer:
         self._is_started = False  # has anybody waited for anything yet?
         self._feeds: dict[FeedSender, None] = {}
         self._totals = FeedTotals()
-        self._waiters: list[_Waiter] = []
+        self._waiters = StateWaiters()
         self._orders: deque[_Order] = deque()
         self._changed = trio.Event()  # anything that the task has to look at
         self._full: dict[FeedSender, deque[Event]] = {}  # feeds without room, and what waits for it
@@ -171,7 +163,7 @@ class Replayer:
     def _deliver(self) -> None:
         effects, changes = self._player.take()
         for change in changes:
-            self._reached(change.current)
+            self._waiters.reach(change.current)
         for feed, events in effects.deliver.items():
             assert isinstance(feed, FeedSender)  # the player uses feeds as keys only
             self._put(feed, events)
@@ -208,8 +200,7 @@ class Replayer:
                 feed.call_when_waiting(partial(self._finish, feed))
             else:
                 self._finish(feed)
-        for waiter in self._waiters:
-            waiter.done.set()
+        self._waiters.end(trio.ClosedResourceError(_OVER))
 
     def _finish(self, feed: FeedSender) -> None:
         """Nothing more comes, unless one has gone back meanwhile."""
@@ -348,21 +339,9 @@ class Replayer:
         return self._player.rebuild(key)
 
     async def wait_for(self, states: Collection[ConnectionState]) -> ConnectionState:
-        waiter = _Waiter(states=frozenset(states))
-        if self.state in waiter.states:
-            waiter.reached = self.state
-            waiter.done.set()
-        elif self._ended is not None or self.has_ended:
-            waiter.done.set()
-        self._waiters.append(waiter)
         self._start()
-        try:
-            await waiter.done.wait()
-        finally:
-            self._waiters.remove(waiter)
-        if waiter.reached is None:
-            raise copy(self._ended) if self._ended is not None else trio.ClosedResourceError(_OVER)
-        return waiter.reached
+        over = trio.ClosedResourceError(_OVER) if self.has_ended else None
+        return await self._waiters.wait(states, self.state, self._ended or over)
 
     async def attach(self, sender: FeedSender) -> None:
         await trio.lowlevel.checkpoint()
@@ -400,20 +379,13 @@ class Replayer:
             self._is_started = True
         self._changed.set()
 
-    def _reached(self, state: ConnectionState) -> None:
-        for waiter in self._waiters:
-            if waiter.reached is None and state in waiter.states:
-                waiter.reached = state
-                waiter.done.set()
-
     def close(self) -> None:
         """End feeds and release waiters: the client's block is being left."""
         if self._ended is None:
             self._ended = trio.ClosedResourceError("the client's block has been left")
         for feed in self._feeds:
             feed.end(None)
-        for waiter in self._waiters:
-            waiter.done.set()
+        self._waiters.end(self._ended)
         for order in self._orders:
             order.done.set()
 

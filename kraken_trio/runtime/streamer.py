@@ -31,6 +31,7 @@ from kraken_trio.broker.seam import BrokerLost, KeepsRecords
 from kraken_trio.errors import ConnectError, SubscriptionRejected
 from kraken_trio.events import ConnectionState, StateChange
 from kraken_trio.runtime.feeds import FeedTotals
+from kraken_trio.runtime.waiting import StateWaiters
 from kraken_trio.session.lifecycle import StateMachine, Trigger
 from kraken_trio.session.records import ClientLeft, ConsumerFailed, ExchangeStatus, GapAnnounced, StateChanged
 from kraken_trio.statistics import ClientStatistics, Counters, SubscriptionState, SubscriptionStatistics
@@ -75,15 +76,6 @@ LEAVING: Final = 1.0
 _ELSEWHERE: Final = "another member of the group reads this from here on"
 _EVENTS_PER_CHECKPOINT: Final = 1024
 """Other tasks run after so many events of a feed that always has room."""
-
-
-@attrs.define(eq=False)
-class _Waiter:
-    """A task that waits for a state."""
-
-    states: frozenset[ConnectionState]
-    done: trio.Event = attrs.Factory(trio.Event)
-    reached: ConnectionState | None = None
 
 
 @attrs.define(eq=False)
@@ -203,7 +195,7 @@ class Streamer:
         self._next_attempt: datetime | None = None
         self._streams: dict[FeedSender, _Stream] = {}
         self._totals = FeedTotals()
-        self._waiters: list[_Waiter] = []
+        self._waiters = StateWaiters()
         self._nursery: trio.Nursery | None = None  # of the client
         self._link: Link | None = None  # while there is a connection
         self._tasks: trio.Nursery | None = None  # of the connection
@@ -625,10 +617,7 @@ class Streamer:
         )
         self._report(StateChanged(change=change))
         self._tell(change)
-        for waiter in self._waiters:
-            if waiter.reached is None and change.current in waiter.states:
-                waiter.reached = change.current
-                waiter.done.set()
+        self._waiters.reach(change.current)
 
     def _settle(self) -> None:
         """If all feeds get what is published now, the client has what it wants."""
@@ -655,20 +644,7 @@ class Streamer:
         return None
 
     async def wait_for(self, states: Collection[ConnectionState]) -> ConnectionState:
-        waiter = _Waiter(states=frozenset(states))
-        if self.state in waiter.states:
-            waiter.reached = self.state
-        if waiter.reached is not None or self._ended is not None:
-            waiter.done.set()
-        self._waiters.append(waiter)
-        try:
-            await waiter.done.wait()
-        finally:
-            self._waiters.remove(waiter)
-        if waiter.reached is None:
-            assert self._ended is not None  # the reason why it was released
-            raise copy(self._ended)
-        return waiter.reached
+        return await self._waiters.wait(states, self.state, self._ended)
 
     async def attach(self, sender: FeedSender) -> None:
         await trio.lowlevel.checkpoint()
@@ -757,8 +733,7 @@ class Streamer:
         for sender, stream in self._streams.items():
             sender.end(error)
             stream.in_force.set()
-        for waiter in self._waiters:
-            waiter.done.set()
+        self._waiters.end(self._ended)
         self._notify()
 
     def _notify(self) -> None:
