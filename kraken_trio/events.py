@@ -104,7 +104,8 @@ class Cause(enum.Enum):
     SILENCE = "silence"
     """The exchange pushed no frame for ``Settings.silence_limit`` while the client was reading and a subscription was
     confirmed (without one, any frame counts); or a WebSocket PING was not answered for
-    ``Settings.keepalive_timeout``."""
+    ``Settings.keepalive_timeout``. Behind a broker: nothing of a channel and symbol came from its relay, not even key
+    frames."""
     PROTOCOL = "protocol"
     """Too many malformed frames in a row: the connection was dropped."""
     CLOSED = "closed"
@@ -132,7 +133,8 @@ class Cause(enum.Enum):
     SOUGHT = "sought"
     """The reader of a recording was moved to another time."""
     FAILOVER = "failover"
-    """Another producer took over behind a broker; events in between may be missing."""
+    """Another producer took over behind a broker; events in between may be missing. Or, in a group: another member reads
+    this from here on."""
     EXPIRED = "expired"
     """A broker or a recording no longer keeps events of that age."""
 

@@ -52,8 +52,9 @@ async def open_stream(
     present state, of a book a snapshot, within one interval of key frames; the producer need not know of it.
 
     What is lost on the way is a :class:`~kraken_trio.Gap`: ``FAILOVER`` where another producer took over, ``MISSED``
-    where messages are missing, ``EXPIRED`` where the broker does not store any more what should come next, ``CHECKSUM``
-    where a book fails its check here. After it, books go on with a snapshot.
+    where messages are missing, ``EXPIRED`` where the broker does not store any more what should come next, ``SILENCE``
+    where nothing comes from the relay for three intervals of key frames (and at least 10 s), ``CHECKSUM`` where a book
+    fails its check here. After it, books go on with a snapshot.
 
     ``start`` is where each feed begins: a time (of the broker's clock; as of :func:`~kraken_trio.open_replay`), or a
     position that a program has stored (:attr:`Feed.position <kraken_trio.Feed.position>`), as it is or as text. From

@@ -33,6 +33,7 @@ from kraken_trio.cli.formatting import counted
 from kraken_trio.cli.log import needed_log, say
 from kraken_trio.cli.planned import show_plan
 from kraken_trio.cli.running import positive_duration, run_and_exit
+from kraken_trio.cli.wanted import read_credentials
 from kraken_trio.relay.budget import BrokerBudget
 from kraken_trio.relay.lines import encode_control, named_json, named_text
 from kraken_trio.relay.log import log
@@ -104,18 +105,7 @@ class Options:
 
     def credentials(self) -> Credentials | None:
         """The API key of Kraken, if one is needed. Raises :class:`click.ClickException`."""
-        if not self.sources(0).needs_key:
-            return None
-        try:
-            if self.key_file is not None:
-                return Credentials.from_file(Path(self.key_file).expanduser())
-            return Credentials.from_env()
-        except OSError as error:
-            msg = f"the key file {printable(self.key_file)} cannot be read: {error.strerror or printable(error)}"
-            raise click.ClickException(msg) from None
-        except ValueError as error:
-            msg = str(error) if self.key_file is not None else f"{error} (or name a file with the key: --key-file)"
-            raise click.ClickException(msg) from None
+        return read_credentials(self.key_file) if self.sources(0).needs_key else None
 
 
 def _channels(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[Channel, ...]:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     _Decorator: TypeAlias = Callable[[Callable[..., object]], Callable[..., object]]
 
-__all__ = ["CHANNELS", "Wanted", "are_refused", "requests_for", "wanted_options"]
+__all__ = ["CHANNELS", "Wanted", "are_refused", "read_credentials", "requests_for", "wanted_options"]
 
 CHANNELS: Final = ("book", "trades", "ticker", "candles")
 _USUAL: Final = ("book", "trades")
@@ -131,18 +131,21 @@ class Wanted:
 
     def credentials(self) -> Credentials | None:
         """The API key, if one is needed. Raises :class:`click.ClickException`."""
-        if not self.endpoint.needs_token:
-            return None
-        try:
-            if self.key_file is not None:
-                return Credentials.from_file(Path(self.key_file).expanduser())
-            return Credentials.from_env()
-        except OSError as error:
-            msg = f"the key file {printable(self.key_file)} cannot be read: {error.strerror or printable(error)}"
-            raise click.ClickException(msg) from None
-        except ValueError as error:
-            msg = str(error) if self.key_file is not None else f"{error} (or name a file with the key: --key-file)"
-            raise click.ClickException(msg) from None
+        return read_credentials(self.key_file) if self.endpoint.needs_token else None
+
+
+def read_credentials(key_file: str | None) -> Credentials:
+    """The API key of Kraken in this file, or in the environment. Raises :class:`click.ClickException`."""
+    try:
+        if key_file is not None:
+            return Credentials.from_file(Path(key_file).expanduser())
+        return Credentials.from_env()
+    except OSError as error:
+        msg = f"the key file {printable(key_file)} cannot be read: {error.strerror or printable(error)}"
+        raise click.ClickException(msg) from None
+    except ValueError as error:
+        msg = str(error) if key_file is not None else f"{error} (or name a file with the key: --key-file)"
+        raise click.ClickException(msg) from None
 
 
 def are_refused(client: Client, requests: Iterable[Request]) -> bool:

@@ -42,6 +42,7 @@ from kraken_trio.errors import ConnectError, KrakenTrioError
 from kraken_trio.relay.comparison import catalog_of, difference
 from kraken_trio.relay.log import log
 from kraken_trio.requests import Lifecycle
+from kraken_trio.runtime.feed import view_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -275,7 +276,7 @@ class Relay:
 
     def _add(self, feed: Feed[Any], request: Request[Any]) -> None:
         if request != Lifecycle():
-            self._publisher.add(request, trio.current_time(), feed.view_of(request))
+            self._publisher.add(request, trio.current_time(), view_of(feed, request))
             self._wake()
 
     async def _feed(

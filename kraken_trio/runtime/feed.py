@@ -50,7 +50,18 @@ if TYPE_CHECKING:
 else:
     from typing import TypeVar
 
-__all__ = ["Feed", "FeedSender", "Views", "Wish", "books_among", "find_book", "open_feed", "open_wish", "views_for"]
+__all__ = [
+    "Feed",
+    "FeedSender",
+    "Views",
+    "Wish",
+    "books_among",
+    "find_book",
+    "open_feed",
+    "open_wish",
+    "view_of",
+    "views_for",
+]
 
 Views: TypeAlias = "dict[str | None, dict[str | None, View]]"
 """What follows the events of a feed, such as its books, by channel and symbol."""
@@ -594,13 +605,6 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         """
         return find_book(self._level3_books, symbol, "feed", "Level3")
 
-    def view_of(self, request: Request[Any]) -> View | None:
-        """What follows the events of one of its requests, if anything does.
-
-        :meta private:
-        """
-        return self._views.get(request.channel, {}).get(request.symbol)
-
     @property
     def books(self) -> Mapping[str, OrderBook]:
         """All books of this feed by symbol, including those that are unavailable: see ``OrderBook.available``."""
@@ -685,6 +689,11 @@ class _Batches(AsyncIterator[list[E]]):
             return await self._feed.receive_many(self._max_events)
         except trio.EndOfChannel:
             raise StopAsyncIteration from None
+
+
+def view_of(feed: Feed[Any], request: Request[Any]) -> View | None:
+    """What follows the events of one of the requests of a feed, if anything does."""
+    return feed._views.get(request.channel, {}).get(request.symbol)  # noqa: SLF001 (its own module's)
 
 
 def _unknown() -> None:
