@@ -133,8 +133,8 @@ class Cause(enum.Enum):
     SOUGHT = "sought"
     """The reader of a recording was moved to another time."""
     FAILOVER = "failover"
-    """Another producer took over behind a broker; events in between may be missing. Or, in a group: another member reads
-    this from here on."""
+    """Another producer took over behind a broker; events in between may be missing. In a group also: another member
+    reads this from here on."""
     EXPIRED = "expired"
     """A broker or a recording no longer keeps events of that age."""
 
