@@ -15,7 +15,8 @@ from kraken_trio.broker.position import Position, Start
 from kraken_trio.client import Client
 from kraken_trio.errors import ProtocolError
 from kraken_trio.recording.times import moment_ns
-from kraken_trio.runtime.streamer import LEAVING, Streamer
+from kraken_trio.runtime.sharing import LEAVING
+from kraken_trio.runtime.streamer import Streamer
 from kraken_trio.settings import Settings
 from kraken_trio.telemetry.fan_out import FanOut
 

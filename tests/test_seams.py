@@ -86,6 +86,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "auth/rest.py": {TRIO_TIME: "what deadlines are counted from"},
     "auth/tokens.py": {TRIO_TIME: "how old a token is"},
     "runtime/actor.py": {TRIO_TIME: "it tells the session what time it is"},
+    "runtime/sharing.py": {TRIO_TIME: "when a member of a group has last said that it is there"},
     "runtime/streamer.py": {TRIO_TIME: "how long a connection has held, and how old a subscription is"},
     "stream.py": {
         "time.time_ns": "the wall clock of open_stream; open_stream_with takes another",

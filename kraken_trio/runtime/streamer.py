@@ -10,7 +10,6 @@ the producers is told by gaps.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,7 +22,7 @@ import trio
 from kraken_trio._text import printable
 from kraken_trio.book.core import NAME
 from kraken_trio.broker.catalog import LIFECYCLE, Published, Statuses, published
-from kraken_trio.broker.group import BEAT, GONE_AFTER, Membership, bucket_of
+from kraken_trio.broker.group import GONE_AFTER
 from kraken_trio.broker.position import Start
 from kraken_trio.broker.progress import Delivery, Progress
 from kraken_trio.broker.reader import Reader
@@ -31,6 +30,8 @@ from kraken_trio.broker.seam import BrokerLost, KeepsRecords
 from kraken_trio.errors import ConnectError, SubscriptionRejected
 from kraken_trio.events import ConnectionState, StateChange
 from kraken_trio.runtime.feeds import FeedTotals
+from kraken_trio.runtime.parts import PARTITIONS, WHOLE, Part, Stream
+from kraken_trio.runtime.sharing import Sharing
 from kraken_trio.runtime.waiting import StateWaiters
 from kraken_trio.session.lifecycle import StateMachine, Trigger
 from kraken_trio.session.records import ClientLeft, ConsumerFailed, ExchangeStatus, GapAnnounced, StateChanged
@@ -39,8 +40,6 @@ from kraken_trio.statistics import ClientStatistics, Counters, SubscriptionState
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from kraken_trio.broker.group import Claim
-    from kraken_trio.broker.position import Place
     from kraken_trio.broker.seam import Engine, Incoming, Link
     from kraken_trio.events import Event
     from kraken_trio.evidence import ChecksumEvidence
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
     from kraken_trio.session.records import Record
     from kraken_trio.settings import Settings
 
-__all__ = ["LEAVING", "Streamer"]
+__all__ = ["Streamer"]
 
 _FIRST_DELAY: Final = 0.1
 """Seconds before the second attempt to connect; doubled for each further one. A broker counts no attempts."""
@@ -67,96 +66,8 @@ _LISTEN: Final = 1.0
 """Seconds between two looks for what has fallen silent, while nothing comes."""
 _SILENCE: Final = 10.0
 """Seconds after which it is told, at least."""
-_WHOLE: Final = 0
-"""The only part of a feed that is not divided."""
-_PARTITIONS: Final = 1 << 20
-"""More than any topic has: each part numbers its own from a multiple of this on."""
-LEAVING: Final = 1.0
-"""Seconds that a member of a group takes to say that it leaves."""
-_ELSEWHERE: Final = "another member of the group reads this from here on"
 _EVENTS_PER_CHECKPOINT: Final = 1024
 """Other tasks run after so many events of a feed that always has room."""
-
-
-@attrs.define(eq=False)
-class _Part:
-    """What is read with a source of its own: a whole feed, or one bucket of a group."""
-
-    reader: Reader
-    start: Start
-    base: int = 0
-    """Added to the partitions, so that those of several parts are told apart."""
-    attempts: int = 0
-    """How often its source was opened."""
-    is_open: bool = False
-    """Whether it is being read now."""
-    has_begun: bool = False
-    """Whether its start has been reached."""
-    scope: trio.CancelScope | None = None
-    """Of the task that reads it."""
-    offered: int = 0
-    """How many events the feed had been given with its last one."""
-    revision: int = 0
-    """(of a bucket) The revision of its record."""
-    places: Mapping[int, Place] | None = None
-    """(of a bucket) What is in the record."""
-    is_leaving: bool = False
-    """(of a bucket) Whether another member should have it: nothing more of it is read."""
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether it gets what is published now, or nothing more."""
-        return self.is_leaving or (self.is_open and self.has_begun and not self.reader.silent)
-
-    def stop(self) -> None:
-        """Read nothing more."""
-        self.is_open = False
-        if self.scope is not None:
-            self.scope.cancel()
-
-
-@attrs.define(eq=False)
-class _Stream:
-    """A feed, and what it is read with."""
-
-    sender: FeedSender
-    progress: Progress
-    since: float
-    """When it was opened, by Trio's clock."""
-    wants_lifecycle: bool
-    parts: dict[int, _Part] = attrs.Factory(dict)
-    """By bucket; of a feed that is read as a whole, one."""
-    group: Membership | None = None
-    committed: int = 0
-    """(of a group) How many of the events were received before the last commit."""
-    beat_at: float = 0.0
-    """(of a group) When the last beat that succeeded was sent."""
-    looked: trio.Event = attrs.Factory(trio.Event)
-    """(of a group) Set after the next look at its records."""
-    has_left: bool = False
-    """(of a group) Whether it has said that it takes no part any more."""
-    lock: trio.Lock = attrs.Factory(trio.Lock)
-    """(of a group) For who changes records of its buckets."""
-    is_known: bool = True
-    """(of a group) Whether its buckets are."""
-    in_force: trio.Event = attrs.Factory(trio.Event)
-    """Set when it has been read for the first time."""
-    drained: trio.Event | None = None
-    """Set when the program has made room, if some task waits for that."""
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether it gets what is published now."""
-        return self.is_known and all(part.is_settled for part in self.parts.values())
-
-    def part_of(self, symbol: str | None) -> _Part | None:
-        """What reads this symbol; None if another member does."""
-        return self.parts.get(_WHOLE if self.group is None else bucket_of(symbol))
-
-    def rebuild(self, key: Key, /) -> Event | None:
-        """All events so far of a cumulative key as one."""
-        part = self.part_of(key[1])
-        return None if part is None else part.reader.rebuild(key)
 
 
 class Streamer:
@@ -181,9 +92,8 @@ class Streamer:
         self._telemetry = telemetry
         self._wall_ns = wall_ns
         self._jitter = jitter
-        self._group = group
+        self._sharing = None if group is None else Sharing(self, group, jitter)
         self._claimed = 0  # how many parts there have been
-        self._leaving: dict[FeedSender, _Stream] = {}  # feeds of a group that were closed
         self._machine = StateMachine()
         self._statuses = Statuses()
         self._counters = Counters()
@@ -193,7 +103,7 @@ class Streamer:
         self._message_bytes: dict[str, int] = {}
         self._mismatch: ChecksumEvidence | None = None
         self._next_attempt: datetime | None = None
-        self._streams: dict[FeedSender, _Stream] = {}
+        self._streams: dict[FeedSender, Stream] = {}
         self._totals = FeedTotals()
         self._waiters = StateWaiters()
         self._nursery: trio.Nursery | None = None  # of the client
@@ -301,15 +211,15 @@ class Streamer:
 
     # Feeds
 
-    def _start_reading(self, stream: _Stream) -> None:
+    def _start_reading(self, stream: Stream) -> None:
         """Read with this connection, if there is one."""
         if self._tasks is not None and self._link is not None:
             for part in stream.parts.values():
                 self._tasks.start_soon(self._guarded, self._read, self._link, stream, part)
-            if stream.group is not None:
-                self._tasks.start_soon(self._guarded, self._coordinate, self._link, stream, stream.group)
+            if self._sharing is not None and stream.group is not None:
+                self._tasks.start_soon(self._guarded, self._sharing.coordinate, self._link, stream, stream.group)
 
-    async def _read(self, link: Link, stream: _Stream, part: _Part) -> None:
+    async def _read(self, link: Link, stream: Stream, part: Part) -> None:
         """Read a part of a feed."""
         if part.is_leaving:
             return
@@ -322,7 +232,7 @@ class Streamer:
                 for delivery in reader.open(source.taken):
                     await self._deliver(stream, part, delivery)
                 stream.in_force.set()
-                self._settle()
+                self.settle()
                 count = 0
                 waited = 0.0
                 while not sender.is_ended:
@@ -349,7 +259,7 @@ class Streamer:
                             await self._deliver(stream, part, delivery)
                         self._begin(stream, part)
 
-    async def _listen(self, stream: _Stream, part: _Part, seconds: float) -> None:
+    async def _listen(self, stream: Stream, part: Part, seconds: float) -> None:
         """Find out of which keys nothing comes any more."""
         was_silent = part.reader.silent
         for delivery in part.reader.listen(seconds, max(_SILENCE, _FRAMES_BACK * self._published.keyframe_every)):
@@ -357,15 +267,15 @@ class Streamer:
         if part.reader.silent and not was_silent:
             self._advance(Trigger.RESUBSCRIBED, "nothing comes from the relay, not even key frames")
         elif was_silent and not part.reader.silent:
-            self._settle()
+            self.settle()
 
-    def _begin(self, stream: _Stream, part: _Part) -> None:
+    def _begin(self, stream: Stream, part: Part) -> None:
         if part.reader.has_begun and not part.has_begun:
             part.has_begun = True
             stream.progress.begin({part.base + number: place for number, place in part.reader.starts.items()})
-            self._settle()
+            self.settle()
 
-    async def _deliver(self, stream: _Stream, part: _Part, delivery: Delivery) -> None:
+    async def _deliver(self, stream: Stream, part: Part, delivery: Delivery) -> None:
         """Put events into a feed, and wait until its program has made room, if that is its policy."""
         self._counters.events += len(delivery.events)
         if delivery.partition is not None:
@@ -376,11 +286,11 @@ class Streamer:
         if delivery.events:
             part.offered = stream.progress.offered
         if part.reader.gaps:
-            self._note(part.reader)
+            self.note(part.reader)
         if not is_accepted:
             await self._relieve(stream)
 
-    async def _relieve(self, stream: _Stream) -> None:
+    async def _relieve(self, stream: Stream) -> None:
         """The feed is full."""
         if stream.sender.is_ended:
             self._give_up(stream)
@@ -390,7 +300,7 @@ class Streamer:
             stream.drained = trio.Event()
             await self._drain(stream)
 
-    async def _drain(self, stream: _Stream) -> None:
+    async def _drain(self, stream: Stream) -> None:
         """Wait until the program has made room. If the connection is lost meanwhile, another task goes on waiting."""
         sender = stream.sender
         is_served = True
@@ -405,13 +315,13 @@ class Streamer:
             elif sender.holds_up and not sender.is_ended:
                 self._drain_later(stream)
 
-    def _drain_later(self, stream: _Stream) -> None:
+    def _drain_later(self, stream: Stream) -> None:
         if self._ended is None and stream.drained is None:
             assert self._nursery is not None  # run() has set it
             stream.drained = trio.Event()
             self._nursery.start_soon(self._drain, stream)
 
-    def _give_up(self, stream: _Stream) -> None:
+    def _give_up(self, stream: Stream) -> None:
         """Remove a feed whose consumer was too slow."""
         self._report(ConsumerFailed(requests=stream.sender.requests, detail=str(stream.sender.error)))
         self._detach(stream.sender)
@@ -420,9 +330,9 @@ class Streamer:
         """Give an event of the client's own to the feeds that want it."""
         for stream in list(self._streams.values()):
             if stream.wants_lifecycle:
-                self._offer(stream, Delivery((event,)))
+                self.offer(stream, Delivery((event,)))
 
-    def _offer(self, stream: _Stream, delivery: Delivery) -> None:
+    def offer(self, stream: Stream, delivery: Delivery) -> None:
         """Put events into a feed without waiting for its program."""
         self._counters.events += len(delivery.events)
         if not stream.sender.deliver(delivery):
@@ -437,166 +347,42 @@ class Streamer:
         self._messages[channel] = self._messages.get(channel, 0) + 1
         self._message_bytes[channel] = self._message_bytes.get(channel, 0) + len(message.data)
 
-    def _note(self, reader: Reader) -> None:
+    def note(self, reader: Reader) -> None:
         """Report what a reader found to be missing."""
         gaps, reader.gaps = reader.gaps, []
         for gap in gaps:
             self._mismatch = gap.evidence or self._mismatch
             self._report(GapAnnounced(gap=gap, keys=((str(gap.channel), gap.symbol),)))
 
-    # Groups
+    # For its part in a group
 
-    def _join(self, stream: _Stream, group: str, requests: Sequence[Request[Any]]) -> None:
-        if any(other.group is not None for other in self._streams.values()):
-            why = "a client of a group has one feed of what is published: subscribe to everything in it"
-            raise SubscriptionRejected(dict.fromkeys(requests, why))
-        member = f"{int(self._jitter() * 2**48):012x}"  # nobody else has it
-        stream.group = Membership(group, member, [bucket_of(request.symbol) for request in requests])
-        stream.is_known = False
-        stream.sender.commit_by(partial(self._commit, stream, stream.group))
+    @property
+    def link(self) -> Link | None:
+        return self._link
 
-    async def _coordinate(self, link: Link, stream: _Stream, group: Membership) -> None:
-        """Have the buckets that this member should have, and no others."""
-        records = _records_of(link)
-        while not stream.sender.is_ended:
-            async with stream.lock:
-                if not stream.has_left:
-                    await self._look(link, records, stream, group)
-            looked, stream.looked = stream.looked, trio.Event()
-            looked.set()
-            stream.is_known = True
-            stream.in_force.set()
-            self._settle()
-            await trio.sleep(BEAT)
+    @property
+    def ended(self) -> Exception | None:
+        return self._ended
 
-    async def _look(self, link: Link, records: KeepsRecords, stream: _Stream, group: Membership) -> None:
-        """Beat, look at the records of all, and do what follows from them."""
-        sent = trio.current_time()
-        revision = await records.write(group.name, group.beat(), group.revision)
-        known = await records.records(group.prefix)
-        if revision is None:  # an answer was lost
-            revision = known[group.name].revision if group.name in known else 0
-        group.revision = revision
-        plan = group.look(known, stream.parts.keys(), trio.current_time())
-        for bucket in plan.lost:
-            self._part_with(stream, stream.parts.pop(bucket))
-        for bucket in plan.leave:
-            self._part_with(stream, stream.parts[bucket])
-        for claim in plan.free:
-            await records.write(group.bucket_name(claim.bucket), group.free(claim.places), claim.revision)
-        for claim in plan.claims:
-            await self._claim(link, records, stream, group, claim)
-        for bucket, part in list(stream.parts.items()):
-            if part.places is None and part.has_begun:  # where it began, for whoever is next
-                await self._keep(records, stream, group, bucket, part, dict(part.reader.starts))
-        await self._hand_over(records, stream, group)
-        stream.beat_at = sent
+    @property
+    def is_reading(self) -> bool:
+        return self._tasks is not None
 
-    async def _claim(self, link: Link, records: KeepsRecords, stream: _Stream, group: Membership, claim: Claim) -> None:
-        """Take a bucket, and read it from where its last holder was."""
-        revision = await records.write(group.bucket_name(claim.bucket), group.held(claim.places), claim.revision)
-        if revision is None or self._tasks is None or stream.sender.is_ended:
-            return
-        requests = [
-            request
-            for request in stream.sender.requests
-            if request.channel is not None and bucket_of(request.symbol) == claim.bucket
-        ]
-        part = self._part(requests, self._start if claim.places is None else Start(places=claim.places))
-        part.revision, part.places, part.offered = revision, claim.places, 0
-        stream.parts[claim.bucket] = part
+    @property
+    def streams(self) -> Collection[Stream]:
+        return self._streams.values()
+
+    async def wait_for_change(self) -> None:
+        await self._changed.wait()
+
+    def begin_reading(self, link: Link, stream: Stream, part: Part) -> None:
+        assert self._tasks is not None  # is_reading
         self._tasks.start_soon(self._guarded, self._read, link, stream, part)
-
-    async def _hand_over(self, records: KeepsRecords, stream: _Stream, group: Membership) -> None:
-        """Give those buckets away that others should have, of which everything received is committed."""
-        for bucket, part in list(stream.parts.items()):
-            if part.is_leaving and stream.committed >= part.offered:
-                await records.write(group.bucket_name(bucket), group.free(part.places), part.revision)
-                if stream.parts.get(bucket) is part:
-                    del stream.parts[bucket]  # if somebody else has it already, so much the better
-
-    async def _commit(self, stream: _Stream, group: Membership) -> None:
-        """Keep the places after what was received."""
-        passed, places = stream.sender.passed, stream.sender.places()
-        done: list[tuple[int, _Part, dict[int, Place]]] = []
-        for bucket, part in stream.parts.items():
-            own = range(part.base, part.base + _PARTITIONS)
-            mine = {number - part.base: place for number, place in places.items() if number in own}
-            if mine:
-                done.append((bucket, part, mine))
-        while True:
-            if self._ended is not None:
-                raise copy(self._ended)
-            if self._link is not None:
-                try:
-                    records = _records_of(self._link)
-                    async with stream.lock:
-                        for bucket, part, mine in done:
-                            await self._keep(records, stream, group, bucket, part, mine)
-                        stream.committed = max(stream.committed, passed)
-                        await self._hand_over(records, stream, group)
-                except BrokerLost:
-                    pass  # those who read with it find it lost, too
-                else:
-                    return
-            await self._changed.wait()
-
-    async def _keep(
-        self,
-        records: KeepsRecords,
-        stream: _Stream,
-        group: Membership,
-        bucket: int,
-        part: _Part,
-        places: Mapping[int, Place],
-    ) -> None:
-        """Keep the places of a bucket in its record, if this member still has it."""
-        name = group.bucket_name(bucket)
-        if stream.parts.get(bucket) is not part or part.places == places:
-            return
-        revision = await records.write(name, group.held(places), part.revision)
-        if revision is None:  # an answer was lost, or another member has taken it
-            record = (await records.records(name)).get(name)
-            if record is not None and group.holds(record):
-                revision = await records.write(name, group.held(places), record.revision)
-        if revision is not None:
-            part.revision, part.places = revision, places
-        elif stream.parts.get(bucket) is part:  # nobody else has found it out meanwhile
-            del stream.parts[bucket]
-            self._part_with(stream, part)
-
-    def _part_with(self, stream: _Stream, part: _Part) -> None:
-        """Read nothing more of a bucket: the feed is told, and its books cannot be read any more."""
-        part.stop()
-        if not part.is_leaving:
-            part.is_leaving = True
-            for delivery in part.reader.leave(_ELSEWHERE):
-                self._offer(stream, delivery)
-                part.offered = stream.progress.offered
-            self._note(part.reader)
 
     async def leave(self) -> None:
         """Before the client's block is left: others need not wait for what this member of a group has."""
-        for stream in (*self._streams.values(), *self._leaving.values()):
-            if stream.group is not None:
-                await self._leave(stream, stream.group)
-
-    async def _leave(self, stream: _Stream, group: Membership) -> None:
-        link = self._link
-        if link is None:
-            return
-        with trio.move_on_after(LEAVING, shield=True), suppress(BrokerLost):  # they find out by themselves
-            records = _records_of(link)
-            async with stream.lock:
-                if stream.has_left:
-                    return
-                stream.has_left = True
-                parts, stream.parts = stream.parts, {}
-                for bucket, part in parts.items():
-                    part.stop()
-                    await records.write(group.bucket_name(bucket), group.free(part.places), part.revision)
-                await records.write(group.name, group.farewell(), group.revision)
-        self._leaving.pop(stream.sender, None)
+        if self._sharing is not None:
+            await self._sharing.leave()
 
     # States
 
@@ -619,7 +405,7 @@ class Streamer:
         self._tell(change)
         self._waiters.reach(change.current)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """If all feeds get what is published now, the client has what it wants."""
         if self._link is not None and all(stream.is_settled for stream in self._streams.values()):
             self._advance(Trigger.SETTLED)
@@ -656,22 +442,22 @@ class Streamer:
         if any(request.channel is not None for request in sender.requests):
             await self._check(sender.requests)
         requests = [request for request in sender.requests if request.channel is not None]
-        stream = _Stream(
+        stream = Stream(
             sender=sender,
-            progress=Progress(self._engine.stream, self._start.places if self._group is None else {}),
+            progress=Progress(self._engine.stream, self._start.places if self._sharing is None else {}),
             since=trio.current_time(),
             wants_lifecycle=len(requests) < len(sender.requests),
         )
         sender.keep_position(stream.progress)
         sender.rebuild_by(stream.rebuild)
-        if self._group is not None and requests:
-            self._join(stream, self._group, requests)
+        if self._sharing is not None and requests:
+            self._sharing.join(stream, requests)
         elif requests:
-            stream.parts[_WHOLE] = self._part(requests, self._start)
+            stream.parts[WHOLE] = self.make_part(requests, None)
         self._totals.add(sender, partial(self._detach, sender))
         self._streams[sender] = stream
         if stream.wants_lifecycle and self._statuses.latest is not None:
-            self._offer(stream, Delivery((self._statuses.latest,)))
+            self.offer(stream, Delivery((self._statuses.latest,)))
         if not requests:
             return
         if self._tasks is not None:
@@ -681,10 +467,12 @@ class Streamer:
         if self._ended is not None:
             raise copy(self._ended)
 
-    def _part(self, requests: Sequence[Request[Any]], start: Start) -> _Part:
+    def make_part(self, requests: Sequence[Request[Any]], start: Start | None) -> Part:
+        """What these are read with, from ``start``; None: from where the feeds of this client begin."""
+        start = self._start if start is None else start
         reader = Reader(requests, self._counters, is_owed=start != Start(), is_resumed=start.places is not None)
         self._claimed += 1
-        return _Part(reader, start, base=0 if self._group is None else self._claimed * _PARTITIONS)
+        return Part(reader, start, base=0 if self._sharing is None else self._claimed * PARTITIONS)
 
     async def _check(self, requests: Sequence[Request[Any]]) -> None:
         """Raise :class:`~kraken_trio.SubscriptionRejected` if one of them is not published."""
@@ -699,7 +487,7 @@ class Streamer:
                 else:
                     break
             await self._changed.wait()
-        if self._group is not None and not isinstance(self._link, KeepsRecords):
+        if self._sharing is not None and not isinstance(self._link, KeepsRecords):
             raise SubscriptionRejected(dict.fromkeys(requests, f"{self.name} has no groups"))
         reasons = {request: why for request in requests if (why := self._published.refusal(request)) is not None}
         if reasons:
@@ -712,11 +500,10 @@ class Streamer:
             for part in stream.parts.values():
                 part.stop()
             stream.in_force.set()
-            self._settle()
-            if stream.group is not None and self._ended is None:
+            self.settle()
+            if self._sharing is not None and self._ended is None:
                 assert self._nursery is not None  # run() has set it
-                self._leaving[sender] = stream
-                self._nursery.start_soon(self._leave, stream, stream.group)
+                self._sharing.leave_soon(stream, self._nursery)
 
     def close(self) -> None:
         """End feeds and release waiters: the client's block is being left."""
@@ -790,8 +577,3 @@ class Streamer:
                     data_age=max(0, wall_ns - received_ns) / 1e9 if received_ns else None,
                 )
         return found
-
-
-def _records_of(link: Link) -> KeepsRecords:
-    assert isinstance(link, KeepsRecords)  # attach() has looked
-    return link
