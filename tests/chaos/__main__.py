@@ -14,13 +14,23 @@ import argparse
 import random
 import sys
 import time
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import trio
 
 from tests.chaos.relayed import BROKERS, RelayReport, RelayStory, kinds_of, relayed_set
 from tests.chaos.story import KINDS, Report, Story, killed_set, proxied_set
 
-TRANSPORTS = ("websockets", "trio-websocket")
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from kraken_trio.transport.choice import TransportName
+    from tests.chaos.summary import Summary
+
+_Name = TypeVar("_Name", bound=str)
+_Play: TypeAlias = "Callable[[_Name, int, float, str | None, bool], Awaitable[Summary]]"
+
+TRANSPORTS: Final[tuple[TransportName, ...]] = ("websockets", "trio-websocket")
 KILLED_SHARE = 1 / 6
 
 
@@ -36,21 +46,26 @@ def main() -> int:
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
     if given.relay:
-        return _relays(seed, given)
+        return _each("broker", [given.broker] if given.broker else BROKERS, _relay, seed, given)
     if given.kind not in {None, *KINDS}:
         parser.error(f"--kind: one of {', '.join(KINDS)}")
-    print(f"seed {seed}, {given.minutes:g} minutes for each transport")
+    return _each("transport", [given.transport] if given.transport else TRANSPORTS, _run, seed, given)
+
+
+def _each(what: str, names: Iterable[_Name], play: _Play[_Name], seed: int, given: argparse.Namespace) -> int:
+    """Play with one after the other; the exit status."""
+    print(f"seed {seed}, {given.minutes:g} minutes for each {what}")
     broken = 0
-    for transport in [given.transport] if given.transport else TRANSPORTS:
-        report = trio.run(_run, transport, seed, given.minutes * 60, given.kind, given.verbose)
-        print(f"\n{transport}:")
+    for name in names:
+        report = trio.run(play, name, seed, given.minutes * 60, given.kind, given.verbose)
+        print(f"\n{name}:")
         for line in report.lines():
             print(f"  {line}")
         broken += len(report.broken)
     return 1 if broken else 0
 
 
-async def _run(transport: str, seed: int, seconds: float, kind: str | None, verbose: bool) -> Report:
+async def _run(transport: TransportName, seed: int, seconds: float, kind: str | None, verbose: bool) -> Report:
     report = Report()
     choice = random.Random(seed)
     end = trio.current_time() + seconds
@@ -72,23 +87,11 @@ async def _run(transport: str, seed: int, seconds: float, kind: str | None, verb
 
     while trio.current_time() < killing_begins:
         seed += 1000
-        await proxied_set(report, transport, seed, following)  # type: ignore[arg-type]  # one of its names
+        await proxied_set(report, transport, seed, following)
     while trio.current_time() < end:
         seed += 1000
-        await killed_set(report, transport, seed, more)  # type: ignore[arg-type]  # one of its names
+        await killed_set(report, transport, seed, more)
     return report
-
-
-def _relays(seed: int, given: argparse.Namespace) -> int:
-    print(f"seed {seed}, {given.minutes:g} minutes for each broker")
-    broken = 0
-    for name in [given.broker] if given.broker else BROKERS:
-        report = trio.run(_relay, name, seed, given.minutes * 60, given.kind, given.verbose)
-        print(f"\n{name}:")
-        for line in report.lines():
-            print(f"  {line}")
-        broken += len(report.broken)
-    return 1 if broken else 0
 
 
 async def _relay(name: str, seed: int, seconds: float, kind: str | None, verbose: bool) -> RelayReport:

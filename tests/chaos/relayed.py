@@ -40,6 +40,7 @@ from kraken_trio.testing import (
 )
 from tests.chaos.accounts import Account, Market, Restart, Told
 from tests.chaos.reading import SYMBOLS, batches
+from tests.chaos.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -65,25 +66,17 @@ LAST_WORDS: Final = 3000
 
 
 @attrs.define
-class RelayReport:
+class RelayReport(Summary):
     """What has happened, all in all."""
 
-    faults: Counter[str] = attrs.Factory(Counter)
-    sets: int = 0
     takeovers: int = 0
     restarts: int = 0
     """Of readers."""
-    events: int = 0
     updates: int = 0
     sent_updates: int = 0
     trades: int = 0
-    checksums: int = 0
     again: int = 0
     gaps: Counter[str] = attrs.Factory(Counter)
-    compared: int = 0
-    slowest: float = 0.0
-    slowest_kind: str = ""
-    broken: list[str] = attrs.Factory(list)
 
     def add(self, account: Account) -> None:
         self.restarts += account.restarts
@@ -96,19 +89,12 @@ class RelayReport:
         self.gaps += account.gaps
         self.broken += account.problems
 
-    def lines(self) -> list[str]:
-        """For people."""
-        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self.faults.items()))
+    def details(self) -> list[str]:
         gaps = ", ".join(f"{cause} {count}" for cause, count in sorted(self.gaps.items())) or "none"
         return [
-            f"{self.faults.total()} faults in {self.sets} sets: {kinds}",
             f"{self.takeovers} times a shard got another owner; {self.restarts} readers went on from a stored place",
             f"{self.events:,} events: {self.trades:,} trades, {self.updates:,} updates of {self.sent_updates:,}",
             f"gaps: {gaps}; {self.again:,} updates came again after one",
-            f"{self.checksums:,} checksums verified, {self.compared} times a book was the exchange's",
-            f"the slowest recovery took {self.slowest:.1f} s ({self.slowest_kind})",
-            f"{len(self.broken)} promises broken",
-            *(f"  BROKEN: {text}" for text in self.broken[:20]),
         ]
 
 
@@ -403,9 +389,7 @@ class RelayStory:
         if scope.cancelled_caught:
             log = "\n    ".join(self.relay.lines)
             self.report.broken.append(f"{kind}: {stage} took too long; {await self.state()}\n    {log}")
-        took = trio.current_time() - began
-        if took > self.report.slowest:
-            self.report.slowest, self.report.slowest_kind = took, kind
+        self.report.recovered(kind, trio.current_time() - began)
 
     async def until_same(self) -> None:
         """Until each reader has all books of the exchange, and its last trades."""

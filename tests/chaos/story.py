@@ -15,7 +15,6 @@ import json
 import random
 import subprocess
 import sys
-from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -48,6 +47,7 @@ from kraken_trio.testing.oracle.broken import BrokenPromise
 from kraken_trio.testing.oracle.feed import FeedOracle
 from kraken_trio.testing.oracle.sent import Sent
 from kraken_trio.transport.choice import choose
+from tests.chaos.summary import Summary
 
 if TYPE_CHECKING:
     import ssl
@@ -89,22 +89,12 @@ CONNECTS_PER_SET: Final = 90
 
 
 @attrs.define
-class Report:
+class Report(Summary):
     """What has happened, all in all."""
 
-    faults: Counter[str] = attrs.Factory(Counter)
-    sets: int = 0
     reconnects: int = 0
     resyncs: int = 0
-    events: int = 0
     gaps: int = 0
-    checksums: int = 0
-    compared: int = 0
-    """Books that were compared with the exchange's."""
-    slowest: float = 0.0
-    """The longest recovery, in seconds."""
-    broken: list[str] = attrs.Factory(list)
-    """Promises."""
 
     def add(self, numbers: kt.ClientStatistics) -> None:
         self.sets += 1
@@ -114,17 +104,8 @@ class Report:
         self.gaps += numbers.gaps
         self.checksums += numbers.checksums_verified
 
-    def lines(self) -> list[str]:
-        """For people."""
-        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self.faults.items()))
-        return [
-            f"{self.faults.total()} faults in {self.sets} sets: {kinds}",
-            f"{self.reconnects} reconnects, {self.resyncs} resyncs, {self.events:,} events, {self.gaps} gaps",
-            f"{self.checksums:,} checksums verified, {self.compared} times a book was the exchange's",
-            f"the slowest recovery took {self.slowest:.2f} s",
-            f"{len(self.broken)} promises broken",
-            *(f"  BROKEN: {text}" for text in self.broken[:20]),
-        ]
+    def details(self) -> list[str]:
+        return [f"{self.reconnects} reconnects, {self.resyncs} resyncs, {self.events:,} events, {self.gaps} gaps"]
 
 
 @attrs.define(eq=False)
@@ -183,7 +164,7 @@ class Story:
             self.report.broken.append(
                 f"{kind}: no recovery within {RECOVERY_LIMIT:g} s: {self.client}, {self.feed.books}"
             )
-        self.report.slowest = max(self.report.slowest, trio.current_time() - began)
+        self.report.recovered(kind, trio.current_time() - began)
         self.report.compared += len(BOOKS)
 
     async def _is_same(self, wanted: kt.Book, ask: Callable[[kt.Book], Awaitable[ReferenceBook]]) -> bool:
