@@ -11,12 +11,9 @@ import asyncio
 import json
 import os
 import random
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 import urllib.request
@@ -27,16 +24,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import nats as nats_py
+from kraken_trio.broker.nats.owning import LEASE_TTL
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from benchmarks.environments import PEERS, ROOT, prepare
 from benchmarks.inputs import Frames, in_runs, market_frames
+from benchmarks.machine import free_port, nats_program
+from benchmarks.processes import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 STREAM: Final = "kraken"
 PER_BATCH: Final = 64
+LOOK_AGAIN: Final = 0.05
+"""Seconds between two questions to a server, which tells nothing by itself."""
+PATIENCE: Final = 30.0
+"""Seconds, of that."""
+RENEWAL: Final = LEASE_TTL / 3
+"""Seconds between two renewals of a lease."""
 
 
 # Servers
@@ -63,15 +69,9 @@ class Nats:
         return {name: sum(state[name] for state in states) for name in ("messages", "bytes")}
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @contextmanager
 def nats_server(*, always: bool = False, servers: int = 1) -> Iterator[Nats]:
     """A server with an empty folder; ``always``: it syncs before each acknowledgement."""
-    program = shutil.which("nats-server", path=sysconfig.get_path("scripts")) or "nats-server"
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         ports = [(free_port(), free_port(), free_port()) for _ in range(servers)]
         routes = ", ".join(f'"nats-route://127.0.0.1:{route}"' for _, _, route in ports)
@@ -88,7 +88,7 @@ def nats_server(*, always: bool = False, servers: int = 1) -> Iterator[Nats]:
                 text.append(f'cluster {{ name: bench, listen: "127.0.0.1:{route}", routes: [{routes}] }}')
             (folder / "nats.conf").write_text("\n".join(text), encoding="utf-8")
             process = subprocess.Popen(
-                [program, "-c", folder / "nats.conf", "-l", folder / "log"], stdout=subprocess.DEVNULL
+                [nats_program(), "-c", folder / "nats.conf", "-l", folder / "log"], stdout=subprocess.DEVNULL
             )
             stack.callback(process.wait)
             stack.callback(process.kill)
@@ -100,7 +100,7 @@ def nats_server(*, always: bool = False, servers: int = 1) -> Iterator[Nats]:
 
 
 def wait_for(url: str) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE
     while True:
         try:
             with urllib.request.urlopen(url):
@@ -108,14 +108,10 @@ def wait_for(url: str) -> None:
         except OSError:
             if time.monotonic() > end:
                 raise
-            time.sleep(0.05)
+            time.sleep(LOOK_AGAIN)
 
 
 # Processes
-
-
-class Failed(Exception):  # noqa: N818 (named by what happened)
-    """A process did not finish."""
 
 
 class Process:
@@ -272,7 +268,7 @@ def through(bench: Bench, name: str, nats: Nats | None, url: str, frames: Frames
 def bare(bench: Bench, name: str, nats: Nats, shards: int, events: int, *, replicas: int) -> None:
     """What is in the stream, read and published with bare nats-py."""
     path = bench.folder / "messages"
-    count = asyncio.run(dump(nats.urls[0], path, bench.folder, shards))
+    count = asyncio.run(dump(nats.urls[0], path, shards))
     task = {"url": nats.urls[0], "stream": STREAM, "messages": str(path)}
     parts = [
         {"role": "read", "subject": f"{STREAM}.{number}.>", "total": count[number], **task} for number in range(shards)
@@ -293,7 +289,7 @@ def bare(bench: Bench, name: str, nats: Nats, shards: int, events: int, *, repli
     bench.note(f"{name}: bare nats-py publishes", events, together([Process("relay_floor", part) for part in parts]))
 
 
-async def dump(url: str, path: Path, _folder: Path, shards: int) -> list[int]:
+async def dump(url: str, path: Path, shards: int) -> list[int]:
     """Write the stream's messages into a file for each shard, and count them."""
     client = await nats_py.connect(url)
     counts = []
@@ -320,6 +316,21 @@ async def add_stream(url: str, name: str, replicas: int) -> None:
     await client.close()
 
 
+async def until_key_frames(url: str, stream: str, symbols: int) -> None:
+    """Until each book has a key frame: a reader that comes earlier waits for it."""
+    client = await nats_py.connect(url)
+    end = time.monotonic() + PATIENCE
+    while True:
+        found = await client.jetstream().stream_info(stream, subjects_filter=f"{stream}.*.key.>")
+        if len(found.state.subjects or ()) >= symbols:
+            break
+        if time.monotonic() > end:
+            msg = f"{found.state.subjects} are all key frames after {PATIENCE:g} s"
+            raise Failed(msg)
+        await asyncio.sleep(LOOK_AGAIN)
+    await client.close()
+
+
 @contextmanager
 def kafka() -> Iterator[str]:
     from tests.broker.kafka_server import kafka_server  # noqa: PLC0415 (it needs Java)
@@ -338,7 +349,7 @@ def latency(bench: Bench) -> Iterator[str]:
                 url = f"{nats.urls[0]}/r{rate}x{attempt}?max_bytes=1GiB"
                 path = bench.folder / "latencies"
                 one = shard(url, frames, 0, 1, rate=rate, seconds=bench.options.seconds)
-                time.sleep(6)  # until each book has its first key frame: a reader that comes earlier waits for it
+                asyncio.run(until_key_frames(nats.urls[0], f"r{rate}x{attempt}", frames.symbols))
                 task = {"from": "now", "until": int(rate * bench.options.seconds * 0.98), "latencies": str(path)}
                 two = reader(url, frames, names(frames, 0), **task)
                 two.go()
@@ -365,7 +376,7 @@ def late(bench: Bench) -> Iterator[str]:
         url = f"{nats.urls[0]}/{STREAM}?max_bytes=1GiB"
         one = shard(url, frames, 0, 1, rate=1_000, seconds=190)
         one.go()
-        time.sleep(6)
+        asyncio.run(until_key_frames(nats.urls[0], STREAM, frames.symbols))
         found = []
         for _ in range(bench.options.joiners):
             two = Process("relay_join", {"url": url, "depth": 10, "symbol": names(frames, 0)[3]})
@@ -388,7 +399,7 @@ def failover(bench: Bench) -> Iterator[str]:
         for _ in range(bench.options.kills):
             standby = shard(url, frames, 0, 1, rate=500, seconds=380, standby=True)
             standby.go()
-            time.sleep(1 + random.random())
+            time.sleep(random.uniform(0, RENEWAL))  # the owner is killed at any time after it has renewed its lease
             at = time.monotonic()
             owner.close()
             found.append(two.read("at")["at"] - at)

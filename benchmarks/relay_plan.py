@@ -12,43 +12,53 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
-import os
 import re
-import shutil
-import socket
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import trio
-from kraken_trio import Book, Candles, Level3, Level3Book, OrderBook, Ticker, Trades, open_client
+from kraken_trio import (
+    Book,
+    BookSnapshot,
+    BookUpdate,
+    Candles,
+    Level3,
+    Level3Book,
+    Level3Snapshot,
+    OrderBook,
+    Ticker,
+    Trades,
+    open_client,
+)
 from kraken_trio.broker.messages import Batch, Form, KeyFrame, encode
 from kraken_trio.channels import CHANNELS, Kept
 from kraken_trio.encoding import decode_event, encode_event
 from kraken_trio.endpoint import PUBLIC_V2
 from kraken_trio.session import Session
-from kraken_trio.settings import Settings
 from kraken_trio.testing import DEFAULT_MARKETS, MarketSpec, open_exchange, run_virtual
 from kraken_trio.wire.codec import codec_for
 
 from benchmarks.inputs import market_frames
 from benchmarks.level3 import Market  # which asks for the pure core, too late for this process
+from benchmarks.machine import cpu, drain, free_port, metrics_page, nats_program, rss
+from benchmarks.sides.relay_answers import SETTINGS, confirmed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-SETTINGS = Settings(request_rate=1e6, request_burst=5000)
+    from kraken_trio.requests import Level3Depth
+
 SYMBOL = "BTC/USD"
 FULL = 64
 """Events in a full message."""
-DEPTHS = (10, 100, 1000)
+DEPTHS: Final[tuple[Level3Depth, ...]] = (10, 100, 1000)
+"""Those that both kinds of books have."""
 
 
 @attrs.define
@@ -96,7 +106,7 @@ def session_of(request: Any, name: str = SYMBOL) -> tuple[Session, Callable[[Seq
     session.open(0.0)
     session.connected(0.0)
     for text in session.add(name, [request], 0.0).send:
-        session.receive([confirmed(text)], 1, 0.0)
+        session.receive(confirmed(text), 1, 0.0)
 
     def receive(frames: Sequence[bytes]) -> list[Any]:
         return list(session.receive(frames, 1, 0.0).deliver.get(name, ()))
@@ -104,18 +114,9 @@ def session_of(request: Any, name: str = SYMBOL) -> tuple[Session, Callable[[Seq
     return session, receive
 
 
-def confirmed(request: str) -> str:
-    """What the exchange answers to a subscribe of one symbol."""
-    asked = json.loads(request)
-    params = asked["params"]
-    result = {**params, "symbol": params["symbol"][0]}
-    times = {"time_in": "2026-01-01T00:00:00.000000Z", "time_out": "2026-01-01T00:00:00.000001Z"}
-    return json.dumps({"method": "subscribe", "result": result, "success": True, "req_id": asked["req_id"], **times})
-
-
-def book(depth: int, updates: int, symbols: int) -> Measured:
+def book(depth: Level3Depth, updates: int, symbols: int) -> Measured:
     frames = Path(market_frames(depth, updates).path).read_bytes().splitlines()
-    request = Book(SYMBOL, depth)  # type: ignore[arg-type]  # one of the depths
+    request = Book(SYMBOL, depth)
     _, receive = session_of(request)
     snapshot = receive(frames[:1])
     began = time.process_time()
@@ -129,7 +130,7 @@ def book(depth: int, updates: int, symbols: int) -> Measured:
     return found
 
 
-def memory(depth: int, frames: Sequence[bytes], symbols: int) -> float:
+def memory(depth: Level3Depth, frames: Sequence[bytes], symbols: int) -> float:
     """Of a symbol: the client's verified book, and the one that the publisher keeps for key frames."""
     session = Session(SETTINGS, lambda: 0.0, codec_for("v2"), PUBLIC_V2)
     session.open(0.0)
@@ -141,39 +142,37 @@ def memory(depth: int, frames: Sequence[bytes], symbols: int) -> float:
             gc.collect()
             before = rss()
         name = f"A{number}/USD"
-        request = Book(name, depth)  # type: ignore[arg-type]  # one of the depths
+        request = Book(name, depth)
         for text in session.add(name, [request], number / 1000).send:
-            session.receive([confirmed(text)], 1, number / 1000)
+            session.receive(confirmed(text), 1, number / 1000)
         view = OrderBook(request.depth)
         for frame in frames:
             renamed = frame.replace(f'"{SYMBOL}"'.encode(), f'"{name}"'.encode())
             for event in session.receive([renamed], 1, number / 1000).deliver[name]:
-                view.follow(event)  # type: ignore[arg-type]  # a book frame has only these
+                assert isinstance(event, BookSnapshot | BookUpdate)
+                view.follow(event)
         views.append(view)
     gc.collect()
     return (rss() - before) / symbols
 
 
-def level3(depth: int, updates: int) -> Measured:
+def level3(depth: Level3Depth, updates: int) -> Measured:
     market = Market(depth, seed=7)
     snapshot, _ = market.snapshot()
     events = [event for event, _ in (market.step() for _ in range(updates)) if event.bids or event.asks]
-    found = encoded(f"level3:{depth}", Level3(SYMBOL, depth), events, [snapshot])  # type: ignore[arg-type]  # (likewise)
+    found = encoded(f"level3:{depth}", Level3(SYMBOL, depth), events, [snapshot])
     count = max(10, 20_000 // depth)
     gc.collect()
     before = rss()
     copies = [decode_event(encode_event(snapshot)) for _ in range(count)]  # with texts of their own, as from a socket
     books = [Level3Book(depth) for _ in copies]
     for book, copy in zip(books, copies, strict=True):
-        book.apply(copy)  # type: ignore[arg-type]  # it is that snapshot
+        assert isinstance(copy, Level3Snapshot)
+        book.apply(copy)
     del copies
     gc.collect()
     found.memory = 2 * (rss() - before) / count
     return found
-
-
-def rss() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def others(count: int) -> Iterator[Measured]:
@@ -240,7 +239,7 @@ def encoded(name: str, request: Any, events: Sequence[Any], first: Sequence[Any]
 # A whole shard
 
 SETTLING = 6.0
-"""Seconds until what is measured has begun."""
+"""Seconds that are not measured: connecting, snapshots, and the first key frames, which then come no more."""
 
 
 async def shard(rate: float, symbols: int, channel: str, seconds: float) -> None:
@@ -248,13 +247,10 @@ async def shard(rate: float, symbols: int, channel: str, seconds: float) -> None
         MarketSpec(symbol=f"C{number}/USD", price_precision=2, qty_precision=8, start_price="100.00", levels=200)
         for number in range(symbols)
     ]
-    binary = shutil.which("nats-server", path=sysconfig.get_path("scripts")) or "nats-server"
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-        free.close()
+    with tempfile.TemporaryDirectory() as folder:
+        port = str(free_port())
         to = f"nats://127.0.0.1:{port}/kraken?max_bytes=1GiB"
-        broker = [binary, "-js", "-sd", folder, "-a", "127.0.0.1", "-p", port]
+        broker = [nats_program(), "-js", "-sd", folder, "-a", "127.0.0.1", "-p", port]
         async with (
             open_exchange(markets=markets, rate=rate, journal_limit=0) as exchange,
             trio.open_nursery() as nursery,
@@ -268,7 +264,7 @@ async def shard(rate: float, symbols: int, channel: str, seconds: float) -> None
             text = ""
             while (found := re.search(r"metrics at http://127.0.0.1:(\d+)/", text)) is None:
                 text += (await process.stderr.receive_some()).decode()
-            nursery.start_soon(_drain, process.stderr)
+            nursery.start_soon(drain, process.stderr)
             await trio.sleep(SETTLING)
             before = await _numbers(int(found[1]), process.pid, server.pid, folder)
             await trio.sleep(seconds)
@@ -276,32 +272,20 @@ async def shard(rate: float, symbols: int, channel: str, seconds: float) -> None
             process.terminate()
             await process.wait()
             nursery.cancel_scope.cancel()
-    events, messages, size, cpu, of_server, stored = (b - a for a, b in zip(before, after, strict=True))
+    events, messages, size, used, of_server, stored = (b - a for a, b in zip(before, after, strict=True))
     print(
-        f"{events / seconds:,.0f} events and {messages / seconds:,.0f} messages a second: {cpu / events * 1e6:.0f} us "
-        f"an event, {cpu / seconds:.0%} of a core (the server {of_server / seconds:.0%}); {size / messages:.0f} B a "
+        f"{events / seconds:,.0f} events and {messages / seconds:,.0f} messages a second: {used / events * 1e6:.0f} us "
+        f"an event, {used / seconds:.0%} of a core (the server {of_server / seconds:.0%}); {size / messages:.0f} B a "
         f"message, and {(stored - size) / messages:.0f} B of the server's own"
     )
 
 
-async def _drain(stream: trio.abc.ReceiveStream) -> None:
-    async for _ in stream:
-        pass
-
-
 async def _numbers(port: int, pid: int, server: int, folder: str) -> list[float]:
-    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
-        await stream.send_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-        page = b"".join([part async for part in stream]).decode()
+    page = await metrics_page(port)
     names = ("events_total", "messages_total", "bytes_total")
     told = [re.search(rf"^kraken_trio_relay_{name} (\S+)$", page, re.MULTILINE) for name in names]
     files = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-    return [*(float(one[1]) for one in told if one), _cpu(pid), _cpu(server), files]
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return [*(float(one[1]) for one in told if one), cpu(pid), cpu(server), files]
 
 
 class _Counters:

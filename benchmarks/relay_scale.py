@@ -10,14 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import re
-import shutil
-import socket
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -26,13 +22,15 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 from kraken_trio import Book, BookSnapshot, open_stream
-from kraken_trio.relay.planning import Load, plan
+from kraken_trio.relay.planning import OUTBOX_BYTES, PROCESS_BYTES, Load, plan
 from kraken_trio.relay.sources import parse_channels
+from kraken_trio.settings import MAX_CONNECT_BUDGET
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Message, Ping, Request, TextMessage
 from wsproto.utilities import LocalProtocolError
 
 from benchmarks.inputs import market_frames
+from benchmarks.machine import cpu, drain, free_port, metrics_page, nats_program, rss
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +48,8 @@ TICK = 0.05
 """Seconds between two writes to a client."""
 PATIENCE = 600.0
 """Seconds for anything."""
+ASK_AGAIN = 0.1
+"""Seconds between two looks at the page of metrics, which is all that tells when a book is verified."""
 
 
 @attrs.define
@@ -163,16 +163,13 @@ async def measure(options: argparse.Namespace) -> None:
     lines = Path(market_frames(options.depth, UPDATES).path).read_bytes().splitlines()
     exchange = Exchange(lines[0], lines[1:], options.rate)
     names = [f"C{number}/USD" for number in range(options.symbols)]
-    binary = shutil.which("nats-server", path=sysconfig.get_path("scripts")) or "nats-server"
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-        free.close()
+    with tempfile.TemporaryDirectory() as folder:
+        port = str(free_port())
         (Path(folder) / "symbols").write_text("\n".join(names), encoding="utf-8")
         async with trio.open_nursery() as nursery:
             listeners = await nursery.start(partial(trio.serve_tcp, exchange.serve, 0, host="127.0.0.1"))
             url = f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}/v2"
-            broker = [binary, "-js", "-sd", folder, "-a", "127.0.0.1", "-p", port]
+            broker = [nats_program(), "-js", "-sd", folder, "-a", "127.0.0.1", "-p", port]
             await nursery.start(partial(trio.run_process, broker, stderr=subprocess.DEVNULL, check=False))
             to = f"nats://127.0.0.1:{port}/kraken?max_bytes=4GiB"
             command = [
@@ -182,27 +179,28 @@ async def measure(options: argparse.Namespace) -> None:
             ]
             process = await nursery.start(partial(trio.run_process, command, stderr=subprocess.PIPE, check=False))
             pids, metrics = await _begun(process.stderr, options.shards)
-            nursery.start_soon(_drain, process.stderr)
-            empty = sum(map(_rss, pids)) / len(pids)
+            nursery.start_soon(drain, process.stderr)
+            empty = sum(map(rss, pids)) / len(pids)
             started = trio.current_time()
-            used = sum(map(_cpu, pids))
+            used = sum(map(cpu, pids))
             await _verified(metrics, options.symbols)
-            used = sum(map(_cpu, pids)) - used
+            used = sum(map(cpu, pids)) - used
             print(
                 f"all {options.symbols} books verified {trio.current_time() - started:.1f} s after the shards began: "
                 f"{used / options.symbols * 1e3:.1f} ms of their processors' time for each"
             )
-            await trio.sleep(2 * options.keyframe_every)
-            grown = sum(map(_rss, pids)) - empty * len(pids)
+            await trio.sleep(2 * options.keyframe_every)  # memory is what it is when key frames of all have been made
+            grown = sum(map(rss, pids)) - empty * len(pids)
             print(f"{grown / options.symbols / 1e3:.0f} kB of memory a symbol, in {options.shards} shards")
             connects = exchange.connects
-            cut, used = trio.current_time(), sum(map(_cpu, pids))
+            cut, used = trio.current_time(), sum(map(cpu, pids))
             await exchange.cut()
             await _verified(metrics, options.symbols, anew=True)
-            used = sum(map(_cpu, pids)) - used
+            used = sum(map(cpu, pids)) - used
             took, attempts = trio.current_time() - cut, exchange.connects - connects
             print(
-                f"all verified again {took:.1f} s after all connections were cut, with {attempts} attempts of 120: "
+                f"all verified again {took:.1f} s after all connections were cut, with {attempts} attempts of "
+                f"{MAX_CONNECT_BUDGET}: "
                 f"{used / options.symbols * 1e3:.1f} ms for each"
             )
             if not options.no_reader:
@@ -219,7 +217,7 @@ async def measure(options: argparse.Namespace) -> None:
             told = plan(load)
             print(
                 f"the plan: verified after {told.verified_after:.1f} s, {told.attempts} attempts, "
-                f"{(told.shard_memory - 119e6) / told.shard_symbols / 1e3:.0f} kB a symbol"
+                f"{(told.shard_memory - PROCESS_BYTES - OUTBOX_BYTES) / told.shard_symbols / 1e3:.0f} kB a symbol"
             )
             process.terminate()
             await process.wait()
@@ -241,24 +239,17 @@ async def _begun(stream: trio.abc.ReceiveStream, shards: int) -> tuple[list[int]
     return list(pids.values()), port
 
 
-async def _drain(stream: trio.abc.ReceiveStream) -> None:
-    async for _ in stream:
-        pass
-
-
 async def _verified(port: int, symbols: int, *, anew: bool = False) -> None:
     """Wait until so many books are verified; ``anew``: after fewer were."""
     with trio.fail_after(PATIENCE):
         while True:
-            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
-                await stream.send_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-                page = b"".join([part async for part in stream]).decode()
+            page = await metrics_page(port)
             pattern = r'^kraken_trio_books\{.*verified="true".*\} (\S+)$'
             count = sum(float(found[1]) for found in re.finditer(pattern, page, re.MULTILINE))
             anew = anew and count == symbols
             if count == symbols and not anew:
                 return
-            await trio.sleep(0.1)
+            await trio.sleep(ASK_AGAIN)
 
 
 async def _read(requests: Sequence[Book], to: str) -> None:
@@ -274,15 +265,6 @@ async def _read(requests: Sequence[Book], to: str) -> None:
                         break
     middle, last = times[len(times) // 2], times[-1]
     print(f"a reader of all of them has half of the books after {middle:.1f} s, and all after {last:.1f} s")
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _rss(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 if __name__ == "__main__":
