@@ -15,15 +15,18 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 from kraken_trio import Book, BookSnapshot, open_stream
+from kraken_trio.broker.sharding import shard_of
 from kraken_trio.relay.planning import OUTBOX_BYTES, PROCESS_BYTES, Load, plan
-from kraken_trio.relay.sources import parse_channels
+from kraken_trio.relay.sources import SYMBOLS_PER_CONNECTION, parse_channels
 from kraken_trio.settings import MAX_CONNECT_BUDGET
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Message, Ping, Request, TextMessage
@@ -49,7 +52,7 @@ TICK = 0.05
 PATIENCE = 600.0
 """Seconds for anything."""
 ASK_AGAIN = 0.1
-"""Seconds between two looks at the page of metrics, which is all that tells when a book is verified."""
+"""Seconds between two looks at something that tells nothing by itself, as the page of metrics."""
 
 
 @attrs.define
@@ -60,6 +63,8 @@ class Exchange:
     updates: Sequence[bytes]
     rate: float
     """Updates a second, of all symbols together."""
+    opened: trio.Event = attrs.Factory(trio.Event)
+    """Until it is set, who connects gets no answer."""
     connects: int = 0
     streams: set[trio.SocketStream] = attrs.Factory(set)
 
@@ -96,6 +101,7 @@ class _Client:
             self._wire.receive_data(data or None)
             for event in self._wire.events():
                 if isinstance(event, Request):
+                    await self._exchange.opened.wait()
                     await self._send(AcceptConnection(), TextMessage(STATUS.decode()))
                     nursery.start_soon(self._update)
                     nursery.start_soon(self._beat)
@@ -180,14 +186,16 @@ async def measure(options: argparse.Namespace) -> None:
             process = await nursery.start(partial(trio.run_process, command, stderr=subprocess.PIPE, check=False))
             pids, metrics = await _begun(process.stderr, options.shards)
             nursery.start_soon(drain, process.stderr)
+            await _connected(exchange, names, options.shards)
             empty = sum(map(rss, pids)) / len(pids)
             started = trio.current_time()
             used = sum(map(cpu, pids))
+            exchange.opened.set()
             await _verified(metrics, options.symbols)
             used = sum(map(cpu, pids)) - used
             print(
-                f"all {options.symbols} books verified {trio.current_time() - started:.1f} s after the shards began: "
-                f"{used / options.symbols * 1e3:.1f} ms of their processors' time for each"
+                f"all {options.symbols} books verified {trio.current_time() - started:.1f} s after the exchange began "
+                f"to answer: {used / options.symbols * 1e3:.1f} ms of their processors' time for each"
             )
             await trio.sleep(2 * options.keyframe_every)  # memory is what it is when key frames of all have been made
             grown = sum(map(rss, pids)) - empty * len(pids)
@@ -225,18 +233,27 @@ async def measure(options: argparse.Namespace) -> None:
 
 
 async def _begun(stream: trio.abc.ReceiveStream, shards: int) -> tuple[list[int], int]:
-    """The processes, when all are ready, and the port of their metrics."""
+    """The processes, when all are started, and the port of their metrics."""
     text, port = "", 0
     pids: dict[str, int] = {}
     while len(pids) < shards or not port:
         text += (await stream.receive_some()).decode()
         *lines, text = text.split("\n")
         for line in map(json.loads, lines):
-            if line["event"] == "shard_ready":
+            if line["event"] == "shard_started":
                 pids[line["shard"]] = line["pid"]
             found = re.search(r"metrics at http://127.0.0.1:(\d+)/", line["message"])
             port = int(found[1]) if found else port
     return list(pids.values()), port
+
+
+async def _connected(exchange: Exchange, names: Sequence[str], shards: int) -> None:
+    """Wait until all connections wait for an answer: a shard opens all of its own at once."""
+    sizes = Counter(shard_of(name, shards) for name in names).values()
+    wanted = sum(ceil(size / SYMBOLS_PER_CONNECTION) for size in sizes)
+    with trio.fail_after(PATIENCE):
+        while exchange.connects < wanted:
+            await trio.sleep(ASK_AGAIN)
 
 
 async def _verified(port: int, symbols: int, *, anew: bool = False) -> None:

@@ -387,6 +387,10 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
     ),
     "`Overflow.FAIL`: the feed is full": ("client/test_recovery.py::test_the_policy_to_fail_fails_at_once",),
     "the connection to the broker is lost": ("client/test_stream.py::test_a_lost_connection_costs_nothing",),
+    "nothing comes, not even key frames": (
+        "client/test_stream.py::test_a_relay_that_is_silent_is_told",
+        "broker/pure/test_reader.py::test_what_is_silent_is_told_once_and_begins_anew_with_a_key_frame",
+    ),
     "the broker has deleted what comes next": (
         "client/test_stream.py::test_what_the_broker_has_dropped_meanwhile_is_a_gap_then_a_snapshot",
         "broker/pure/test_reader.py::test_where_the_start_was_dropped_a_gap_says_so",
@@ -400,6 +404,9 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
         "broker/pure/test_reader.py::test_what_cannot_be_read_is_in_a_gap_that_says_why",
     ),
     "a request is not published": ("client/test_stream.py::test_who_is_refused_is_told_what_there_is",),
+    "a relay begins to publish with another depth or interval": (
+        "broker/pure/test_reader.py::test_key_frames_of_something_else_are_told_once",
+    ),
     "a program is killed between two events, and continues": (
         "client/test_stream_once.py::test_every_trade_is_stored_once",
         "client/test_stream.py::test_a_program_goes_on_where_it_stopped_and_has_everything_once",

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +20,15 @@ import kraken_trio as kt
 from kraken_trio import relay
 from kraken_trio.broker.choice import engine_for
 from kraken_trio.broker.seam import BrokerLost
+from kraken_trio.relay.supervisor import STOP_TIMEOUT
 from kraken_trio.testing import open_exchange
 from tests.broker.nats_server import find_server, free_ports
 from tests.deploy.containerfile import build
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
-DRAIN_SECONDS = 10.0
+DRAIN_SECONDS = signature(relay.publish).parameters["drain_timeout"].default
 """The longest that a shard publishes on after SIGTERM."""
-STOP_SECONDS = 15.0
-"""When a supervisor kills a shard that has not ended."""
 MAX_EXPOSURE = 20
 """Tenths. What systemd calls OK; a unit without any protection has 96."""
 
@@ -80,14 +80,14 @@ def test_the_units_need_few_rights(unit: Path) -> None:
 
 def test_who_stops_a_relay_waits_until_it_has_drained() -> None:
     supervisor, shard = UNITS
-    assert seconds(supervisor, "TimeoutStopSec") > DRAIN_SECONDS + STOP_SECONDS
+    assert seconds(supervisor, "TimeoutStopSec") > DRAIN_SECONDS + STOP_TIMEOUT
     assert seconds(shard, "TimeoutStopSec") > DRAIN_SECONDS
     for pod in pods():
         assert pod["terminationGracePeriodSeconds"] > DRAIN_SECONDS
     relays = [service for service in compose()["services"].values() if "stop_grace_period" in service]
     assert len(relays) == 2
     for service in relays:
-        assert float(service["stop_grace_period"].removesuffix("s")) > DRAIN_SECONDS + STOP_SECONDS
+        assert float(service["stop_grace_period"].removesuffix("s")) > DRAIN_SECONDS + STOP_TIMEOUT
 
 
 def documents() -> list[dict[str, Any]]:
