@@ -438,13 +438,13 @@ SUITES: Final[dict[str, Callable[[Bench], Iterator[str]]]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.relay", description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}; all, if none is named")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="of each sample, by turns")
     parser.add_argument("--updates", type=int, default=50_000, help="frames of a shard")
     parser.add_argument("--cycles", type=int, default=4, help="how often they are sent")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each sample of latencies")
-    parser.add_argument("--joiners", type=int, default=20)
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--no-kafka", dest="kafka", action="store_false")
+    parser.add_argument("--joiners", type=int, default=20, help="late ones")
+    parser.add_argument("--kills", type=int, default=50, help="of owners, for failover")
+    parser.add_argument("--no-kafka", dest="kafka", action="store_false", help="throughput without it")
     parser.add_argument(
         "--quick", action="store_true", help="throughput alone, of one shard over NATS, in less than a minute"
     )

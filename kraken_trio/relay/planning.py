@@ -89,8 +89,9 @@ _SHORT: Final = 3600.0
 """Seconds: a stream that keeps less is worth a note. Who was away for longer finds a gap."""
 SNAPSHOT_SECONDS_PER_LEVEL: Final = 1.5e-6
 """To decode and verify a snapshot, to build the book, and to publish it: 3.0 ms for 1,000 levels a side. With 1,500
-such books in two shards on two cores, which the exchange and the broker shared, all were verified after 5.1 s, and
-4.4 s after all connections were cut; a symbol took 624 kB (``python -m benchmarks.relay_scale``)."""
+such books in two shards on two cores, which the exchange, the broker and other work shared, all were verified after 4.1
+and 9.3 s in two runs, and 7.8 and 9.9 s after all connections were cut; a symbol took 625 and 630 kB
+(``python -m benchmarks.relay_scale``)."""
 
 
 @attrs.frozen(kw_only=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Image", "build", "instructions"]
 
-_BASE: Final = re.compile(r"docker\.io/library/debian:(?P<suite>[a-z]+)-slim")
+_BASE: Final = re.compile(r"debian:(?P<suite>[a-z]+)-slim")
 _CHROOT: Final = shutil.which("chroot", path=f"{os.defpath}:/usr/sbin:/sbin") or "chroot"
 _NOTED: Final = ("STOPSIGNAL", "EXPOSE")
 """Of no consequence for a command."""
