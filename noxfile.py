@@ -42,6 +42,7 @@ PURE = (
     "kraken_trio/broker/publisher.py",
     "kraken_trio/broker/reader.py",
     "kraken_trio/broker/sharding.py",
+    "kraken_trio/broker/states.py",
     "kraken_trio/broker/subjects.py",
     "kraken_trio/admission/window.py",
     "kraken_trio/admission/ledger.py",

@@ -15,13 +15,10 @@ from kraken_trio.events import StatusUpdate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kraken_trio.broker.subjects import Key, Subject
+    from kraken_trio.broker.subjects import Subject
     from kraken_trio.requests import Request
 
-__all__ = ["LIFECYCLE", "Published", "Statuses", "published"]
-
-LIFECYCLE: Final[Key] = ("lifecycle", None)
-"""The key of what producers tell of themselves, and of the exchange's status."""
+__all__ = ["Published", "Statuses", "published"]
 
 _FRESH_FOR: Final = 60.0
 """Seconds. Catalogs that are older than the newest one by more than this, and by more than :data:`_FRESH_FRAMES` times
@@ -107,7 +104,7 @@ class Statuses:
         """None before the first."""
 
     def take(self, messages: Iterable[Stored]) -> Sequence[StatusUpdate]:
-        """Messages about :data:`LIFECYCLE`. Returns what is new."""
+        """Messages about :data:`~kraken_trio.broker.subjects.LIFECYCLE`. Returns what is new."""
         found: list[StatusUpdate] = []
         for message in messages:
             decode = decode_batch if message.subject.kind is Kind.DATA else decode_key_frame

@@ -21,14 +21,15 @@ import heapq
 from collections import OrderedDict, deque
 from itertools import groupby, islice
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import msgspec
 
 from kraken_trio._text import printable
 from kraken_trio.broker.messages import Batch, Catalog, Form, KeyFrame, encode
-from kraken_trio.broker.subjects import Kind, Subject
+from kraken_trio.broker.states import new_state
+from kraken_trio.broker.subjects import LIFECYCLE, Kind, Subject
 from kraken_trio.channels import CHANNELS, Kept
 from kraken_trio.events import Cause, Gap, StatusUpdate
 from kraken_trio.requests import Balances, Executions, Lifecycle, Request
@@ -40,13 +41,8 @@ if TYPE_CHECKING:
     from kraken_trio.broker.subjects import Key
     from kraken_trio.channels import ChannelState, View
     from kraken_trio.events import Event
-    from kraken_trio.wire.codec import Codec
 
-__all__ = ["LIFECYCLE", "Message", "Publisher", "PublisherCounts"]
-
-LIFECYCLE: Final[Key] = ("lifecycle", None)
-"""The key of what clients tell of themselves, and of gaps that concern no channel, or one without its symbol."""
-
+__all__ = ["Message", "Publisher", "PublisherCounts"]
 
 _LARGEST: Final = 900 * 1024
 """Bytes of a batch: a larger one is divided. Brokers take 1 MiB by default, with a subject and headers."""
@@ -83,15 +79,6 @@ class PublisherCounts:
     bytes: int = 0
     conflated: int = 0
     """Events that were dropped because too many waited, and stand in gaps."""
-
-
-@attrs.define(eq=False)
-class _Published:
-    """What a state has to know of a protocol, of events that a client has verified."""
-
-    numbers_trades: bool = True
-    snapshots_carry_checksums: bool = False
-    initial_data: tuple[str, ...] = ()
 
 
 class _Phase(enum.Enum):
@@ -141,7 +128,7 @@ class _OfState:
         """(where there is history) Its latest events without a hole, and when they came: more than a state keeps."""
 
     def _new(self) -> ChannelState:
-        return self._cls(self._request, Counters(), cast("Codec", _Published(self._has_numbers)))
+        return new_state(self._cls, self._request, Counters(), numbers_trades=self._has_numbers)
 
     def follow(self, events: Sequence[Any], now: float) -> None:
         for cls, run in groupby(events, type):

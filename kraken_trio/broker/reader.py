@@ -21,13 +21,13 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-import attrs
 import msgspec
 
 from kraken_trio._text import printable
 from kraken_trio.broker.messages import Batch, decode_batch, decode_key_frame, decode_number
 from kraken_trio.broker.position import Place
 from kraken_trio.broker.progress import Delivery
+from kraken_trio.broker.states import new_state
 from kraken_trio.broker.subjects import Kind
 from kraken_trio.channels import CHANNELS, Kept
 from kraken_trio.errors import ProtocolError
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from kraken_trio.evidence import ChecksumEvidence
     from kraken_trio.requests import Request
     from kraken_trio.statistics import Counters
-    from kraken_trio.wire.codec import Codec
 
 __all__ = ["FRAMES", "Message", "Reader", "Relation", "Verdict"]
 
@@ -98,15 +97,6 @@ FRAMES: Final[Mapping[tuple[Relation, bool], Verdict]] = {
     for is_whole, verdict in zip((False, True), row, strict=True)
 }
 """What is done with a key frame, by its relation to the key, and whether the key's state is known."""
-
-
-@attrs.define(eq=False)
-class _Published:
-    """What a state has to know of a protocol, of events that were taken from it elsewhere."""
-
-    numbers_trades: bool = True
-    snapshots_carry_checksums: bool = False
-    initial_data: tuple[str, ...] = ()
 
 
 MAX_HELD: Final = 10_000
@@ -186,7 +176,7 @@ class _Key:
         """The latest event, for when and where something is missing."""
 
     def new_state(self) -> ChannelState:
-        return self.cls(self.request, self._counters, cast("Codec", _Published(self._has_numbers)))
+        return new_state(self.cls, self.request, self._counters, numbers_trades=self._has_numbers)
 
     def restored(self, frame: KeyFrame) -> ChannelState:
         """The state in a key frame. Raises if there is none."""

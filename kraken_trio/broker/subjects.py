@@ -26,10 +26,14 @@ import attrs
 from kraken_trio._text import printable
 from kraken_trio.errors import ProtocolError
 
-__all__ = ["Key", "Kind", "Subject", "decode_token", "encode_symbol", "encode_token", "parse_subject"]
+__all__ = ["LIFECYCLE", "Key", "Kind", "Subject", "decode_token", "encode_symbol", "encode_token", "parse_subject"]
 
 Key: TypeAlias = tuple[str, str | None]
 """A channel and a symbol. Events of one key are in order; those of different keys are independent of each other."""
+
+LIFECYCLE: Final[Key] = ("lifecycle", None)
+"""The key of what producers tell of themselves, of the exchange's status, and of gaps that concern no channel, or one
+without its symbol."""
 
 _NO_SYMBOL: Final = "_"
 _TOKEN = re.compile(r"(?:[A-Za-z0-9_-]|%[0-9A-F]{2})+", re.ASCII)

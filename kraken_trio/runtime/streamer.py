@@ -21,12 +21,13 @@ import trio
 
 from kraken_trio._text import printable
 from kraken_trio.book.core import NAME
-from kraken_trio.broker.catalog import LIFECYCLE, Published, Statuses, published
+from kraken_trio.broker.catalog import Published, Statuses, published
 from kraken_trio.broker.group import GONE_AFTER
 from kraken_trio.broker.position import Start
 from kraken_trio.broker.progress import Delivery, Progress
 from kraken_trio.broker.reader import Reader
 from kraken_trio.broker.seam import BrokerLost, KeepsRecords
+from kraken_trio.broker.subjects import LIFECYCLE
 from kraken_trio.errors import ConnectError, SubscriptionRejected
 from kraken_trio.events import ConnectionState, StateChange
 from kraken_trio.runtime.feeds import FeedTotals

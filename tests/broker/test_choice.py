@@ -31,7 +31,7 @@ def test_an_engine_is_taken_as_it_is() -> None:
     broker = MemoryBroker()
     assert engine_for(broker) is broker
     with pytest.raises(TypeError, match="login and tls are for a URL"):
-        engine_for(broker, login=object())  # type: ignore[arg-type]
+        engine_for(broker, login=object())  # type: ignore[arg-type]  # (any will do)
 
 
 @pytest.mark.parametrize("url", ["", "host:4222", "http://user:secret@host", "NATS"])

@@ -43,7 +43,8 @@ class Member:
 
 async def test_members_share_the_symbols(nats: NatsServer) -> None:
     url = f"{nats.url}/groups?max_bytes=64MiB"
-    random, done = Random(5), []  # type: ignore[var-annotated]
+    random = Random(5)
+    done: list[tuple[str, int]] = []
     first, second = Member(url, done), Member(url, done)
     engine = engine_for(url)
     async with engine.connect() as link:

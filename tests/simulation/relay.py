@@ -28,8 +28,7 @@ import trio
 
 import kraken_trio as kt
 from kraken_trio.broker.messages import Batch, decode_batch
-from kraken_trio.broker.publisher import LIFECYCLE
-from kraken_trio.broker.subjects import Kind
+from kraken_trio.broker.subjects import LIFECYCLE, Kind
 from kraken_trio.relay import Backpressure, Form, Relay, open_relay
 from kraken_trio.stream import open_stream_with
 from kraken_trio.testing import CorruptChecksum, Drop, MemoryBroker, run_virtual

@@ -237,4 +237,4 @@ def connect(setup: Setup) -> Asker:
     error = watch.telling() or error
     assert error is not None
     msg = f"Kafka at {setup.address.where}: {words(error)}"
-    raise ConnectError(msg, retryable=error.code() not in HOPELESS) from None
+    raise ConnectError(msg, retryable=error.code() not in HOPELESS)

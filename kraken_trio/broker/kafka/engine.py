@@ -240,7 +240,8 @@ class _Link:
         too_large = next((at for at, message in enumerate(messages) if len(message.data) > limit), None)
         await owner.send([self._record(message) for message in messages[:too_large]])
         if too_large is not None:
-            msg = f"a message of {len(messages[too_large].data)} bytes: max.message.bytes of the topic allows {limit}"
+            size = len(messages[too_large].data)
+            msg = f"a message of {size} bytes: max.message.bytes of the topic allows {limit}; raise that of both topics"
             raise TooLarge(msg, too_large)
 
     def _record(self, message: Outgoing) -> Outbound:

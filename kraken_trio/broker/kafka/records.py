@@ -12,6 +12,7 @@ those that lost first: without the one that was replaced, nothing would tell any
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -152,8 +153,9 @@ class Records(Follower):
         producer = self._producer
         if producer is None:
             return
-        for attempt in judged.useless[:_REMOVED_AT_ONCE]:
-            producer.produce(self._topic, None, attempt.key, PARTITION)
+        with suppress(KafkaException, BufferError):
+            for attempt in judged.useless[:_REMOVED_AT_ONCE]:
+                producer.produce(self._topic, None, attempt.key, PARTITION)
 
     def end(self) -> list[Callable[[], object]]:
         """As of any follower."""

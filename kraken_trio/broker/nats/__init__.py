@@ -27,9 +27,8 @@ the disk is waited for once a batch, and several times slower where it is not.
 :mod:`~kraken_trio.broker.nats.engine`              the engine, and its links
 :mod:`~kraken_trio.broker.nats.owning`              the stream, leases, and the fence: the producing side
 :mod:`~kraken_trio.broker.nats.reading`             messages of some keys, from a place on
-:mod:`~kraken_trio.broker.nats.store`               messages that replace the one before
 :mod:`~kraken_trio.broker.nats.records`             records of consumer groups, in a bucket
-:mod:`~kraken_trio.broker.nats.store`               messages that replace the one before
+:mod:`~kraken_trio.broker.nats.store`               messages that replace the one before; streams and buckets
 :mod:`~kraken_trio.broker.nats.wire`                a connection, by nats-py in the loop of a portal
 ==================================================  ===========================================================
 """

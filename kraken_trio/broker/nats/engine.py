@@ -20,7 +20,7 @@ from kraken_trio.broker.nats.owning import LEASE_TTL, Held, Owning
 from kraken_trio.broker.nats.reading import NatsSource, NoStreamError, Reading, incoming
 from kraken_trio.broker.nats.records import Records
 from kraken_trio.broker.nats.store import WRONG_SEQUENCE, Limits
-from kraken_trio.broker.nats.wire import PATIENCE, TOO_LARGE, Forbidden, NoAnswer, Refusal, Wire
+from kraken_trio.broker.nats.wire import PATIENCE, TOO_LARGE, Forbidden, NoAnswer, Refusal, Unheard, Wire
 from kraken_trio.broker.portal import Portal, share_portal
 from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, Incoming, TooLarge
 from kraken_trio.errors import ConnectError
@@ -112,7 +112,7 @@ class NatsEngine:
         self._first += 1
         retryable = any(problem.retryable for problem in problems)
         msg = "; ".join(map(str, problems))
-        raise ConnectError(msg, retryable=retryable) from None
+        raise ConnectError(msg, retryable=retryable)
 
     async def _dial_one(self, portal: Portal, host: str, port: int, context: ssl.SSLContext | None) -> Wire:
         where = f"NATS at {_netloc((host, port))}"
@@ -152,8 +152,8 @@ class NatsEngine:
         try:
             await portal.run(wire.api, "INFO")
         except (NoAnswer, Refusal) as error:
-            without = isinstance(error, Refusal) and error.code in _NO_JETSTREAM
-            if not without and str(error) != "no JetStream answers":
+            without = isinstance(error, Unheard) or (isinstance(error, Refusal) and error.code in _NO_JETSTREAM)
+            if not without:
                 may_not = isinstance(error, Forbidden)
                 what = "may not be used by this login" if may_not else "does not answer"
                 msg = f"{where}: JetStream {what}: {error}"

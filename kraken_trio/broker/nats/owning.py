@@ -11,7 +11,16 @@ import msgspec
 
 from kraken_trio._text import printable
 from kraken_trio.broker.messages import LeaseNote, encode
-from kraken_trio.broker.nats.store import EXPECTED, OTHER_ON_ITS_WAY, WRONG_SEQUENCE, Limits, last, make, replace
+from kraken_trio.broker.nats.store import (
+    EXPECTED,
+    OTHER_ON_ITS_WAY,
+    WRONG_SEQUENCE,
+    Limits,
+    last,
+    make,
+    make_bucket,
+    replace,
+)
 from kraken_trio.broker.nats.wire import ASK_AGAIN, TOO_LARGE, Refusal, Stored, Wire
 from kraken_trio.broker.seam import Fence
 from kraken_trio.broker.subjects import Kind, Subject
@@ -233,23 +242,9 @@ class Owning:
                 f"give it {self._stream}.>, or relay to a stream of another name"
             )
             raise ConnectError(msg, retryable=False)
-        bucket = await make(
-            self._wire,
-            f"KV_{self._bucket}",
-            {
-                "subjects": [f"$KV.{self._bucket}.>"],
-                "storage": config["storage"],
-                "num_replicas": config["num_replicas"],
-                "max_age": int(LEASE_TTL * _NANO),
-                "duplicate_window": int(LEASE_TTL * _NANO),
-                "max_msgs_per_subject": 1,
-                "discard": "new",
-                "allow_rollup_hdrs": True,
-                "allow_direct": True,
-                "deny_delete": True,
-            },
-        )
-        if bucket["max_age"] != int(LEASE_TTL * _NANO):
+        ttl = int(LEASE_TTL * _NANO)
+        bucket = await make_bucket(self._wire, self._bucket, config, max_age=ttl, duplicate_window=ttl)
+        if bucket["max_age"] != ttl:
             msg = (
                 f"the bucket {self._bucket} keeps its entries {bucket['max_age'] / _NANO:g} s, and leases hold "
                 f"{LEASE_TTL:g} s: delete it (nats kv del {self._bucket}), and it is made anew"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from kraken_trio.broker.nats.store import Limits, last, make, replace
+from kraken_trio.broker.nats.store import Limits, last, make_bucket, replace
 from kraken_trio.broker.nats.wire import NO_STREAM, Refusal
 from kraken_trio.broker.seam import Record
 
@@ -72,17 +72,4 @@ class Records:
         except Refusal as error:
             if error.code != NO_STREAM:
                 raise
-        await make(
-            self._wire,
-            f"KV_{self._bucket}",
-            {
-                "subjects": [f"$KV.{self._bucket}.>"],
-                "storage": config["storage"],
-                "num_replicas": config["num_replicas"],
-                "max_msgs_per_subject": 1,
-                "discard": "new",
-                "allow_rollup_hdrs": True,
-                "allow_direct": True,
-                "deny_delete": True,
-            },
-        )
+        await make_bucket(self._wire, self._bucket, config)

@@ -1,4 +1,4 @@
-"""What JetStream stores: messages that replace the one before, and streams that are made if they are missing."""
+"""What JetStream stores: messages that replace the one before; streams and buckets, made if they are missing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,21 @@ from kraken_trio.broker.nats.wire import ASK_AGAIN, NO_STREAM, Refusal
 from kraken_trio.errors import ConnectError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kraken_trio.broker.nats.wire import Wire
 
-__all__ = ["EXPECTED", "NO_MESSAGE", "OTHER_ON_ITS_WAY", "WRONG_SEQUENCE", "Limits", "last", "make", "replace"]
+__all__ = [
+    "EXPECTED",
+    "NO_MESSAGE",
+    "OTHER_ON_ITS_WAY",
+    "WRONG_SEQUENCE",
+    "Limits",
+    "last",
+    "make",
+    "make_bucket",
+    "replace",
+]
 
 EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 
@@ -87,3 +99,22 @@ async def make(wire: Wire, name: str, config: dict[str, Any]) -> dict[str, Any]:
             found = await wire.api(f"STREAM.INFO.{name}")
     made: dict[str, Any] = found["config"]
     return made
+
+
+async def make_bucket(wire: Wire, name: str, like: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """Likewise of a bucket of keys and values, stored as the stream whose configuration is ``like``."""
+    return await make(
+        wire,
+        f"KV_{name}",
+        {
+            "subjects": [f"$KV.{name}.>"],
+            "storage": like["storage"],
+            "num_replicas": like["num_replicas"],
+            "max_msgs_per_subject": 1,
+            "discard": "new",
+            "allow_rollup_hdrs": True,
+            "allow_direct": True,
+            "deny_delete": True,
+            **more,
+        },
+    )

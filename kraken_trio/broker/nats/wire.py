@@ -43,6 +43,7 @@ __all__ = [
     "Pulled",
     "Refusal",
     "Stored",
+    "Unheard",
     "Wire",
 ]
 
@@ -82,6 +83,10 @@ Answer: TypeAlias = "Callable[[bytes, Mapping[str, str]], None]"
 
 class NoAnswer(KrakenTrioError):  # noqa: N818 (named by what happened)
     """The connection is lost, or the server does not answer."""
+
+
+class Unheard(NoAnswer):
+    """Nobody hears it: there is no JetStream, no leader at the moment, or no such stream."""
 
 
 class Forbidden(NoAnswer):
@@ -125,7 +130,7 @@ def _sequence(data: bytes, headers: Mapping[str, str]) -> int:
     """The sequence of an acknowledgement. Raises :class:`Refusal`, :class:`NoAnswer`."""
     if headers.get("Status") == "503":
         msg = "no JetStream answers: it has no leader at the moment, or there is no such stream"
-        raise NoAnswer(msg)
+        raise Unheard(msg)
     try:
         ack = _ack(data)
     except msgspec.MsgspecError:
@@ -289,7 +294,7 @@ class Wire:
         data, headers = await self.ask(f"$JS.API.{what}", question, times=ASK_TIMES)
         if headers.get("Status") == "503":
             msg = "no JetStream answers"
-            raise NoAnswer(msg)
+            raise Unheard(msg)
         try:
             found = msgspec.json.decode(data)
         except msgspec.MsgspecError:
@@ -353,14 +358,13 @@ class Wire:
     async def _store_batch(self, messages: Sequence[tuple[str, bytes, Headers]], batch: str) -> Stored:
         if any(_size(data, headers) + _BATCH_HEADERS > self.max_payload for _, data, headers in messages):
             return Stored(refused=Refusal(TOO_LARGE, "a message is too large"))
-        for index, (subject, data, headers) in enumerate(messages[:-1]):
-            await self._send(
-                subject, data, {**headers, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(index + 1)}, None
-            )
-            _leave_if_cancelled()
-        subject, data, headers = messages[-1]
-        last = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(len(messages)), "Nats-Batch-Commit": "1"}
         try:
+            for index, (subject, data, headers) in enumerate(messages[:-1]):
+                of_batch = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(index + 1)}
+                await self._send(subject, data, {**headers, **of_batch}, None)
+                _leave_if_cancelled()
+            subject, data, headers = messages[-1]
+            last = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(len(messages)), "Nats-Batch-Commit": "1"}
             await self.store(subject, data, {**headers, **last})
         except Refusal as error:
             return Stored(refused=error)

@@ -7,9 +7,9 @@ from typing import Any
 import attrs
 import pytest
 
-from kraken_trio.broker.catalog import LIFECYCLE, Published, Statuses, published
+from kraken_trio.broker.catalog import Published, Statuses, published
 from kraken_trio.broker.messages import Batch, Catalog, KeyFrame, encode
-from kraken_trio.broker.subjects import Kind, Subject
+from kraken_trio.broker.subjects import LIFECYCLE, Kind, Subject
 from kraken_trio.events import Cause, ConnectionState, StateChange, StatusUpdate
 from kraken_trio.requests import Book, Instruments, Lifecycle, Request, Ticker, Trades
 

@@ -70,4 +70,4 @@ def test_what_this_version_does_not_know(text: str) -> None:
 
 def test_what_is_no_text() -> None:
     with pytest.raises(kt.ProtocolError, match="no position"):
-        Position.parse(None)  # type: ignore[arg-type]
+        Position.parse(None)  # type: ignore[arg-type]  # (it is what is tested)

@@ -18,8 +18,8 @@ from hypothesis import given, settings, strategies as st
 
 from kraken_trio.book import OrderBook
 from kraken_trio.broker.messages import Form, KeyFrame, decode_batch, decode_catalog, decode_key_frame
-from kraken_trio.broker.publisher import LIFECYCLE, Message, Publisher
-from kraken_trio.broker.subjects import Key, Kind, Subject
+from kraken_trio.broker.publisher import Message, Publisher
+from kraken_trio.broker.subjects import LIFECYCLE, Key, Kind, Subject
 from kraken_trio.events import (
     BookSnapshot,
     Cause,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -30,6 +30,9 @@ from tests.broker.pure.relayed import (
     read,
     taken,
 )
+
+if TYPE_CHECKING:
+    from types import UnionType
 
 
 class World:
@@ -78,7 +81,7 @@ def gaps(events: list[Event]) -> list[tuple[Cause, str | None]]:
     return [(event.cause, event.channel) for event in events if isinstance(event, Gap)]
 
 
-def numbers(events: list[Event], cls: type = Trade) -> list[int]:
+def numbers(events: list[Event], cls: type | UnionType = Trade) -> list[int]:
     return [event.received_ns for event in events if isinstance(event, cls)]
 
 
@@ -98,7 +101,7 @@ def test_books_are_verified_again(form: Form) -> None:
     world.change(1, events=events)
     world.publish(BOOK)
     found = world.read()
-    assert numbers(found, BookSnapshot | BookUpdate) == [0, 1, 2, 3, 4]  # type: ignore[arg-type]
+    assert numbers(found, BookSnapshot | BookUpdate) == [0, 1, 2, 3, 4]
     (gap,) = [event for event in found if isinstance(event, Gap)]
     assert gap.cause is Cause.CHECKSUM
     assert gap.evidence is not None
