@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 STREAM: Final = "kraken"
 PER_BATCH: Final = 64
+WIDEST: Final = 68
+"""Characters of the longest name of a sample."""
 LOOK_AGAIN: Final = 0.05
 """Seconds between two questions to a server, which tells nothing by itself."""
 PATIENCE: Final = 30.0
@@ -194,11 +196,12 @@ class Bench:
 
     def table(self) -> Iterator[str]:
         """The medians, with the lowest and the highest."""
-        yield f"{'':58}{'events/s':>10}  {'(lowest to highest)':24}{'CPU µs':>8}"
+        yield f"{'':{WIDEST}}{'events/s':>10}  {'(lowest to highest)':24}{'CPU µs':>8}"
         for what, samples in self.found.items():
             rates = sorted(one.events / one.seconds for one in samples)
             cpu = statistics.median(one.cpu / one.events * 1e6 for one in samples)
-            yield f"{what:58}{statistics.median(rates):10,.0f}  {f'({rates[0]:,.0f} to {rates[-1]:,.0f})':24}{cpu:8.2f}"
+            spread = f"({rates[0]:,.0f} to {rates[-1]:,.0f})"
+            yield f"{what:{WIDEST}}{statistics.median(rates):10,.0f}  {spread:24}{cpu:8.2f}"
 
 
 def names(frames: Frames, shard: int) -> list[str]:

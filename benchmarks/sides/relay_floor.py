@@ -77,7 +77,7 @@ async def read(task: dict[str, Any]) -> None:
     )
     subscription = await stream.pull_subscribe(task["subject"], stream=task["stream"], config=config)
     common.ready()
-    start, cpu, count, size, empty = 0.0, 0.0, 0, 0, 0
+    start, cpu, count, size, empty = time.monotonic(), time.process_time(), 0, 0, 0
     while count < task["total"]:
         if empty == _EMPTY:
             msg = f"there are {count} messages at {task['subject']}, and {task['total']} were to be read"
@@ -85,8 +85,6 @@ async def read(task: dict[str, Any]) -> None:
         empty += 1
         with contextlib.suppress(asyncio.TimeoutError):  # which nats-py's own error is, too
             for message in await subscription.fetch(min(_FETCH, task["total"] - count), timeout=5):
-                if not count:
-                    start, cpu = time.monotonic(), time.process_time()
                 count += 1
                 size += len(message.data)
                 empty = 0
