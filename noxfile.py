@@ -35,6 +35,7 @@ PURE = (
     "kraken_trio/broker/lease.py",
     "kraken_trio/broker/group.py",
     "kraken_trio/broker/messages.py",
+    "kraken_trio/broker/options.py",
     "kraken_trio/broker/outbox.py",
     "kraken_trio/broker/partitioning.py",
     "kraken_trio/broker/position.py",

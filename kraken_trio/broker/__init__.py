@@ -21,6 +21,7 @@ verified again, and a :class:`~kraken_trio.Gap` for whatever is missing.
 :mod:`~kraken_trio.broker.nats`           one of them: NATS JetStream
 :mod:`~kraken_trio.broker.kafka`          another: Apache Kafka
 :mod:`~kraken_trio.broker.choice`         which one speaks with the broker of a URL
+:mod:`~kraken_trio.broker.options`        how a stream is made, by the URL
 :mod:`~kraken_trio.broker.login`          who a program is, for a broker; encryption
 :mod:`~kraken_trio.broker.portal`         asyncio in a thread, for nats-py
 ========================================  =====================================================

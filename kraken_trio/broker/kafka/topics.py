@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl
 
 import attrs
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -15,10 +13,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # (it exports
     ResourceType,
 )
 
-from kraken_trio._text import printable
 from kraken_trio.broker.kafka.asking import count_partitions, watermarks
 from kraken_trio.broker.kafka.client import ANSWER_WITHIN, Watch
-from kraken_trio.broker.kafka.errors import loss
+from kraken_trio.broker.kafka.errors import error_of, loss
+from kraken_trio.broker.options import duration, parse_options, size, whole
 from kraken_trio.broker.seam import BrokerLost
 
 if TYPE_CHECKING:
@@ -36,11 +34,7 @@ _SEGMENT_BYTES: Final = 64 * 1024 * 1024
 _STEP: Final = 0.1
 """Seconds."""
 
-_NUMBER: Final = re.compile(r"[1-9]\d{0,3}", re.ASCII)
-_DURATION: Final = re.compile(r"([1-9]\d{0,8})([smhd])", re.ASCII)
-_SIZE: Final = re.compile(r"([1-9]\d{0,8})(MiB|GiB|TiB)", re.ASCII)
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_BYTES: Final = {"MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_OPTIONS: Final = {"partitions": whole(9999), "replicas": whole(9999), "max_age": duration, "max_bytes": size}
 _KNOWN: Final = "partitions=8, replicas=3, max_age=24h, max_bytes=50GiB"
 
 _COMMON: Final[Mapping[str, str]] = {
@@ -75,23 +69,7 @@ class Limits:
     @classmethod
     def parse(cls, query: str) -> Limits:
         """Of ``partitions=8&replicas=3&max_age=24h&max_bytes=50GiB``. Raises :class:`ValueError`."""
-        found: dict[str, int] = {}
-        try:
-            pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
-        except ValueError:
-            msg = f"after the ? stand {_KNOWN}"
-            raise ValueError(msg) from None
-        for name, text in pairs:
-            if name in {"partitions", "replicas"} and _NUMBER.fullmatch(text):
-                found[name] = int(text)
-            elif name == "max_age" and (match := _DURATION.fullmatch(text)):
-                found[name] = int(match[1]) * _SECONDS[match[2]]
-            elif name == "max_bytes" and (match := _SIZE.fullmatch(text)):
-                found[name] = int(match[1]) * _BYTES[match[2]]
-            else:
-                msg = f"{printable(name, 40)}={printable(text, 40)} is none of {_KNOWN}"
-                raise ValueError(msg)
-        return cls(**found)
+        return cls(**parse_options(query, _OPTIONS, _KNOWN))
 
     def topics(self, address: Address) -> list[NewTopic]:
         """What to make."""
@@ -133,7 +111,7 @@ def _make(admin: AdminClient, consumer: Consumer, topics: list[NewTopic]) -> Non
             try:
                 future.result(2 * ANSWER_WITHIN)
             except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                if error_of(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise loss(error, f"the topic {name} is not there, and cannot be made: ") from None
         for topic in new:
             _wait_for(consumer, topic.topic)
@@ -147,7 +125,7 @@ def _wait_for(consumer: Consumer, topic: str) -> int:
             if count and all(watermarks(consumer, TopicPartition(topic, partition)) for partition in range(count)):
                 return count
         except KafkaException as error:
-            if not error.args[0].retriable() and error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+            if not error_of(error).retriable() and error_of(error).code() != KafkaError.NOT_LEADER_FOR_PARTITION:
                 raise
         consumer.poll(_STEP)
     msg = f"the topic {topic} has just been made, and is not there yet"

@@ -9,7 +9,7 @@ import ssl
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import nats.errors
 import trio
@@ -21,6 +21,7 @@ from kraken_trio.broker.nats.reading import NatsSource, NoStreamError, Reading, 
 from kraken_trio.broker.nats.records import Records
 from kraken_trio.broker.nats.store import WRONG_SEQUENCE, Limits
 from kraken_trio.broker.nats.wire import PATIENCE, TOO_LARGE, Forbidden, NoAnswer, Refusal, Unheard, Wire
+from kraken_trio.broker.options import duration, one_of, parse_options, size, whole
 from kraken_trio.broker.portal import Portal, share_portal
 from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, Incoming, TooLarge
 from kraken_trio.errors import ConnectError
@@ -43,10 +44,6 @@ _T = TypeVar("_T")
 
 _EXAMPLE: Final = "write it as nats://HOST:PORT/STREAM, several servers of one cluster as nats://HOST,HOST,HOST/STREAM"
 _STREAM: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-_DURATION: Final = re.compile(r"(\d{1,9})(s|m|h|d)", re.ASCII)
-_SIZE: Final = re.compile(r"(\d{1,9})(MiB|GiB|TiB)", re.ASCII)
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_BYTES: Final = {"MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
 class NatsEngine:
@@ -194,34 +191,23 @@ def _parse(url: str) -> tuple[tuple[tuple[str, int], ...], str, Limits, bool] | 
     stream = parts.path.strip("/") or "kraken"
     if not _STREAM.fullmatch(stream):
         return "the name of a stream has letters, digits, _ and -"
-    limits = _limits(parts.query)
-    if isinstance(limits, str):
-        return limits
+    try:
+        limits = Limits(**parse_options(parts.query, _OPTIONS, _KNOWN))
+    except ValueError as error:
+        return str(error)
     return tuple(servers), stream, limits, parts.scheme == "tls"
 
 
-_WORDS: Final = {("storage", "file"), ("storage", "memory"), ("batches", "auto"), ("batches", "atomic")}
-
-
-def _limits(query: str) -> Limits | str:
-    known = "replicas=3, max_age=24h, max_bytes=50GiB, storage=file or storage=memory, batches=auto or batches=atomic"
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
-    except ValueError:
-        return f"after the ? stand {known}"
-    values: dict[str, Any] = {}
-    for name, text in pairs:
-        if name == "replicas" and re.fullmatch("[1-5]", text):
-            values[name] = int(text)
-        elif name == "max_age" and (found := _DURATION.fullmatch(text)) and int(found[1]):
-            values[name] = float(int(found[1]) * _SECONDS[found[2]])
-        elif name == "max_bytes" and (found := _SIZE.fullmatch(text)) and int(found[1]):
-            values[name] = int(found[1]) * _BYTES[found[2]]
-        elif (name, text) in _WORDS:
-            values[name] = text
-        else:
-            return f"{printable(name, 40)}={printable(text, 40)} is none of {known}"
-    return Limits(**values)
+_OPTIONS: Final = {
+    "replicas": whole(5),
+    "max_age": duration,
+    "max_bytes": size,
+    "storage": one_of("file", "memory"),
+    "batches": one_of("auto", "atomic"),
+}
+_KNOWN: Final = (
+    "replicas=3, max_age=24h, max_bytes=50GiB, storage=file or storage=memory, batches=auto or batches=atomic"
+)
 
 
 _NO_CERTIFICATE: Final = "the server wants a certificate of ours, too: tls=BrokerTls(cert=…, key=…)"
