@@ -24,6 +24,7 @@ from kraken_trio import (
     KrakenTrioError,
     open_client,
 )
+from kraken_trio._address import parse_address
 from kraken_trio._nursery import open_hidden_nursery
 from kraken_trio._text import printable
 from kraken_trio.admission.process import SNAPSHOTS
@@ -151,6 +152,16 @@ def _shard(_context: click.Context, _parameter: click.Parameter, text: str | Non
     return int(match[1]), int(match[2])
 
 
+def _url(_context: click.Context, _parameter: click.Parameter, url: str | None) -> str | None:
+    """What can be connected to: no process is started for another."""
+    if url is not None:
+        try:
+            parse_address(url)
+        except ConnectError as error:
+            raise click.BadParameter(str(error)) from None
+    return url
+
+
 def _rates(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, float]:
     """``book:12,trades:0.5``."""
     found: dict[str, float] = {}
@@ -226,8 +237,10 @@ def _rates(_context: click.Context, _parameter: click.Parameter, texts: tuple[st
     "--budget-in-broker", is_flag=True, help="Share it by means of the broker: among machines that have one address."
 )
 @click.option("--key-file", metavar="FILE", help="For level3: a file with an API key.  [default: $KRAKEN_API_KEY …]")
-@click.option("--url", metavar="URL", help="A server that speaks Kraken's v2 protocol.  [default: Kraken's]")
-@click.option("--level3-url", metavar="URL", help="The same, for level3.")
+@click.option(
+    "--url", callback=_url, metavar="URL", help="A server that speaks Kraken's v2 protocol.  [default: Kraken's]"
+)
+@click.option("--level3-url", callback=_url, metavar="URL", help="The same, for level3.")
 @click.option("--rest", metavar="URL", help="The REST interface that takes the API key.  [default: Kraken's]")
 @click.option(
     "--metrics-port",
@@ -380,6 +393,7 @@ async def _run_shard(options: Options, number: int, *, supervised: bool) -> int:
                     nursery.start_soon(_report, shard, relay)
                 elif port is not None:
                     say(f"metrics at http://{options.metrics_host}:{port}/metrics")
+                nursery.start_soon(_log_begun, shard, relay, f"{number}/{options.shards}", options)
                 # The broker first: what is wrong there must not cost attempts to connect to Kraken.
                 await _until_placed(relay)
                 await shard.run()
@@ -407,12 +421,31 @@ async def _until_placed(relay: Relay) -> None:
         await trio.sleep(_LOOK_AGAIN)
 
 
+def _has_begun(shard: Shard, relay: Relay) -> bool:
+    """Whether this process publishes, or stands by."""
+    return shard.is_confirmed and relay.statistics().is_connected
+
+
+async def _log_begun(shard: Shard, relay: Relay, name: str, options: Options) -> None:
+    """Log what this process publishes, or stands by for, as soon as it does."""
+    while not _has_begun(shard, relay):
+        await trio.sleep(_LOOK_AGAIN)
+    is_owner = relay.statistics().is_owner
+    requests = shard.requests - shard.refused
+    symbols = {request.symbol for request in requests} - {None}
+    what = f"{counted(len(requests), 'request')} of {counted(len(symbols), 'symbol')}"
+    channels = ", ".join(map(str, options.channels))
+    does = "it publishes" if is_owner else "it stands by, to take over"
+    fields = {"requests": len(requests), "symbols": len(symbols), "is_owner": is_owner}
+    log("shard_begun", f"shard {name}: {does} {what} ({channels})", shard=name, **fields)
+
+
 async def _report(shard: Shard, relay: Relay) -> None:
     """Tell it when this process publishes, or stands by; and that it is alive."""
     is_told = False
     while True:
         _tell(alive=True)
-        if not is_told and shard.is_confirmed and relay.statistics().is_connected:
+        if not is_told and _has_begun(shard, relay):
             is_told = True
             _tell(ready=True)
         await trio.sleep(ALIVE_EVERY if is_told else _LOOK_AGAIN)

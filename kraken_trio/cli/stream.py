@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from kraken_trio import SubscriptionRejected, Trades
+from kraken_trio import Trades
 from kraken_trio._text import printable
 from kraken_trio.cli.brokers import broker_options, in_words_of_options
 from kraken_trio.cli.log import say
@@ -101,24 +101,22 @@ def stream_command(
         requests = requests_of(symbols, channels, history=screen)
     except ValueError as error:
         raise click.UsageError(printable(error)) from None
+    engine = broker.engine()
     say(f"connecting to {broker.url} (Ctrl-C stops)")
 
     async def start() -> int:
-        opened = open_stream(broker.engine())
-        try:
-            with in_words_of_options():
-                return await show(
-                    opened,
-                    requests,
-                    "stream",
-                    broker.url,
-                    seconds=seconds,
-                    stream=stream,
-                    screen=screen,
-                    metrics_port=metrics_port,
-                )
-        except SubscriptionRejected as error:
-            reasons = {request: in_words(text) for request, text in error.reasons.items()}
-            raise SubscriptionRejected(reasons) from None
+        with in_words_of_options():
+            return await show(
+                open_stream(engine),
+                requests,
+                "stream",
+                broker.url,
+                seconds=seconds,
+                stream=stream,
+                screen=screen,
+                metrics_port=metrics_port,
+                peer="the broker",
+                in_words=in_words,
+            )
 
     run_and_exit(start, "this stream has not")

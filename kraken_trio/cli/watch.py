@@ -37,7 +37,7 @@ from kraken_trio.cli.view.live import display
 from kraken_trio.cli.wanted import CHANNELS, are_refused, wanted_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from kraken_trio import Client, ClientStatistics, Credentials, Event, Feed, Request
@@ -126,14 +126,19 @@ async def show(
     stream: TextIO,
     screen: bool,
     metrics_port: int | None = None,
+    peer: str = "the exchange",
+    in_words: Callable[[str], str] = str,
 ) -> int:
-    """:func:`watch` with any client. ``source`` is what it gets its events from."""
+    """:func:`watch` with any client. ``source`` is what it gets its events from, and ``peer`` what that is called.
+
+    ``in_words`` makes of a refusal's text what is shown.
+    """
     refused: dict[Request, str] = {}
     async with AsyncExitStack() as stack:
         with _warnings() as warnings:  # of a key that may do more than read
             client = await stack.enter_async_context(opened)
         await stack.enter_async_context(exposing(client, metrics_port, say))
-        feed = await _subscribe(stack, client, requests, refused)
+        feed = await _subscribe(stack, client, requests, refused, peer, in_words)
         accepted = [request for request in requests if request not in refused]
         symbols = {request.symbol for request in refused}
         title = f"{title}, {counted(len(symbols), 'symbol')} refused" if symbols else title
@@ -153,7 +158,7 @@ async def show(
                     while True:
                         events = await feed.receive_many(_BATCH)
                         board.take(events)
-                        _note_refusals(events, accepted, client, refused)
+                        _note_refusals(events, accepted, client, refused, in_words)
         finally:
             stream.write(f"{summary(board, client, feed)}\n")
             stream.writelines(f"refused: {text}\n" for text in refusals(refused))
@@ -183,9 +188,14 @@ def _warnings() -> Iterator[list[str]]:
 
 
 async def _subscribe(
-    stack: AsyncExitStack, client: Client, requests: Sequence[Request], refused: dict[Request, str]
+    stack: AsyncExitStack,
+    client: Client,
+    requests: Sequence[Request],
+    refused: dict[Request, str],
+    peer: str,
+    in_words: Callable[[str], str],
 ) -> Feed:
-    """Subscribe to all that the exchange accepts; the rest goes into ``refused``."""
+    """Subscribe to all that the peer accepts; the rest goes into ``refused``."""
     try:
         with trio.fail_after(ANSWER_LIMIT):
             while True:  # noqa: ASYNC913 (entering waits for the exchange's answer)
@@ -195,11 +205,11 @@ async def _subscribe(
                         client.subscribe(*wanted, Lifecycle(), capacity=_CAPACITY, overflow=overflow_for(wanted))
                     )
                 except SubscriptionRejected as error:
-                    refused |= error.reasons
+                    refused |= {request: in_words(text) for request, text in error.reasons.items()}
                     if len(refused) >= len(requests):  # mutant: some are left
                         raise SubscriptionRejected(refused) from None
     except trio.TooSlowError:
-        msg = f"the exchange has not answered within {ANSWER_LIMIT:g} s; try again later"
+        msg = f"{peer} has not answered within {ANSWER_LIMIT:g} s; try again later"
         raise KrakenTrioError(msg) from None
 
 
@@ -210,12 +220,16 @@ def overflow_for(requests: Iterable[Request]) -> Overflow:
 
 
 def _note_refusals(
-    events: Iterable[Event], accepted: Sequence[Request], client: Client, refused: dict[Request, str]
+    events: Iterable[Event],
+    accepted: Sequence[Request],
+    client: Client,
+    refused: dict[Request, str],
+    in_words: Callable[[str], str],
 ) -> None:
     """Note symbols that are refused on a reconnect. Raises if none is left."""
     gaps = {(e.channel, e.symbol): e.detail for e in events if isinstance(e, Gap) and e.cause is Cause.REFUSED}
     if gaps:
-        refused |= {r: gaps[r.channel, r.symbol] for r in accepted if (r.channel, r.symbol) in gaps}
+        refused |= {r: in_words(gaps[r.channel, r.symbol]) for r in accepted if (r.channel, r.symbol) in gaps}
         if are_refused(client, accepted):
             raise SubscriptionRejected(refused)
 

@@ -60,6 +60,11 @@ RELAY_EVENTS: Final[Mapping[str, RelayEvent]] = {
     "shard_says": RelayEvent(
         logging.WARNING, ("shard", "stream"), "What a shard's process wrote that is no line of a log, as a traceback."
     ),
+    "shard_begun": RelayEvent(
+        logging.INFO,
+        ("shard", "requests", "symbols", "is_owner"),
+        "Its process publishes so many requests from now on; or it stands by, to take over if the owner is gone.",
+    ),
     "owner_begun": RelayEvent(
         logging.INFO,
         ("shard", "producer", "holder"),

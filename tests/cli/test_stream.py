@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kraken_trio import Book, Candles, Instruments, Level3, Request, Ticker, Trades
-from kraken_trio.cli import brokers
+from kraken_trio.cli import brokers, watch
 from kraken_trio.cli.stream import in_words, requests_of
 from tests.cli.published import Published
 from tests.cli.test_app import invoke
@@ -56,7 +56,25 @@ def test_others_are_shown() -> None:
     line = "stream nats://localhost BTC/USD DOGE/USD --plain --channel book --seconds 0.5"
     result = invoke(*line.split())
     assert result.exit_code == 0
-    assert "refused: DOGE/USD (book)" in result.stdout
+    assert "refused: DOGE/USD (book): it is not published; there is book:10 of BTC/USD" in result.stdout
+
+
+def test_what_is_no_stream_is_said_before_it_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def engine_for(*_: object) -> Published:
+        msg = "a name has letters"
+        raise ValueError(msg)
+
+    monkeypatch.setattr(brokers, "engine_for", engine_for)
+    result = invoke("stream", "nats://localhost/a.b", "BTC/USD", "--plain")
+    assert (result.exit_code, "a name has letters" in result.stderr) == (2, True)
+    assert "connecting" not in result.stderr
+
+
+def test_who_does_not_answer_is_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "ANSWER_LIMIT", 0.0)
+    result = invoke("stream", "nats://localhost", "BTC/USD", "--plain")
+    assert result.exit_code == 1
+    assert "the broker has not answered within 0 s" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,9 @@ async def test_an_owner_that_is_killed_is_followed_by_its_standby_and_started_ag
         began = await running.logged("owner_begun")
         await running.logged("shard_ready", shard="0/1")
         await running.logged("shard_ready", shard="0/1 standby")
+        for is_owner in (True, False):
+            begun = await running.logged("shard_begun", is_owner=is_owner)
+            assert (begun["requests"], begun["symbols"], begun["shard"] == began["shard"]) == (2, 2, is_owner)
         events: list[Any] = []
         async with open_stream(running.to) as client, client.subscribe(Book("BTC/USD")) as feed:
 

@@ -57,6 +57,8 @@ FIRST_BOOK: Final = 1.5
 SILENCE: Final = 2.0
 """In intervals, too: whoever publishes says something within that."""
 _OF_LOGIN: Final = re.compile(r"log ?in\b|allow|authori[sz]|password|credential|permission", re.IGNORECASE)
+_OF_SERVER: Final = "is not enabled: "
+"""After which stands what to do with the server."""
 _OF_TLS: Final = re.compile(r"\bTLS\b|\bSSL\b|certificate", re.IGNORECASE)
 _STALE: Final = (3.0, 12.0)
 """In intervals, too: from which age on a catalog or a key frame is late, and dead: readers ignore it then."""
@@ -81,6 +83,9 @@ class ShardSeen:
 def split(error: str) -> tuple[str, str]:
     """What an error says has happened, and what to do."""
     if "; " not in error:
+        if _OF_SERVER in error:
+            says, _, cure = error.rpartition(": ")
+            return says, cure
         if _OF_LOGIN.search(error):
             return error, (
                 "set KRAKEN_BROKER_USER and KRAKEN_BROKER_PASSWORD (or _TOKEN), or name a file (--broker-creds, "
@@ -111,7 +116,10 @@ def stream(name: str, catalogs: int) -> Finding:
 
 def shards(seen: Sequence[ShardSeen]) -> Finding:
     """Whether all shards are there, and agree how many there are. Old catalogs of another number do not count."""
-    fresh = [one for one in seen if not _is_dead(one)] or list(seen)
+    fresh = [one for one in seen if not _is_dead(one)]
+    if not fresh:
+        says = f"nobody publishes: the newest catalog is {seconds(min(one.age for one in seen))} old"
+        return failed("relay-shards", says, "start kraken-trio relay with this URL; if one runs, read its log")
     numbers = sorted({one.shards for one in fresh})
     if len(numbers) > 1:
         cure = "start all of them with the same number; after a change the old ones must end"
@@ -127,9 +135,9 @@ def shards(seen: Sequence[ShardSeen]) -> Finding:
 
 
 def present(seen: Sequence[ShardSeen]) -> Sequence[ShardSeen]:
-    """Without those that are left of another number of shards."""
-    fresh = {one.shards for one in seen if not _is_dead(one)}
-    return [one for one in seen if not fresh or one.shards in fresh]
+    """Without those that are left of another number of shards: than of who publishes, or published last."""
+    fresh = {one.shards for one in seen if not _is_dead(one)} or {min(seen, key=lambda one: one.age).shards}
+    return [one for one in seen if one.shards in fresh]
 
 
 def catalog(one: ShardSeen) -> Finding:
@@ -190,7 +198,7 @@ def clock(ahead: float | None) -> Finding:
 def lag(took: float | None) -> Finding:
     """From the receipt of an event by the relay to its storage by the broker: by two clocks."""
     if took is None:
-        return skipped("relay-lag", "no new event came: a quiet market")
+        return skipped("relay-lag", "no new event came: the market is quiet, or nobody publishes")
     says = f"an event was stored {seconds(max(took, 0.0))} after the relay received it (by the clocks of both)"
     cure = "the relay or the broker is overloaded: look at the relay's waiting events, and take more shards"
     return judged("relay-lag", max(took, 0.0), LAG, says, cure)

@@ -17,6 +17,7 @@ from kraken_trio._text import printable
 from kraken_trio.broker.messages import Catalog, decode_batch, decode_catalog
 from kraken_trio.broker.seam import BrokerLost, Start
 from kraken_trio.broker.subjects import Kind
+from kraken_trio.cli.brokers import for_command_line
 from kraken_trio.cli.doctor import relay_checks as checks
 from kraken_trio.cli.doctor.checks import failed, skipped
 from kraken_trio.cli.doctor.relay_checks import ShardSeen
@@ -73,7 +74,7 @@ async def examine_relay(plan: RelayPlan, tell: Callable[[Finding], None]) -> Non
         try:
             await _Doctor(plan, note).run()
         except (ConnectError, BrokerLost) as error:
-            says, cure = checks.split(str(error))
+            says, cure = checks.split(for_command_line(str(error)))
             note(failed(next(check for check in checks.RELAY_CHECKS if check not in told), says, cure))
     left = [check for check in checks.RELAY_CHECKS if check not in told]
     if scope.cancelled_caught and left:
@@ -230,7 +231,7 @@ class _Doctor:
         except SubscriptionRejected as error:
             problem = "; ".join(printable(text) for text in error.reasons.values())
         except KrakenTrioError as error:
-            problem = str(error)
+            problem = for_command_line(str(error))
         return checks.reader(symbol, every, took, verified, problem)
 
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 from hypothesis import given, strategies as st
 
-from kraken_trio import Book, KrakenTrioError, SubscriptionRejected, Trades
+from kraken_trio import Book, ConnectError, KrakenTrioError, SubscriptionRejected, Trades
 from kraken_trio.cli.doctor import relay_checks as checks
 from kraken_trio.cli.doctor.findings import Finding, Level
 from kraken_trio.cli.doctor.relay_checks import ShardSeen
@@ -201,6 +201,20 @@ async def test_a_broker_that_does_not_answer(world: World) -> None:
     assert "no answer within 6 s" in found["relay-broker"].says
 
 
+async def test_a_login_is_told_of_as_on_a_command_line(world: World) -> None:
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Any]:
+        await trio.lowlevel.checkpoint()
+        msg = "no login was given: login=BrokerLogin(…)"
+        raise ConnectError(msg)
+        yield
+
+    engine: Any = world.broker.seen_by("doctor")
+    altered: Any = Altered(engine, connect=connect)
+    found = await world.examine(engine=altered)
+    assert "no login was given: set KRAKEN_BROKER_USER" in found["relay-broker"].says
+
+
 async def test_a_stream_into_which_nobody_publishes(world: World) -> None:
     assert bad(await world.examine()) == {"relay-stream": FAILED}
 
@@ -226,6 +240,17 @@ async def test_old_catalogs_after_resharding_are_no_fault(world: World) -> None:
     async with world.publishing((0, 1)):
         found = await world.examine()
     assert found["relay-shards"].level is OK
+
+
+async def test_relays_of_long_ago_do_not_publish(world: World) -> None:
+    for shard in ((1, 2), (0, 1)):
+        async with world.publishing(shard):
+            pass
+        await trio.sleep(100)
+    found = await world.examine()
+    assert found["relay-shards"].level is FAILED
+    assert found["relay-shards"].says.startswith("nobody publishes: the newest catalog is 1")
+    assert {name for name in found if name.startswith("relay-catalog")} == {"relay-catalog 0/1"}
 
 
 async def test_an_owner_that_is_gone(world: World) -> None:
@@ -267,6 +292,7 @@ async def test_one_of_two_shards_is_silent(world: World) -> None:
         ("certificate verify failed", "--broker-ca"),
         ("connection refused", "the network"),
         ("the disk is full; make room", "make room"),
+        ("NATS at x: JetStream is not enabled: start the server with -js", "start the server with -js"),
     ],
 )
 def test_a_cure_is_for_its_illness(error: str, cure: str) -> None:
