@@ -47,9 +47,7 @@ async def serve(
     several = (clients,) if isinstance(clients, Client) else tuple(clients)
     registry = CollectorRegistry() if registry is None else registry
     with register(*several, registry=registry, max_series=max_series) as collector:
-        listeners = await trio.open_tcp_listeners(port, host=host)
-        task_status.started(listeners[0].socket.getsockname()[1])
-        await trio.serve_listeners(HttpServer(_Pages(registry, collector, lambda: ()).answer).handle, listeners)
+        await _listen(_Pages(registry, collector, lambda: ()), port, host, task_status)
 
 
 async def serve_those(
@@ -63,9 +61,13 @@ async def serve_those(
 ) -> None:
     """As :func:`serve`, for the clients that there are whenever somebody asks, and with more lines of ``/healthz``."""
     with register_those(clients, registry, MAX_SERIES) as collector:
-        listeners = await trio.open_tcp_listeners(port, host=host)
-        task_status.started(listeners[0].socket.getsockname()[1])
-        await trio.serve_listeners(HttpServer(_Pages(registry, collector, more_problems).answer).handle, listeners)
+        await _listen(_Pages(registry, collector, more_problems), port, host, task_status)
+
+
+async def _listen(pages: _Pages, port: int, host: str, task_status: trio.TaskStatus[int]) -> None:
+    listeners = await trio.open_tcp_listeners(port, host=host)
+    task_status.started(listeners[0].socket.getsockname()[1])
+    await trio.serve_listeners(HttpServer(pages.answer).handle, listeners)
 
 
 class _Pages:

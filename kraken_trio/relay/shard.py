@@ -227,9 +227,11 @@ class Shard:
     def _tell_refused(self, refused: dict[Request[Any], str]) -> None:
         detail = "; ".join(sorted({printable(text) for text in refused.values()})[:_TOLD])
         names = [printable(request) for request in refused][:_TOLD]
+        first = next(iter(refused))
+        of = f" of {first.symbol}" if first.symbol is not None else ""
         log(
             "symbols_refused",
-            f"the exchange refuses {len(refused)} of {len(self._wanted)} requests, as {names[0]}: {detail}",
+            f"the exchange refuses {len(refused)} of {len(self._wanted)} requests, as {first.channel}{of}: {detail}",
             requests=names,
             detail=detail,
         )
