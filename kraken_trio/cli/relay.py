@@ -330,6 +330,9 @@ def relay_command(
     if more["budget_in_broker"] and more["budget_file"] is not None:
         msg = "--budget-file and --budget-in-broker are two ways to do the same: give one of the two"
         raise click.UsageError(msg)
+    if more["level3_url"] is not None and more["rest"] is None:
+        msg = "--level3-url needs --rest, too: from there comes the token that is sent to the URL"
+        raise click.UsageError(msg)
     options = Options(
         symbols=symbols,
         channels=channels,

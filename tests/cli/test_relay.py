@@ -96,6 +96,7 @@ def test_a_login_comes_from_the_environment_or_from_files(
         ("--symbols all --to http://x", "no URL of a broker"),
         ("--symbols all --to nats://x --url http://y/v2", "it must begin with wss://"),
         ("--symbols all --to nats://x --level3-url wss://", "it names no host"),
+        ("--symbols all --to nats://x --level3-url wss://y/v2", "needs --rest, too"),
         ("--symbols all --to nats://me:very-secret@x", "set KRAKEN_BROKER_USER"),
         ("--symbols all --to nats://x --shard 8/8", "is no shard"),
         ("--symbols all --to nats://x --shard 1/2 --shards 2", "give one of the two"),
