@@ -61,8 +61,6 @@ _USUAL: Final = "book:10,trades"
 """The channels, unless others are named."""
 _LOOK_AGAIN: Final = 0.1
 """Seconds between two looks at whether a shard is ready."""
-_STANDS_BY: Final = 1.0
-"""Seconds within which a shard that has no owner is got."""
 
 
 class HopelessError(click.ClickException):
@@ -398,7 +396,7 @@ async def _run_shard(options: Options, number: int, *, supervised: bool) -> int:
                     say(f"metrics at http://{options.metrics_host}:{port}/metrics")
                 nursery.start_soon(_log_begun, shard, relay, f"{number}/{options.shards}", options)
                 # The broker first: what is wrong there must not cost attempts to connect to Kraken.
-                await _until_placed(relay)
+                await relay.wait_placed()
                 await shard.run()
         nursery.cancel_scope.cancel()
     return 0
@@ -410,20 +408,6 @@ def _tell(**fields: object) -> None:
     sys.stdout.flush()
 
 
-async def _until_placed(relay: Relay) -> None:
-    """Wait until this process is the owner, or stands by: who is connected, and does not get the shard for a while."""
-    connected_at: float | None = None
-    while True:
-        now = relay.statistics()
-        if not now.is_connected:
-            connected_at = None
-        elif connected_at is None:
-            connected_at = trio.current_time()
-        if now.is_owner or (connected_at is not None and trio.current_time() - connected_at > _STANDS_BY):
-            return
-        await trio.sleep(_LOOK_AGAIN)
-
-
 def _has_begun(shard: Shard, relay: Relay) -> bool:
     """Whether this process publishes, or stands by."""
     return shard.is_confirmed and relay.statistics().is_connected
@@ -431,7 +415,8 @@ def _has_begun(shard: Shard, relay: Relay) -> bool:
 
 async def _log_begun(shard: Shard, relay: Relay, name: str, options: Options) -> None:
     """Log what this process publishes, or stands by for, as soon as it does."""
-    while not _has_begun(shard, relay):
+    await relay.wait_placed()
+    while not _has_begun(shard, relay):  # noqa: ASYNC110 (nothing tells when a shard's requests are confirmed)
         await trio.sleep(_LOOK_AGAIN)
     is_owner = relay.statistics().is_owner
     requests = shard.requests - shard.refused

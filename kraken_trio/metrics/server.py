@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["serve", "serve_those"]
 
 
-async def serve(
+async def serve(  # noqa: ASYNC128 (_listen does it)
     clients: Client | Iterable[Client],
     port: int,
     *,
@@ -50,7 +50,7 @@ async def serve(
         await _listen(_Pages(registry, collector, lambda: ()), port, host, task_status)
 
 
-async def serve_those(
+async def serve_those(  # noqa: ASYNC128 (_listen does it)
     clients: Callable[[], Iterable[Client]],
     port: int,
     *,

@@ -171,6 +171,8 @@ class Relay:
         self._followed: set[Client] = set()
         """Those of which there is a feed of what they tell of themselves, or is about to be."""
         self._link: Link | None = None
+        self._answered: Link | None = None
+        """The last connection over which the broker has said whether this process is the owner."""
         self._has_broker = True
         """Whether there is, or may be again, a connection to it."""
         self._is_leaving = False
@@ -233,6 +235,12 @@ class Relay:
         """Wait until this process is the shard's owner."""
         await trio.lowlevel.checkpoint()
         while not self.is_owner:
+            await self._passed.wait()
+
+    async def wait_placed(self) -> None:
+        """Wait until the broker has said what this process is to the shard: the owner, or a standby of another one."""
+        await trio.lowlevel.checkpoint()
+        while self._link is None or self._answered is not self._link:
             await self._passed.wait()
 
     async def add(self, client: Client, *requests: Request[Any]) -> None:
@@ -472,8 +480,11 @@ class Relay:
         if fence is None:
             found = await link.acquire(self._shard, self._holder)
             now = trio.current_time()
+            is_first, self._answered = self._answered is not link, link
             if found is None:
                 lease.refused(now)
+                if is_first:
+                    self._has_passed()
                 await self._compare(link)
                 return
             lease.acquired(found, sent)
@@ -492,6 +503,7 @@ class Relay:
                 text = f"shard {self._name}: the lease had ended {seconds:g} s ago, and nobody else has had it"
                 log("owner_resumed", text, shard=self._name, producer=fence.producer, seconds=seconds)
             lease.renewed(sent)
+            self._answered = link
         self._has_lease()
 
     async def _compare(self, link: Link) -> None:

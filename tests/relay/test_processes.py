@@ -46,10 +46,11 @@ class Running:
     async def read(self) -> None:
         lines = Lines()
         assert self.process.stderr is not None
-        async for data in self.process.stderr:
-            self.log += map(json.loads, lines.take(bytes(data)))
-            self._more.set()
-            self._more = trio.Event()
+        async with self.process.stderr as stderr:  # here, so that nobody closes it under who reads
+            async for data in stderr:
+                self.log += map(json.loads, lines.take(bytes(data)))
+                self._more.set()
+                self._more = trio.Event()
 
     async def logged(self, event: str, **fields: object) -> dict[str, Any]:
         """Wait for such a line."""
@@ -92,10 +93,9 @@ async def relaying(
             ]
             process = await nursery.start(partial(trio.run_process, command, stderr=subprocess.PIPE, check=False))
             running = Running(process, to)
-            async with process.stderr:
-                nursery.start_soon(running.read)
-                yield running
-                nursery.cancel_scope.cancel()
+            nursery.start_soon(running.read)
+            yield running
+            nursery.cancel_scope.cancel()
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -172,6 +172,29 @@ async def test_a_broker_that_was_away_gets_all_of_it(autojump_clock: MockClock) 
         assert streams.largest > 10  # what had waited was sent in large messages
 
 
+async def test_what_a_process_is_to_a_shard_is_known_as_soon_as_the_broker_has_said_it(
+    autojump_clock: MockClock,
+) -> None:
+    """Also if that takes long: until then it is no standby, though it is not the owner."""
+    broker = MemoryBroker(lease_ttl=60, latency=(1, 1))
+    async with open_world() as world, world.client() as one, world.client() as two, trio.open_nursery() as nursery:
+        first = await standby(one, broker, "A", nursery)
+        await first.wait_placed()
+        assert first.is_owner
+        second = await standby(two, broker, "B", nursery)
+        await second.wait_placed()
+        assert not second.is_owner
+        for seen_as, relay in {"A": first, "B": second}.items():
+            broker.seen_by(seen_as).refuse(100)
+            await trio.sleep(5)
+            began = trio.current_time()
+            await relay.wait_placed()
+            assert trio.current_time() - began > 95 + 1
+        assert first.is_owner
+        assert not second.is_owner
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_standby_takes_over_and_begins_with_the_state(autojump_clock: MockClock) -> None:
     """A killed owner: its lease ends, and within 5 s somebody else publishes."""
     broker = MemoryBroker(lease_ttl=3, latency=(0.001, 0.01))
