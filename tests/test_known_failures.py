@@ -416,6 +416,11 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
         "relay/test_processes.py::test_an_owner_that_is_killed_is_followed_by_its_standby_and_started_again",
         "client/test_stream.py::test_another_producer_is_a_gap_and_a_snapshot",
     ),
+    "a program leaves its client's block inside that of its relay, or has its relay drop a request and add it again": (
+        "relay/test_producer.py::test_readers_are_told_that_nothing_follows_of_what_a_closed_client_received",
+        "relay/test_producer.py::test_requests_join_and_leave_while_it_runs",
+        "broker/pure/test_publisher.py::test_whatever_happens_what_is_published_is_true",
+    ),
     "an owner of a shard was asleep, and goes on": (
         "relay/test_producer.py::test_a_stopped_owner_cannot_publish_another_event",
         "broker/test_engines.py::test_a_zombie_with_messages_in_flight",

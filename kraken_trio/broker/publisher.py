@@ -251,6 +251,14 @@ def _neighbours(event: Any) -> tuple[int | None, int | None]:
     return (None, None) if event.channel is None else CHANNELS[event.channel].neighbours(event)
 
 
+def _gap(stream: _Stream, cause: Cause, detail: str) -> Gap:
+    """One of our own, after the last event that was taken."""
+    channel, symbol = stream.key
+    gap = Gap(symbol=symbol, cause=cause, channel=channel, detail=printable(detail))
+    last = stream.last
+    return gap if last is None else msgspec.structs.replace(gap, epoch=last.epoch, received_ns=last.received_ns)
+
+
 def _key(request: Request[Any]) -> Key:
     return (LIFECYCLE[0] if request.channel is None else request.channel), request.symbol
 
@@ -320,6 +328,8 @@ class Publisher:
         self.producer: int | None = None
         """The owner's number; None for a standby."""
         self._streams: dict[Key, _Stream] = {}
+        self._left: dict[Key, _Stream] = {}
+        """Those that are published no more, of which this owner has published something."""
         self._ready: OrderedDict[Key, _Stream] = OrderedDict()
         """Those that have something to publish, those first that have waited longest."""
         self._frames: list[tuple[float, int, _Stream]] = []
@@ -369,6 +379,15 @@ class Publisher:
         if self.producer is not None:
             self._begin(stream, now)
             self._catalog_due = -inf
+            if key in self._left:
+                self._resume(stream, self._left.pop(key))
+
+    def _resume(self, stream: _Stream, before: _Stream) -> None:
+        """Go on in the numbers of what was dropped: readers would take a lower number for a repeat."""
+        stream.seq, stream.frames = before.seq, before.frames
+        stream.phase = _Phase.FLOWING
+        gap = _gap(before, Cause.CLOSED, "the relay did not publish this for a while")
+        self._put(stream, [gap, *stream.state.start()])
 
     def drop(self, request: Request[Any]) -> None:
         """Publish this no more."""
@@ -380,6 +399,8 @@ class Publisher:
             stream.frame_due = inf
             if self.producer is not None:
                 self._catalog_due = -inf
+                if stream.seq:
+                    self._left[key] = stream
 
     # Ownership
 
@@ -395,6 +416,7 @@ class Publisher:
         """Be the owner no more: what waits is dropped."""
         self.producer = None
         self._ready.clear()
+        self._left.clear()
         self._frames.clear()
         self._catalog_due = inf
         self.waiting = 0
@@ -490,16 +512,13 @@ class Publisher:
         self.waiting = 0
 
     def lose(self, requests: Iterable[Request[Any]], cause: Cause, detail: str, now: float) -> None:
-        """Say of each of these that events are missing: nothing follows what was taken until its next beginning."""
+        """Say of each of these that events are missing: nothing follows, nor a key frame, until they begin again."""
         for request in requests:
             stream = self._streams.get(_key(request))
-            if stream is not None:
-                channel, symbol = stream.key
-                gap = Gap(symbol=symbol, cause=cause, channel=channel, detail=printable(detail))
-                last = stream.last
-                if last is not None:
-                    gap = msgspec.structs.replace(gap, epoch=last.epoch, received_ns=last.received_ns)
-                self._take(stream, [gap], now)
+            if stream is not None and stream.request == request:
+                self._take(stream, [_gap(stream, cause, detail)], now)
+                stream.was_interrupted = True
+                stream.frame_due = inf
 
     # Messages
 

@@ -39,13 +39,14 @@ from kraken_trio.broker.outbox import Outbox
 from kraken_trio.broker.publisher import Message, Publisher
 from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, TooLarge
 from kraken_trio.errors import ConnectError, KrakenTrioError
+from kraken_trio.events import Cause
 from kraken_trio.relay.comparison import catalog_of, difference
 from kraken_trio.relay.log import log
 from kraken_trio.requests import Lifecycle
 from kraken_trio.runtime.feed import view_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from kraken_trio.broker.login import BrokerLogin, BrokerTls
     from kraken_trio.broker.seam import Engine, Link
@@ -67,6 +68,8 @@ _MAX_RETRY: Final = 5.0
 """Seconds until the next attempt to connect to the broker: at first, doubling, and at most."""
 _MAX_RETRY_OF_OWNER: Final = 1.0
 """The same for who is, or was, the shard's owner: it has what nobody else has, and nobody waits for it for long."""
+_TOGETHER: Final = 1.0
+"""Seconds after which a client and its relay have not been left together: readers are told that nothing follows."""
 _RELEASE: Final = 1.0
 """Seconds for giving the lease back when leaving: without that a standby waits until it has ended."""
 
@@ -168,6 +171,8 @@ class Relay:
         self._outbox: Outbox[Message] = Outbox(_WINDOW, _WINDOW_BYTES)
         self._numbers = _Numbers()
         self._feeds: dict[Client, list[Feed[Any]]] = {}
+        self._ended: set[Request[Any]] = set()
+        """What was received by a client whose block was left, and readers do not know that yet."""
         self._followed: set[Client] = set()
         """Those of which there is a feed of what they tell of themselves, or is about to be."""
         self._link: Link | None = None
@@ -250,7 +255,9 @@ class Relay:
         refused, and :class:`ValueError` for what is not published: of a channel and symbol only one request can be; and
         nothing of an account. Then none of them is in force.
 
-        What was dropped before, of a feed that is still there, is published again without another subscription.
+        What was dropped before, of a feed that is still there, is published again without another subscription. What
+        was received by a client whose block was left meanwhile (a reader gets a :class:`~kraken_trio.Gap`, cause
+        ``CLOSED``) can be added again with another client, and goes on.
         """
         receiving = self._receiving
         assert receiving is not None  # programs get a relay that runs
@@ -284,6 +291,7 @@ class Relay:
 
     def _add(self, feed: Feed[Any], request: Request[Any]) -> None:
         if request != Lifecycle():
+            self._tell_ended((request,))
             self._publisher.add(request, trio.current_time(), view_of(feed, request))
             self._wake()
 
@@ -308,6 +316,7 @@ class Relay:
             if not is_running:
                 raise
             self._fail(error)
+            return
         finally:
             feeds = self._feeds.get(client, [])
             feeds[:] = [feed for feed in feeds if feed.requests != requests]
@@ -315,6 +324,20 @@ class Relay:
                 self._feeds.pop(client, None)
             if requests == (Lifecycle(),):
                 self._followed.discard(client)
+        received = {request for feeds in self._feeds.values() for feed in feeds for request in feed.requests}
+        self._ended.update(set(requests) - received - {Lifecycle()})
+        # If the relay is left as well, its successor says what there is to be said.
+        await trio.sleep(_TOGETHER)
+        self._tell_ended(requests)
+
+    def _tell_ended(self, requests: Iterable[Request[Any]]) -> None:
+        """Tell readers that nothing follows of those whose client was left."""
+        ended = [request for request in requests if request in self._ended]
+        if ended:
+            self._ended.difference_update(ended)
+            detail = "the relay's client, which received this, was closed"
+            self._publisher.lose(ended, Cause.CLOSED, detail, trio.current_time())
+            self._wake()
 
     async def _receive(self, feed: Feed[Any]) -> None:
         try:

@@ -279,6 +279,66 @@ async def test_an_owner_that_leaves_hands_over_at_once(autojump_clock: MockClock
         nursery.cancel_scope.cancel()
 
 
+async def test_readers_are_told_that_nothing_follows_of_what_a_closed_client_received(
+    autojump_clock: MockClock,
+) -> None:
+    """Once such keys had key frames for ever, as if nothing were missing."""
+    broker = MemoryBroker(latency=(0.001, 0.01))
+    async with open_world() as world, open_relay(broker, keyframe_every=1) as relay:
+        await relay.wait_owner()
+        async with world.client() as client:
+            await relay.add(client, *REQUESTS)
+            await trio.sleep(10)
+        await trio.sleep(5)
+        closed = gaps(stored(broker))
+        assert {(gap.channel, gap.symbol) for gap in closed} == {(one.channel, one.symbol) for one in REQUESTS}
+        assert [gap.cause for gap in closed] == [kt.Cause.CLOSED] * len(REQUESTS)
+        frames = relay.statistics().key_frames
+        await trio.sleep(60)
+        assert relay.statistics().key_frames - frames <= 61, "only of what clients tell of themselves"
+        async with world.client() as client:
+            await relay.add(client, *REQUESTS)
+            await trio.sleep(10)
+            world.exchange.pause()
+            await trio.sleep(1)
+            streams = check_streams(world, broker)
+        assert len(gaps(streams)) == len(REQUESTS)
+        for channel, symbol in {(one.channel, one.symbol) for one in REQUESTS}:
+            events = streams.of(str(channel), symbol)
+            assert events.index(next(event for event in events if type(event) is kt.Gap)) < len(events) - 1
+
+
+async def test_what_another_client_receives_at_once_goes_on_after_a_gap(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker(latency=(0.001, 0.01))
+    trades = kt.Trades(BTC)
+    async with open_world() as world, open_relay(broker) as relay, world.client() as second:
+        await relay.wait_owner()
+        async with world.client() as first:
+            await relay.add(first, trades, kt.Book(BTC))
+            await trio.sleep(10)
+            relay.drop(kt.Book(BTC))
+            await relay.add(second, kt.Book(BTC))
+            await trio.sleep(10)
+        await trio.sleep(0.5)
+        await relay.add(second, trades)
+        await trio.sleep(10)
+        told = stored(broker)
+    assert {(gap.channel, gap.cause) for gap in gaps(told)} == {("book", kt.Cause.CLOSED), ("trade", kt.Cause.CLOSED)}
+    assert len(gaps(told)) == 2
+    assert type(told.of("trade", BTC)[-1]) is kt.Trade
+
+
+async def test_a_client_that_is_left_together_with_its_relay_is_no_gap(autojump_clock: MockClock) -> None:
+    """Whoever follows tells one: a graceful end is not two."""
+    broker = MemoryBroker(latency=(0.001, 0.01))
+    async with open_world() as world, open_relay(broker) as relay, world.client() as client:
+        await relay.add(client, *REQUESTS)
+        await relay.wait_owner()
+        await trio.sleep(10)
+    assert len(stored(broker).of("trade", BTC)) > 10
+    assert not gaps(stored(broker))
+
+
 @pytest.mark.parametrize("seconds", [1, 60])
 async def test_a_stopped_owner_cannot_publish_another_event(autojump_clock: MockClock, seconds: float) -> None:
     """As by SIGSTOP, for a minute: whatever it was about to send is refused, and it becomes a standby."""
@@ -419,9 +479,12 @@ async def test_requests_join_and_leave_while_it_runs(autojump_clock: MockClock) 
             async with broker.connect() as link:
                 (catalog,) = await link.catalogs()
             assert set(decode_catalog(catalog.data).requests) == {kt.Book(BTC), kt.Trades(BTC), kt.Book(ETH)}
-        await trio.sleep(2)
+            world.exchange.pause()
+            await trio.sleep(2)
+            # What came again goes on in its numbers: once it began anew, and readers took it for repeats.
+            world.check_book(stored(broker), BTC)
+            assert [gap.cause for gap in gaps(stored(broker))] == [kt.Cause.CLOSED]
         assert not relay.statistics().waiting_events
-    # The stream of a request that came again goes on in its numbers, with a snapshot.
 
 
 async def test_a_feed_that_fails_ends_the_block(autojump_clock: MockClock) -> None:

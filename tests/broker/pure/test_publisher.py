@@ -48,6 +48,7 @@ class Shard:
         self.taken = dict.fromkeys(KEYS, 0)
         self.interrupted: set[Key] = set()
         """Books that begin anew with their next event."""
+        self.left: set[Key] = set()
         self.sent: list[Message] = []
         self.owners = 0
         self.view = OrderBook(10) if is_kept_up else None
@@ -104,6 +105,24 @@ class Shard:
         self.interrupt(key, count)
         self.happen(key)
 
+    def close(self, key: Key) -> None:
+        """Its client is closed; what comes next is received by another one."""
+        self.publisher.lose([REQUESTS[key]], Cause.CLOSED, "closed", self.now)
+        if key == BOOK:
+            self.interrupted.add(key)
+
+    def leave(self, key: Key) -> None:
+        """It is published no more."""
+        self.publisher.drop(REQUESTS[key])
+        self.left.add(key)
+
+    def come_back(self, key: Key) -> None:
+        if key in self.left:
+            self.left.remove(key)
+            self.publisher.add(REQUESTS[key], self.now, self.view if key == BOOK else None)
+            if key == BOOK and self.view is None:
+                self.interrupted.add(key)
+
     def begin(self) -> None:
         self.owners += 1
         self.publisher.begin(self.owners * 10, self.now)
@@ -135,7 +154,7 @@ class Shard:
         for message in self.sent:
             if message.subject.kind is Kind.CATALOG:
                 catalog = decode_catalog(message.data)
-                assert set(catalog.requests) == set(self.publisher.requests)
+                assert set(catalog.requests) <= {*REQUESTS.values(), *self.publisher.requests}
                 assert message.events == 0
             elif message.subject.kind is Kind.KEY:
                 frame = decode_key_frame(message.data)
@@ -204,6 +223,7 @@ actions = st.one_of(
     st.lists(keys, min_size=1, max_size=12).map(lambda found: ("happen", *found)),
     st.tuples(st.just("lose"), keys, st.integers(1, 3)),
     st.tuples(st.just("interrupt"), keys, st.integers(0, 2)),
+    st.tuples(st.sampled_from(["close", "leave", "come_back"]), keys),
     st.tuples(st.just("send"), st.integers(1, 6)),
     st.tuples(st.just("send"), st.just(100)),
     st.tuples(st.sampled_from(["begin", "end", "conflate"])),
@@ -222,6 +242,7 @@ def test_whatever_happens_what_is_published_is_true(
         getattr(shard, action)(*arguments)
     is_owner = shard.publisher.producer is not None
     for key in KEYS:
+        shard.come_back(key)
         shard.lose(key, 1)  # after this, all states are known
     shard.finish()
     shard.check()
@@ -505,7 +526,12 @@ def test_requests_come_and_go() -> None:
     publisher.add(Ticker(BTC), shard.now)
     shard.happen(TICKER)
     shard.finish()
-    assert decode_batch(shard.sent[-1].data).events == shard.exchange.history[TICKER][-1:]
+    batch = decode_batch(shard.sent[-1].data)
+    assert (batch.seq, batch.events[0].cause, *batch.events[1:]) == (
+        1,
+        Cause.CLOSED,
+        shard.exchange.history[TICKER][-1],
+    )
     # One that is published already goes on, with another view.
     publisher.add(Book(BTC), shard.now, OrderBook(10))
     assert Book(BTC) in publisher.requests
