@@ -72,11 +72,7 @@ class Message:
 class PublisherCounts:
     """What has been made so far."""
 
-    events: int = 0
-    """Events in batches."""
-    batches: int = 0
     key_frames: int = 0
-    bytes: int = 0
     conflated: int = 0
     """Events that were dropped because too many waited, and stand in gaps."""
 
@@ -561,7 +557,6 @@ class Publisher:
                 size += len(message.data)
             if key in self._ready:
                 self._ready.move_to_end(key)
-        self.counts.bytes += sum(len(message.data) for message in made)
         return made
 
     def _due(self, now: float) -> Iterable[_Stream]:
@@ -592,8 +587,6 @@ class Publisher:
             return []
         message_id = f"{producer}.{stream.subject}.{stream.seq}"
         stream.seq += len(events)  # mutant: number of the next event
-        self.counts.events += len(events)
-        self.counts.batches += 1
         return [Message(stream.subject, data, message_id, len(events))]
 
     def _events(self, stream: _Stream) -> Sequence[Event]:
