@@ -1,4 +1,4 @@
-"""A consumer group over a real server: members come and go, and every trade is done once.
+"""A consumer group over a real server of each kind: members come and go, and every trade is done once.
 
 Members are taken for gone after five seconds of silence, which a busy machine may exceed: `nox -s brokers` runs it.
 """
@@ -17,6 +17,7 @@ from kraken_trio.broker.choice import engine_for
 from tests.client.test_stream_groups import REQUESTS, SYMBOLS, Relay
 
 if TYPE_CHECKING:
+    from tests.broker.kafka_server import KafkaServer
     from tests.broker.nats_server import NatsServer
 
 pytestmark = pytest.mark.brokers
@@ -41,8 +42,16 @@ class Member:
                 await feed.commit()
 
 
-async def test_members_share_the_symbols(nats: NatsServer) -> None:
-    url = f"{nats.url}/groups?max_bytes=64MiB"
+@pytest.fixture(params=["nats", "kafka"])
+def url(request: pytest.FixtureRequest) -> str:
+    if request.param == "nats":
+        nats: NatsServer = request.getfixturevalue("nats")
+        return f"{nats.url}/groups?max_bytes=64MiB"
+    kafka: KafkaServer = request.getfixturevalue("kafka")
+    return f"kafka://{kafka.address}/groups?partitions=3"
+
+
+async def test_members_share_the_symbols(url: str) -> None:
     random = Random(5)
     done: list[tuple[str, int]] = []
     first, second = Member(url, done), Member(url, done)
