@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from kraken_trio.channels import ChannelState, View
     from kraken_trio.events import Event
 
-__all__ = ["Message", "Publisher", "PublisherCounts"]
+__all__ = ["Message", "Publisher", "PublisherCounts", "key_of"]
 
 _LARGEST: Final = 900 * 1024
 """Bytes of a batch: a larger one is divided. Brokers take 1 MiB by default, with a subject and headers."""
@@ -255,7 +255,8 @@ def _gap(stream: _Stream, cause: Cause, detail: str) -> Gap:
     return gap if last is None else msgspec.structs.replace(gap, epoch=last.epoch, received_ns=last.received_ns)
 
 
-def _key(request: Request[Any]) -> Key:
+def key_of(request: Request[Any]) -> Key:
+    """Under which key its events are published."""
     return (LIFECYCLE[0] if request.channel is None else request.channel), request.symbol
 
 
@@ -288,7 +289,8 @@ class _Stream:
     frames: int = 0
     was_interrupted: bool = False
     """Whether there is to be a key frame as soon as the state is known: it began, or went on, with a gap."""
-
+    is_ended: bool = False
+    """Whether nothing follows what was taken (see :meth:`Publisher.lose`), as far as is known."""
     last: Any = None
     """The last event that was taken."""
 
@@ -326,6 +328,8 @@ class Publisher:
         self._streams: dict[Key, _Stream] = {}
         self._left: dict[Key, _Stream] = {}
         """Those that are published no more, of which this owner has published something."""
+        self._unpublished: dict[Key, tuple[Request[Any], _OfState]] = {}
+        """States of what is published no more, and is the sum of its events: they go on following them."""
         self._ready: OrderedDict[Key, _Stream] = OrderedDict()
         """Those that have something to publish, those first that have waited longest."""
         self._frames: list[tuple[float, int, _Stream]] = []
@@ -353,7 +357,7 @@ class Publisher:
             if reason is not None:
                 msg = f"{request} cannot be asked for: {reason}"
                 raise ValueError(msg)
-            known = wanted.setdefault(_key(request), request)
+            known = wanted.setdefault(key_of(request), request)
             if known != request:
                 msg = f"{request} cannot be published beside {known}: only one of a channel and symbol can"
                 raise ValueError(msg)
@@ -363,12 +367,16 @@ class Publisher:
 
         What is published already goes on with that view.
         """
-        key = _key(request)
+        key = key_of(request)
         state = _state(request, view)
         stream = self._streams.get(key)
         if stream is not None:
-            stream.state = state
+            if not isinstance(state, _OfState):  # that has no view, and knows more than a new one
+                stream.state = state
             return
+        known = self._unpublished.pop(key, None)
+        if known is not None and known[0] == request:
+            state = known[1]
         subject = Subject(self._shard, Kind.DATA, *key)
         stream = _Stream(key, request, state, subject, attrs.evolve(subject, kind=Kind.KEY))
         self._streams[key] = stream
@@ -387,12 +395,14 @@ class Publisher:
 
     def drop(self, request: Request[Any]) -> None:
         """Publish this no more."""
-        key = _key(request)
+        key = key_of(request)
         stream = self._streams.pop(key, None)
         if stream is not None:
             self._ready.pop(key, None)
             self.waiting -= len(stream.waiting)
             stream.frame_due = inf
+            if isinstance(stream.state, _OfState) and CHANNELS[key[0]].is_cumulative:
+                self._unpublished[key] = request, stream.state
             if self.producer is not None:
                 self._catalog_due = -inf
                 if stream.seq:
@@ -422,12 +432,14 @@ class Publisher:
 
     def _begin(self, stream: _Stream, now: float) -> None:
         stream.seq = stream.frames = 0
-        stream.was_interrupted = False
+        stream.was_interrupted = stream.is_ended
         stream.lost = _Lost()
         stream.phase = _Phase.UNKNOWN
         if stream.key == LIFECYCLE or stream.state.is_known:
             stream.phase = _Phase.BEGINNING
             self._ready[stream.key] = stream
+        if stream.is_ended:
+            return
         # Spread over the time between two, so that they never come all at once: by the golden ratio, however many.
         self._place = (self._place + 0.618033988749895) % 1.0
         self._schedule(stream, now + self._keyframe_every * self._place)
@@ -458,6 +470,8 @@ class Publisher:
             stream = self._streams.get(key) or self._stream_of(key[0], key[1], run[0])
             if stream is not None:
                 self._take(stream, run, now)
+            elif key in self._unpublished:
+                self._unpublished[key][1].follow(run, now)
 
     def _stream_of(self, channel: str | None, symbol: str | None, event: Event) -> _Stream | None:
         """The stream of events whose channel and symbol are no key that is published."""
@@ -466,6 +480,7 @@ class Publisher:
 
     def _take(self, stream: _Stream, events: list[Any], now: float) -> None:
         stream.last = events[-1]
+        stream.is_ended = False
         stream.state.follow(events, now)
         if self.producer is None:
             return
@@ -510,11 +525,14 @@ class Publisher:
     def lose(self, requests: Iterable[Request[Any]], cause: Cause, detail: str, now: float) -> None:
         """Say of each of these that events are missing: nothing follows, nor a key frame, until they begin again."""
         for request in requests:
-            stream = self._streams.get(_key(request))
+            key = key_of(request)
+            stream = self._streams.get(key)
             if stream is not None and stream.request == request:
                 self._take(stream, [_gap(stream, cause, detail)], now)
-                stream.was_interrupted = True
+                stream.was_interrupted = stream.is_ended = True
                 stream.frame_due = inf
+            elif key in self._unpublished and self._unpublished[key][0] == request:
+                del self._unpublished[key]
 
     # Messages
 

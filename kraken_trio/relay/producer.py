@@ -23,7 +23,7 @@ import enum
 import os
 import platform
 import secrets
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
@@ -36,7 +36,7 @@ from kraken_trio.broker.choice import engine_for
 from kraken_trio.broker.lease import Ask, Lease, Standing
 from kraken_trio.broker.messages import Form
 from kraken_trio.broker.outbox import Outbox
-from kraken_trio.broker.publisher import Message, Publisher
+from kraken_trio.broker.publisher import Message, Publisher, key_of
 from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, TooLarge
 from kraken_trio.errors import ConnectError, KrakenTrioError
 from kraken_trio.events import Cause
@@ -46,10 +46,11 @@ from kraken_trio.requests import Lifecycle
 from kraken_trio.runtime.feed import view_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
     from kraken_trio.broker.login import BrokerLogin, BrokerTls
     from kraken_trio.broker.seam import Engine, Link
+    from kraken_trio.broker.subjects import Key
     from kraken_trio.client import Client
     from kraken_trio.events import Event
     from kraken_trio.requests import Request
@@ -171,6 +172,12 @@ class Relay:
         self._outbox: Outbox[Message] = Outbox(_WINDOW, _WINDOW_BYTES)
         self._numbers = _Numbers()
         self._feeds: dict[Client, list[Feed[Any]]] = {}
+        self._having: dict[Key, list[Feed[Any]]] = {}
+        """Feeds that get the events of a key: also of what was dropped, or of what is another client's now."""
+        self._published: dict[Key, Feed[Any]] = {}
+        """Which of them are published."""
+        self._muted: dict[Feed[Any], set[Key]] = {}
+        """Of each feed, the keys that another one has: its own events of them would come twice."""
         self._ended: set[Request[Any]] = set()
         """What was received by a client whose block was left, and readers do not know that yet."""
         self._followed: set[Client] = set()
@@ -256,6 +263,7 @@ class Relay:
         nothing of an account. Then none of them is in force.
 
         What was dropped before, of a feed that is still there, is published again without another subscription. What
+        another client receives is this one's from then on, after a :class:`~kraken_trio.Gap` (cause ``CLOSED``). What
         was received by a client whose block was left meanwhile (a reader gets a :class:`~kraken_trio.Gap`, cause
         ``CLOSED``) can be added again with another client, and goes on.
         """
@@ -281,6 +289,7 @@ class Relay:
         """Publish these no more. Their feed goes on, and what it receives of them is left out."""
         for request in requests:
             self._publisher.drop(request)
+            self._published.pop(key_of(request), None)
         self._wake()
 
     def __repr__(self) -> str:
@@ -292,6 +301,13 @@ class Relay:
     def _add(self, feed: Feed[Any], request: Request[Any]) -> None:
         if request != Lifecycle():
             self._tell_ended((request,))
+            key = key_of(request)
+            if self._published.get(key, feed) is not feed:
+                self._publisher.drop(request)
+            self._published[key] = feed
+            for other in self._having[key]:
+                self._muted[other].add(key)
+            self._muted[feed].remove(key)
             self._publisher.add(request, trio.current_time(), view_of(feed, request))
             self._wake()
 
@@ -306,22 +322,18 @@ class Relay:
         try:
             async with client.subscribe(*requests) as feed:
                 self._publisher.check(request for request in requests if request != Lifecycle())  # it took a while
-                self._feeds.setdefault(client, []).append(feed)
-                for request in requests:
-                    self._add(feed, request)
-                is_running = True
-                task_status.started()
-                await self._receive(feed)
+                with self._registered(client, feed):
+                    for request in requests:
+                        self._add(feed, request)
+                    is_running = True
+                    task_status.started()
+                    await self._receive(feed)
         except KrakenTrioError as error:
             if not is_running:
                 raise
             self._fail(error)
             return
         finally:
-            feeds = self._feeds.get(client, [])
-            feeds[:] = [feed for feed in feeds if feed.requests != requests]
-            if not feeds:
-                self._feeds.pop(client, None)
             if requests == (Lifecycle(),):
                 self._followed.discard(client)
         received = {request for feeds in self._feeds.values() for feed in feeds for request in feed.requests}
@@ -329,6 +341,28 @@ class Relay:
         # If the relay is left as well, its successor says what there is to be said.
         await trio.sleep(_TOGETHER)
         self._tell_ended(requests)
+
+    @contextmanager
+    def _registered(self, client: Client, feed: Feed[Any]) -> Iterator[None]:
+        """Have a feed of a client in all tables."""
+        keys = [key_of(request) for request in feed.requests]
+        self._feeds.setdefault(client, []).append(feed)
+        self._muted[feed] = set()
+        for key in keys:
+            self._having.setdefault(key, []).append(feed)
+        try:
+            yield
+        finally:
+            self._feeds[client].remove(feed)
+            if not self._feeds[client]:
+                del self._feeds[client]
+            del self._muted[feed]
+            for key in keys:
+                self._having[key].remove(feed)
+                if not self._having[key]:
+                    del self._having[key]
+                if self._published.get(key) is feed:
+                    del self._published[key]
 
     def _tell_ended(self, requests: Iterable[Request[Any]]) -> None:
         """Tell readers that nothing follows of those whose client was left."""
@@ -344,7 +378,10 @@ class Relay:
             while True:
                 if self._publisher.is_full:
                     await self._room()
-                self._take(await feed.receive_many(_RECEIVED))
+                events: Sequence[Event] = await feed.receive_many(_RECEIVED)
+                if muted := self._muted[feed]:
+                    events = [event for event in events if (event.channel, event.symbol) not in muted]
+                self._take(events)
         except (trio.EndOfChannel, trio.ClosedResourceError):
             pass  # the client's block was left
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import pytest
 import trio
 
@@ -326,6 +327,81 @@ async def test_what_another_client_receives_at_once_goes_on_after_a_gap(autojump
     assert {(gap.channel, gap.cause) for gap in gaps(told)} == {("book", kt.Cause.CLOSED), ("trade", kt.Cause.CLOSED)}
     assert len(gaps(told)) == 2
     assert type(told.of("trade", BTC)[-1]) is kt.Trade
+
+
+async def test_what_two_clients_receive_is_published_once(autojump_clock: MockClock) -> None:
+    """Also of the one that had it first, and whose feed goes on."""
+    broker = MemoryBroker(latency=(0.001, 0.01))
+    both = (kt.Book(BTC), kt.Ticker(BTC))
+    async with open_world() as world, open_relay(broker) as relay, world.client() as first, world.client() as second:
+        await relay.wait_owner()
+        await relay.add(first, *both)
+        await trio.sleep(5)
+        relay.drop(*both)
+        await trio.sleep(1)
+        for client in (second, first, second):
+            await relay.add(client, *both)
+            await trio.sleep(5)
+        world.exchange.pause()
+        await trio.sleep(1)
+        streams = check_book(world, broker)
+    for channel in ("book", "ticker"):
+        events = [one for one in streams.of(channel, BTC) if type(one) is not kt.Gap and not is_start(one)]
+        assert len(events) > 20
+        assert len({(one.timestamp, repr(one)) for one in events}) == len(events)
+    assert {gap.cause for gap in gaps(streams)} == {kt.Cause.CLOSED}
+    assert len(gaps(streams)) == 6
+
+
+def check_book(world: World, broker: MemoryBroker) -> Streams:
+    streams = stored(broker)
+    world.check_book(streams, BTC)
+    return streams
+
+
+async def test_what_is_dropped_and_added_again_has_its_state(autojump_clock: MockClock) -> None:
+    """Once reference data had none after that, and no key frame, for ever: they come whole only once."""
+    broker = MemoryBroker(latency=(0.001, 0.01))
+    async with open_world() as world, open_relay(broker, keyframe_every=1) as relay, world.client() as client:
+        await relay.wait_owner()
+        await relay.add(client, *REQUESTS)
+        await trio.sleep(5)
+        relay.drop(*REQUESTS)
+        await trio.sleep(2)
+        before = len(stored(broker).frames["instrument", None])
+        await relay.add(client, *REQUESTS)
+        await relay.add(client, *REQUESTS)
+        await trio.sleep(10)
+        streams = stored(broker)
+    assert len(streams.frames["instrument", None]) >= before + 9
+    *_, gap, whole = streams.of("instrument")
+    assert type(gap) is kt.Gap
+    assert is_start(whole)
+    assert whole == msgspec.structs.replace(streams.of("instrument")[0], received_ns=whole.received_ns)
+
+
+async def test_of_what_a_closed_client_received_a_later_owner_has_no_key_frames(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker(latency=(0.001, 0.01))
+    async with open_world() as world, open_relay(broker, keyframe_every=1) as relay:
+        async with world.client() as client:
+            await relay.add(client, *REQUESTS)
+            await relay.wait_owner()
+            await trio.sleep(10)
+        await trio.sleep(5)
+        broker.expire_lease(0)
+        await trio.sleep(5)
+        assert relay.is_owner
+        assert relay.statistics().takeovers == 2
+        frames = {key: len(found) for key, found in stored(broker).frames.items() if key[0] != "lifecycle"}
+        await trio.sleep(20)
+        streams = stored(broker)
+        assert {key: len(found) for key, found in streams.frames.items() if key[0] != "lifecycle"} == frames
+        assert len(streams.producers("trade", BTC)) == 2
+        async with world.client() as client:
+            await relay.add(client, *REQUESTS)
+            await trio.sleep(10)
+        streams = stored(broker)
+        assert all(len(streams.frames[key]) > count for key, count in frames.items())
 
 
 async def test_a_client_that_is_left_together_with_its_relay_is_no_gap(autojump_clock: MockClock) -> None:

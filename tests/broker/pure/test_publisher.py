@@ -506,6 +506,39 @@ def test_channels_without_symbols_have_one_key() -> None:
     assert str(shard.sent[-1].subject) == "0.instrument._"
 
 
+def test_reference_data_that_are_dropped_are_followed() -> None:
+    """They come whole only once; but a feed that was closed says nothing of what it would have had."""
+    publisher = Publisher(0, 1)
+    request = Instruments()
+    whole = InstrumentUpdate(assets=(), pairs=(), snapshot=True, epoch=1, received_ns=1)
+    change = msgspec.structs.replace(whole, snapshot=False, received_ns=2)
+
+    def begun() -> list[Any]:
+        publisher.begin((publisher.producer or 0) + 1, 0.0)
+        made = [one for one in publisher.messages(9, 0.0) if one.subject.channel == "instrument"]
+        return [event for one in made for event in decode_batch(one.data).events]
+
+    publisher.add(request, 0.0)
+    publisher.take([whole], 0.0)
+    publisher.drop(request)
+    publisher.take([change], 0.0)
+    publisher.add(Instruments(include_tokenized_assets=True), 0.0)
+    assert begun() == []
+    publisher.drop(Instruments(include_tokenized_assets=True))
+    publisher.lose([request], Cause.CLOSED, "another one", 0.0)
+    publisher.add(Instruments(include_tokenized_assets=True), 0.0)
+    publisher.take([whole], 0.0)
+    publisher.drop(Instruments(include_tokenized_assets=True))
+    publisher.take([change], 0.0)
+    publisher.add(Instruments(include_tokenized_assets=True), 0.0)
+    publisher.add(Instruments(include_tokenized_assets=True), 0.0)
+    assert begun() == [msgspec.structs.replace(whole, received_ns=2)]
+    publisher.drop(Instruments(include_tokenized_assets=True))
+    publisher.lose([Instruments(include_tokenized_assets=True)], Cause.CLOSED, "closed", 0.0)
+    publisher.add(Instruments(include_tokenized_assets=True), 0.0)
+    assert begun() == []
+
+
 def test_requests_come_and_go() -> None:
     shard = Shard()
     publisher = shard.publisher
