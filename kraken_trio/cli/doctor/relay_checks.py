@@ -25,6 +25,7 @@ __all__ = [
     "broker",
     "catalog",
     "clock",
+    "is_owned",
     "keyframes",
     "lag",
     "owners",
@@ -59,7 +60,9 @@ SILENCE: Final = 2.0
 _OF_LOGIN: Final = re.compile(r"log ?in\b|allow|authori[sz]|password|credential|permission", re.IGNORECASE)
 _OF_SERVER: Final = "is not enabled: "
 """After which stands what to do with the server."""
-_OF_TLS: Final = re.compile(r"\bTLS\b|\bSSL\b|certificate", re.IGNORECASE)
+_OF_TLS: Final = re.compile(r"\bTLS\b(?! or not)|\bSSL\b|certificate", re.IGNORECASE)
+"""But not the question whether a listener speaks "TLS or not", which stands behind any failure to connect to Kafka."""
+_OF_PLAIN: Final = "does not encrypt"
 _STALE: Final = (3.0, 12.0)
 """In intervals, too: from which age on a catalog or a key frame is late, and dead: readers ignore it then."""
 
@@ -91,6 +94,11 @@ def split(error: str) -> tuple[str, str]:
                 "set KRAKEN_BROKER_USER and KRAKEN_BROKER_PASSWORD (or _TOKEN), or name a file (--broker-creds, "
                 "--broker-nkey); and see what the broker allows this user"
             )
+        if _OF_PLAIN in error:
+            return (
+                error,
+                "write nats:// instead of tls:// in the URL, or have the server encrypt (tls in its configuration)",
+            )
         if _OF_TLS.search(error):
             return error, "see the names in the certificate, and --broker-ca, --broker-cert and --broker-key"
     return checks.split(error)
@@ -116,7 +124,7 @@ def stream(name: str, catalogs: int) -> Finding:
 
 def shards(seen: Sequence[ShardSeen]) -> Finding:
     """Whether all shards are there, and agree how many there are. Old catalogs of another number do not count."""
-    fresh = [one for one in seen if not _is_dead(one)]
+    fresh = _current(seen)
     if not fresh:
         says = f"nobody publishes: the newest catalog is {seconds(min(one.age for one in seen))} old"
         return failed("relay-shards", says, "start kraken-trio relay with this URL; if one runs, read its log")
@@ -136,7 +144,7 @@ def shards(seen: Sequence[ShardSeen]) -> Finding:
 
 def present(seen: Sequence[ShardSeen]) -> Sequence[ShardSeen]:
     """Without those that are left of another number of shards: than of who publishes, or published last."""
-    fresh = {one.shards for one in seen if not _is_dead(one)} or {min(seen, key=lambda one: one.age).shards}
+    fresh = {one.shards for one in _current(seen)} or {min(seen, key=lambda one: one.age).shards}
     return [one for one in seen if one.shards in fresh]
 
 
@@ -145,6 +153,11 @@ def catalog(one: ShardSeen) -> Finding:
     cure = "its owner is gone, and nobody has taken over, or it cannot publish: read its log"
     says = f"{seconds(one.age)} old, every {seconds(one.every)}"
     return judged("relay-catalog", one.age, _limit(one.every), says, cure, subject=_name(one))
+
+
+def is_owned(one: ShardSeen, ttl: float) -> bool:
+    """Whether somebody publishes this shard."""
+    return one.age <= max(ttl, _STALE[0] * one.every) and not _is_silent(one)
 
 
 def owners(seen: Sequence[ShardSeen], ttl: float) -> Sequence[Finding]:
@@ -156,7 +169,7 @@ def owners(seen: Sequence[ShardSeen], ttl: float) -> Sequence[Finding]:
             cure = "start its process, or a standby; if one runs, read its log: it cannot get the lease, or connect"
             found.append(failed("relay-owner", f"nobody has held its lease for {seconds(one.age)}", cure, name))
             continue
-        if one.silent is not None and one.silent >= SILENCE * one.every:
+        if one.silent is not None and _is_silent(one):
             cure = "start its process, or a standby; if one runs, read its log: it cannot get the lease, or connect"
             says = f"nothing has come from it for {seconds(one.silent)}, and key frames come every {seconds(one.every)}"
             found.append(failed("relay-owner", says, cure, name))
@@ -171,12 +184,14 @@ def owners(seen: Sequence[ShardSeen], ttl: float) -> Sequence[Finding]:
     return found
 
 
-def keyframes(one: ShardSeen, ages: Mapping[str, float | None]) -> Finding:
+def keyframes(one: ShardSeen, ages: Mapping[str, float | None], *, is_owned: bool = True) -> Finding:
     """How old the newest key frames of a few of its channels and symbols are; None for those of which none came."""
     name = _name(one)
     if not ages:
         return skipped("relay-keyframes", "it publishes nothing that has key frames", name)
     cure = "its books are not verified, or the broker is too slow for its key frames: read its log and its metrics"
+    if not is_owned:
+        cure = "nobody publishes them: see relay-owner above"
     without = [printable(key, 40) for key, age in ages.items() if age is None]
     if without:
         says = f"none of {listed(without)} within {seconds(one.every * _STALE[0])}"
@@ -211,7 +226,10 @@ def reader(symbol: str, every: float, took: float | None, verified: int, problem
         says, cure = split(problem)
         return failed("relay-book", printable(says, 300), cure, symbol)
     if took is None:
-        cure = "look at its key frames above; if they are fresh, the exchange has a problem with this symbol"
+        cure = (
+            "read the relay's log: is it connected to the exchange? "
+            "if its key frames above are fresh, the exchange has a problem with this symbol"
+        )
         return failed("relay-book", "no verified book came", cure, symbol)
     limit = Limit(FIRST_BOOK * every, 3 * FIRST_BOOK * every)
     says = f"verified after {seconds(took)}, {counted(verified, 'checksum')}"
@@ -223,8 +241,19 @@ def _limit(every: float) -> Limit:
     return Limit(late * every, dead * every)
 
 
+def _current(seen: Sequence[ShardSeen]) -> Sequence[ShardSeen]:
+    """Without the dead; nor those of another number of shards than is heard: they have ended."""
+    fresh = [one for one in seen if not _is_dead(one)]
+    heard = {one.shards for one in fresh if not _is_silent(one)}
+    return [one for one in fresh if not heard or one.shards in heard]
+
+
 def _is_dead(one: ShardSeen) -> bool:
     return one.age > _STALE[1] * one.every
+
+
+def _is_silent(one: ShardSeen) -> bool:
+    return one.silent is not None and one.silent >= SILENCE * one.every
 
 
 def _name(one: ShardSeen) -> str:

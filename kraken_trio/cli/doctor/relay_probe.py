@@ -115,6 +115,8 @@ class _Doctor:
         self._heard = _Heard()
         self._times: dict[int, int] = {}
         """When the newest catalog of each shard was stored."""
+        self._owned: set[int] = set()
+        """The shards that somebody publishes."""
 
     async def run(self) -> None:
         engine, began = self._plan.engine, trio.current_time()
@@ -189,23 +191,24 @@ class _Doctor:
         there = checks.present(seen)
         for shard in there:
             self._note(checks.catalog(shard))
-        for finding in checks.owners(there, self._plan.engine.lease_ttl):
+        ttl = self._plan.engine.lease_ttl
+        self._owned = {shard.shard for shard in there if checks.is_owned(shard, ttl)}
+        for finding in checks.owners(there, ttl):
             self._note(finding)
         for shard in there:
             ages = {
                 "/".join(filter(None, key)): self._age(heard.frames[key]) if key in heard.frames else None
                 for key in keys[shard.shard]
             }
-            self._note(checks.keyframes(shard, ages))
+            self._note(checks.keyframes(shard, ages, is_owned=shard.shard in self._owned))
 
     async def _books(self, catalogs: Sequence[Catalog]) -> None:
         """Read books as a program does."""
-        published = {
-            request.symbol: (request, catalog.keyframe_every)
-            for catalog in catalogs
-            for request in catalog.requests
-            if isinstance(request, Book)
-        }
+        published: dict[str, tuple[Book, Catalog]] = {}
+        for catalog in sorted(catalogs, key=lambda catalog: catalog.shard not in self._owned):
+            for request in catalog.requests:
+                if isinstance(request, Book):
+                    published.setdefault(request.symbol, (request, catalog))
         symbols = list(self._plan.symbols) or list(islice(published, 1))
         if not symbols:
             self._note(skipped("relay-book", "no books are published"))
@@ -214,8 +217,13 @@ class _Doctor:
                 problem = "its book is not published; name it in --symbols, and book in --channel, of the relay"
                 self._note(checks.reader(symbol, 1.0, None, 0, problem))
                 continue
-            request, every = published[symbol]
-            self._note(await self._book(symbol, request, every))
+            request, catalog = published[symbol]
+            if catalog.shard in self._owned:
+                self._note(await self._book(symbol, request, catalog.keyframe_every))
+            else:
+                # A reader would get the last that was published, however old, and would not know it for a while.
+                name = f"{catalog.shard}/{catalog.shards}"
+                self._note(skipped("relay-book", f"nobody publishes its shard, {name}: see relay-owner above", symbol))
 
     async def _book(self, symbol: str, request: Book, every: float) -> Finding:
         began, took, verified = trio.current_time(), None, 0

@@ -253,6 +253,17 @@ async def test_relays_of_long_ago_do_not_publish(world: World) -> None:
     assert {name for name in found if name.startswith("relay-catalog")} == {"relay-catalog 0/1"}
 
 
+async def test_shards_that_have_just_ended_do_not_publish(world: World) -> None:
+    """After a change of their number: that is known before their catalogs are old."""
+    async with world.publishing((1, 2)):
+        pass
+    async with world.publishing((0, 1)):
+        found = await world.examine()
+    assert not bad(found), bad(found)
+    assert found["relay-shards"].says.startswith("1 shard, ")
+    assert {name for name in found if name.startswith("relay-owner")} == {"relay-owner 0/1"}
+
+
 async def test_an_owner_that_is_gone(world: World) -> None:
     async with world.publishing((0, 2), (1, 2)):
         world.broker.seen_by("0/2").cut(1000)
@@ -260,6 +271,30 @@ async def test_an_owner_that_is_gone(world: World) -> None:
         found = await world.examine()
     names = ("relay-catalog 0/2", "relay-owner 0/2", "relay-keyframes 0/2")
     assert bad(found) == {"relay-shards": FAILED, **dict.fromkeys(names, FAILED)}
+    assert "see relay-owner" in found["relay-keyframes 0/2"].cure
+
+
+@pytest.mark.parametrize("ago", [0.0, 300.0])
+async def test_the_last_book_of_a_relay_that_is_gone_is_no_good_book(world: World, ago: float) -> None:
+    """A reader that begins then gets it, however old."""
+    async with world.publishing((0, 1)):
+        pass
+    await trio.sleep(ago)
+    found = await world.examine("BTC/USD")
+    assert found["relay-book BTC/USD"].level is SKIPPED
+    assert found["relay-book BTC/USD"].says == "nobody publishes its shard, 0/1: see relay-owner above"
+
+
+async def test_a_book_of_a_shard_that_is_there_is_looked_at(world: World) -> None:
+    async with world.publishing((0, 2), (1, 2)):
+        world.broker.seen_by("0/2").cut(1000)
+        found = await world.examine()
+        named = await world.examine("BTC/USD", "ETH/USD")
+    assert found["relay-book ETH/USD"].level is OK
+    assert {name: one.level for name, one in named.items() if name.startswith("relay-book")} == {
+        "relay-book BTC/USD": SKIPPED,
+        "relay-book ETH/USD": OK,
+    }
 
 
 @pytest.mark.parametrize("ago", [0.0, 5.0, 25.0, 300.0])
@@ -290,6 +325,8 @@ async def test_one_of_two_shards_is_silent(world: World) -> None:
         ("the login (user relay) is wrong", "KRAKEN_BROKER_USER"),
         ("JetStream may not be used: the server does not allow it", "KRAKEN_BROKER_USER"),
         ("certificate verify failed", "--broker-ca"),
+        ("TLS is wanted, but the server does not encrypt: nothing was sent", "nats:// instead of tls://"),
+        ("Connection refused (is a broker there, with a listener of this kind, TLS or not?)", "the network"),
         ("connection refused", "the network"),
         ("the disk is full; make room", "make room"),
         ("NATS at x: JetStream is not enabled: start the server with -js", "start the server with -js"),
