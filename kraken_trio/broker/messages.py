@@ -71,6 +71,8 @@ class Batch(msgspec.Struct, kw_only=True):
     channel: str
     symbol: str | None
     events: Sequence[Any]
+    request: Request[Any] | None = None
+    """What the producer subscribed to, where it begins; None in later batches."""
 
 
 class KeyFrame(msgspec.Struct, kw_only=True):
@@ -120,6 +122,7 @@ class _Batch(msgspec.Struct, kw_only=True):
     channel: str
     symbol: str | None = None
     events: Any
+    request: Named | msgspec.UnsetType = msgspec.UNSET
 
 
 class _KeyFrame(msgspec.Struct, kw_only=True):
@@ -200,6 +203,7 @@ def _wire(message: Batch | KeyFrame | Catalog | LeaseNote) -> msgspec.Struct:
             channel=message.channel,
             symbol=message.symbol,
             events=_runs(message.events),
+            request=msgspec.UNSET if message.request is None else named(message.request),
         )
     if isinstance(message, KeyFrame):
         return _KeyFrame(
@@ -235,6 +239,7 @@ def decode_batch(data: bytes) -> Batch:
         channel=wire.channel,
         symbol=wire.symbol,
         events=_events(wire.events, form),
+        request=None if wire.request is msgspec.UNSET else _request(wire.request),
     )
 
 
@@ -372,7 +377,7 @@ def _message(cls: type, wire: type) -> dict[str, Any]:
         "description": cls.__doc__,
         "type": "object",
         "properties": {name: exact.get(name, shape) for name, shape in properties.items()},
-        "required": list(properties),
+        "required": [one.encode_name for one in msgspec.structs.fields(wire) if one.default is not msgspec.UNSET],
     }
 
 

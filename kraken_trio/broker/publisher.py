@@ -284,6 +284,8 @@ class _Stream:
     """Events that are to be published, while it is FLOWING."""
     seq: int = 0
     """The number of the next event."""
+    has_begun: bool = False
+    """Whether readers have been told what was subscribed to."""
     lost: _Lost = attrs.Factory(_Lost)
     frame_due: float = inf
     frames: int = 0
@@ -432,6 +434,7 @@ class Publisher:
 
     def _begin(self, stream: _Stream, now: float) -> None:
         stream.seq = stream.frames = 0
+        stream.has_begun = False
         stream.was_interrupted = stream.is_ended
         stream.lost = _Lost()
         stream.phase = _Phase.UNKNOWN
@@ -590,8 +593,11 @@ class Publisher:
         events = self._events(stream)
         channel, symbol = stream.key
         data = b""
+        request = None if stream.has_begun else stream.request
         while events:
-            batch = Batch(producer=producer, seq=stream.seq, channel=channel, symbol=symbol, events=events)
+            batch = Batch(
+                producer=producer, seq=stream.seq, channel=channel, symbol=symbol, events=events, request=request
+            )
             data = encode(batch, self._form)
             if len(data) <= _LARGEST or len(events) == 1:
                 break
@@ -604,6 +610,7 @@ class Publisher:
         if not events:
             return []
         message_id = f"{producer}.{stream.subject}.{stream.seq}"
+        stream.has_begun = True
         stream.seq += len(events)  # mutant: number of the next event
         return [Message(stream.subject, data, message_id, len(events))]
 

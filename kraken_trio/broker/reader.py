@@ -168,8 +168,8 @@ class _Key:
         """Whether anything of it came since :meth:`Reader.listen` looked last."""
         self.silent_for: float = 0.0
         """For how many seconds nothing has come, while something could."""
-        self.is_refused: bool = False
-        """Whether the feed knows that something else is published now."""
+        self.refusal: str = ""
+        """What is published in the place of what was asked for, if it is so: nothing is taken of it."""
         self.has_begun: bool = False
         """Whether the feed has had anything of it."""
         self.last: Event | None = None
@@ -190,15 +190,14 @@ class _Key:
         state.restore(Kept(tuple(frame.events), frame.marks))
         return state
 
-    def objection(self, frame: KeyFrame) -> str | None:
-        """Why a key frame is of no use for what was asked for; None if it is."""
-        published = frame.request
+    def objection(self, published: Request[Any]) -> str:
+        """Why what is published is of no use for what was asked for; empty if it is of use."""
         if (published.channel, published.symbol, published.variant) == (
             self.channel,
             self.symbol,
             self.request.variant,
         ):
-            return None
+            return ""
         return f"{published} is published now, and not {self.request}"
 
     def fit(self, event: Any) -> None:
@@ -377,6 +376,9 @@ class Reader:
         key.is_told = not self._is_owed
         if is_expired:
             self._put_gap(key, self._gap(key, Cause.EXPIRED, _EXPIRED, None), 0, output)
+        if key.refusal:
+            self._put_gap(key, self._gap(key, Cause.REFUSED, key.refusal, None), 0, output)
+            return
         if key.is_cumulative or not self._is_resumed:
             for event in key.state.start(key.request):
                 output.put(key, event, 0)
@@ -483,6 +485,7 @@ class Reader:
                 and not key.is_announced
                 and not key.is_first
                 and key.had is None
+                and batch.request is None
             ):
                 key.expected += len(events)
                 key.damage = ""
@@ -521,6 +524,8 @@ class Reader:
                 return
             case Relation.BEHIND:
                 return
+            case _ if self._is_refused(key, batch, output):
+                return
             case Relation.FIRST | Relation.LATER:
                 self._replace(key, relation, batch.producer, events, output, begins=not batch.seq)
                 key.expected = batch.seq
@@ -535,6 +540,15 @@ class Reader:
         known = key.expected - batch.seq
         key.expected = batch.seq + len(events)
         self._events(key, events[known:], known, output, pending)
+
+    def _is_refused(self, key: _Key, batch: Batch, output: _Output) -> bool:
+        """Whether it is of something else than what was asked for: then only its numbers are taken."""
+        problem = key.refusal if batch.request is None else key.objection(batch.request)
+        if problem:
+            self._refuse(key, output, problem)
+            key.producer, key.expected = batch.producer, batch.seq + len(batch.events)
+        key.refusal = problem
+        return bool(problem)
 
     def _events(self, key: _Key, events: Sequence[Any], base: int, output: _Output, pending: Gap | None) -> None:
         """Take events in the order of the producer, from the ``base``-th of their message on.
@@ -640,10 +654,10 @@ class Reader:
             if verdict is Verdict.IGNORE:
                 return
             frame = decode_key_frame(message.data)
-            if (problem := key.objection(frame)) is not None:
+            if problem := key.objection(frame.request):
                 self._refuse(key, output, problem)
                 return
-            key.is_refused = False
+            key.refusal = ""
             state = key.restored(frame)
         except (ProtocolError, ValueError):  # of values that no state can have
             self._counters.malformed += 1
@@ -724,10 +738,11 @@ class Reader:
 
     def _refuse(self, key: _Key, output: _Output, problem: str) -> None:
         """What is published now is not what was asked for."""
-        if not key.is_refused:
-            key.is_refused = True
+        if not key.refusal:
             self._put_gap(key, self._gap(key, Cause.REFUSED, problem, key.last), 0, output)
+        key.refusal = problem
         key.lose()
+        key.is_whole = False  # until the next key frame, or beginning, of what was asked for
 
     def _gap(
         self,

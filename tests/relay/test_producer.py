@@ -19,7 +19,7 @@ from kraken_trio.testing import Drop, DropHow, MemoryBroker
 from tests.relay.world import BTC, ETH, REQUESTS, Streams, World, open_world, stored
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from trio.testing import MockClock
 
@@ -351,6 +351,50 @@ async def test_what_two_clients_receive_is_published_once(autojump_clock: MockCl
         assert len({(one.timestamp, repr(one)) for one in events}) == len(events)
     assert {gap.cause for gap in gaps(streams)} == {kt.Cause.CLOSED}
     assert len(gaps(streams)) == 6
+
+
+async def test_an_owner_with_another_depth_or_interval_is_refused_by_readers(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker(latency=(0.001, 0.01))
+    wanted = (kt.Book(BTC), kt.Candles(BTC, interval=1), kt.Trades(BTC))
+    other = (kt.Book(BTC, depth=25), kt.Candles(BTC, interval=5), kt.Trades(BTC))
+    found: list[Any] = []
+    async with open_world() as world, world.client() as client, trio.open_nursery() as nursery:
+        async with publish(client, broker, *wanted) as relay:
+            await relay.wait_owner()
+            reader = await nursery.start(reading, broker, found, wanted)
+            await trio.sleep(10)
+        assert {event.channel for event in found} == {"book", "ohlc", "trade"}
+        found.clear()
+        async with publish(client, broker, *other):
+            await trio.sleep(30)
+            assert {(gap.channel, gap.cause) for gap in found if type(gap) is kt.Gap} == {
+                ("book", kt.Cause.REFUSED),
+                ("ohlc", kt.Cause.REFUSED),
+                ("trade", kt.Cause.FAILOVER),
+            }
+            assert {event.channel for event in found if type(event) is not kt.Gap} == {"trade"}
+        found.clear()
+        async with publish(client, broker, *wanted):
+            await trio.sleep(10)
+            assert {(gap.channel, gap.cause) for gap in found if type(gap) is kt.Gap} == {
+                (channel, kt.Cause.FAILOVER) for channel in ("book", "ohlc", "trade")
+            }
+            assert {event.channel for event in found if type(event) is not kt.Gap} == {"book", "ohlc", "trade"}
+            assert not reader.statistics().checksum_failures
+        nursery.cancel_scope.cancel()
+
+
+async def reading(
+    broker: MemoryBroker,
+    found: list[Any],
+    requests: Sequence[kt.Request[Any]],
+    *,
+    task_status: trio.TaskStatus[kt.Client],
+) -> None:
+    async with kt.open_stream(broker) as client, client.subscribe(*requests) as feed:
+        task_status.started(client)
+        async for event in feed:
+            found.append(event)  # noqa: PERF401 (while it runs)
 
 
 def check_book(world: World, broker: MemoryBroker) -> Streams:

@@ -52,6 +52,7 @@ batches = built(
     channel=channels,
     symbol=symbols,
     events=st.lists(entries.events, min_size=1, max_size=5),
+    request=st.none() | entries.wishes,
 )
 key_frames = built(
     KeyFrame,

@@ -18,7 +18,7 @@ from hypothesis import given, settings, strategies as st
 
 from kraken_trio.book import OrderBook
 from kraken_trio.broker.messages import Form, KeyFrame, decode_batch, decode_catalog, decode_key_frame
-from kraken_trio.broker.publisher import Message, Publisher
+from kraken_trio.broker.publisher import Message, Publisher, key_of
 from kraken_trio.broker.subjects import LIFECYCLE, Key, Kind, Subject
 from kraken_trio.events import (
     BookSnapshot,
@@ -152,6 +152,9 @@ class Shard:
         streams: dict[tuple[Key, int], list[Any]] = defaultdict(list)
         frames: list[tuple[Key, KeyFrame]] = []
         for message in self.sent:
+            if message.subject.kind is Kind.DATA:
+                batch = decode_batch(message.data)
+                assert batch.seq or key_of(batch.request or Ticker("none")) == message.subject.key
             if message.subject.kind is Kind.CATALOG:
                 catalog = decode_catalog(message.data)
                 assert set(catalog.requests) <= {*REQUESTS.values(), *self.publisher.requests}
@@ -602,6 +605,23 @@ def test_a_lost_feed_is_a_gap() -> None:
         assert (gap.cause, gap.detail, gap.received_ns) == (Cause.CLOSED, r"gone\n", 0)
         assert (gap.channel, gap.symbol) == key
     assert ("ticker", "ETH/USD") not in {key for key, _ in shard.streams}
+
+
+def test_a_later_owner_has_no_key_frames_of_a_lost_feed_until_there_is_another() -> None:
+    shard = Shard()
+    shard.happen(*KEYS)
+    shard.close(TRADE)
+    shard.begin()
+    shard.finish()
+    for _ in range(3):
+        shard.wait(10)
+        shard.finish()
+    frames = [one.subject.key for one in shard.sent if one.subject.kind is Kind.KEY]
+    assert {BOOK, TICKER} <= set(frames)
+    assert TRADE not in frames
+    shard.happen(TRADE)
+    shard.finish()
+    assert [one.subject.key for one in shard.sent if one.subject.kind is Kind.KEY][-1] == TRADE
 
 
 def test_a_batch_that_would_be_too_large_is_divided() -> None:

@@ -344,6 +344,57 @@ def test_key_frames_of_something_else_are_told_once() -> None:
     assert [type(event) for event in world.read()] == [BookUpdate]
 
 
+@pytest.mark.parametrize("key", [BOOK, TICKER])
+def test_an_owner_that_publishes_something_else_is_refused_from_its_beginning(key: Key) -> None:
+    """Once only a key frame that was needed told what is published: candles of another interval came for ever."""
+    wanted: Any = REQUESTS[key]
+    other: Any = Book(BTC, depth=25) if key == BOOK else Ticker(BTC, trigger="bbo")
+    world = World(wanted)
+    world.publish(key)
+    world.change(request=wanted)
+    assert not gaps(world.read())
+    world.producer(20)
+    for cause in (Cause.REFUSED, None):
+        world.publish(key)
+        if cause is not None:
+            world.change(request=other)
+        found = world.read()
+        assert gaps(found) == ([] if cause is None else [(cause, key[0])])
+        assert len(found) == len(gaps(found))
+    world.owner.key_frame(key)
+    world.change(request=other)
+    assert world.read() == []
+    assert world.reader.known(key)[0] is False
+    world.publish(key)
+    assert world.read() == []
+    world.owner.lose(key)  # dropped, and added again as it was
+    world.publish(key)
+    world.change(request=wanted)
+    found = world.read()
+    assert gaps(found) == [(Cause.DISCONNECTED, key[0])]
+    assert len(found) > 1
+    world.producer(30)
+    world.publish(key)
+    world.change(request=other)
+    assert gaps(world.read()) == [(Cause.REFUSED, key[0])]
+    world.producer(40)
+    world.publish(key)
+    world.change(request=wanted)
+    found = world.read()
+    assert gaps(found) == [(Cause.FAILOVER, key[0])]
+    assert len(found) > 1
+
+
+def test_a_feed_that_begins_where_something_else_is_published_is_told() -> None:
+    world = World(Ticker(BTC), start=3)
+    world.publish(TICKER)
+    world.change(request=Ticker(BTC, trigger="bbo"))
+    world.publish(TICKER)
+    world.publish(TICKER)
+    assert gaps(found := world.read()) == [(Cause.REFUSED, "ticker")]
+    assert len(found) == 1
+
+
 def test_an_empty_state_is_one_too() -> None:
     """Of a symbol that has never traded, and of a book that is not known."""
     world = World(Trades(BTC), Book(BTC))
