@@ -95,6 +95,9 @@ async def open_stream_with(
     jitter: Callable[[], float],
 ) -> AsyncIterator[Client]:
     """:func:`open_stream` with all sources of nondeterminism as parameters."""
+    if group is not None and (type(group) is not str or not group):
+        msg = f"group={group!r}: the name of a group, not empty"
+        raise ValueError(msg)
     streamer = Streamer(
         engine,
         start=_start(start, engine.stream),

@@ -255,6 +255,12 @@ def _gap(stream: _Stream, cause: Cause, detail: str) -> Gap:
     return gap if last is None else msgspec.structs.replace(gap, epoch=last.epoch, received_ns=last.received_ns)
 
 
+def _check_type(request: object) -> None:
+    if not isinstance(request, Request):
+        msg = f"a relay publishes requests such as Book('BTC/USD'), not {request!r}"
+        raise TypeError(msg)
+
+
 def key_of(request: Request[Any]) -> Key:
     """Under which key its events are published."""
     return (LIFECYCLE[0] if request.channel is None else request.channel), request.symbol
@@ -355,6 +361,7 @@ class Publisher:
         """Raise :class:`ValueError` if these cannot all be published, beside what is published already."""
         wanted = {key: stream.request for key, stream in self._streams.items()}
         for request in requests:
+            _check_type(request)
             reason = _NOT_ASKED_FOR.get(type(request))
             if reason is not None:
                 msg = f"{request} cannot be asked for: {reason}"
@@ -397,6 +404,7 @@ class Publisher:
 
     def drop(self, request: Request[Any]) -> None:
         """Publish this no more."""
+        _check_type(request)
         key = key_of(request)
         stream = self._streams.pop(key, None)
         if stream is not None:

@@ -560,7 +560,9 @@ class Relay:
                 return
             if lease.fence is fence and lease.standing(sent) is Standing.LAPSED:
                 seconds = round(trio.current_time() - lease.until, 3)
-                text = f"shard {self._name}: the lease had ended {seconds:g} s ago, and nobody else has had it"
+                text = (
+                    f"shard {self._name}: the lease had ended {seconds:g} s ago, but nobody else has had it: it goes on"
+                )
                 log("owner_resumed", text, shard=self._name, producer=fence.producer, seconds=seconds)
             lease.renewed(sent)
             self._answered = link
@@ -667,7 +669,9 @@ class Relay:
             what = "it was not the owner, and had nothing to store" if fence is None else "everything is stored"
             log("relay_drained", f"shard {self._name}: {what}", shard=self._name, seconds=took)
         else:
-            text = f"shard {self._name}: {lost} events were not stored in time, in {messages} messages and before them"
+            some = "1 event was" if lost == 1 else f"{lost} events were"
+            more = f"{messages} message{'' if messages == 1 else 's'}"
+            text = f"shard {self._name}: {some} not stored in time; {more} waited for the broker's answer"
             log("relay_not_drained", text, shard=self._name, events=lost, messages=messages)
         fence, link = self._lease.fence, self._link
         if fence is not None and link is not None:

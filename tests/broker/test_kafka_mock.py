@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -284,6 +285,24 @@ async def test_silence(engine: KafkaEngine) -> None:
             async with engine.connect():
                 pass
         assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("greeting", [b'INFO {"server_id":"N"}\r\n', b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+async def test_another_protocol_is_told(greeting: bytes) -> None:
+    """As at the port of NATS. Once the advice was to raise the limit of messages."""
+
+    async def greet(stream: trio.SocketStream) -> None:
+        await stream.send_all(greeting)
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, greet, 0, host="127.0.0.1"))
+        engine = KafkaEngine(f"kafka://127.0.0.1:{listener.socket.getsockname()[1]}")
+        with trio.fail_after(PATIENCE), pytest.raises(kt.ConnectError, match="does not speak Kafka") as caught:
+            async with engine.connect():
+                pass
+        assert "max.bytes" not in str(caught.value)
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_listener_without_tls_is_told(mock_kafka: KafkaMock) -> None:

@@ -209,6 +209,13 @@ async def test_a_program_goes_on_where_it_stopped_and_has_everything_once(autoju
             pass
 
 
+@pytest.mark.parametrize("group", ["", 5])
+async def test_a_group_has_a_name(group: Any) -> None:
+    with pytest.raises(ValueError, match=f"group={group!r}: the name of a group"):
+        async with open_stream(MemoryBroker(), group=group):
+            pass
+
+
 async def test_from_a_time_on(autojump_clock: MockClock) -> None:
     broker, exchange = MemoryBroker(), Exchange()
     async with open_relay(broker, exchange) as relay:

@@ -208,4 +208,7 @@ async def test_a_broker_that_hangs_does_not_keep_a_shard_from_ending() -> None:
             told = await running.logged("shard_stopped")
             assert told["exit_status"] == 128 + signal.SIGTERM, "it was not killed"
             assert told["seconds"] < STOP_TIMEOUT
-            assert "relay_not_drained" in [line["event"] for line in running.log]
+            (lost,) = [line for line in running.log if line["event"] == "relay_not_drained"]
+            count, messages = lost["events"], lost["messages"]
+            assert f"{count} event{' was' if count == 1 else 's were'} not stored in time; " in lost["message"]
+            assert f" {messages} message{'' if messages == 1 else 's'} waited" in lost["message"]

@@ -21,6 +21,8 @@ _INTERNAL = re.compile(
 _IS_IT_RUNNING: Final = (
     "is a broker there, with a listener of this kind, TLS or not? does this machine reach its advertised.listeners?"
 )
+_NO_KAFKA: Final = "Invalid response size"
+"""How librdkafka takes the first words of another protocol. Its advice is to allow messages of that size."""
 _ADVICE: Final[Mapping[int, str]] = {
     KafkaError._ALL_BROKERS_DOWN: _IS_IT_RUNNING,
     KafkaError._TRANSPORT: _IS_IT_RUNNING,
@@ -74,6 +76,7 @@ TELLING: Final = (
     *HOPELESS,
     KafkaError._RESOLVE,
     KafkaError._TRANSPORT,
+    KafkaError._BAD_MSG,
 )
 """Of several errors, these say best what is wrong."""
 
@@ -85,6 +88,8 @@ def words(error: KafkaError | KafkaException) -> str:
     if found.code() == KafkaError._ALL_BROKERS_DOWN:
         # It would tell how many of how many, and count what it knows under two names twice.
         return f"no broker can be reached ({advice})"
+    if _NO_KAFKA in found.str():
+        return "what answers there does not speak Kafka (is it the port of a broker, and of a listener without TLS?)"
     text = printable(_INTERNAL.sub("", found.str()) or found.name(), 300)
     return f"{text} ({advice})" if advice else text
 

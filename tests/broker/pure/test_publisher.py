@@ -584,6 +584,14 @@ def test_some_cannot_be_asked_for(request_: Any) -> None:
         Shard().publisher.check([request_])
 
 
+def test_what_is_no_request_is_told() -> None:
+    publisher: Any = Shard().publisher
+    with pytest.raises(TypeError, match="requests such as Book"):
+        publisher.check([Book(BTC), BTC])
+    with pytest.raises(TypeError, match="requests such as Book"):
+        publisher.drop(BTC)
+
+
 def test_only_one_of_a_channel_and_symbol_can() -> None:
     publisher = Shard().publisher
     publisher.check([Book(BTC), Book("ETH/USD", 100), Candles(BTC, 1)])
