@@ -105,7 +105,9 @@ it."""
 _MISSED: Final = "{} of the producer's events did not come through the broker"
 _REPLACED: Final = "another producer took over"
 _EXPIRED: Final = "the broker does not store this part any more"
-_SILENT: Final = "nothing has come for {:g} s, not even a key frame: is its relay running?"
+_SILENT: Final = (
+    "nothing has come for {:g} s, not even a key frame: is its relay running, and connected to the exchange?"
+)
 _UNKNOWN: Final = "the state as of here is not stored any more"
 _symbol: Final = attrgetter("symbol")
 _snapshot: Final = attrgetter("snapshot")

@@ -266,7 +266,7 @@ class Streamer:
         for delivery in part.reader.listen(seconds, max(_SILENCE, _FRAMES_BACK * self._published.keyframe_every)):
             await self._deliver(stream, part, delivery)
         if part.reader.silent and not was_silent:
-            self._advance(Trigger.RESUBSCRIBED, "nothing comes from the relay, not even key frames")
+            self._advance(Trigger.RESUBSCRIBED, "of some channels and symbols nothing comes, not even key frames")
         elif was_silent and not part.reader.silent:
             self.settle()
 

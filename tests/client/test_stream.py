@@ -302,6 +302,24 @@ async def test_a_broker_that_is_not_there(autojump_clock: MockClock) -> None:
         assert trio.current_time() >= 60
 
 
+async def test_a_feed_that_begins_when_the_relay_is_gone_learns_of_it(autojump_clock: MockClock) -> None:
+    broker, exchange = MemoryBroker(), Exchange()
+    async with open_relay(broker, exchange) as relay:
+        await relay.begin()
+        await relay.frames()
+    await trio.sleep(1000)
+    async with open_stream(broker) as client, client.subscribe(kt.Book(BTC)) as feed:
+        (last,) = await received(feed, 14)
+        assert isinstance(last, kt.BookSnapshot)
+        assert last.received_ns <= 10, "it tells when that was"
+        assert feed.books[BTC].available
+        (gap,) = await received(feed, 3)
+        assert isinstance(gap, kt.Gap)
+        assert gap.cause is kt.Cause.SILENCE
+        assert not feed.books[BTC].available
+        assert client.state is kt.ConnectionState.RESYNCING
+
+
 async def test_a_relay_that_is_silent_is_told(autojump_clock: MockClock) -> None:
     """Of a relay that lives there are key frames, even if nothing happens."""
     broker, exchange = MemoryBroker(), Exchange()

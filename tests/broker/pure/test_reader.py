@@ -545,7 +545,11 @@ def test_what_is_silent_is_told_once_and_begins_anew_with_a_key_frame() -> None:
     assert world.reader.listen(9.0, 10.0) == []
     world.owner.key_frame(TICKER)
     world.read()
-    assert gaps(events_of(world.reader.listen(1.0, 10.0))) == [(Cause.SILENCE, "book"), (Cause.SILENCE, "trade")]
+    told = events_of(world.reader.listen(1.0, 10.0))
+    assert gaps(told) == [(Cause.SILENCE, "book"), (Cause.SILENCE, "trade")]
+    assert isinstance(told[0], Gap)
+    assert "10 s" in told[0].detail
+    assert "connected to the exchange" in told[0].detail, "a relay that runs may have lost it"
     assert world.reader.silent == 2
     assert world.reader.rebuild(BOOK) is None
     assert world.reader.listen(5.0, 10.0) == []
