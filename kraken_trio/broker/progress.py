@@ -77,6 +77,11 @@ class Progress:
                 self._marks.append((self.offered, delivery))
         self.offered += count
 
+    def restart(self, partition: int, offset: int) -> None:
+        """What comes next in this partition is this: another log may have the place of the one that was read."""
+        if partition in self._latest:
+            self._latest[partition] = offset
+
     def position(self, waiting: int, *, in_order: bool) -> Position | None:
         """Where the program is, if so many events wait for it; None before it has all with which the feed begins."""
         places = self.places(waiting, in_order=in_order)

@@ -167,7 +167,9 @@ class _Key:
         self.is_resumed: bool = False
         """Whether what was received before is to be left out, as far as it can be known."""
         self.has_news: bool = False
-        """Whether anything of it came since :meth:`Reader.listen` looked last."""
+        """Whether anything of it that is of use came since :meth:`Reader.listen` looked last."""
+        self.is_abandoned: bool = False
+        """Whether the latest producer has been silent for so long that an earlier one may take its place."""
         self.silent_for: float = 0.0
         """For how many seconds nothing has come, while something could."""
         self.refusal: str = ""
@@ -262,7 +264,12 @@ class _Key:
             return None
         if self.producer < 0:
             return Relation.FIRST
-        return Relation.STALE if producer < self.producer else Relation.LATER
+        return Relation.STALE if producer < self.producer and not self.is_abandoned else Relation.LATER
+
+    def hear(self) -> None:
+        """Something of use came."""
+        self.has_news = True
+        self.is_abandoned = False
 
     def __str__(self) -> str:
         return self.channel if self.symbol is None else f"{self.channel} {printable(self.symbol, 40)}"
@@ -336,7 +343,7 @@ class Reader:
         """Read from a new source: the first one, or one that begins at :attr:`places`."""
         self._held.clear()
         for state in self._keys.values():
-            state.has_news = True  # nothing could come meanwhile
+            state.has_news = state.has_news or not state.is_abandoned  # nothing could come meanwhile
         if not self._starts:
             for key, state in self._keys.items():
                 self._by_partition.setdefault(taken.partition_of.get(key, 0), []).append(state)
@@ -344,7 +351,10 @@ class Reader:
         self._expired |= taken.expired - self._heard
         output = _Output(self._counters)
         for partition in sorted(taken.expired & self._heard):
+            # In another log of the same name, offsets may be lower, and numbers of producers as well.
+            self._next[partition] = min(self._next[partition], taken.starts[partition].offset)
             for state in self._by_partition[partition]:
+                state.is_abandoned = True
                 if not state.is_told:
                     self._put_gap(state, self._gap(state, Cause.EXPIRED, _EXPIRED, None), 0, output)
                 state.lose()
@@ -400,10 +410,15 @@ class Reader:
             was_silent = key.silent_for >= limit
             key.silent_for = 0.0 if key.has_news else key.silent_for + seconds
             key.has_news = False
+            if key.silent_for >= limit:
+                key.is_abandoned = True
             if key.silent_for >= limit and not (key.is_told and not was_silent):
                 self.silent += 1
                 if not was_silent:
-                    self._put_gap(key, self._gap(key, Cause.SILENCE, _SILENT.format(limit), None), 0, output)
+                    cause, detail = Cause.SILENCE, _SILENT.format(limit)
+                    if key.damage:
+                        cause, detail = Cause.MALFORMED, key.damage
+                    self._put_gap(key, self._gap(key, cause, detail, None), 0, output)
                     key.lose()
         return [Delivery(output.events)] if output.events else []
 
@@ -428,13 +443,14 @@ class Reader:
             if key is None or partition not in self._starts:
                 continue
             start = self._starts[partition]
-            key.has_news = True
             if partition in self._heard:
+                if message.offset < self._next[partition]:
+                    continue  # read again, after a lost connection: an old key frame is no news of a silent producer
                 if start.index and message.offset == start.offset == self._next[partition]:
                     delivery = self._rest(key, message, start.index)
                 else:
                     delivery = self._message(key, message)
-                self._next[partition] = max(message.offset + 1, self._next[partition])
+                self._next[partition] = message.offset + 1
                 yield delivery
             elif message.offset < start.offset:
                 self._message(key, message)  # silently
@@ -491,6 +507,7 @@ class Reader:
             ):
                 key.expected += len(events)
                 key.damage = ""
+                key.hear()
                 taken, failure = key.state.take(events)
                 if taken is events:
                     key.last = events[-1]
@@ -525,6 +542,7 @@ class Reader:
                 self._counters.late += len(events)
                 return
             case Relation.BEHIND:
+                key.hear()
                 return
             case _ if self._is_refused(key, batch, output):
                 return
@@ -538,6 +556,7 @@ class Reader:
                 key.expected = batch.seq
             case _:  # LEVEL: it goes on
                 pass
+        key.hear()
         key.damage = ""
         known = key.expected - batch.seq
         key.expected = batch.seq + len(events)
@@ -547,6 +566,7 @@ class Reader:
         """Whether it is of something else than what was asked for: then only its numbers are taken."""
         problem = key.refusal if batch.request is None else key.objection(batch.request)
         if problem:
+            key.hear()
             self._refuse(key, output, problem)
             key.producer, key.expected = batch.producer, batch.seq + len(batch.events)
         key.refusal = problem
@@ -653,6 +673,8 @@ class Reader:
             producer, seq = decode_number(message.data)
             relation = key.of_frame(producer, seq)
             verdict = Verdict.BEGIN if was_taken else FRAMES[relation, key.is_whole]
+            if relation is not Relation.STALE:
+                key.hear()
             if verdict is Verdict.IGNORE:
                 return
             frame = decode_key_frame(message.data)

@@ -230,6 +230,8 @@ class Streamer:
             async with link.read(reader.keys, start, back=self._back) as source:
                 part.attempts += 1
                 part.is_open = True
+                for partition in source.taken.expired:
+                    stream.progress.restart(part.base + partition, source.taken.starts[partition].offset)
                 for delivery in reader.open(source.taken):
                     await self._deliver(stream, part, delivery)
                 stream.in_force.set()

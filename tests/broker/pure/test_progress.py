@@ -45,6 +45,18 @@ def test_messages_without_events_move_it_when_nothing_waits() -> None:
     assert progress.position(0, in_order=True) == Position("s", {0: Place(7)})
 
 
+def test_in_another_log_it_goes_on_from_there() -> None:
+    progress = Progress("s")
+    progress.begin({0: Place(1), 1: Place(1)})
+    progress.add(Delivery(events(2), 0, 90), 0, in_order=True)
+    progress.restart(0, 5)
+    progress.restart(1, 5)  # nothing came of that: it stays
+    assert progress.position(1, in_order=True) == Position("s", {0: Place(90, 1), 1: Place(1)})
+    assert progress.position(0, in_order=True) == Position("s", {0: Place(5), 1: Place(1)})
+    progress.add(Delivery(events(1), 0, 6), 0, in_order=True)
+    assert progress.position(0, in_order=True) == Position("s", {0: Place(7), 1: Place(1)})
+
+
 def test_while_events_are_left_out_it_stays() -> None:
     progress = Progress("s")
     progress.begin({0: Place(1)})

@@ -398,11 +398,10 @@ def test_a_feed_that_begins_where_something_else_is_published_is_told() -> None:
 def test_an_empty_state_is_one_too() -> None:
     """Of a symbol that has never traded, and of a book that is not known."""
     world = World(Trades(BTC), Book(BTC))
-    log = Log()
     for key in (TRADE, BOOK):
         frame = KeyFrame(producer=10, seq=-1, channel=key[0], symbol=BTC, request=REQUESTS[key], events=(), marks={})
-        log.store(Subject(1, Kind.KEY, *key), encode(frame))
-    assert events_of(world.reader.take(log.messages)) == []
+        world.log.store(Subject(1, Kind.KEY, *key), encode(frame))
+    assert world.read() == []
     world.publish(TRADE)
     world.owner.publish(BOOK)
     assert [type(event) for event in world.read()] == [Trade, BookSnapshot]
@@ -560,6 +559,106 @@ def test_what_is_silent_is_told_once_and_begins_anew_with_a_key_frame() -> None:
     assert [type(event) for event in found] == [Trade, BookSnapshot]
     assert world.reader.listen(1.0, 10.0) == []
     assert world.reader.silent == 0
+
+
+def test_an_earlier_producer_goes_on_where_a_later_one_is_silent() -> None:
+    """As after a change of the number of shards, in which an old one took over for a moment."""
+    world = World()
+    for key in KEYS:
+        world.publish(key)
+    other = world.owner
+    world.producer(20)
+    for key in KEYS:
+        world.publish(key)
+    world.read()
+    world.owner = other
+    told: list[Event] = []
+    for _ in range(2):
+        for key in KEYS:
+            world.publish(key)
+            other.key_frame(key)
+        assert world.read() == []
+        told += events_of(world.reader.listen(5.0, 10.0))
+    assert told == []
+    told += events_of(world.reader.listen(5.0, 10.0))
+    assert gaps(told) == [(Cause.SILENCE, key[0]) for key in KEYS]
+    assert world.reader.rebuild(BOOK) is None
+    for key in KEYS:
+        other.key_frame(key)
+    found = world.read()
+    assert gaps(found) == [(Cause.FAILOVER, key[0]) for key in KEYS]
+    assert numbers(found, BookSnapshot) == numbers(found, TickerUpdate) == [4]
+    assert numbers(found) == [3, 4]
+    assert world.reader.rebuild(BOOK) is not None
+    world.producer(30)
+    world.publish(BOOK)
+    other.exchange.happen(BOOK)
+    other.catch_up(BOOK)
+    other.publish(BOOK)
+    assert [type(event) for event in world.read()] == [Gap, BookSnapshot, BookUpdate]
+
+
+def test_what_cannot_be_read_is_no_news() -> None:
+    """A relay of a later version once left books readable for ever, as of its beginning."""
+    world = World(Book(BTC), Ticker(BTC))
+    for key in (BOOK, TICKER):
+        world.publish(key)
+    world.read()
+    world.reader.listen(1.0, 10.0)
+    for key in (BOOK, TICKER):
+        world.publish(key)
+        world.owner.key_frame(key)
+    for index, stored in enumerate(world.log.messages[2:], 2):
+        if stored.subject.key == BOOK or stored.subject.kind is Kind.KEY:
+            world.log.messages[index] = Stored(stored.subject, stored.data.replace(b'"v":1', b'"v":2'), stored.offset)
+    assert numbers(world.read(), TickerUpdate) == [2]
+    found = events_of(world.reader.listen(10.0, 10.0))
+    assert gaps(found) == [(Cause.MALFORMED, "book")]
+    assert isinstance(found[0], Gap)
+    assert found[0].detail.startswith("a message of version 2")
+    assert world.reader.rebuild(BOOK) is None
+    world.owner.key_frame(BOOK)
+    assert [type(event) for event in world.read()] == [BookSnapshot]
+
+
+def test_what_is_read_again_after_a_lost_connection_does_not_bring_back_what_fell_silent() -> None:
+    world = World()
+    for key in KEYS:
+        world.publish(key)
+        world.owner.key_frame(key)
+    world.read()
+    world.reader.listen(1.0, 10.0)
+    assert len(events_of(world.reader.listen(10.0, 10.0))) == len(KEYS)
+    world.reader.open(taken(world.reader.places[0]))
+    assert events_of(world.reader.take(world.log.messages)) == []
+    assert world.reader.rebuild(BOOK) is None
+    assert events_of(world.reader.listen(1.0, 10.0)) == []
+    assert world.reader.silent == len(KEYS)
+    world.owner.key_frame(BOOK)
+    assert [type(event) for event in world.read()] == [BookSnapshot]
+
+
+def test_a_log_that_was_made_anew_is_read_from_its_beginning() -> None:
+    """Its offsets are lower than those of the one before, and so are its producers' numbers."""
+    world = World()
+    for key in KEYS:
+        world.publish(key)
+    world.read()
+    reader, exchange = world.reader, world.exchange
+    log = Log()
+    assert gaps(events_of(reader.open(taken(Place(1), expired=True)))) == [(Cause.EXPIRED, key[0]) for key in KEYS]
+    producer = Producer(1, exchange, log)
+    producer.catch_up()
+    producer.begin()
+    for key in KEYS:
+        exchange.happen(key)
+        producer.catch_up(key)
+        producer.publish(key)
+    found = events_of(reader.take(log.messages))
+    assert gaps(found) == [(Cause.FAILOVER, key[0]) for key in KEYS]
+    assert numbers(found) == [2]
+    assert reader.rebuild(BOOK) is not None
+    assert reader.places == {0: Place(4)}
 
 
 def test_what_another_member_of_a_group_reads_is_told() -> None:
