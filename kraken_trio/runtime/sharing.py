@@ -177,6 +177,8 @@ class Sharing:
                 try:
                     records = _records_of(link)
                     async with stream.lock:
+                        if passed < stream.committed:
+                            return  # a later one was first, and has kept later places
                         for bucket, part, mine in done:
                             await self._keep(records, stream, group, bucket, part, mine)
                         stream.committed = max(stream.committed, passed)

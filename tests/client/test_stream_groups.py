@@ -238,6 +238,29 @@ async def test_a_member_that_was_stopped_for_a_while_goes_on(autojump_clock: Moc
     assert len(done) - len(set(done)) < 4 * len(SYMBOLS)
 
 
+async def test_commits_that_wait_for_the_broker_bring_back_no_earlier_place(autojump_clock: MockClock) -> None:
+    """All of them go on when it is there again, in no order."""
+    broker = MemoryBroker(lease_ttl=1e9)
+    reader = broker.seen_by("reader")
+    count = 8
+    async with open_relay(broker) as relay:
+        async with open_stream(reader, group="g") as client, client.subscribe(*REQUESTS) as feed:
+            await trio.sleep(3)
+            for _ in range(count):
+                await relay.trade(SYMBOLS[0], 1)
+            await trio.sleep(1)
+            reader.refuse(2)
+            await client.wait_for(kt.ConnectionState.DISCONNECTED)
+            async with trio.open_nursery() as nursery:
+                for number in range(count):
+                    assert [event.received_ns for event in await feed.receive_many(1)] == [number]
+                    nursery.start_soon(feed.commit)
+                    await trio.sleep(0.01)
+        await relay.trade(SYMBOLS[0], 1)
+        async with open_stream(reader, group="g") as client, client.subscribe(*REQUESTS) as feed:
+            assert [event.received_ns for event in await feed.receive_many()] == [count]
+
+
 async def test_what_a_group_is_not(autojump_clock: MockClock) -> None:
     broker = MemoryBroker()
     async with open_relay(broker):
