@@ -172,6 +172,8 @@ class _Key:
         """Whether the latest producer has been silent for so long that an earlier one may take its place."""
         self.silent_for: float = 0.0
         """For how many seconds nothing has come, while something could."""
+        self.is_silent: bool = False
+        """Whether the feed knows that nothing comes."""
         self.refusal: str = ""
         """What is published in the place of what was asked for, if it is so: nothing is taken of it."""
         self.has_begun: bool = False
@@ -398,6 +400,13 @@ class Reader:
         if not key.is_cumulative:
             key.is_told = False
 
+    def falls_silent(self, seconds: float, limit: float) -> bool:
+        """Whether :meth:`listen` would tell of a key now."""
+        return any(
+            key.silent_for + seconds >= limit and not (key.has_news or key.is_silent or key.is_told)
+            for key in self._keys.values()
+        )
+
     def listen(self, seconds: float, limit: float) -> list[Delivery]:
         """So many more seconds were spent waiting for messages. A key of which nothing comes for ``limit`` is told.
 
@@ -407,12 +416,13 @@ class Reader:
         output = _Output(self._counters)
         self.silent = 0
         for key in self._keys.values():
-            was_silent = key.silent_for >= limit
+            was_silent = key.is_silent and not key.has_news
             key.silent_for = 0.0 if key.has_news else key.silent_for + seconds
+            key.is_silent = was_silent or (key.silent_for >= limit and not key.is_told)
             key.has_news = False
             if key.silent_for >= limit:
                 key.is_abandoned = True
-            if key.silent_for >= limit and not (key.is_told and not was_silent):
+            if key.is_silent:
                 self.silent += 1
                 if not was_silent:
                     cause, detail = Cause.SILENCE, _SILENT.format(limit)

@@ -210,6 +210,11 @@ class Streamer:
         """How far before its start a source has to begin."""
         return _FRAMES_BACK * self._published.keyframe_every
 
+    @property
+    def _patience(self) -> float:
+        """For how long nothing has to come of a key until that is told."""
+        return max(_SILENCE, self._back)
+
     # Feeds
 
     def _start_reading(self, stream: Stream) -> None:
@@ -244,9 +249,6 @@ class Streamer:
                     with trio.move_on_after(_LISTEN):
                         messages = await source.receive()
                     waited += trio.current_time() - began
-                    if waited >= _LISTEN:
-                        await self._listen(stream, part, waited)
-                        waited = 0.0
                     for message in messages:
                         self._count(message)
                         while stream.group is not None and trio.current_time() - stream.beat_at >= GONE_AFTER:
@@ -257,15 +259,21 @@ class Streamer:
                         if count >= _EVENTS_PER_CHECKPOINT:
                             count = 0
                             await trio.lowlevel.checkpoint()
+                    if waited >= _LISTEN:
+                        await self._listen(link, stream, part, waited)
+                        waited = 0.0
                     if not reader.has_begun:
                         for delivery in reader.reach(source.reached):
                             await self._deliver(stream, part, delivery)
                         self._begin(stream, part)
 
-    async def _listen(self, stream: Stream, part: Part, seconds: float) -> None:
+    async def _listen(self, link: Link, stream: Stream, part: Part, seconds: float) -> None:
         """Find out of which keys nothing comes any more."""
         was_silent = part.reader.silent
-        for delivery in part.reader.listen(seconds, max(_SILENCE, _FRAMES_BACK * self._published.keyframe_every)):
+        if part.reader.falls_silent(seconds, self._patience):
+            # By now there may be fewer key frames.
+            self._published = published(await link.catalogs())
+        for delivery in part.reader.listen(seconds, self._patience):
             await self._deliver(stream, part, delivery)
         if part.reader.silent and not was_silent:
             self._advance(Trigger.RESUBSCRIBED, "of some channels and symbols nothing comes, not even key frames")

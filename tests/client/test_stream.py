@@ -347,6 +347,23 @@ async def test_a_relay_that_is_silent_is_told(autojump_clock: MockClock) -> None
             assert client.state is kt.ConnectionState.SUBSCRIBED
 
 
+async def test_a_relay_that_sends_key_frames_less_often_from_now_on_is_not_silent(autojump_clock: MockClock) -> None:
+    broker, exchange = MemoryBroker(), Exchange()
+    async with open_relay(broker, exchange) as relay:
+        await relay.begin()
+        async with open_stream(broker) as client, client.subscribe(*ALL) as feed:
+            assert await received(feed)
+            for _ in range(4):
+                await relay.catalog(ALL, every=30.0)
+                await trio.sleep(30)
+                await relay.frames()
+            assert await received(feed) == []
+            assert client.state is kt.ConnectionState.SUBSCRIBED
+            silent = await received(feed, 100)
+            told = [event for event in silent if isinstance(event, kt.Gap)]
+            assert [(gap.cause, "for 90 s" in gap.detail) for gap in told] == [(kt.Cause.SILENCE, True)] * len(ALL)
+
+
 async def test_only_so_many_feeds(autojump_clock: MockClock) -> None:
     async with open_stream(MemoryBroker(), settings=kt.Settings(max_feeds=1)) as client:
         async with client.subscribe(kt.Lifecycle()):

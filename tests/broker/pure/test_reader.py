@@ -544,7 +544,10 @@ def test_what_is_silent_is_told_once_and_begins_anew_with_a_key_frame() -> None:
     assert world.reader.listen(9.0, 10.0) == []
     world.owner.key_frame(TICKER)
     world.read()
+    assert world.reader.falls_silent(1.0, 10.0)
+    assert not world.reader.falls_silent(1.0, 11.0)
     told = events_of(world.reader.listen(1.0, 10.0))
+    assert not world.reader.falls_silent(1.0, 10.0)
     assert gaps(told) == [(Cause.SILENCE, "book"), (Cause.SILENCE, "trade")]
     assert isinstance(told[0], Gap)
     assert "10 s" in told[0].detail
