@@ -50,6 +50,8 @@ class Published:
     """The longest of all shards, in seconds."""
     problem: str = ""
     """Why a catalog could not be read, if one could not."""
+    has_relay: bool = attrs.field(default=False, eq=False)
+    """Whether a relay has told what it publishes, though it be nothing."""
 
     def refusal(self, request: Request[Any]) -> str | None:
         """Why this cannot be had, and what can; None if it can, or if the client answers it itself."""
@@ -58,6 +60,8 @@ class Published:
         same_key = [one for one in self.requests if (one.channel, one.symbol) == (request.channel, request.symbol)]
         if any(one.variant == request.variant for one in same_key):
             return None
+        if not self.requests and self.has_relay:
+            return f"a relay was here, but publishes nothing{_because(self.problem)}: is it connected to the exchange?"
         if not self.requests:
             return f"nothing is published here{_because(self.problem)}: is a relay running, and is this its stream?"
         if same_key:
@@ -93,6 +97,7 @@ def published(catalogs: Iterable[Stored]) -> Published:
         requests=tuple(requests),
         keyframe_every=max((catalog.keyframe_every for catalog in fresh), default=_KEYFRAME_EVERY),
         problem=problem,
+        has_relay=bool(fresh),
     )
 
 

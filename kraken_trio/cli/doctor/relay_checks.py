@@ -62,6 +62,7 @@ _OF_SERVER: Final = "is not enabled: "
 """After which stands what to do with the server."""
 _OF_TLS: Final = re.compile(r"\bTLS\b(?! or not)|\bSSL\b|certificate", re.IGNORECASE)
 """But not the question whether a listener speaks "TLS or not", which stands behind any failure to connect to Kafka."""
+_OF_ANOTHER: Final = "does not speak"
 _OF_PLAIN: Final = "does not encrypt"
 _STALE: Final = (3.0, 12.0)
 """In intervals, too: from which age on a catalog or a key frame is late, and dead: readers ignore it then."""
@@ -94,6 +95,8 @@ def split(error: str) -> tuple[str, str]:
                 "set KRAKEN_BROKER_USER and KRAKEN_BROKER_PASSWORD (or _TOKEN), or name a file (--broker-creds, "
                 "--broker-nkey); and see what the broker allows this user"
             )
+        if _OF_ANOTHER in error:
+            return error, "see the port in the URL, and what listens there"
         if _OF_PLAIN in error:
             return (
                 error,
@@ -138,7 +141,11 @@ def shards(seen: Sequence[ShardSeen]) -> Finding:
         names = listed([f"{shard}/{number}" for shard in missing])
         cure = "start them: what they should publish is missing; if they run, read their log"
         return failed("relay-shards", f"{len(missing)} of {number} are missing: {names}", cure)
-    says = f"{counted(number, 'shard')}, {counted(sum(one.requests for one in fresh), 'request')}"
+    requests = sum(one.requests for one in fresh)
+    says = f"{counted(number, 'shard')}, {counted(requests, 'request')}"
+    if not requests:
+        cure = "read the relay's log: is it connected to the exchange, and does the exchange take these symbols?"
+        return failed("relay-shards", f"{says}: nothing is published", cure)
     return Finding(check="relay-shards", level=Level.OK, says=says, value=number)
 
 

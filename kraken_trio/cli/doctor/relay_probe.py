@@ -204,6 +204,9 @@ class _Doctor:
 
     async def _books(self, catalogs: Sequence[Catalog]) -> None:
         """Read books as a program does."""
+        if not any(catalog.requests for catalog in catalogs):
+            self._note(skipped("relay-book", "nothing is published: see relay-shards above"))
+            return
         published: dict[str, tuple[Book, Catalog]] = {}
         for catalog in sorted(catalogs, key=lambda catalog: catalog.shard not in self._owned):
             for request in catalog.requests:

@@ -68,6 +68,9 @@ def test_where_nothing_is_published_it_says_so() -> None:
     assert published([]).refusal(Book(BTC)) == (
         "nothing is published here: is a relay running, and is this its stream?"
     )
+    assert published([catalog()]).refusal(Book(BTC)) == (
+        "a relay was here, but publishes nothing: is it connected to the exchange?"
+    )
     broken = Stored(Subject(3, Kind.CATALOG), b"{", 0)
     assert "(the catalog of shard 3 is a message that cannot be read" in str(published([broken]).refusal(Book(BTC)))
     assert "(the catalog of shard 3" in str(published([broken, catalog(Book(ETH))]).refusal(Book(BTC)))

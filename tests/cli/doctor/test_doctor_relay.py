@@ -226,6 +226,16 @@ async def test_a_shard_that_is_missing(world: World) -> None:
     assert found["relay-shards"].says == "1 of 2 are missing: 1/2"
 
 
+async def test_a_relay_that_publishes_nothing_is_not_well(world: World) -> None:
+    """As one that was started while the exchange could not be reached."""
+    async with open_relay(world.broker.seen_by("0/1"), keyframe_every=2):
+        await trio.sleep(6)
+        found = await world.examine("BTC/USD")
+    assert bad(found) == {"relay-shards": FAILED}
+    assert found["relay-shards"].says == "1 shard, 0 requests: nothing is published"
+    assert found["relay-book"].level is SKIPPED
+
+
 async def test_shards_that_do_not_agree_how_many_they_are(world: World) -> None:
     async with world.publishing((0, 1), (1, 2)):
         found = await world.examine()
@@ -325,6 +335,7 @@ async def test_one_of_two_shards_is_silent(world: World) -> None:
         ("the login (user relay) is wrong", "KRAKEN_BROKER_USER"),
         ("JetStream may not be used: the server does not allow it", "KRAKEN_BROKER_USER"),
         ("certificate verify failed", "--broker-ca"),
+        ("what answers there does not speak Kafka (is it the port of a listener without TLS?)", "the port in the URL"),
         ("TLS is wanted, but the server does not encrypt: nothing was sent", "nats:// instead of tls://"),
         ("Connection refused (is a broker there, with a listener of this kind, TLS or not?)", "the network"),
         ("connection refused", "the network"),
