@@ -117,6 +117,8 @@ class _Doctor:
         """When the newest catalog of each shard was stored."""
         self._owned: set[int] = set()
         """The shards that somebody publishes."""
+        self._present: set[int] = set()
+        """These, and those that should be published: not what is left of another number of shards."""
 
     async def run(self) -> None:
         engine, began = self._plan.engine, trio.current_time()
@@ -192,6 +194,7 @@ class _Doctor:
         for shard in there:
             self._note(checks.catalog(shard))
         ttl = self._plan.engine.lease_ttl
+        self._present = {shard.shard for shard in there}
         self._owned = {shard.shard for shard in there if checks.is_owned(shard, ttl)}
         for finding in checks.owners(there, ttl):
             self._note(finding)
@@ -204,6 +207,7 @@ class _Doctor:
 
     async def _books(self, catalogs: Sequence[Catalog]) -> None:
         """Read books as a program does."""
+        catalogs = [catalog for catalog in catalogs if catalog.shard in self._present]
         if not any(catalog.requests for catalog in catalogs):
             self._note(skipped("relay-book", "nothing is published: see relay-shards above"))
             return

@@ -295,6 +295,18 @@ async def test_the_last_book_of_a_relay_that_is_gone_is_no_good_book(world: Worl
     assert found["relay-book BTC/USD"].says == "nobody publishes its shard, 0/1: see relay-owner above"
 
 
+async def test_a_book_of_another_number_of_shards_is_not_published(world: World) -> None:
+    async with world.publishing((1, 2)):
+        pass
+    async with world.publishing((0, 1)):
+        found = await world.examine("BTC/USD", "ETH/USD")
+    assert bad(found) == {"relay-book ETH/USD": FAILED}
+    assert found["relay-book ETH/USD"].says == "its book is not published"
+    await trio.sleep(100)
+    found = await world.examine()
+    assert found["relay-book BTC/USD"].says == "nobody publishes its shard, 0/1: see relay-owner above"
+
+
 async def test_a_book_of_a_shard_that_is_there_is_looked_at(world: World) -> None:
     async with world.publishing((0, 2), (1, 2)):
         world.broker.seen_by("0/2").cut(1000)
