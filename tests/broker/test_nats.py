@@ -626,6 +626,20 @@ async def test_a_server_that_stops_is_noticed() -> None:
                 server.go_on()
 
 
+async def test_pings_that_are_not_answered_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In words, not as "stale connection"."""
+    monkeypatch.setattr("kraken_trio.broker.nats.wire.PING_EVERY", 0.5)
+    with run_server() as server:
+        async with NatsEngine(f"{server.url}/a?{SMALL}").connect() as link:
+            fence = await own(link)
+            server.pause()
+            try:
+                with pytest.raises(BrokerLost, match="pings are not answered"):
+                    await link.renew(fence)
+            finally:
+                server.go_on()
+
+
 def test_engines_of_two_runs(nats: NatsServer) -> None:
     """Nothing of an engine belongs to one run of Trio."""
     engine = NatsEngine(f"{nats.url}/runs?{SMALL}")

@@ -520,6 +520,8 @@ def _size(data: bytes, headers: Headers) -> int:
 def _said(error: Exception) -> str:
     if isinstance(error, nats.errors.UnexpectedEOF):
         return "the server has closed the connection"
+    if isinstance(error, nats.errors.StaleConnectionError):
+        return "pings are not answered"
     return printable(str(error).removeprefix("nats: ") or type(error).__name__)
 
 
