@@ -559,8 +559,9 @@ class Reader:
             case Relation.FIRST | Relation.LATER:
                 self._replace(key, relation, batch.producer, events, output, begins=not batch.seq)
                 key.expected = batch.seq
-                if not batch.seq and not key.is_cumulative:
-                    key.is_whole = True  # from its beginning on
+                if not key.is_cumulative:
+                    # From its beginning on; otherwise a key frame is to say what is published.
+                    key.is_whole = not batch.seq
             case Relation.AHEAD:
                 pending = self._lost(key, batch.seq - key.expected, events)
                 key.expected = batch.seq
@@ -749,7 +750,7 @@ class Reader:
             cause, detail = Cause.FAILOVER, _REPLACED
             key.is_first = False
             if key.cls.has_history:
-                key.had = next(reversed(key.state.keep().events), None)
+                key.had = key.last  # of trades without numbers, the state knows none after a gap
         else:
             # Of what the feed may have had before its place nothing is stored any more.
             is_owed = begins and key.is_resumed and not key.is_told

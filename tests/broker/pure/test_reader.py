@@ -278,6 +278,47 @@ def test_trades_without_numbers() -> None:
     assert gaps(world.read()) == [(Cause.FAILOVER, "trade")]
 
 
+@pytest.mark.parametrize("numbered", [True, False])
+def test_a_gap_before_another_producer_brings_no_trade_twice(numbered: bool) -> None:
+    world = World(Trades(BTC, snapshot=True), numbered=numbered)
+    world.publish(TRADE, 5)
+    assert numbers(world.read()) == [0, 1, 2, 3, 4, 5]
+    world.owner.lose(TRADE)
+    world.owner.publish(TRADE)
+    assert gaps(world.read()) == [(Cause.DISCONNECTED, "trade")]
+    world.producer(20)
+    world.publish(TRADE)
+    found = world.read()
+    assert gaps(found) == [(Cause.FAILOVER, "trade")]
+    assert numbers(found) == [6]
+
+
+def test_where_the_beginning_of_a_producer_is_lost_its_key_frame_says_what_is_published() -> None:
+    world = World(Ticker(BTC))
+    world.publish(TICKER)
+    world.read()
+    world.producer(20)
+    world.owner.publish(TICKER)
+    world.lose()
+    world.publish(TICKER)
+    found = world.read()
+    assert gaps(found) == [(Cause.FAILOVER, "ticker")]
+    assert numbers(found, TickerUpdate) == [2]
+    world.owner.key_frame(TICKER)
+    world.publish(TICKER)
+    assert numbers(world.read(), TickerUpdate) == [3]
+    world.producer(30)
+    world.owner.publish(TICKER)
+    world.lose()
+    world.publish(TICKER)
+    world.owner.key_frame(TICKER)
+    world.change(request=Ticker(BTC, trigger="bbo"))
+    world.publish(TICKER)
+    found = world.read()
+    assert gaps(found) == [(Cause.FAILOVER, "ticker"), (Cause.REFUSED, "ticker")]
+    assert numbers(found, TickerUpdate) == [4]
+
+
 def test_what_cannot_be_read_is_in_a_gap_that_says_why() -> None:
     world = World(Ticker(BTC), Book(BTC))
     world.publish(TICKER)
