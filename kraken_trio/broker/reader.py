@@ -111,6 +111,7 @@ _SILENT: Final = (
 _UNKNOWN: Final = "the state as of here is not stored any more"
 _symbol: Final = attrgetter("symbol")
 _snapshot: Final = attrgetter("snapshot")
+_timestamp: Final = attrgetter("timestamp")
 
 
 class _Output:
@@ -750,7 +751,10 @@ class Reader:
             cause, detail = Cause.FAILOVER, _REPLACED
             key.is_first = False
             if key.cls.has_history:
-                key.had = key.last  # of trades without numbers, the state knows none after a gap
+                # Of trades without numbers, the state knows none after a gap; and a key frame may be behind.
+                kept = key.state.keep().events[-1:]
+                known = [event for event in (key.had, key.last, *kept) if event is not None]
+                key.had = max(known, key=_timestamp, default=None)
         else:
             # Of what the feed may have had before its place nothing is stored any more.
             is_owed = begins and key.is_resumed and not key.is_told
