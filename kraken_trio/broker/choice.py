@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
 from kraken_trio._text import printable
+from kraken_trio.broker.login import BrokerLogin, BrokerTls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kraken_trio.broker.login import BrokerLogin, BrokerTls
     from kraken_trio.broker.seam import Engine
 
 __all__ = ["engine_for"]
@@ -29,7 +29,17 @@ def engine_for(url: str | Engine, login: BrokerLogin | None = None, tls: BrokerT
 
     Raises :class:`ValueError` for a URL that is none of a broker, and :class:`ImportError`, which says what to install.
     """
+    # Of what is wrong only the type is shown: it may contain a password.
+    if login is not None and isinstance(url, str) and not isinstance(login, BrokerLogin):
+        msg = f"login is a BrokerLogin(…), not of type {type(login).__name__}"
+        raise TypeError(msg)
+    if tls is not None and isinstance(url, str) and not isinstance(tls, BrokerTls):
+        msg = f"tls is a BrokerTls(…), not of type {type(tls).__name__}"
+        raise TypeError(msg)
     if not isinstance(url, str):
+        if not hasattr(url, "connect"):
+            msg = f"a broker is a URL, such as 'nats://host:4222', not of type {type(url).__name__}"
+            raise TypeError(msg)
         if login is not None or tls is not None:
             msg = "login and tls are for a URL: an engine has been given its own"
             raise TypeError(msg)

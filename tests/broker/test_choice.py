@@ -34,6 +34,22 @@ def test_an_engine_is_taken_as_it_is() -> None:
         engine_for(broker, login=object())  # type: ignore[arg-type]  # (any will do)
 
 
+@pytest.mark.parametrize("url", [None, 5, b"nats://user:secret@host"])
+def test_what_is_no_url_is_told(url: Any) -> None:
+    """As from an environment variable that is not set."""
+    with pytest.raises(TypeError, match=f"not of type {type(url).__name__}") as caught:
+        engine_for(url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["login", "tls"])
+def test_a_login_is_no_text(name: str) -> None:
+    wrong: Any = {name: "secret"}
+    with pytest.raises(TypeError, match=rf"{name} is a Broker\w+\(…\), not of type str") as caught:
+        engine_for("nats://host", **wrong)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["", "host:4222", "http://user:secret@host", "NATS"])
 def test_other_urls_are_refused_without_being_shown(url: str) -> None:
     with pytest.raises(ValueError, match=r"begins with nats://, tls://, kafka://") as caught:

@@ -102,6 +102,7 @@ def test_the_doctor_looks_at_relays() -> None:
     assert {one["level"] for one in found["checks"]} == {"ok"}
 
 
-def test_the_doctor_of_relays_knows_no_folder() -> None:
-    result = invoke("doctor", "--relay", "nats://localhost", "--folder", "x")
+@pytest.mark.parametrize("option", [("--folder", "x"), ("--url", "wss://localhost/v2")])
+def test_the_doctor_of_relays_knows_no_folder(option: tuple[str, str]) -> None:
+    result = invoke("doctor", "--relay", "nats://localhost", *option)
     assert (result.exit_code, "leave out" in result.stderr) == (2, True)

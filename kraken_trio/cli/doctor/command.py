@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 import trio
+from click.core import ParameterSource
 
 from kraken_trio import Endpoint, __version__
 from kraken_trio._address import parse_address
@@ -89,8 +90,9 @@ def doctor_command(
     except ConnectError as error:
         raise click.BadParameter(str(error), param_hint="--url") from None
     if broker is not None:
-        if (budget_file, folder, proxy) != (None, None, None):
-            msg = "--relay is about a broker: leave out --budget-file, --folder and --proxy"
+        is_url_given = click.get_current_context().get_parameter_source("url") is not ParameterSource.DEFAULT
+        if is_url_given or (budget_file, folder, proxy) != (None, None, None):
+            msg = "--relay is about a broker: leave out --url, --budget-file, --folder and --proxy"
             raise click.UsageError(msg)
         run_and_exit(partial(run_relay, broker, wanted if symbols else (), style))
     plan = Plan(url=url, symbols=wanted, budget_file=budget_file, folder=folder, proxy=proxy or "auto")
