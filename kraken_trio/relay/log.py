@@ -89,7 +89,7 @@ RELAY_EVENTS: Final[Mapping[str, RelayEvent]] = {
     "broker_lost": RelayEvent(
         logging.WARNING,
         ("shard", "broker", "detail", "retry_in"),
-        "There is none (any more); the next attempt is made after so many seconds.",
+        "There is none (any more); the next attempt is made after so many seconds. Told again after 30 s.",
     ),
     "outbox_full": RelayEvent(
         logging.WARNING,

@@ -69,6 +69,8 @@ _MAX_RETRY: Final = 5.0
 """Seconds until the next attempt to connect to the broker: at first, doubling, and at most."""
 _MAX_RETRY_OF_OWNER: Final = 1.0
 """The same for who is, or was, the shard's owner: it has what nobody else has, and nobody waits for it for long."""
+_TELL_AGAIN: Final = 30.0
+"""Seconds after which it is logged again that there is no connection to the broker, for the same reason."""
 _TOGETHER: Final = 1.0
 """Seconds after which a client and its relay have not been left together: readers are told that nothing follows."""
 _RELEASE: Final = 1.0
@@ -464,6 +466,7 @@ class Relay:
         """Be connected to the broker. With ``task_status``, raises if there is none at first."""
         retry_in = _RETRY
         is_again = False
+        told, told_at = "", 0.0
         while True:
             what = "no connection to"
             try:
@@ -476,7 +479,7 @@ class Relay:
                     self._link = link
                     patience = self._engine.lease_ttl + _MAX_RETRY_OF_OWNER if is_again else 0.0
                     self._lease.connected(trio.current_time(), patience)
-                    is_again = True
+                    is_again, told = True, ""
                     try:
                         has_worked, detail = await self._use(link)
                     finally:
@@ -494,8 +497,11 @@ class Relay:
                 detail = str(error)
             if self._lease.fence is not None:
                 retry_in = min(retry_in, _MAX_RETRY_OF_OWNER)
-            text = f"shard {self._name}: {what} {self._engine.name} ({detail}); next attempt in {retry_in:g} s"
-            log("broker_lost", text, **self._labels(), detail=detail, retry_in=retry_in)
+            text = f"shard {self._name}: {what} {self._engine.name} ({detail})"
+            if text != told or trio.current_time() >= told_at + _TELL_AGAIN:
+                told, told_at = text, trio.current_time()
+                next_in = f"{text}; next attempt in {retry_in:g} s"
+                log("broker_lost", next_in, **self._labels(), detail=detail, retry_in=retry_in)
             await trio.sleep(retry_in)
             retry_in = min(2 * retry_in, _MAX_RETRY)
 

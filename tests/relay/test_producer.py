@@ -607,6 +607,21 @@ async def test_requests_join_and_leave_while_it_runs(autojump_clock: MockClock) 
         assert not relay.statistics().waiting_events
 
 
+async def test_a_broker_that_is_away_for_long_is_told_of_from_time_to_time(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An owner tries each second; once each of its attempts was logged."""
+    broker = MemoryBroker()
+    async with open_relay(broker.seen_by("A")) as relay:
+        await relay.wait_owner()
+        for _ in range(2):
+            broker.seen_by("A").refuse(600)
+            await trio.sleep(610)
+            assert relay.is_owner
+    told = [record for record in caplog.records if getattr(record, "event_name", "") == "broker_lost"]
+    assert 2 * (2 + 600 / 40) <= len(told) <= 2 * (2 + 600 / 30)
+
+
 async def test_a_feed_that_fails_ends_the_block(autojump_clock: MockClock) -> None:
     broker = MemoryBroker()
     async with open_world() as world:
