@@ -518,6 +518,18 @@ async def test_now_begins_with_the_last_key_frames(site: Site) -> None:
     assert not taken.expired
 
 
+async def test_now_begins_with_the_first_message_of_a_key_that_has_no_key_frame(site: Site) -> None:
+    """It has just begun: its reader need not wait for a key frame."""
+    async with site.engine().connect() as link:
+        fence = await own(link)
+        first = [message(BTC, 1), message(BTC, 2), message(ETH, 3)]
+        await link.publish(fence, first)
+        await link.publish(fence, [message(ETH, 3, kind=Kind.KEY), message(ETH, 4), message(BTC, 5)])
+        async with reading(link, Start(), keys=(BTC, ETH)) as source:
+            found = once(await take_to(source, message(ETH, 4), message(BTC, 5)))
+        assert by_key(found)[BTC] == [message(BTC, number).data for number in (1, 2, 5)]
+
+
 async def test_from_a_time_on(site: Site) -> None:
     async with site.engine().connect() as link:
         fence = await own(link)

@@ -23,7 +23,7 @@ from kraken_trio.broker.seam import BrokerLost, Fenced, TooLarge
 from kraken_trio.broker.subjects import Kind
 from tests.broker.nats_server import NatsServer, ask, free_ports, run_server
 from tests.broker.nats_users import key_pair, make_operator, secret_file
-from tests.broker.test_engines import BTC, message, messages, own, take, take_until
+from tests.broker.test_engines import BTC, ETH, message, messages, own, take, take_until
 from tests.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -528,7 +528,7 @@ async def test_old_key_frames_are_not_waited_for(nats: NatsServer) -> None:
         fence = await own(link)
         await link.publish(fence, [message(BTC, 0, kind=Kind.KEY)])
         await trio.sleep(0.3)
-        await link.publish(fence, [message(BTC, 1)])
+        await link.publish(fence, [message(ETH, 1)])
         async with link.read([BTC], Start(), back=0.05) as source:
             assert list(await source.receive()) == []
             assert set(source.reached) == {0}

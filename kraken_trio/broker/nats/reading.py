@@ -14,7 +14,7 @@ from kraken_trio.broker.nats.store import NO_MESSAGE
 from kraken_trio.broker.nats.wire import NO_STREAM, NoAnswer, Pull, Pulled, Refusal, Wire
 from kraken_trio.broker.position import Place, Start, Taken
 from kraken_trio.broker.seam import BrokerLost, Incoming
-from kraken_trio.broker.subjects import Subject, encode_symbol, encode_token, parse_subject
+from kraken_trio.broker.subjects import Kind, Subject, encode_symbol, encode_token, parse_subject
 from kraken_trio.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -75,31 +75,42 @@ class Reading:
             begin = _from_time(await self._time_of(place.offset - 1, state) - int(back * _NANO))
         else:
             since = _nanoseconds(state["last_ts"]) - int(back * _NANO)
+            begin = _from_time(since)
             if start.places is None:
-                begin = _from_sequence(await self._oldest_key_frame(source.keys, since, last + 1))
-            else:
-                begin = _from_time(since)
+                begin = await self._from_key_frames(source.keys, since, last + 1) or begin
         source.taken = Taken({0: place}, frozenset({0} if expired else ()))
         await self._consume(
-            {**begin, "filter_subjects": _filters(self._stream, source.keys)}, source.begin, source.wake
+            {**begin, "filter_subjects": _filters(self._stream, source.keys, Kind.DATA, Kind.KEY)},
+            source.begin,
+            source.wake,
         )
 
-    async def _oldest_key_frame(self, keys: Collection[Key], since: int, otherwise: int) -> int:
-        """The sequence of the oldest among the last key frames of these keys, none older than ``since``."""
+    async def _from_key_frames(self, keys: frozenset[Key], since: int, end: int) -> dict[str, Any] | None:
+        """Begin with the oldest of these keys' last key frames, none older than ``since``.
+
+        None if that is not enough: a key has begun since then, and has no key frame yet.
+        """
+        frames = await self._last(keys, since, Kind.KEY)
+        bare = keys - frames.keys()
+        if bare and await self._last(bare, since, Kind.DATA):
+            return None
+        return _from_sequence(min(frames.values(), default=end))
+
+    async def _last(self, keys: frozenset[Key], since: int, kind: Kind) -> dict[Key, int]:
+        """The sequences of the oldest among the last messages of this kind, of each shard, not older than ``since``."""
         found = await self._collect(
             {
                 "deliver_policy": "last_per_subject",
                 "headers_only": True,
-                "filter_subjects": _filters(self._stream, keys, frames_only=True),
+                "filter_subjects": _filters(self._stream, keys, kind),
             },
         )
-        wanted = frozenset(keys)
-        recent = [
-            one[2]
-            for one in found
-            if one[3] >= since and (subject := _subject(self._stream, one[0])) is not None and subject.key in wanted
-        ]
-        return min(recent, default=otherwise)
+        last: dict[Key, int] = {}
+        for text, _, sequence, time_ns, _ in found:
+            subject = _subject(self._stream, text)
+            if time_ns >= since and subject is not None and subject.key in keys:
+                last[subject.key] = min(sequence, last.get(subject.key, sequence))
+        return last
 
     async def _info(self) -> Any:
         try:
@@ -197,15 +208,15 @@ def _from_sequence(sequence: int) -> dict[str, Any]:
     return {"deliver_policy": "by_start_sequence", "opt_start_seq": sequence}
 
 
-def _filters(stream: str, keys: Collection[Key], *, frames_only: bool = False) -> list[str]:
-    """Which subjects these keys have, in all shards; more than those if they are many."""
+def _filters(stream: str, keys: Collection[Key], *kinds: Kind) -> list[str]:
+    """Which subjects of these kinds the keys have, in all shards; more than those if they are many."""
     names: Iterable[str]
     if len(keys) > MOST_FILTERS:
         names = sorted({f"{encode_token(channel)}.*" for channel, _ in keys})
     else:
         names = sorted({f"{encode_token(channel)}.{encode_symbol(symbol)}" for channel, symbol in keys})
-    kinds = (".key",) if frames_only else ("", ".key")
-    return [f"{stream}.*{kind}.{name}" for name in names for kind in kinds]
+    of_kinds = ["" if kind is Kind.DATA else f".{kind.value}" for kind in kinds]
+    return [f"{stream}.*{of_kind}.{name}" for name in names for of_kind in of_kinds]
 
 
 @lru_cache(maxsize=16384)
