@@ -87,6 +87,8 @@ class Stream:
     """(of a group) Whether it has said that it takes no part any more."""
     lock: trio.Lock = attrs.Factory(trio.Lock)
     """(of a group) For who changes records of its buckets."""
+    committing: trio.Lock = attrs.Factory(trio.Lock)
+    """(of a group) For who commits."""
     is_known: bool = True
     """(of a group) Whether its buckets are."""
     in_force: trio.Event = attrs.Factory(trio.Event)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import trio
 
-from kraken_trio.broker.group import BEAT, Membership, bucket_of
+from kraken_trio.broker.group import BEAT, GONE_AFTER, Membership, bucket_of
 from kraken_trio.broker.position import Start
 from kraken_trio.broker.seam import BrokerLost, KeepsRecords
 from kraken_trio.errors import SubscriptionRejected
@@ -32,6 +32,8 @@ __all__ = ["LEAVING", "Host", "Sharing"]
 
 LEAVING: Final = 1.0
 """Seconds that a member of a group takes to say that it leaves."""
+_AT_ONCE: Final = GONE_AFTER / 4
+"""Seconds after which no more records are changed before the next beat."""
 _ELSEWHERE: Final = "another member of the group reads this from here on"
 
 
@@ -105,18 +107,24 @@ class Sharing:
         """Have the buckets that this member should have, and no others."""
         records = _records_of(link)
         while not stream.sender.is_ended:
+            is_done = True
             async with stream.lock:
                 if not stream.has_left:
-                    await self._look(link, records, stream, group)
+                    is_done = await self._look(link, records, stream, group)
             looked, stream.looked = stream.looked, trio.Event()
             looked.set()
-            stream.is_known = True
-            stream.in_force.set()
-            self._host.settle()
-            await trio.sleep(BEAT)
+            if is_done:
+                stream.is_known = True
+                stream.in_force.set()
+                self._host.settle()
+                await trio.sleep(BEAT)
 
-    async def _look(self, link: Link, records: KeepsRecords, stream: Stream, group: Membership) -> None:
-        """Beat, look at the records of all, and do what follows from them."""
+    async def _look(self, link: Link, records: KeepsRecords, stream: Stream, group: Membership) -> bool:
+        """Beat, look at the records of all, and do what follows from them.
+
+        That may be much, and the broker far away: after a while the rest is left for the next look, as others take who
+        does not beat for gone. Returns whether nothing is left.
+        """
         sent = trio.current_time()
         revision = await records.write(group.name, group.beat(), group.revision)
         known = await records.records(group.prefix)
@@ -128,15 +136,28 @@ class Sharing:
             self._part_with(stream, stream.parts.pop(bucket))
         for bucket in plan.leave:
             self._part_with(stream, stream.parts[bucket])
+        until = sent + _AT_ONCE
         for claim in plan.free:
             await records.write(group.bucket_name(claim.bucket), group.free(claim.places), claim.revision)
-        for claim in plan.claims:
+            if trio.current_time() >= until:
+                break
+        is_done = True
+        for number, claim in enumerate(plan.claims, 1):
             await self._claim(link, records, stream, group, claim)
-        for bucket, part in list(stream.parts.items()):
-            if part.places is None and part.has_begun:  # where it began, for whoever is next
-                await self._keep(records, stream, group, bucket, part, dict(part.reader.starts))
-        await self._hand_over(records, stream, group)
+            is_done = number == len(plan.claims)
+            if trio.current_time() >= until:
+                break
+        while await self._hand_over(records, stream, group) and trio.current_time() < until:
+            pass
         stream.beat_at = sent
+        return is_done
+
+    async def keep_start(self, link: Link, stream: Stream, group: Membership, part: Part) -> None:
+        """Before anything is delivered: where it begins, for whoever has to go on before the first commit."""
+        async with stream.lock:
+            for bucket, other in list(stream.parts.items()):
+                if other is part and part.places is None:
+                    await self._keep(_records_of(link), stream, group, bucket, part, dict(part.reader.starts))
 
     async def _claim(self, link: Link, records: KeepsRecords, stream: Stream, group: Membership, claim: Claim) -> None:
         """Take a bucket, and read it from where its last holder was."""
@@ -153,13 +174,15 @@ class Sharing:
         stream.parts[claim.bucket] = part
         self._host.begin_reading(link, stream, part)
 
-    async def _hand_over(self, records: KeepsRecords, stream: Stream, group: Membership) -> None:
-        """Give those buckets away that others should have, of which everything received is committed."""
+    async def _hand_over(self, records: KeepsRecords, stream: Stream, group: Membership) -> bool:
+        """Give a bucket away that another should have, of which everything received is committed, if there is one."""
         for bucket, part in list(stream.parts.items()):
             if part.is_leaving and stream.committed >= part.offered:
                 await records.write(group.bucket_name(bucket), group.free(part.places), part.revision)
                 if stream.parts.get(bucket) is part:
                     del stream.parts[bucket]  # if somebody else has it already, so much the better
+                return True
+        return False
 
     async def _commit(self, stream: Stream, group: Membership) -> None:
         """Keep the places after what was received."""
@@ -175,19 +198,32 @@ class Sharing:
                 raise copy(self._host.ended)
             if (link := self._host.link) is not None:
                 try:
-                    records = _records_of(link)
-                    async with stream.lock:
+                    async with stream.committing:
                         if passed < stream.committed:
                             return  # a later one was first, and has kept later places
-                        for bucket, part, mine in done:
-                            await self._keep(records, stream, group, bucket, part, mine)
-                        stream.committed = max(stream.committed, passed)
-                        await self._hand_over(records, stream, group)
+                        await self._keep_all(_records_of(link), stream, group, done)
+                        stream.committed = passed
+                        has_more = True
+                        while has_more:
+                            async with stream.lock:
+                                has_more = await self._hand_over(_records_of(link), stream, group)
                 except BrokerLost:
                     pass  # those who read with it find it lost, too
                 else:
                     return
             await self._host.wait_for_change()
+
+    async def _keep_all(
+        self,
+        records: KeepsRecords,
+        stream: Stream,
+        group: Membership,
+        places: Sequence[tuple[int, Part, Mapping[int, Place]]],
+    ) -> None:
+        """Keep the places of these buckets. Who has to beat meanwhile comes in between."""
+        for bucket, part, mine in places:
+            async with stream.lock:
+                await self._keep(records, stream, group, bucket, part, mine)
 
     async def _keep(
         self,

@@ -239,6 +239,8 @@ class Streamer:
                     stream.progress.restart(part.base + partition, source.taken.starts[partition].offset)
                 for delivery in reader.open(source.taken):
                     await self._deliver(stream, part, delivery)
+                if self._sharing is not None and stream.group is not None:
+                    await self._sharing.keep_start(link, stream, stream.group, part)
                 stream.in_force.set()
                 self.settle()
                 count = 0

@@ -238,6 +238,63 @@ async def test_a_member_that_was_stopped_for_a_while_goes_on(autojump_clock: Moc
     assert len(done) - len(set(done)) < 4 * len(SYMBOLS)
 
 
+async def test_who_is_gone_before_its_first_commit_is_followed_from_where_it_began(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker(lease_ttl=1e9, timeout=1e9, latency=(0.02, 0.02))
+    received: list[Any] = []
+
+    async def first(*, task_status: trio.TaskStatus[None]) -> None:
+        async with open_stream(broker.seen_by("first"), group="g") as client, client.subscribe(*REQUESTS) as feed:
+            task_status.started()
+            while len(received) < len(SYMBOLS):
+                received.extend(await feed.receive_many())
+            broker.seen_by("first").freeze(1e6)
+
+    async with open_relay(broker) as relay, trio.open_nursery() as nursery:
+        await nursery.start(first)
+        await trio.sleep(0.1)
+        for symbol in SYMBOLS:
+            await relay.trade(symbol, 1)
+        await trio.sleep(1)
+        assert len(received) == len(SYMBOLS)
+        async with (
+            open_stream(broker.seen_by("second"), group="g", jitter=lambda: 0.5) as client,
+            client.subscribe(*REQUESTS) as feed,
+        ):
+            await trio.sleep(10)
+            await relay.trade(SYMBOLS[0], 1)
+            again: list[Any] = []
+            while not again or again[-1].received_ns != 1:
+                again += await feed.receive_many(1)
+        assert sorted((trade.symbol, trade.received_ns) for trade in again[:-1]) == sorted(
+            dict.fromkeys(SYMBOLS, 0).items()
+        )
+        nursery.cancel_scope.cancel()
+
+
+async def test_members_that_are_far_from_the_broker_are_not_taken_for_gone(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have much to do between two beats."""
+    symbols = [f"S{number}/USD" for number in range(60)]
+    monkeypatch.setitem(globals(), "SYMBOLS", symbols)
+    monkeypatch.setitem(globals(), "REQUESTS", [kt.Trades(symbol) for symbol in symbols])
+    broker, done = MemoryBroker(lease_ttl=1e9, latency=(0.15, 0.15)), []  # type: ignore[var-annotated]
+    members = [Member(broker, number, Random(number), done) for number in range(2)]
+    async with open_relay(broker) as relay, trio.open_nursery() as nursery:
+        for member in members:
+            nursery.start_soon(member.run)
+        await trio.sleep(100)
+        for _ in range(3):
+            for symbol in SYMBOLS:
+                await relay.trade(symbol, 1)
+            await trio.sleep(5)
+        await trio.sleep(50)
+        assert not [gap for member in members for gap in member.gaps if gap.cause is kt.Cause.FAILOVER]
+        for member in members:
+            member.leaving = True
+    assert sorted(done) == sorted((symbol, number) for symbol in symbols for number in range(3))
+
+
 async def test_commits_that_wait_for_the_broker_bring_back_no_earlier_place(autojump_clock: MockClock) -> None:
     """All of them go on when it is there again, in no order."""
     broker = MemoryBroker(lease_ttl=1e9)
