@@ -14,7 +14,7 @@ import msgspec
 from kraken_trio.broker.position import Place, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from kraken_trio.events import Event
 
@@ -81,6 +81,12 @@ class Progress:
         """What comes next in this partition is this: another log may have the place of the one that was read."""
         if partition in self._latest:
             self._latest[partition] = offset
+
+    def forget(self, partitions: Container[int]) -> None:
+        """Nothing comes of these any more, and all that came was received."""
+        for places in (self._received, self._latest):
+            for partition in [one for one in places if one in partitions]:
+                del places[partition]
 
     def position(self, waiting: int, *, in_order: bool) -> Position | None:
         """Where the program is, if so many events wait for it; None before it has all with which the feed begins."""

@@ -181,6 +181,7 @@ class Sharing:
                 await records.write(group.bucket_name(bucket), group.free(part.places), part.revision)
                 if stream.parts.get(bucket) is part:
                     del stream.parts[bucket]  # if somebody else has it already, so much the better
+                    stream.progress.forget(range(part.base, part.base + PARTITIONS))
                 return True
         return False
 

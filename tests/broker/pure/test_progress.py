@@ -57,6 +57,17 @@ def test_in_another_log_it_goes_on_from_there() -> None:
     assert progress.position(0, in_order=True) == Position("s", {0: Place(7), 1: Place(1)})
 
 
+def test_what_is_read_no_more_is_forgotten() -> None:
+    progress = Progress("s", {7: Place(1)})
+    progress.begin({0: Place(1), 9: Place(1)})
+    progress.add(Delivery(events(1), 0, 5), 0, in_order=True)
+    progress.add(Delivery(events(1), 9, 5), 1, in_order=True)
+    progress.forget(range(8))
+    assert progress.position(1, in_order=True) == Position("s", {0: Place(6), 9: Place(1)})
+    progress.forget(range(8))
+    assert progress.position(0, in_order=True) == Position("s", {9: Place(6)})
+
+
 def test_while_events_are_left_out_it_stays() -> None:
     progress = Progress("s")
     progress.begin({0: Place(1)})
