@@ -160,6 +160,10 @@ class Owner:
                     break
                 except BufferError:
                     await self._wait(sent, sent.left)
+                except KafkaException as error:
+                    if error_of(error).code() == KafkaError._FATAL:
+                        producer.poll(0)  # raises what happened: that another one has fenced us, if it has
+                    raise
         await self._wait(sent, 1)
 
     async def _wait(self, sent: _Sent, fewer_than: int) -> None:
