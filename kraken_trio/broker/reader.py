@@ -397,7 +397,7 @@ class Reader:
         if key.is_cumulative or not self._is_resumed:
             for event in key.state.start(key.request):
                 output.put(key, event, 0)
-                key.is_told = False
+                key.is_told = key.is_announced = False  # a gap of before the start stands after none of it
         if not key.is_cumulative:
             key.is_told = False
 

@@ -180,3 +180,23 @@ def test_trades_go_on_after_a_conflated_part_with_one_gap_that_has_the_numbers(f
     (gap,) = [event for event in of_key(read(log.messages), TRADE) if isinstance(event, Gap)]
     assert (gap.cause, gap.after_id, gap.before_id, gap.missed) == (Cause.OVERFLOW, 501, 509, 7)
     assert not [event for event in read(log.messages) if isinstance(event, Trade) and event.received_ns > 1]
+
+
+def test_a_feed_that_begins_after_a_gap_is_told_what_is_missing_after_its_history() -> None:
+    """Once that gap, which is of before its start, stood for the hole behind the history as well."""
+    exchange, log = Exchange(), Log()
+    shard = Shard(10, exchange, Form.JSON)
+    shard.publisher.begin(10, 0.0)
+    for is_conflated in (False, True, False):
+        shard.client.catch_up()
+        shard.take(0.0)
+        if is_conflated:
+            shard.publisher.conflate()
+        start = len(log.messages) + 1
+        for message in shard.publisher.messages(100, 0.0):
+            log.store(message.subject, message.data)
+        exchange.happen(TRADE)
+    first, gap, last = of_key(read(log.messages, Place(start), *REQUESTS.values()), TRADE)
+    assert isinstance(gap, Gap)
+    assert (gap.cause, gap.after_id, gap.before_id, gap.missed) == (Cause.MISSED, 500, 502, 1)
+    assert (first.received_ns, last.received_ns) == (0, 2)
