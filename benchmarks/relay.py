@@ -110,7 +110,7 @@ def wait_for(url: str) -> None:
         except OSError:
             if time.monotonic() > end:
                 raise
-            time.sleep(LOOK_AGAIN)
+            time.sleep(LOOK_AGAIN)  # a server of another program tells nobody when it is ready
 
 
 # Processes

@@ -54,7 +54,7 @@ class _Call(Generic[_T]):
         try:
             self.value = await self.function(*self.args)
             self.error = None
-        except BaseException as error:  # noqa: ASYNC103, BLE001 (run() raises it)
+        except BaseException as error:  # noqa: ASYNC103, BLE001 (run() raises it, in Trio; here asyncio would log it)
             self.error = error
 
     def cancel(self) -> None:

@@ -693,7 +693,7 @@ class _Batches(AsyncIterator[list[E]]):
 
 def view_of(feed: Feed[Any], request: Request[Any]) -> View | None:
     """What follows the events of one of the requests of a feed, if anything does."""
-    return feed._views.get(request.channel, {}).get(request.symbol)  # noqa: SLF001 (its own module's)
+    return feed._views.get(request.channel, {}).get(request.symbol)  # noqa: SLF001 (of its own module; a method would be public to programs)
 
 
 def _unknown() -> None:

@@ -104,7 +104,7 @@ class NatsServer:
             assert self._process is not None
             assert self._process.poll() is None, self.log
             assert time.monotonic() < end, self.log
-            time.sleep(LOOK_AGAIN)
+            time.sleep(LOOK_AGAIN)  # a server of another program tells nobody when it is ready
 
     def start(self) -> None:
         self.launch()
@@ -128,7 +128,7 @@ class NatsServer:
         os.kill(self.pid, signal.SIGSTOP)
         tasks = Path(f"/proc/{self.pid}/task")
         while not all(self._is_stopped(task) for task in tasks.iterdir()):
-            time.sleep(LOOK_AGAIN)
+            time.sleep(LOOK_AGAIN)  # a server of another program tells nobody when it is ready
 
     @staticmethod
     def _is_stopped(task: Path) -> bool:
@@ -183,7 +183,7 @@ def wait_for_jetstream(server: NatsServer) -> None:
     end = time.monotonic() + STARTING
     while ask(server, "$JS.API.STREAM.NAMES") is None:
         assert time.monotonic() < end, server.log
-        time.sleep(LOOK_AGAIN)
+        time.sleep(LOOK_AGAIN)  # a server of another program tells nobody when it is ready
 
 
 def ask(server: NatsServer, subject: str, question: object = None, patience: float = 2.0) -> dict[str, object] | None:

@@ -31,7 +31,7 @@ def test_an_engine_is_taken_as_it_is() -> None:
     broker = MemoryBroker()
     assert engine_for(broker) is broker
     with pytest.raises(TypeError, match="login and tls are for a URL"):
-        engine_for(broker, login=object())  # type: ignore[arg-type]  # (any will do)
+        engine_for(broker, login=object())  # type: ignore[arg-type]  # (that it is of a wrong type is what is tested)
 
 
 @pytest.mark.parametrize("url", [None, 5, b"nats://user:secret@host"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 
 import attrs
@@ -13,7 +14,7 @@ _SHOWN = 20
 
 
 @attrs.define
-class Summary:
+class Summary(ABC):
     """What has happened, all in all."""
 
     faults: Counter[str] = attrs.Factory(Counter)
@@ -34,9 +35,9 @@ class Summary:
         if seconds > self.slowest:
             self.slowest, self.slowest_kind = seconds, kind
 
+    @abstractmethod
     def details(self) -> list[str]:
         """Lines of what only this kind counts."""
-        raise NotImplementedError
 
     def lines(self) -> list[str]:
         """For people."""

@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import msgspec
 import pytest
 import trio
 
@@ -18,7 +19,7 @@ from tests.broker.pure.relayed import TRADE, Exchange
 from tests.client.relaying import Outgoing, open_stream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from trio.testing import MockClock
 
@@ -31,10 +32,10 @@ REQUESTS = [kt.Trades(symbol) for symbol in SYMBOLS]
 class Relay:
     """Publishes trades of many symbols: number n of each is its n-th."""
 
-    def __init__(self, link: Link, fence: Fence) -> None:
+    def __init__(self, link: Link, fence: Fence, symbols: Sequence[str] = SYMBOLS) -> None:
         self.link, self.fence = link, fence
-        self.counts = dict.fromkeys(SYMBOLS, 0)
-        self.trades: dict[str, list[kt.Trade]] = {symbol: [] for symbol in SYMBOLS}
+        self.counts = dict.fromkeys(symbols, 0)
+        self.trades: dict[str, list[kt.Trade]] = {symbol: [] for symbol in symbols}
         self._exchange = Exchange()
         self._sent = 0
 
@@ -43,7 +44,13 @@ class Relay:
         await self.link.publish(self.fence, [Outgoing(subject, encode(message), str(self._sent))])
 
     async def begin(self) -> None:
-        catalog = Catalog(producer=self.fence.producer, shard=0, shards=1, keyframe_every=5.0, requests=tuple(REQUESTS))
+        catalog = Catalog(
+            producer=self.fence.producer,
+            shard=0,
+            shards=1,
+            keyframe_every=5.0,
+            requests=tuple([kt.Trades(symbol) for symbol in self.counts]),
+        )
         await self.send(Subject(0, Kind.CATALOG), catalog)
 
     async def keep_up(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -57,7 +64,10 @@ class Relay:
         number = self.counts[symbol]
         while len(self._exchange.history[TRADE]) <= number + count:
             self._exchange.happen(TRADE)
-        events = [attrs_replaced(self._exchange.history[TRADE][number + index], symbol) for index in range(count)]
+        events = [
+            msgspec.structs.replace(self._exchange.history[TRADE][number + index], symbol=symbol)
+            for index in range(count)
+        ]
         common: Any = {"producer": self.fence.producer, "channel": "trade", "symbol": symbol}
         await self.send(Subject(0, Kind.DATA, "trade", symbol), Batch(**common, seq=number, events=events))
         self.trades[symbol] += events
@@ -77,18 +87,12 @@ class Relay:
             await self.send(Subject(0, Kind.KEY, "trade", symbol), frame)
 
 
-def attrs_replaced(trade: kt.Trade, symbol: str) -> kt.Trade:
-    import msgspec
-
-    return msgspec.structs.replace(trade, symbol=symbol)
-
-
 @asynccontextmanager
-async def open_relay(broker: MemoryBroker) -> AsyncIterator[Relay]:
+async def open_relay(broker: MemoryBroker, symbols: Sequence[str] = SYMBOLS) -> AsyncIterator[Relay]:
     async with broker.connect() as link:
         fence = await link.acquire(0, "test")
         assert fence is not None
-        relay = Relay(link, fence)
+        relay = Relay(link, fence, symbols)
         await relay.begin()
         async with trio.open_nursery() as nursery:
             await nursery.start(relay.keep_up)
@@ -105,6 +109,7 @@ class Member:
     random: Random
     done: list[tuple[str, int]]
     """Of all members."""
+    requests: Sequence[kt.Trades] = REQUESTS
     symbols: set[str] = attrs.Factory(set)
     gaps: list[kt.Gap] = attrs.Factory(list)
     scope: trio.CancelScope = attrs.Factory(trio.CancelScope)
@@ -115,7 +120,7 @@ class Member:
         with self.scope:
             async with (
                 open_stream(self.broker.seen_by(str(self.number)), group="g", jitter=lambda: jitter) as client,
-                client.subscribe(*REQUESTS) as feed,
+                client.subscribe(*self.requests) as feed,
             ):
                 while not self.leaving:
                     events: list[Any] = []
@@ -134,9 +139,25 @@ class Member:
                 assert feed.position is None
 
 
+@asynccontextmanager
+async def running(
+    broker: MemoryBroker, count: int, done: list[tuple[str, int]], symbols: Sequence[str] = SYMBOLS
+) -> AsyncIterator[list[Member]]:
+    """So many members, until the block is left; then they leave the group."""
+    requests = [kt.Trades(symbol) for symbol in symbols]
+    members = [Member(broker, number, Random(number), done, requests) for number in range(count)]
+    async with trio.open_nursery() as nursery:
+        for member in members:
+            nursery.start_soon(member.run)
+        yield members
+        for member in members:
+            member.leaving = True
+
+
 @pytest.mark.parametrize("seed", range(2))
 async def test_members_come_and_go_and_every_trade_is_done_once(autojump_clock: MockClock, seed: int) -> None:
-    random, broker, done = Random(seed), MemoryBroker(lease_ttl=1e9), []  # type: ignore[var-annotated]
+    random, broker = Random(seed), MemoryBroker(lease_ttl=1e9)
+    done: list[tuple[str, int]] = []
     members = [Member(broker, number, random, done) for number in range(4)]
     async with open_relay(broker) as relay, trio.open_nursery() as nursery:
 
@@ -174,11 +195,9 @@ async def test_members_come_and_go_and_every_trade_is_done_once(autojump_clock: 
 
 
 async def test_after_a_crash_others_go_on_at_the_last_commit(autojump_clock: MockClock) -> None:
-    broker, done = MemoryBroker(lease_ttl=1e9), []  # type: ignore[var-annotated]
-    members = [Member(broker, number, Random(number), done) for number in range(2)]
-    async with open_relay(broker) as relay, trio.open_nursery() as nursery:
-        for member in members:
-            nursery.start_soon(member.run)
+    broker = MemoryBroker(lease_ttl=1e9)
+    done: list[tuple[str, int]] = []
+    async with open_relay(broker) as relay, running(broker, 2, done) as members:
         await trio.sleep(10)
         for symbol in SYMBOLS:
             await relay.trade(symbol, 2)
@@ -191,7 +210,6 @@ async def test_after_a_crash_others_go_on_at_the_last_commit(autojump_clock: Moc
             await relay.trade(symbol, 2)
         await relay.frames()
         await trio.sleep(15)
-        members[1].leaving = True
     assert sorted(done) == sorted((symbol, number) for symbol in SYMBOLS for number in range(4))
 
 
@@ -215,11 +233,9 @@ async def test_who_leaves_in_order_is_followed_at_once(autojump_clock: MockClock
 
 async def test_a_member_that_was_stopped_for_a_while_goes_on(autojump_clock: MockClock) -> None:
     """As with SIGSTOP: others have taken its symbols when it wakes, and it takes part again."""
-    broker, done = MemoryBroker(lease_ttl=1e9, timeout=1e9), []  # type: ignore[var-annotated]
-    members = [Member(broker, number, Random(number), done) for number in range(3)]
-    async with open_relay(broker) as relay, trio.open_nursery() as nursery:
-        for member in members:
-            nursery.start_soon(member.run)
+    broker = MemoryBroker(lease_ttl=1e9, timeout=1e9)
+    done: list[tuple[str, int]] = []
+    async with open_relay(broker) as relay, running(broker, 3, done):
         await trio.sleep(10)
         for _ in range(4):
             for symbol in SYMBOLS:
@@ -231,8 +247,6 @@ async def test_a_member_that_was_stopped_for_a_while_goes_on(autojump_clock: Moc
                     await relay.trade(symbol, 1)
             await relay.frames()
             await trio.sleep(10)
-        for member in members:
-            member.leaving = True
     # What it had received and not committed may come twice; nothing is missing.
     assert set(done) == {(symbol, number) for symbol, count in relay.counts.items() for number in range(count)}
     assert len(done) - len(set(done)) < 4 * len(SYMBOLS)
@@ -271,27 +285,19 @@ async def test_who_is_gone_before_its_first_commit_is_followed_from_where_it_beg
         nursery.cancel_scope.cancel()
 
 
-async def test_members_that_are_far_from_the_broker_are_not_taken_for_gone(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_members_that_are_far_from_the_broker_are_not_taken_for_gone(autojump_clock: MockClock) -> None:
     """They have much to do between two beats."""
     symbols = [f"S{number}/USD" for number in range(60)]
-    monkeypatch.setitem(globals(), "SYMBOLS", symbols)
-    monkeypatch.setitem(globals(), "REQUESTS", [kt.Trades(symbol) for symbol in symbols])
-    broker, done = MemoryBroker(lease_ttl=1e9, latency=(0.15, 0.15)), []  # type: ignore[var-annotated]
-    members = [Member(broker, number, Random(number), done) for number in range(2)]
-    async with open_relay(broker) as relay, trio.open_nursery() as nursery:
-        for member in members:
-            nursery.start_soon(member.run)
+    broker = MemoryBroker(lease_ttl=1e9, latency=(0.15, 0.15))
+    done: list[tuple[str, int]] = []
+    async with open_relay(broker, symbols) as relay, running(broker, 2, done, symbols) as members:
         await trio.sleep(100)
         for _ in range(3):
-            for symbol in SYMBOLS:
+            for symbol in symbols:
                 await relay.trade(symbol, 1)
             await trio.sleep(5)
         await trio.sleep(50)
         assert not [gap for member in members for gap in member.gaps if gap.cause is kt.Cause.FAILOVER]
-        for member in members:
-            member.leaving = True
     assert sorted(done) == sorted((symbol, number) for symbol in symbols for number in range(3))
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 async def collect(client: kt.Client, events: list[Any], *requests: kt.Request[Any]) -> None:
     async with client.subscribe(*requests) as feed:
         async for event in feed:
-            events.append(event)  # noqa: PERF401 (while it runs)
+            events.append(event)  # noqa: PERF401 (others look at it while it runs)
 
 
 def is_start(event: Any) -> bool:
@@ -394,7 +394,7 @@ async def reading(
     async with kt.open_stream(broker) as client, client.subscribe(*requests) as feed:
         task_status.started(client)
         async for event in feed:
-            found.append(event)  # noqa: PERF401 (while it runs)
+            found.append(event)  # noqa: PERF401 (others look at it while it runs)
 
 
 def check_book(world: World, broker: MemoryBroker) -> Streams:

@@ -74,7 +74,7 @@ def test_message_pack_is_smaller_and_rare_key_frames_cost_less(load: Load) -> No
 
 
 def example(**more: object) -> Needs:
-    return plan(Load(**{"symbols": 1500, "channels": parse_channels(["book:1000,trades"]), **more}))  # type: ignore[arg-type]  # (by name)
+    return plan(Load(**{"symbols": 1500, "channels": parse_channels(["book:1000,trades"]), **more}))  # type: ignore[arg-type]  # (by name, each of its own type)
 
 
 def test_all_of_kraken() -> None:
