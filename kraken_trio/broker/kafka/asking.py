@@ -37,9 +37,10 @@ def progress(message: Message) -> tuple[int, int, bool] | None:
 
 
 def watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int] | None:
-    """The first offset that is stored, and the next one; None if there is no such topic.
+    """The first offset that is stored, and the next one; None if there is no such topic or partition.
 
-    Blocks, also while a partition has no leader for a moment. Raises :class:`KafkaException`.
+    Blocks, also while a partition has no leader for a moment: librdkafka may call it unknown then. Raises
+    :class:`KafkaException`.
     """
     patience = int(ANSWER_WITHIN / _PAUSE)
     while True:
@@ -48,8 +49,11 @@ def watermarks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]
         except KafkaException as error:
             code, patience = error_of(error).code(), patience - 1
             if code in NO_TOPIC:
-                return None
-            if code not in PASSING or not patience:
+                if count_partitions(consumer, partition.topic) <= partition.partition:
+                    return None
+            elif code not in PASSING:
+                raise
+            if not patience:
                 raise
         consumer.poll(_PAUSE)
 

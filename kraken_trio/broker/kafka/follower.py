@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 import trio
 from confluent_kafka import KafkaException, TopicPartition
 
-from kraken_trio.broker.kafka.asking import count_partitions, progress, watermarks
+from kraken_trio.broker.kafka.asking import progress, watermarks
 from kraken_trio.broker.kafka.client import ANSWER_WITHIN, BATCH, CLOSED, POLL_EVERY, Watch
 from kraken_trio.broker.kafka.errors import words
 from kraken_trio.broker.seam import BrokerLost
@@ -50,8 +50,6 @@ class Follower(ABC):
         async with self._lock:
             found = await self._setup.in_thread(self._asker.call, watermarks, partition)
             if found is None:
-                # Who may not see it is told so here.
-                await self._setup.in_thread(self._asker.call, count_partitions, self._topic)
                 return False
             if self._is_ended:
                 raise BrokerLost(CLOSED)
