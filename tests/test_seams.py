@@ -99,8 +99,10 @@ ALLOWED: dict[str, dict[str, str]] = {
     },
     "runtime/feed.py": {TRIO_TIME: "how long a feed has held up reading"},
     "broker/choice.py": {"importlib.import_module": "engines, each of which needs an extra"},
+    "relay/intake.py": {TRIO_TIME: "it tells the publisher what time it is"},
+    "relay/sending.py": {TRIO_TIME: "it tells the publisher and the lease what time it is"},
     "relay/producer.py": {
-        TRIO_TIME: "it tells the publisher and the lease what time it is",
+        TRIO_TIME: "what its lease is, of which it tells",
         "secrets.token_hex": "a part of the holder's name, unless it is given one",
     },
     "transport/websockets.py": {"trio.open_tcp_stream": "the network of connect; connect_over takes another"},

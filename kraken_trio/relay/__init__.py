@@ -1,6 +1,8 @@
 """From the exchange to a broker, by any number of processes.
 
-* :mod:`~kraken_trio.relay.producer`: one shard's producer: :func:`publish` and :func:`open_relay`
+* :mod:`~kraken_trio.relay.producer`: one shard's producer: :func:`publish` and :func:`open_relay`. Its two halves are
+  :mod:`~kraken_trio.relay.intake` (feeds of clients, what is published of them) and :mod:`~kraken_trio.relay.sending`
+  (lease, connections to the broker)
 * :mod:`~kraken_trio.relay.shard`: a shard's clients; :mod:`~kraken_trio.relay.sources`: what they subscribe to, and
   over which connections (pure)
 * :mod:`~kraken_trio.relay.budget`: Kraken's limit of connection attempts, for machines that share an address

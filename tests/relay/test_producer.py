@@ -97,7 +97,7 @@ async def test_who_keeps_the_lease_is_not_woken_by_events(autojump_clock: MockCl
     async with open_world() as world, world.client() as client, publish(client, broker, *REQUESTS) as relay:
         await relay.wait_owner()
         before = relay.statistics().events
-        keeping, sending = Steps("Relay._keep"), Steps("Relay._send")
+        keeping, sending = Steps("Sender._keep"), Steps("Sender._send")
         with instruments(keeping, sending):
             await trio.sleep(30)
         assert relay.is_owner
