@@ -45,6 +45,7 @@ PURE = (
     "kraken_trio/broker/sharding.py",
     "kraken_trio/broker/states.py",
     "kraken_trio/broker/subjects.py",
+    "kraken_trio/broker/tracking.py",
     "kraken_trio/admission/window.py",
     "kraken_trio/admission/ledger.py",
     "kraken_trio/auth/answers.py",

@@ -10,8 +10,8 @@ What a *key* (a channel and a symbol) yields is what the producer's client yield
    frame. The others go on at once.
 4. What is before the start of a feed is read *silently*, to find the state as of there, with which the feed begins.
 
-What a message is to a key follows from both of their numbers (:class:`Relation`), and what is to be done with a key
-frame is one table, :data:`FRAMES`.
+What a message is to a key follows from both of their numbers (:class:`~kraken_trio.broker.tracking.Relation`), and what
+is to be done with a key frame is one table, :data:`FRAMES`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ from kraken_trio._text import printable
 from kraken_trio.broker.messages import Batch, decode_batch, decode_key_frame, decode_number
 from kraken_trio.broker.position import Place
 from kraken_trio.broker.progress import Delivery
-from kraken_trio.broker.states import new_state
 from kraken_trio.broker.subjects import Kind
-from kraken_trio.channels import CHANNELS, Kept
+from kraken_trio.broker.tracking import Relation, TrackedKey
 from kraken_trio.errors import ProtocolError
 from kraken_trio.events import Cause, Gap
 
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from kraken_trio.requests import Request
     from kraken_trio.statistics import Counters
 
-__all__ = ["FRAMES", "Message", "Reader", "Relation", "Verdict"]
+__all__ = ["FRAMES", "Message", "Reader", "Verdict"]
 
 
 class Message(Protocol):
@@ -59,17 +58,6 @@ class Message(Protocol):
     def partition(self) -> int: ...
     @property
     def offset(self) -> int: ...
-
-
-class Relation(enum.Enum):
-    """What the numbers of a message are to those of its key."""
-
-    FIRST = "nothing of the key was known before"
-    STALE = "of a producer that was replaced"
-    LATER = "of a producer that was not known before"
-    BEHIND = "all of it is known"
-    LEVEL = "what comes next (a key frame: what is known)"
-    AHEAD = "what is before it is missing"
 
 
 class Verdict(enum.Enum):
@@ -109,8 +97,6 @@ _SILENT: Final = (
     "nothing has come for {:g} s, not even a key frame: is its relay running, and connected to the exchange?"
 )
 _UNKNOWN: Final = "the state as of here is not stored any more"
-_symbol: Final = attrgetter("symbol")
-_snapshot: Final = attrgetter("snapshot")
 _timestamp: Final = attrgetter("timestamp")
 
 
@@ -123,7 +109,7 @@ class _Output:
         self._counters = counters
         self._begin = begin  # what belongs to fewer of the message's events was received before
 
-    def put(self, key: _Key, event: Event, count: int) -> None:
+    def put(self, key: TrackedKey, event: Event, count: int) -> None:
         """Add an event, with which so many of the message's own are received."""
         if key.is_heard and count >= self._begin:
             key.has_begun = True
@@ -132,150 +118,6 @@ class _Output:
             if type(event) is Gap:
                 self._counters.gaps += 1
                 self._counters.gaps_by_cause[event.cause] = self._counters.gaps_by_cause.get(event.cause, 0) + 1
-
-
-class _Key:
-    """A key, and what is known of it."""
-
-    def __init__(self, request: Request[Any], counters: Counters) -> None:
-        assert request.channel is not None  # the client answers that one itself
-        self.request = request
-        self.channel: str = request.channel
-        self.symbol = request.symbol
-        self.cls: type[ChannelState] = CHANNELS[request.channel]
-        self.is_cumulative: bool = self.cls.is_cumulative
-        self._counters = counters
-        self._has_numbers = True
-        self.state: ChannelState = self.new_state()
-        self.producer: int = -1
-        """The latest that was heard of; -1 before the first."""
-        self.expected: int = 0
-        """The number of its next event."""
-        self.is_whole: bool = False
-        """Whether the state is known, or nothing has to be known of it."""
-        self.is_heard: bool = False
-        """Whether the start has been reached: from here on the feed gets what comes."""
-        self.is_told: bool = True
-        """Whether the feed knows that something may be missing here: it has not begun, or the last event was a gap."""
-        self.is_announced: bool = False
-        """Whether the last event was a gap of the producer."""
-        self.damage: str = ""
-        """What was wrong with the last message, if it could not be read."""
-        self.is_first: bool = False
-        """(of a channel with history) Whether the first producer's history is coming."""
-        self.had: Any = None
-        """(of a channel with history) The newest event, while a later producer may tell what is older."""
-        self.is_resumed: bool = False
-        """Whether what was received before is to be left out, as far as it can be known."""
-        self.has_news: bool = False
-        """Whether anything of it that is of use came since :meth:`Reader.listen` looked last."""
-        self.is_abandoned: bool = False
-        """Whether the latest producer has been silent for so long that an earlier one may take its place."""
-        self.silent_for: float = 0.0
-        """For how many seconds nothing has come, while something could."""
-        self.is_silent: bool = False
-        """Whether the feed knows that nothing comes."""
-        self.refusal: str = ""
-        """What is published in the place of what was asked for, if it is so: nothing is taken of it."""
-        self.has_begun: bool = False
-        """Whether the feed has had anything of it."""
-        self.last: Event | None = None
-        """The latest event, for when and where something is missing."""
-
-    def new_state(self) -> ChannelState:
-        return new_state(self.cls, self.request, self._counters, numbers_trades=self._has_numbers)
-
-    def restored(self, frame: KeyFrame) -> ChannelState:
-        """The state in a key frame. Raises if there is none."""
-        self.check(frame.events)
-        if Gap in map(type, frame.events):
-            msg = f"a key frame of {self} with a gap"
-            raise ProtocolError(msg)
-        if frame.events:
-            self.fit(frame.events[0])
-        state = self.new_state()
-        state.restore(Kept(tuple(frame.events), frame.marks))
-        return state
-
-    def objection(self, published: Request[Any]) -> str:
-        """Why what is published is of no use for what was asked for; empty if it is of use."""
-        if (published.channel, published.symbol, published.variant) == (
-            self.channel,
-            self.symbol,
-            self.request.variant,
-        ):
-            return ""
-        return f"{published} is published now, and not {self.request}"
-
-    def fit(self, event: Any) -> None:
-        """Have a state for a protocol that numbers trades, or does not, as this event shows."""
-        if self.cls.has_history and self._is_numbered(event) is not self._has_numbers:
-            self._has_numbers = not self._has_numbers
-            self.state = self.new_state()
-
-    def _is_numbered(self, event: Any) -> bool:
-        return self.cls.neighbours(event) != (None, None)
-
-    def was_had(self, event: Any) -> bool:
-        """Whether the feed has had this event of a later producer, or cannot get it any more."""
-        had = self.had
-        return bool(event.timestamp < had.timestamp or (event.timestamp == had.timestamp and not self._has_numbers))
-
-    def check(self, events: Sequence[Any]) -> bool:
-        """Whether the state can take all of these at once. Raises if one of them is not of this key."""
-        classes = set(map(type, events))
-        for cls in classes:
-            if cls is not Gap and getattr(cls, "channel", None) != self.channel:
-                break
-        else:
-            if not self.cls.has_symbols or set(map(_symbol, events)) <= {self.symbol}:
-                return len(classes) == 1 and Gap not in classes and (not self.cls.has_history or self._is_plain(events))
-        msg = f"a message of {self} with events of something else"
-        raise ProtocolError(msg)
-
-    def _is_plain(self, events: Sequence[Any]) -> bool:
-        """(of a channel with history) Whether they are all history, or none is, and all are numbered as before."""
-        return len(set(map(_snapshot, events))) == 1 and {self._has_numbers} == set(map(self._is_numbered, events))
-
-    def lose(self) -> None:
-        """Events are missing."""
-        self.state.reset()
-        if self.is_cumulative:
-            self.is_whole = False
-
-    def of_batch(self, batch: Batch) -> Relation:
-        """The relation of a batch."""
-        known = self._of_producer(batch.producer)
-        if known is not None:
-            return known
-        if batch.seq > self.expected:
-            return Relation.AHEAD
-        return Relation.BEHIND if batch.seq + len(batch.events) <= self.expected else Relation.LEVEL
-
-    def of_frame(self, producer: int, seq: int) -> Relation:
-        """The relation of a key frame."""
-        known = self._of_producer(producer)
-        if known is not None:
-            return known
-        after = seq + 1
-        return (
-            Relation.LEVEL if after == self.expected else Relation.AHEAD if after > self.expected else Relation.BEHIND
-        )
-
-    def _of_producer(self, producer: int) -> Relation | None:
-        if producer == self.producer:
-            return None
-        if self.producer < 0:
-            return Relation.FIRST
-        return Relation.STALE if producer < self.producer and not self.is_abandoned else Relation.LATER
-
-    def hear(self) -> None:
-        """Something of use came."""
-        self.has_news = True
-        self.is_abandoned = False
-
-    def __str__(self) -> str:
-        return self.channel if self.symbol is None else f"{self.channel} {printable(self.symbol, 40)}"
 
 
 class Reader:
@@ -300,15 +142,15 @@ class Reader:
         self._counters = counters
         self._is_owed = is_owed or is_resumed
         self._is_resumed = is_resumed
-        self._keys: dict[Key, _Key] = {
-            (request.channel, request.symbol): _Key(request, counters)
+        self._keys: dict[Key, TrackedKey] = {
+            (request.channel, request.symbol): TrackedKey(request, counters)
             for request in requests
             if request.channel is not None
         }
         self._starts: dict[int, Place] = {}
         self._next: dict[int, int] = {}  # by partition, the offset after the last message
         self._expired: set[int] = set()
-        self._by_partition: dict[int, list[_Key]] = {}
+        self._by_partition: dict[int, list[TrackedKey]] = {}
         self._heard: set[int] = set()
         self._reached: set[int] = set()
         self.silent: int = 0
@@ -385,7 +227,7 @@ class Reader:
         held, self._held = self._held, []
         yield from self.take(held)
 
-    def _begin(self, key: _Key, output: _Output, *, is_expired: bool) -> None:
+    def _begin(self, key: TrackedKey, output: _Output, *, is_expired: bool) -> None:
         key.is_heard = True
         key.is_resumed = self._is_resumed
         key.is_told = not self._is_owed
@@ -483,13 +325,13 @@ class Reader:
         found = self._keys.get(cast("Key", key))
         return found.state.rebuild() if found is not None and found.is_whole else None
 
-    def _first(self, key: _Key, message: Message, received: int) -> None:
+    def _first(self, key: TrackedKey, message: Message, received: int) -> None:
         """The message in the middle of which the feed begins: so many of its events were received before."""
         if message.subject.kind is Kind.DATA:
             batch, _ = self._decoded(key, message)
             self._batch(key, msgspec.structs.replace(batch, events=batch.events[:received]), _Output(self._counters))
 
-    def _rest(self, key: _Key, message: Message, received: int) -> Delivery:
+    def _rest(self, key: TrackedKey, message: Message, received: int) -> Delivery:
         """What comes of it after those."""
         key.is_resumed = False  # it was received before, up to here
         if message.subject.kind is Kind.DATA:
@@ -500,7 +342,7 @@ class Reader:
             self._frame(key, message, output, was_taken=True)
         return Delivery(output.events, message.partition, message.offset, output.counts)
 
-    def _message(self, key: _Key, message: Message) -> Delivery:
+    def _message(self, key: TrackedKey, message: Message) -> Delivery:
         output = _Output(self._counters)
         if message.subject.kind is Kind.DATA:
             batch, is_plain = self._decoded(key, message)
@@ -533,7 +375,7 @@ class Reader:
 
     # Batches
 
-    def _decoded(self, key: _Key, message: Message) -> tuple[Batch, bool]:
+    def _decoded(self, key: TrackedKey, message: Message) -> tuple[Batch, bool]:
         """A batch, and whether all of it can be taken at once. One that cannot be read is one without events."""
         try:
             batch = decode_batch(message.data)
@@ -543,7 +385,7 @@ class Reader:
             key.damage = str(error)
             return Batch(producer=-1, seq=0, channel=key.channel, symbol=key.symbol, events=()), False
 
-    def _batch(self, key: _Key, batch: Batch, output: _Output) -> None:
+    def _batch(self, key: TrackedKey, batch: Batch, output: _Output) -> None:
         """Take the part of a batch that is new."""
         events = batch.events
         relation = key.of_batch(batch)
@@ -574,7 +416,7 @@ class Reader:
         key.expected = batch.seq + len(events)
         self._events(key, events[known:], known, output, pending)
 
-    def _is_refused(self, key: _Key, batch: Batch, output: _Output) -> bool:
+    def _is_refused(self, key: TrackedKey, batch: Batch, output: _Output) -> bool:
         """Whether it is of something else than what was asked for: then only its numbers are taken."""
         problem = key.refusal if batch.request is None else key.objection(batch.request)
         if problem:
@@ -584,7 +426,7 @@ class Reader:
         key.refusal = problem
         return bool(problem)
 
-    def _events(self, key: _Key, events: Sequence[Any], base: int, output: _Output, pending: Gap | None) -> None:
+    def _events(self, key: TrackedKey, events: Sequence[Any], base: int, output: _Output, pending: Gap | None) -> None:
         """Take events in the order of the producer, from the ``base``-th of their message on.
 
         ``pending`` is a gap before them; a more exact one that the state finds replaces it.
@@ -615,7 +457,7 @@ class Reader:
             base += len(run)
         self._put_gap(key, pending, base, output)
 
-    def _history(self, key: _Key, run: Sequence[Any], base: int, output: _Output) -> None:
+    def _history(self, key: TrackedKey, run: Sequence[Any], base: int, output: _Output) -> None:
         """What a producer of a channel with history begins with, and what follows of which the feed may have had some.
 
         Of the first producer, it gets as much as it asked for; of a later one, what is newer than what it has had.
@@ -637,7 +479,7 @@ class Reader:
             taken, failure = key.state.take(run[known:])
             self._put(key, run[known:], taken, failure, base + known, output, None)
 
-    def _start(self, key: _Key, events: Sequence[Event], end: int, output: _Output, *, is_new: bool) -> None:
+    def _start(self, key: TrackedKey, events: Sequence[Event], end: int, output: _Output, *, is_new: bool) -> None:
         """The feed begins with a state, if that is new to it; the last of its events is the ``end``-th of a message."""
         if is_new:
             for count, event in enumerate(events, end - len(events) + 1):
@@ -646,7 +488,7 @@ class Reader:
 
     def _put(
         self,
-        key: _Key,
+        key: TrackedKey,
         run: Sequence[Any],
         taken: Sequence[Event],
         failure: Failure | None,
@@ -679,7 +521,7 @@ class Reader:
 
     # Key frames
 
-    def _frame(self, key: _Key, message: Message, output: _Output, *, was_taken: bool = False) -> None:
+    def _frame(self, key: TrackedKey, message: Message, output: _Output, *, was_taken: bool = False) -> None:
         """Take a key frame, if it is needed. ``was_taken``: it was needed when the feed was read before."""
         try:
             producer, seq = decode_number(message.data)
@@ -722,7 +564,9 @@ class Reader:
         is_new = not (key.cls.has_history and key.is_resumed and relation is Relation.FIRST)
         self._start(key, events, len(frame.events), output, is_new=is_new)
 
-    def _recover(self, key: _Key, frame: KeyFrame, state: ChannelState, output: _Output, pending: Gap | None) -> None:
+    def _recover(
+        self, key: TrackedKey, frame: KeyFrame, state: ChannelState, output: _Output, pending: Gap | None
+    ) -> None:
         """What was missed comes out of the history in a key frame, as far as that reaches."""
         if key.state.last_received_ns:  # it knows what it has had
             history = [msgspec.structs.replace(event, snapshot=True) for event in frame.events]
@@ -736,7 +580,7 @@ class Reader:
 
     def _replace(
         self,
-        key: _Key,
+        key: TrackedKey,
         relation: Relation,
         producer: int,
         events: Sequence[Event],
@@ -765,7 +609,7 @@ class Reader:
         if relation is Relation.LATER:
             key.lose()
 
-    def _lost(self, key: _Key, count: int, events: Sequence[Event]) -> Gap | None:
+    def _lost(self, key: TrackedKey, count: int, events: Sequence[Event]) -> Gap | None:
         """So many events before these did not come. Returns the gap, unless the feed knows that some are missing."""
         cause = Cause.MALFORMED if key.damage else Cause.MISSED
         detail = key.damage or _MISSED.format(count)
@@ -775,7 +619,7 @@ class Reader:
         key.lose()
         return None if is_known else self._gap(key, cause, detail, _first(events), missed=count)
 
-    def _refuse(self, key: _Key, output: _Output, problem: str) -> None:
+    def _refuse(self, key: TrackedKey, output: _Output, problem: str) -> None:
         """What is published now is not what was asked for."""
         if not key.refusal:
             self._put_gap(key, self._gap(key, Cause.REFUSED, problem, key.last), 0, output)
@@ -785,7 +629,7 @@ class Reader:
 
     def _gap(
         self,
-        key: _Key,
+        key: TrackedKey,
         cause: Cause,
         detail: str,
         near: Event | None,
@@ -805,14 +649,14 @@ class Reader:
             received_ns=0 if near is None else near.received_ns,
         )
 
-    def _put_gap(self, key: _Key, gap: Gap | None, count: int, output: _Output) -> None:
+    def _put_gap(self, key: TrackedKey, gap: Gap | None, count: int, output: _Output) -> None:
         """Tell the feed of a gap, if there is one."""
         if gap is not None:
             output.put(key, gap, count)
             key.is_told = True
             self._note(key, gap)
 
-    def _note(self, key: _Key, gap: Gap) -> None:
+    def _note(self, key: TrackedKey, gap: Gap) -> None:
         if key.is_heard:
             self.gaps.append(gap)
 
@@ -821,7 +665,7 @@ def _first(events: Sequence[Event]) -> Event | None:
     return events[0] if events else None
 
 
-def _runs(key: _Key, events: Sequence[Any]) -> Iterator[Sequence[Any]]:
+def _runs(key: TrackedKey, events: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """The events in runs that a state can take: of one class; either all history, or none."""
     for _, run in groupby(events, _class_and_age if key.cls.has_history else type):
         yield list(run)

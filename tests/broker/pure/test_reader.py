@@ -10,8 +10,9 @@ import pytest
 
 from kraken_trio.broker.messages import Batch, Form, KeyFrame, decode_batch, decode_key_frame, encode
 from kraken_trio.broker.position import Place, Taken
-from kraken_trio.broker.reader import FRAMES, Reader, Relation
+from kraken_trio.broker.reader import FRAMES, Reader
 from kraken_trio.broker.subjects import Key, Kind, Subject
+from kraken_trio.broker.tracking import Relation
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, Event, Gap, InstrumentUpdate, TickerUpdate, Trade
 from kraken_trio.requests import Book, Instruments, Lifecycle, Ticker, Trades
 from kraken_trio.statistics import Counters
