@@ -1,4 +1,4 @@
-"""A real Apache Kafka for tests: one node without ZooKeeper, in a temporary folder, on free ports of this machine.
+"""A real Apache Kafka for tests: one node, or a cluster, in a temporary folder, on free ports of this machine.
 
 Java 17 or later runs it. Its files are fetched once, by Maven (``mvn``, set up as this machine has it), into
 ``$KRAKEN_TRIO_KAFKA``, or else ``$XDG_CACHE_HOME/kraken_trio/kafka`` (``~/.cache``); each is compared with its digest
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 from filelock import FileLock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 HERE: Final = Path(__file__).parent
 POM: Final = HERE / "kafka_server.pom.xml"
@@ -44,7 +44,6 @@ SMALL: Final = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """Java's options: little memory, and a quick start."""
 PROPERTIES: Final[Mapping[str, str]] = {
     "process.roles": "broker,controller",
-    "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "auto.create.topics.enable": "false",
     # One node has one replica.
@@ -160,12 +159,13 @@ def run_java(program: str, folder: Path, main: str, *arguments: str) -> list[str
     return [program, *SMALL, f"-Dlog4j2.configurationFile={logging}", "-cp", f"{folder}/jars/*", main, *arguments]
 
 
-def listening(broker: int, controller: int, secure: int | None) -> dict[str, str]:
-    """The settings of a node that listens on these ports."""
+def listening(broker: int, controllers: Sequence[int], number: int = 1, secure: int | None = None) -> dict[str, str]:
+    """The settings of a node of this number, which listens on these ports; each node is a controller, too."""
     ours = f"PLAINTEXT://127.0.0.1:{broker}" + (f",CLIENT://127.0.0.1:{secure}" if secure else "")
     return {
-        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-        "listeners": f"{ours},CONTROLLER://127.0.0.1:{controller}",
+        "node.id": str(number),
+        "controller.quorum.voters": ",".join(f"{node}@127.0.0.1:{port}" for node, port in enumerate(controllers, 1)),
+        "listeners": f"{ours},CONTROLLER://127.0.0.1:{controllers[number - 1]}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,CLIENT:SASL_SSL",
     }
 
@@ -180,7 +180,7 @@ def format_empty(program: str, folder: Path) -> None:
     """Make the log of a new cluster. It is copied for each server: making it takes two seconds."""
     (folder / "log4j2.properties").write_text(LOGGING, "ascii")
     settings = folder / "format.properties"
-    write_properties(settings, folder / "empty", listening(9092, 9093, None))
+    write_properties(settings, folder / "empty", listening(9092, [9093]))
     command = run_java(program, folder, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(settings))
     subprocess.run(command, check=True, capture_output=True)
 
@@ -198,13 +198,17 @@ def free_ports(count: int) -> list[int]:
 class KafkaServer:
     """One node. Killed and started again, it has the same ports and what was stored."""
 
-    def __init__(self, folder: Path, more: Mapping[str, str], secure_port: int | None) -> None:
+    def __init__(self, folder: Path, port: int, settings: Mapping[str, str]) -> None:
         self._java, self._files, self._folder = java(), files(), folder
-        self.port, self._controller = free_ports(2)
+        self.port = port
         self._settings = folder / "server.properties"
-        listeners = listening(self.port, self._controller, secure_port)
-        write_properties(self._settings, folder / "log", {**listeners, **more})
+        write_properties(self._settings, folder / "log", settings)
         shutil.copytree(self._files / "empty", folder / "log")
+        about = folder / "log" / "meta.properties"
+        lines = [
+            line for line in about.read_text("ascii").splitlines() if not line.startswith(("node.id", "directory."))
+        ]
+        about.write_text("\n".join([*lines, f"node.id={settings['node.id']}", ""]), "ascii")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -220,11 +224,20 @@ class KafkaServer:
 
     def start(self) -> None:
         """Return when it answers. Blocks for some seconds."""
+        self.launch()
+        self.wait_until_it_answers()
+
+    def launch(self) -> None:
+        """Start it."""
         with (self._folder / "out.txt").open("ab") as out:
             command = run_java(self._java, self._files, "kafka.Kafka", str(self._settings))
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self._folder
             )
+
+    def wait_until_it_answers(self) -> None:
+        """Blocks until it takes connections."""
+        assert self._process is not None
         deadline = time.monotonic() + STARTING
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -268,14 +281,51 @@ def kafka_server(*, secure_port: int | None = None, **more: str) -> Iterator[Kaf
     ``secure_port``: there it listens, too, with TLS and logins; the listener's name is CLIENT. ``more``: settings, with
     ``_`` for each dot.
     """
+    port, controller = free_ports(2)
+    settings = {**listening(port, [controller], secure=secure_port), **dotted(more)}
     with tempfile.TemporaryDirectory(prefix="kafka-") as folder:
-        settings = {name.replace("_", "."): value for name, value in more.items()}
-        server = KafkaServer(Path(folder), settings, secure_port)
+        server = KafkaServer(Path(folder), port, settings)
         try:
             server.start()
             yield server
         finally:
             server.kill()
+
+
+@contextmanager
+def kafka_cluster(size: int = 3, **more: str) -> Iterator[Sequence[KafkaServer]]:
+    """Start several nodes of one cluster, with as many replicas of everything: one less must have what was stored."""
+    ports = free_ports(2 * size)
+    replicas, in_sync = str(size), str(size - 1)
+    common = {
+        "default.replication.factor": replicas,
+        "min.insync.replicas": in_sync,
+        "offsets.topic.replication.factor": replicas,
+        "transaction.state.log.replication.factor": replicas,
+        "transaction.state.log.min.isr": in_sync,
+        "replica.lag.time.max.ms": "2000",
+        **dotted(more),
+    }
+    with tempfile.TemporaryDirectory(prefix="kafka-") as folder:
+        servers = []
+        for number, port in enumerate(ports[:size], 1):
+            own = Path(folder) / str(number)
+            own.mkdir()
+            servers.append(KafkaServer(own, port, {**listening(port, ports[size:], number), **common}))
+        try:
+            for server in servers:
+                server.launch()
+            for server in servers:
+                server.wait_until_it_answers()
+            yield servers
+        finally:
+            for server in servers:
+                server.kill()
+
+
+def dotted(settings: Mapping[str, str]) -> dict[str, str]:
+    """Names of settings, in which ``_`` stands for a dot."""
+    return {name.replace("_", "."): value for name, value in settings.items()}
 
 
 def main(*arguments: str) -> None:

@@ -52,14 +52,14 @@ from tests.broker.kafka_messages import (
     receive_all,
     texts,
 )
-from tests.broker.kafka_server import KafkaServer, free_ports, kafka_server
+from tests.broker.kafka_server import KafkaServer, free_ports, kafka_cluster, kafka_server
 from tests.secrets import Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from kraken_trio.broker.seam import Fence, Link
+    from kraken_trio.broker.seam import Fence, Incoming, Link
     from tests.broker.kafka_messages import Message
 
 pytestmark = pytest.mark.brokers
@@ -333,6 +333,50 @@ async def test_killed_broker_loses_nothing_doubles_nothing_reorders_nothing() ->
             while len(later) < len(found) - len(seen):
                 later += texts(one for one in await receive(source, 1) if one.offset >= after.offset)
             assert later == found[len(seen) :]
+
+
+async def read_on(engine: KafkaEngine, count: int, task_status: trio.TaskStatus[list[Incoming]]) -> None:
+    """Read BTC until so many different messages have come, over as many links as that takes."""
+    found: list[Incoming] = []
+    known: set[str] = set()
+    start = Start()
+    while len(known) < count:
+        with suppress(kt.ConnectError, BrokerLost):
+            async with engine.connect() as link, link.read([BTC], start, back=0) as source:
+                if start.places is None:
+                    start = Start(places=source.taken.starts)
+                    task_status.started(found)
+                while len(known) < count:
+                    for one in await source.receive():
+                        # A source may begin with what is before its start.
+                        if one.offset >= source.taken.starts[one.partition].offset:
+                            found.append(one)
+                            known.update(texts([one]))
+                            start = Start(places={**source.taken.starts, one.partition: Place(one.offset + 1)})
+
+
+async def test_a_cluster_whose_nodes_are_killed_in_turn_loses_nothing_doubles_nothing_reorders_nothing() -> None:
+    """With each, partitions have another leader for a while, and so have transactions."""
+    numbers = [str(number) for number in range(4000)]
+    batches = [data(BTC, *numbers[at : at + 20]) for at in range(0, len(numbers), 20)]
+    with kafka_cluster() as servers:
+        addresses = ",".join(server.address for server in servers)
+        engine = KafkaEngine(f"kafka://{addresses}/cluster", lease_ttl=1000)
+        async with engine.connect() as link:
+            fence = await own(link)
+        with trio.fail_after(4 * PATIENCE):
+            async with trio.open_nursery() as nursery:
+                seen = await nursery.start(read_on, engine, len(numbers))
+                nursery.start_soon(publish_all, engine, fence, batches)
+                for number, server in enumerate(servers, 1):
+                    while len(seen) < number * 500:  # noqa: ASYNC110 (a list is filled)
+                        await trio.sleep(0.01)
+                    await trio.to_thread.run_sync(server.kill)
+                    await trio.to_thread.run_sync(server.start)
+        found = await stored(engine)
+    news = [text for at, text in enumerate(found) if text not in found[:at]]
+    assert news == numbers
+    assert texts(seen) == found[: len(seen)]
 
 
 async def test_broker_that_is_stopped_is_lost_and_comes_back() -> None:
