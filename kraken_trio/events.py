@@ -109,7 +109,7 @@ class Cause(enum.Enum):
     PROTOCOL = "protocol"
     """Too many malformed frames in a row: the connection was dropped."""
     CLOSED = "closed"
-    """The program left the client's block. Behind a broker: the relay's program did, or had stopped publishing this."""
+    """The program left the client's block. Behind a broker: the relay's program did, or has stopped publishing this."""
     REFUSED = "refused"
     """The exchange refused it permanently: a subscription that is replayed, or, for the client, any connection."""
     CHECKSUM = "checksum"

@@ -416,8 +416,8 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
         "relay/test_processes.py::test_an_owner_that_is_killed_is_followed_by_its_standby_and_started_again",
         "client/test_stream.py::test_another_producer_is_a_gap_and_a_snapshot",
     ),
-    "a program leaves its client's block inside that of its relay, or has its relay drop a request and add it again, "
-    "or add it with another client": (
+    "a program leaves its client's block inside that of its relay, or has its relay drop a request, or add it with "
+    "another client": (
         "relay/test_producer.py::test_what_another_client_receives_at_once_goes_on_after_a_gap",
         "relay/test_producer.py::test_readers_are_told_that_nothing_follows_of_what_a_closed_client_received",
         "relay/test_producer.py::test_requests_join_and_leave_while_it_runs",

@@ -50,6 +50,7 @@ _HISTORY: Final = 1000
 _HISTORY_SECONDS: Final = 60.0
 """How many trades of a symbol a standby keeps, and for how many seconds: among them is what an owner has received, and
 not sent before it ended."""
+_DROPPED: Final = "the relay does not publish this any more"
 _NOT_ASKED_FOR: Final[Mapping[type[Request[Any]], str]] = {
     Lifecycle: "it is always published",
     Executions: "what is an account's is not published",
@@ -399,24 +400,41 @@ class Publisher:
         """Go on in the numbers of what was dropped: readers would take a lower number for a repeat."""
         stream.seq, stream.frames = before.seq, before.frames
         stream.phase = _Phase.FLOWING
-        gap = _gap(before, Cause.CLOSED, "the relay did not publish this for a while")
-        self._put(stream, [gap, *stream.state.start()])
+        if before.waiting:  # readers do not know yet that it was dropped
+            self._close(before)
+            stream.waiting.append(before.waiting.pop())
+        self._ready.pop(stream.key, None)
+        self._put(stream, stream.state.start())
 
     def drop(self, request: Request[Any]) -> None:
-        """Publish this no more."""
+        """Publish this no more. Readers are told so by a gap (cause ``CLOSED``), after what waits."""
         _check_type(request)
         key = key_of(request)
         stream = self._streams.pop(key, None)
-        if stream is not None:
+        if stream is None:
+            return
+        stream.frame_due = inf
+        if isinstance(stream.state, _OfState) and CHANNELS[key[0]].is_cumulative:
+            self._unpublished[key] = request, stream.state
+        if self.producer is None:
+            return
+        self._catalog_due = -inf
+        if not stream.seq:  # of this owner readers have had nothing
             self._ready.pop(key, None)
             self.waiting -= len(stream.waiting)
-            stream.frame_due = inf
-            if isinstance(stream.state, _OfState) and CHANNELS[key[0]].is_cumulative:
-                self._unpublished[key] = request, stream.state
-            if self.producer is not None:
-                self._catalog_due = -inf
-                if stream.seq:
-                    self._left[key] = stream
+            return
+        self._left[key] = stream
+        if stream.phase is _Phase.LOST:
+            self._close(stream)
+        elif not stream.is_ended:
+            self._put(stream, [_gap(stream, Cause.CLOSED, _DROPPED)])
+
+    def _close(self, stream: _Stream) -> None:
+        """Of a stream that is published no more, readers are told nothing but that."""
+        self.waiting += 1 - len(stream.waiting)
+        stream.waiting.clear()
+        stream.waiting.append(_gap(stream, Cause.CLOSED, _DROPPED))
+        stream.phase = _Phase.FLOWING
 
     # Ownership
 
@@ -524,6 +542,10 @@ class Publisher:
         for stream in self._ready.values():
             if stream.waiting:
                 self.counts.conflated += len(stream.waiting)
+                if self._left.get(stream.key) is stream:
+                    self._close(stream)
+                    continue
+                self.waiting -= len(stream.waiting)
                 if stream.seq:
                     stream.phase = _Phase.LOST
                     stream.lost.add(stream.waiting)
@@ -531,7 +553,6 @@ class Publisher:
                 else:  # nothing was published that they would follow
                     stream.phase = _Phase.BEGINNING
                 stream.waiting.clear()
-        self.waiting = 0
 
     def lose(self, requests: Iterable[Request[Any]], cause: Cause, detail: str, now: float) -> None:
         """Say of each of these that events are missing: nothing follows, nor a key frame, until they begin again."""

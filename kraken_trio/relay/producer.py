@@ -182,7 +182,10 @@ class Relay:
         await self._intake.add(client, *requests)
 
     def drop(self, *requests: Request[Any]) -> None:
-        """Publish these no more. Their feed goes on, and what it receives of them is left out."""
+        """Publish these no more: readers get a :class:`~kraken_trio.Gap` (cause ``CLOSED``), after what waits.
+
+        Their feed goes on, and what it receives of them is left out.
+        """
         self._intake.drop(*requests)
 
     def __repr__(self) -> str:

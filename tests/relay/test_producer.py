@@ -36,6 +36,16 @@ def is_start(event: Any) -> bool:
     return type(event) is kt.BookSnapshot or getattr(event, "snapshot", False)
 
 
+async def until_quiet(feed: kt.Feed[Any]) -> list[Any]:
+    """What comes until nothing has come for a second."""
+    found: list[Any] = []
+    while True:
+        with trio.move_on_after(1):
+            found += await feed.receive_many()
+            continue
+        return found
+
+
 async def standby(client: kt.Client, broker: MemoryBroker, name: str, nursery: trio.Nursery) -> Relay:
     """A producer for as long as the nursery is open."""
 
@@ -309,6 +319,29 @@ async def test_readers_are_told_that_nothing_follows_of_what_a_closed_client_rec
             assert events.index(next(event for event in events if type(event) is kt.Gap)) < len(events) - 1
 
 
+async def test_readers_are_told_at_once_what_is_published_no_more(autojump_clock: MockClock) -> None:
+    """Once they learned of it only from the silence, and had a book that could be read meanwhile."""
+    broker = MemoryBroker(latency=(0.001, 0.01))
+    book = kt.Book(BTC)
+    async with open_world() as world, world.client() as client, publish(client, broker, *REQUESTS) as relay:
+        await relay.wait_owner()
+        await trio.sleep(5)
+        async with kt.open_stream(broker) as reader, reader.subscribe(book) as feed:
+            await trio.sleep(5)
+            relay.drop(book)
+            *events, last = await until_quiet(feed)
+            assert type(last) is kt.Gap
+            assert (last.cause, last.channel, last.symbol) == (kt.Cause.CLOSED, "book", BTC)
+            assert not any(type(event) is kt.Gap for event in events)
+            with pytest.raises(kt.BookUnavailable):
+                feed.book(BTC)
+            await trio.sleep(60)
+            assert feed.statistics().buffered == 0  # it is told once
+            await relay.add(client, book)
+            assert is_start(await feed.receive())
+            assert feed.book(BTC).verified
+
+
 async def test_what_another_client_receives_at_once_goes_on_after_a_gap(autojump_clock: MockClock) -> None:
     broker = MemoryBroker(latency=(0.001, 0.01))
     trades = kt.Trades(BTC)
@@ -418,7 +451,7 @@ async def test_what_is_dropped_and_added_again_has_its_state(autojump_clock: Moc
         await trio.sleep(10)
         streams = stored(broker)
     assert len(streams.frames["instrument", None]) >= before + 9
-    *_, gap, whole = streams.of("instrument")
+    *_, gap, whole = streams.of("instrument")  # the gap was told at once
     assert type(gap) is kt.Gap
     assert is_start(whole)
     assert whole == msgspec.structs.replace(streams.of("instrument")[0], received_ns=whole.received_ns)
@@ -588,9 +621,11 @@ async def test_requests_join_and_leave_while_it_runs(autojump_clock: MockClock) 
             await trio.sleep(2)
             assert set(relay.requests) == {kt.Book(BTC), kt.Trades(BTC), kt.Book(ETH)}
             relay.drop(kt.Book(BTC), kt.Ticker(BTC))
-            count = len(stored(broker).of("book", BTC))
+            await trio.sleep(1)
+            published = stored(broker).of("book", BTC)
+            assert published[-1].cause is kt.Cause.CLOSED
             await trio.sleep(2)
-            assert len(stored(broker).of("book", BTC)) == count
+            assert stored(broker).of("book", BTC) == published
             assert set(relay.requests) == {kt.Trades(BTC), kt.Book(ETH)}
             subscriptions = client.statistics().subscriptions
             await relay.add(client, kt.Book(BTC))

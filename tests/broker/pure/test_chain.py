@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from hypothesis.strategies import DrawFn
 
+    from kraken_trio.broker.subjects import Key
+
 KEY = st.sampled_from(KEYS)
 QUIET = (
     st.tuples(st.just("happen"), KEY),
@@ -44,7 +46,13 @@ QUIET = (
     st.tuples(st.just("publish"), st.integers(1, 9)),
     st.tuples(st.just("wait"), st.sampled_from([0.5, 2.0, 6.0])),
 )
-LOUD = (*QUIET, st.tuples(st.just("conflate"), st.none()), st.tuples(st.just("takeover"), st.none()))
+LOUD = (
+    *QUIET,
+    st.tuples(st.just("conflate"), st.none()),
+    st.tuples(st.just("takeover"), st.none()),
+    st.tuples(st.just("drop"), KEY),
+    st.tuples(st.just("add"), KEY),
+)
 
 
 class Shard:
@@ -66,6 +74,13 @@ class Shard:
             self.client.pending[key].clear()
             self.got += events
             self.publisher.take(events, now)
+
+    def add(self, key: Key, now: float) -> None:
+        """Publish what was dropped: it is subscribed to again."""
+        if REQUESTS[key] not in self.publisher.requests:
+            self.publisher.add(REQUESTS[key], now)
+            self.client.lose(key)
+            self.take(now)
 
 
 Chain: TypeAlias = "tuple[Exchange, Shard, list[Stored]]"
@@ -102,10 +117,18 @@ def chains(draw: DrawFn, steps: Sequence[st.SearchStrategy[tuple[str, object]]])
             now += what
         elif step == "conflate":
             owner.publisher.conflate()
+        elif step == "drop":
+            for shard in shards:
+                shard.publisher.drop(REQUESTS[what])
+        elif step == "add":
+            for shard in shards:
+                shard.add(what, now)
         elif owner is not shards[-1]:
             owner.publisher.end()
             owner = shards[shards.index(owner) + 1]
             owner.publisher.begin(owner.number, now)
+    for key in KEYS:
+        owner.add(key, now)
     owner.client.catch_up()
     owner.take(now)
     now += 6
@@ -153,6 +176,7 @@ def test_with_other_owners_and_too_much_to_do_gaps_say_what_is_missing(chain: Ch
         Cause.FAILOVER,
         Cause.OVERFLOW,
         Cause.MISSED,
+        Cause.CLOSED,
     }
     # The end is there, and books can be read.
     assert of_key(found, BOOK)[-1].received_ns == len(exchange.history[BOOK]) - 1
