@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 import trio
 
+import kraken_trio as kt
+from kraken_trio.broker.seam import BrokerLost
 from kraken_trio.broker.subjects import Kind, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from kraken_trio.broker.seam import Fence, Incoming, Link, Source
+    from kraken_trio.broker.seam import Engine, Fence, Incoming, Link, Source
     from kraken_trio.broker.subjects import Key
+
+T = TypeVar("T")
 
 BTC: Key = ("book", "BTC/USD")
 ETH: Key = ("book", "ETH/USD")
@@ -80,6 +85,21 @@ async def own(link: Link, shard: int = 0, holder: str = "a") -> Fence:
         while (fence := await link.acquire(shard, holder)) is None:  # noqa: ASYNC110 (a broker is asked)
             await trio.sleep(0.05)
     return fence
+
+
+async def in_the_end(do: Callable[[], Awaitable[T]]) -> T:
+    """Try it again and again, over new links: a broker knows some things a moment later than it says."""
+    with trio.fail_after(PATIENCE):
+        while True:
+            with suppress(BrokerLost, kt.ConnectError):
+                return await do()
+            await trio.sleep(0.1)
+
+
+async def own_over_a_link(engine: Engine, shard: int = 0) -> Fence:
+    """Become the owner, with a link of its own."""
+    async with engine.connect() as link:
+        return await own(link, shard)
 
 
 def rest(messages: Sequence[Message], acked: int) -> Sequence[Message]:

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock
 
+from tests.ports import free_ports
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -183,16 +185,6 @@ def format_empty(program: str, folder: Path) -> None:
     write_properties(settings, folder / "empty", listening(9092, [9093]))
     command = run_java(program, folder, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(settings))
     subprocess.run(command, check=True, capture_output=True)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody listens on."""
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [one.getsockname()[1] for one in taken]
-    finally:
-        for one in taken:
-            one.close()
 
 
 class KafkaServer:

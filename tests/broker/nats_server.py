@@ -20,6 +20,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.ports import free_ports
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -32,15 +34,6 @@ LOOK_AGAIN: Final = 0.02
 def find_server() -> str | None:
     """The server's binary: beside this Python, or in the path."""
     return shutil.which("nats-server", path=sysconfig.get_path("scripts")) or shutil.which("nats-server")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now. They stay so, unless somebody else takes one in the next moment."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 class NatsServer:
@@ -209,6 +202,14 @@ def ask(server: NatsServer, subject: str, question: object = None, patience: flo
             if b"\r\nHMSG reply 1 " in data:
                 return None
     return None
+
+
+def insist(server: NatsServer, subject: str, question: object = None) -> None:
+    """Ask until it is done: a cluster may be between two leaders, or its servers may not know all of them yet."""
+    end = time.monotonic() + STARTING
+    while ask(server, subject, question, patience=5) is None:
+        assert time.monotonic() < end, server.log
+        time.sleep(LOOK_AGAIN)  # a server of another program tells nobody when it is ready
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from kraken_trio.broker.kafka import KafkaEngine
 from kraken_trio.broker.nats import NatsEngine
-from tests.broker.nats_server import NatsServer, ask
+from tests.broker.nats_server import NatsServer, ask, insist
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,8 +89,8 @@ class NatsSite:
 
     async def expire(self, keep: int) -> None:
         # As its retention does: the first ones go, leases as well.
-        answer = await trio.to_thread.run_sync(ask, self.server, f"$JS.API.STREAM.PURGE.{self.stream}", {"keep": keep})
-        assert answer is not None
+        purge = f"$JS.API.STREAM.PURGE.{self.stream}"
+        await trio.to_thread.run_sync(insist, self.server, purge, {"keep": keep})
 
 
 @attrs.frozen
@@ -106,7 +106,7 @@ class NatsClusterSite:
             # Made by hand, and not as we would: without atomic batches.
             subjects = [f"{self.stream}.>"]
             config = {"name": self.stream, "subjects": subjects, "num_replicas": 3, "max_bytes": 64 << 20}
-            assert ask(self.servers[0], f"$JS.API.STREAM.CREATE.{self.stream}", config, patience=30) is not None
+            insist(self.servers[0], f"$JS.API.STREAM.CREATE.{self.stream}", config)
 
     @property
     def lease_ttl(self) -> float:
@@ -134,8 +134,7 @@ class NatsClusterSite:
 
     async def expire(self, keep: int) -> None:
         purge = f"$JS.API.STREAM.PURGE.{self.stream}"
-        answer = await trio.to_thread.run_sync(ask, self.servers[0], purge, {"keep": keep})
-        assert answer is not None
+        await trio.to_thread.run_sync(insist, self.servers[0], purge, {"keep": keep})
 
 
 @attrs.frozen

@@ -34,6 +34,8 @@ READERS = Path(__file__).parents[2] / "docs" / "examples" / "javascript"
 SYMBOL = "BTC/USD"
 DEPTH: Final = 100
 EVENTS: Final = 120
+PATIENCE: Final = 120.0
+"""Seconds for a reader that takes two."""
 NO_NETWORK = re.compile("ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN")
 """How npm says that it cannot reach a registry."""
 
@@ -186,17 +188,18 @@ async def check(story: Story, folder: Path, program: str, url: str) -> None:
         producer = fence.producer
         start = partial(trio.run_process, cwd=folder, stdout=subprocess.PIPE, check=False)
         process = await nursery.start(start, ["node", program, url, SYMBOL])
-        async with aclosing(reading(process)) as lines:
-            # It begins with what comes after its start: nobody knows when that is.
-            has_begun = trio.Event()
-            nursery.start_soon(repeat, link, fence, story, has_begun)
-            seen.append(await anext(lines))
-            has_begun.set()
-            messages, wanted = story.rest(producer)
-            await link.publish(fence, messages)
-            wanted.insert(0, story.line(producer, 0, 0))
-            while len(seen) < len(wanted):
+        with trio.fail_after(PATIENCE):
+            async with aclosing(reading(process)) as lines:
+                # It begins with what comes after its start: nobody knows when that is.
+                has_begun = trio.Event()
+                nursery.start_soon(repeat, link, fence, story, has_begun)
                 seen.append(await anext(lines))
+                has_begun.set()
+                messages, wanted = story.rest(producer)
+                await link.publish(fence, messages)
+                wanted.insert(0, story.line(producer, 0, 0))
+                while len(seen) < len(wanted):
+                    seen.append(await anext(lines))
         process.terminate()
     assert seen == wanted
 
@@ -206,6 +209,7 @@ async def repeat(link: Link, fence: Fence, story: Story, has_begun: trio.Event) 
     for attempt in itertools.count():
         if has_begun.is_set():
             return
+        await link.renew(fence)
         await link.publish(fence, [story.first(fence.producer, attempt)])
         with trio.move_on_after(0.1):
             await has_begun.wait()

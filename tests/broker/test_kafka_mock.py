@@ -33,7 +33,7 @@ from tests.broker.kafka_messages import (
     texts,
 )
 from tests.broker.kafka_mock import PARTITIONS
-from tests.broker.kafka_server import free_ports
+from tests.ports import free_ports
 from tests.secrets import Secrets
 
 if TYPE_CHECKING:

@@ -21,9 +21,10 @@ from kraken_trio.broker.nats import NatsEngine, owning, reading, wire
 from kraken_trio.broker.position import Place, Start
 from kraken_trio.broker.seam import BrokerLost, Fenced, TooLarge
 from kraken_trio.broker.subjects import Kind
-from tests.broker.nats_server import NatsServer, ask, free_ports, run_server
+from tests.broker.nats_server import NatsServer, ask, run_server
 from tests.broker.nats_users import key_pair, make_operator, secret_file
 from tests.broker.test_engines import BTC, ETH, message, messages, own, take, take_until
+from tests.ports import free_ports
 from tests.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -559,14 +560,14 @@ async def test_a_consumer_that_is_gone(nats: NatsServer) -> None:
 
 async def test_an_idle_source_goes_on(nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Questions for messages end after their time, and are asked again."""
-    monkeypatch.setattr("kraken_trio.broker.nats.wire.EXPIRES", 0.3)
-    monkeypatch.setattr("kraken_trio.broker.nats.wire.HEARTBEAT", 0.1)
+    monkeypatch.setattr("kraken_trio.broker.nats.wire.EXPIRES", 0.6)
+    monkeypatch.setattr("kraken_trio.broker.nats.wire.HEARTBEAT", 0.3)
     async with NatsEngine(f"{nats.url}/idle?{SMALL}").connect() as link:
         fence = await own(link)
         async with link.read([BTC], Start(), back=60) as source:
             await source.receive()
             for number in range(3):
-                await trio.sleep(0.5)
+                await trio.sleep(1)
                 await link.publish(fence, [message(BTC, number)])
                 assert [one.data for one in await take(source, 1)] == [message(BTC, number).data]
 

@@ -22,8 +22,9 @@ from kraken_trio.broker.choice import engine_for
 from kraken_trio.broker.seam import BrokerLost
 from kraken_trio.relay.supervisor import STOP_TIMEOUT
 from kraken_trio.testing import open_exchange
-from tests.broker.nats_server import find_server, free_ports
+from tests.broker.nats_server import find_server
 from tests.deploy.containerfile import build
+from tests.ports import free_ports
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))

@@ -64,7 +64,9 @@ BUFFER: Final = 16 * 1024 * 1024
 EXPIRES: Final = 30.0
 """Seconds that a question for messages stands, if there are none."""
 HEARTBEAT: Final = 2.0
-"""Seconds between two signs of life of a consumer that waits; three missing ones mean that it is gone."""
+"""Seconds between two signs of life of a consumer that waits."""
+_MISSING: Final = 3
+"""So many of them may be missing, one after the other; then the consumer is taken for gone."""
 _HEADERS: Final = 4096
 """Bytes, more than our headers take."""
 _BATCH_HEADERS: Final = 256
@@ -547,7 +549,8 @@ class Pull:
         self._number = 0
         self._received = self._taken = 0
         self._wanted = asyncio.Event()
-        self._heard = 0.0
+        self._heard = 0
+        """How many messages, and signs of life."""
         self._until = asyncio.get_running_loop().time() + PATIENCE
         self._task: asyncio.Task[None] | None = None
 
@@ -577,7 +580,7 @@ class Pull:
 
     async def take(self, message: Msg) -> None:
         """(of nats-py) A message of the consumer, or a sign of life."""
-        self._heard = asyncio.get_running_loop().time()
+        self._heard += 1
         if message.subject.startswith(self.inbox):
             self._status(int(message.subject.rpartition(".")[2]), message.headers or {})
             return
@@ -620,12 +623,10 @@ class Pull:
 
     async def _ask(self) -> None:
         """Ask for more whenever there is room, and see that the consumer lives."""
-        loop = asyncio.get_running_loop()
+        missing = 0
         while self.lost is None:
             room = BATCH - sum(self._asked.values()) - len(self.buffer)
             if room >= BATCH // 2 and self._received - self._taken < BUFFER:
-                if not self._asked:
-                    self._heard = loop.time()
                 self._number += 1
                 self._asked[self._number] = room
                 try:
@@ -634,9 +635,12 @@ class Pull:
                     self.fail(_said(error))
                     return
             self._wanted.clear()
+            heard = self._heard
             try:
                 async with asyncio.timeout(HEARTBEAT):
                     await self._wanted.wait()
             except TimeoutError:
-                if self._asked and loop.time() - self._heard > 3 * HEARTBEAT:
+                # They are counted: a program that stood still may have them in the socket.
+                missing = missing + 1 if self._asked and self._heard == heard else 0
+                if missing >= _MISSING:
                     self.fail("the consumer gives no sign of life")
