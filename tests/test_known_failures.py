@@ -395,6 +395,11 @@ PAGE: Final[dict[str, tuple[str, ...]]] = {
         "client/test_stream.py::test_what_the_broker_has_dropped_meanwhile_is_a_gap_then_a_snapshot",
         "broker/pure/test_reader.py::test_where_the_start_was_dropped_a_gap_says_so",
     ),
+    "the stream or the topic is deleted, and made anew": (
+        "client/test_stream.py::test_in_a_stream_that_was_made_anew_a_gap_says_so_and_all_of_it_is_read",
+        "broker/test_engines.py::test_a_place_of_a_stream_that_was_made_anew",
+        "broker/pure/test_reader.py::test_a_log_that_is_made_anew_before_the_start_was_reached_is_read_from_its_beginning",
+    ),
     "messages are lost in the broker, or were never published": (
         "broker/pure/test_reader.py::test_lost_messages_are_a_gap_and_books_go_on_with_a_snapshot",
         "broker/pure/test_reader.py::test_lost_ends_are_seen_by_the_next_key_frame",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from kraken_trio.broker.subjects import Key
 
-__all__ = ["Place", "Position", "Start", "Taken"]
+__all__ = ["Place", "Position", "Start", "Taken", "begin_at"]
 
 
 class Place(msgspec.Struct, frozen=True, order=True, array_like=True):
@@ -29,6 +29,9 @@ class Place(msgspec.Struct, frozen=True, order=True, array_like=True):
     """Of the message: the sequence of NATS's stream, the offset of a partition of Kafka."""
     index: int = 0
     """How many of its events have been received."""
+    log: str = ""
+    """Which stream or topic it is a place of, for another one of the same name may be made later: of NATS, when it was
+    made; of Kafka, its topic id. Empty: not known."""
 
 
 class _Text(msgspec.Struct, kw_only=True):
@@ -73,6 +76,19 @@ class Start:
     """By partition; one that is missing here begins with what is stored next."""
 
 
+def begin_at(place: Place, low: int, high: int, log: str) -> tuple[Place, bool]:
+    """Where reading begins for who wants to go on at ``place``, and whether something before that is missing.
+
+    In this ``log`` are the messages from ``low`` to before ``high``.
+    """
+    if place.log and log and place.log != log:
+        return Place(low, 0, log), True
+    if low <= place.offset <= high:
+        return Place(place.offset, place.index, log), False
+    # One that is not there yet is of a log of before, too.
+    return Place(low if place.offset < low else high, 0, log), True
+
+
 @attrs.frozen
 class Taken:
     """Where a source really begins, by partition."""
@@ -80,8 +96,8 @@ class Taken:
     starts: Mapping[int, Place]
     """From here on everything is to be delivered; what comes before is to find the state as of here."""
     expired: frozenset[int] = frozenset()
-    """Partitions in which messages from the wanted place on are no longer stored; or in which there is no such place
-    yet: then the stream is another one of the same name, and reading begins with what is stored next."""
+    """Partitions in which messages from the wanted place on are no longer stored; or whose log is another one of the
+    same name: then it is read from its beginning, or, if only the missing place tells, from what is stored next."""
     partition_of: Mapping[Key, int] = attrs.Factory(dict)
     """The partition of each key, where there is more than one; otherwise 0."""
 

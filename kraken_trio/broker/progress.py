@@ -30,12 +30,14 @@ class Delivery(msgspec.Struct):
     offset: int = 0
     counts: Sequence[int] | None = None
     """After each event, how many of the message's own events are received with it; None: one with each."""
+    log: str = ""
+    """Of the message: see :attr:`Place.log`."""
 
     def place(self, received: int) -> Place:
         """The place after so many of the events."""
         if received >= len(self.events):
-            return Place(self.offset + 1)
-        return Place(self.offset, received if self.counts is None else self.counts[received - 1])
+            return Place(self.offset + 1, 0, self.log)
+        return Place(self.offset, received if self.counts is None else self.counts[received - 1], self.log)
 
 
 class Progress:
@@ -44,7 +46,7 @@ class Progress:
     def __init__(self, stream: str, given: Mapping[int, Place] | None = None) -> None:
         self._stream = stream
         self._received: dict[int, Place] = dict(given or {})
-        self._latest: dict[int, int] = {}  # by partition, the offset after the last message
+        self._latest: dict[int, Place] = {}  # by partition, after the last message
         self.offered: int = 0
         """How many events have been added."""
         self._marks: deque[tuple[int, Delivery]] = deque()  # with the number of events before it
@@ -72,15 +74,17 @@ class Progress:
         partition = delivery.partition
         count = len(delivery.events)
         if partition is not None:
-            self._latest[partition] = max(delivery.offset + 1, self._latest.get(partition, 0))
+            latest = self._latest.get(partition)
+            if latest is None or latest.offset <= delivery.offset or latest.log != delivery.log:
+                self._latest[partition] = Place(delivery.offset + 1, 0, delivery.log)
             if count and in_order:
                 self._marks.append((self.offered, delivery))
         self.offered += count
 
-    def restart(self, partition: int, offset: int) -> None:
+    def restart(self, partition: int, place: Place) -> None:
         """What comes next in this partition is this: another log may have the place of the one that was read."""
         if partition in self._latest:
-            self._latest[partition] = offset
+            self._latest[partition] = place
 
     def forget(self, partitions: Container[int]) -> None:
         """Nothing comes of these any more, and all that came was received."""
@@ -101,7 +105,7 @@ class Progress:
         self._advance(waiting, in_order=in_order)
         places = dict(self._received)
         if not waiting:
-            places |= {partition: Place(offset) for partition, offset in self._latest.items()}
+            places |= self._latest
         return places
 
     def _advance(self, waiting: int, *, in_order: bool) -> None:

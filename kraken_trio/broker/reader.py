@@ -149,6 +149,7 @@ class Reader:
         }
         self._starts: dict[int, Place] = {}
         self._next: dict[int, int] = {}  # by partition, the offset after the last message
+        self._logs: dict[int, str] = {}  # by partition, which log is read: see Place
         self._expired: set[int] = set()
         self._by_partition: dict[int, list[TrackedKey]] = {}
         self._heard: set[int] = set()
@@ -180,7 +181,7 @@ class Reader:
     def places(self) -> Mapping[int, Place]:
         """Where to go on after a lost connection, by partition."""
         return {
-            partition: Place(self._next[partition]) if partition in self._heard else start
+            partition: Place(self._next[partition], 0, self._logs[partition]) if partition in self._heard else start
             for partition, start in self._starts.items()
         }
 
@@ -193,7 +194,10 @@ class Reader:
             for key, state in self._keys.items():
                 self._by_partition.setdefault(taken.partition_of.get(key, 0), []).append(state)
             self._starts = {partition: taken.starts[partition] for partition in sorted(self._by_partition)}
-        self._expired |= taken.expired - self._heard
+        self._logs = {partition: taken.starts[partition].log for partition in self._starts}
+        for partition in self._starts.keys() & taken.expired - self._heard:
+            self._starts[partition] = taken.starts[partition]
+            self._expired.add(partition)
         output = _Output(self._counters)
         for partition in sorted(taken.expired & self._heard):
             # In another log of the same name, offsets may be lower, and numbers of producers as well.
@@ -340,7 +344,7 @@ class Reader:
         else:
             output = _Output(self._counters, begin=received + 1)
             self._frame(key, message, output, was_taken=True)
-        return Delivery(output.events, message.partition, message.offset, output.counts)
+        return self._delivery(message, output.events, output.counts)
 
     def _message(self, key: TrackedKey, message: Message) -> Delivery:
         output = _Output(self._counters)
@@ -365,13 +369,17 @@ class Reader:
                 if taken is events:
                     key.last = events[-1]
                     key.is_told = False
-                    return Delivery(events, message.partition, message.offset)
+                    return self._delivery(message, events)
                 self._put(key, events, taken, failure, 0, output, None)
             else:
                 self._batch(key, batch, output)
         else:
             self._frame(key, message, output)
-        return Delivery(output.events, message.partition, message.offset, output.counts)
+        return self._delivery(message, output.events, output.counts)
+
+    def _delivery(self, message: Message, events: Sequence[Event], counts: Sequence[int] | None = None) -> Delivery:
+        partition = message.partition
+        return Delivery(events, partition, message.offset, counts, self._logs[partition])
 
     # Batches
 

@@ -236,7 +236,7 @@ class Streamer:
                 part.attempts += 1
                 part.is_open = True
                 for partition in source.taken.expired:
-                    stream.progress.restart(part.base + partition, source.taken.starts[partition].offset)
+                    stream.progress.restart(part.base + partition, source.taken.starts[partition])
                 for delivery in reader.open(source.taken):
                     await self._deliver(stream, part, delivery)
                 if self._sharing is not None and stream.group is not None:

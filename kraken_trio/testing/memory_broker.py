@@ -31,7 +31,7 @@ import attrs
 import trio
 
 from kraken_trio.broker.messages import LeaseNote, encode
-from kraken_trio.broker.position import Place
+from kraken_trio.broker.position import Place, begin_at
 from kraken_trio.broker.seam import BrokerLost, Fence, Fenced, Incoming, Record, Start, Taken, TooLarge
 from kraken_trio.broker.subjects import Kind, Subject, encode_symbol
 from kraken_trio.errors import ConnectError
@@ -143,6 +143,8 @@ class _Core:
         self.logs: dict[int, _Log] = {number: _Log(number, first) for number in range(partitions)}
         if partitions > 1:
             self.logs[_CONTROL] = _Log(_CONTROL, first)
+        self.made = 1
+        """How often the stream was made."""
         self.leases: dict[int, _Lease] = {}
         self.catalogs: dict[int, Incoming] = {}
         self.records: dict[str, Record] = {}
@@ -278,6 +280,17 @@ class _Core:
         self.records[name] = Record(value, self._revision)
         return self._revision
 
+    def remake(self) -> None:
+        self.made += 1
+        for log in self.logs.values():
+            log.drop(len(log.entries))
+            if self._partitions > 1 and log.partition != _CONTROL:  # as Kafka; numbers of owners grow everywhere
+                log.next_offset = log.dropped_to = 0
+        self.leases.clear()
+        self.catalogs.clear()
+        self._owners.clear()
+        self._ids.clear()
+
     def begin(self, now: float, start: Start, keys: Collection[Key], back: float) -> tuple[Taken, dict[int, int]]:
         """Where a source begins, and from where it reads."""
         starts: dict[int, Place] = {}
@@ -286,17 +299,15 @@ class _Core:
         for partition, log in self.logs.items():
             if partition == _CONTROL:
                 continue
-            place = Place(log.next_offset)
+            place = Place(log.next_offset, 0, str(self.made))
             if start.time_ns is not None:
-                place = Place(log.offset_at(start.time_ns))
+                place = Place(log.offset_at(start.time_ns), 0, str(self.made))
                 if log.dropped_ns >= start.time_ns:
                     expired.add(partition)
             elif start.places is not None and partition in start.places:
-                place = start.places[partition]
-                if not log.dropped_to <= place.offset <= log.next_offset:
-                    # (One that is not there yet is of another stream of this name.)
+                place, is_expired = begin_at(start.places[partition], log.dropped_to, log.next_offset, str(self.made))
+                if is_expired:
                     expired.add(partition)
-                    place = Place(log.dropped_to if place.offset < log.dropped_to else log.next_offset)
             starts[partition] = place
             # From the message before it on: relays may have stood still for any time until it was stored.
             index = log.index(place.offset) - 1
@@ -465,6 +476,12 @@ class MemoryBroker:
         self._core.advance(trio.current_time())
         for log in self._core.logs.values():
             log.drop(len(log.entries) - keep)
+
+    def remake(self) -> None:
+        """Delete the stream, and make another one of the same name. All connections break."""
+        self._core.advance(trio.current_time())
+        self._core.remake()
+        self.drop_links()
 
     def __repr__(self) -> str:
         stored = sum(len(log.entries) for log in self._core.logs.values())

@@ -42,6 +42,10 @@ class Site(Protocol):
         """Let the stream's retention drop all messages but the last ``keep`` of each partition."""
         ...
 
+    async def remake(self) -> None:
+        """Delete the stream: who publishes next makes another one of the same name."""
+        ...
+
 
 @attrs.frozen
 class MemorySite:
@@ -61,6 +65,9 @@ class MemorySite:
 
     async def expire(self, keep: int) -> None:
         self.broker.expire(keep=keep)
+
+    async def remake(self) -> None:
+        self.broker.remake()
 
 
 @attrs.frozen
@@ -91,6 +98,9 @@ class NatsSite:
         # As its retention does: the first ones go, leases as well.
         purge = f"$JS.API.STREAM.PURGE.{self.stream}"
         await trio.to_thread.run_sync(insist, self.server, purge, {"keep": keep})
+
+    async def remake(self) -> None:
+        await trio.to_thread.run_sync(insist, self.server, f"$JS.API.STREAM.DELETE.{self.stream}")
 
 
 @attrs.frozen
@@ -136,6 +146,9 @@ class NatsClusterSite:
         purge = f"$JS.API.STREAM.PURGE.{self.stream}"
         await trio.to_thread.run_sync(insist, self.servers[0], purge, {"keep": keep})
 
+    async def remake(self) -> None:
+        await trio.to_thread.run_sync(insist, self.servers[0], f"$JS.API.STREAM.DELETE.{self.stream}")
+
 
 @attrs.frozen
 class KafkaSite:
@@ -173,3 +186,11 @@ class KafkaSite:
                 dropped.result(PATIENCE)
 
         await trio.to_thread.run_sync(drop)
+
+    async def remake(self) -> None:
+        def delete() -> None:
+            admin = AdminClient({"bootstrap.servers": self.server.address, "log_level": 0})
+            for deleted in admin.delete_topics([self.topic, f"{self.topic}.control"]).values():
+                deleted.result(PATIENCE)
+
+        await trio.to_thread.run_sync(delete)

@@ -11,7 +11,7 @@ import trio
 from confluent_kafka import Producer
 
 import kraken_trio as kt
-from kraken_trio.broker.kafka import KafkaEngine, topics
+from kraken_trio.broker.kafka import KafkaEngine, source, topics
 from kraken_trio.broker.kafka.client import CONNECT_WITHIN
 from kraken_trio.broker.login import BrokerLogin, BrokerTls, SaslMechanism
 from kraken_trio.broker.partitioning import partition_of
@@ -46,6 +46,7 @@ PASSWORD = "sword/fish 1"
 def not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the mock has not, it lets us wait for."""
     monkeypatch.setattr(topics, "message_limit", lambda *_: 1_000_000)
+    monkeypatch.setattr(source, "topic_id", lambda *_: "")
 
 
 @pytest.fixture

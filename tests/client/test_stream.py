@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,37 @@ async def test_a_lost_connection_costs_nothing(autojump_clock: MockClock) -> Non
             assert [change.current.value for change in changes][:2] == ["disconnected", "connecting"]
             assert [change.current.value for change in changes][-2:] == ["resyncing", "subscribed"]
             assert client.statistics().losses == 1
+
+
+async def test_in_a_stream_that_was_made_anew_a_gap_says_so_and_all_of_it_is_read(autojump_clock: MockClock) -> None:
+    """Its first messages have the places of others, which were received: once they were left out without a word."""
+    broker = MemoryBroker(partitions=2)
+    exchange = Exchange()
+    async with AsyncExitStack() as stack:
+        async with open_relay(broker, exchange) as relay:
+            await relay.begin()
+            client = await stack.enter_async_context(open_stream(broker))
+            feed = await stack.enter_async_context(client.subscribe(kt.Trades(BTC)))
+            await relay.happen(*KEYS, count=20)
+            await received(feed)
+        before = feed.position
+        assert before is not None
+        broker.remake()
+        async with open_relay(broker, exchange) as relay:
+            await relay.begin()
+            await relay.happen(*KEYS, count=30)
+            while_it_ran = await received(feed)
+            after = feed.position
+            async with open_stream(broker, start=before) as client, client.subscribe(kt.Trades(BTC)) as feed:
+                later = await received(feed)
+                assert feed.position == after
+    for found in (while_it_ran, later):
+        assert isinstance(found[0], kt.Gap)
+        assert found[0].cause is kt.Cause.EXPIRED
+        trades = [event for event in found if not isinstance(event, kt.Gap)]
+        assert [trade.received_ns for trade in trades] == list(range(21, 51))
+    assert after is not None
+    assert {place.log for place in after.places.values()}.isdisjoint(place.log for place in before.places.values())
 
 
 async def test_what_the_broker_has_dropped_meanwhile_is_a_gap_then_a_snapshot(autojump_clock: MockClock) -> None:

@@ -12,8 +12,9 @@ from kraken_trio.broker.kafka.client import ANSWER_WITHIN, BATCH, POLL_EVERY, Wa
 from kraken_trio.broker.kafka.control import SUBJECT, subject_of
 from kraken_trio.broker.kafka.errors import words
 from kraken_trio.broker.kafka.follower import headers_of
+from kraken_trio.broker.kafka.topics import topic_id
 from kraken_trio.broker.partitioning import partition_of
-from kraken_trio.broker.position import Place
+from kraken_trio.broker.position import Place, begin_at
 from kraken_trio.broker.seam import BrokerLost, Incoming, Taken
 from kraken_trio.broker.subjects import Kind, encode_symbol
 
@@ -129,7 +130,7 @@ def open_source(setup: Setup, keys: Collection[Key], start: Start, back: float) 
     """A consumer that has been assigned what is to be read. Blocks; raises :class:`KafkaException`, BrokerLost."""
     asker = setup.consumer(Watch(), wait_ms=_SHORT_WAIT_MS)
     try:
-        taken, begins = _plan(asker, setup.address.topic, keys, start, int(back * 1000))
+        taken, begins = _plan(asker, setup, keys, start, int(back * 1000))
     finally:
         asker.close()
     watch = Watch()
@@ -143,13 +144,15 @@ def _at(topic: str, offsets: Mapping[int, int]) -> list[TopicPartition]:
 
 
 def _plan(
-    consumer: Consumer, topic: str, keys: Collection[Key], start: Start, back_ms: int
+    consumer: Consumer, setup: Setup, keys: Collection[Key], start: Start, back_ms: int
 ) -> tuple[Taken, dict[int, int]]:
     """Where the source begins, and from where it has to read."""
+    topic = setup.address.topic
     count = count_partitions(consumer, topic)
     if not count:
         msg = f"there is no topic {topic} yet: a relay that publishes to it makes it"
         raise BrokerLost(msg)
+    log = topic_id(setup, topic)
     partition_of_key = {key: partition_of(record_key(key[1]).encode(), count) for key in keys}
     lows, highs = {}, {}
     for partition in sorted(set(partition_of_key.values())):
@@ -158,23 +161,21 @@ def _plan(
             msg = f"the partition {partition} of topic {topic} is not there"
             raise BrokerLost(msg)
         lows[partition], highs[partition] = found
-    starts = {partition: Place(high) for partition, high in highs.items()}
+    starts = {partition: Place(high, 0, log) for partition, high in highs.items()}
     expired = set()
     if start.time_ns is not None:
         since = -(-start.time_ns // _MS)  # rounded up: stored at or after it
         for partition, offset in _offsets_at(consumer, topic, dict.fromkeys(highs, since)).items():
             if offset is not None:
-                starts[partition] = Place(offset)
+                starts[partition] = Place(offset, 0, log)
                 if offset == lows[partition] > 0:
                     expired.add(partition)
     elif start.places is not None:
         for partition in highs.keys() & start.places.keys():
             place = start.places[partition]
-            if not lows[partition] <= place.offset <= highs[partition]:
-                # Dropped; or the topic was made anew since, and what came between is unknown.
+            starts[partition], is_expired = begin_at(place, lows[partition], highs[partition], log)
+            if is_expired:
                 expired.add(partition)
-                place = Place(lows[partition] if place.offset < lows[partition] else highs[partition])
-            starts[partition] = place
     begins = {partition: place.offset for partition, place in starts.items()}
     times = _times_before(consumer, topic, begins, lows)
     since_offsets = _offsets_at(consumer, topic, {partition: max(at - back_ms, 0) for partition, at in times.items()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import attrs
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # (it exports them without saying so)
     AdminClient,
     ConfigResource,
@@ -33,6 +33,7 @@ _SEGMENT_BYTES: Final = 64 * 1024 * 1024
 """Of the data's files: what is dropped, is dropped by the file."""
 _STEP: Final = 0.1
 """Seconds."""
+_TOO_OLD: Final = frozenset({KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION})
 
 _OPTIONS: Final = {"partitions": whole(9999), "replicas": whole(9999), "max_age": duration, "max_bytes": size}
 _KNOWN: Final = "partitions=8, replicas=3, max_age=24h, max_bytes=50GiB"
@@ -95,6 +96,20 @@ def make_topics(consumer: Consumer, setup: Setup, limits: Limits) -> tuple[int, 
     _make(admin, consumer, limits.topics(address)[:2])
     count = _wait_for(consumer, address.topic)
     return count, message_limit(admin, address.topic, address.control)
+
+
+def topic_id(setup: Setup, topic: str) -> str:
+    """Which topic of this name it is; empty if a broker does not say (before 2.8). Blocks; raises KafkaException."""
+    admin = AdminClient(setup.config(Watch()))
+    (future,) = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_WITHIN).values()
+    try:
+        found = future.result(2 * ANSWER_WITHIN).topic_id
+    except KafkaException as error:
+        if error_of(error).code() in _TOO_OLD:
+            return ""
+        raise
+    is_given = found.get_most_significant_bits() or found.get_least_significant_bits()
+    return str(found) if is_given else ""
 
 
 def make_groups_topic(consumer: Consumer, setup: Setup, limits: Limits) -> None:

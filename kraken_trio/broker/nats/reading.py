@@ -12,7 +12,7 @@ import trio
 
 from kraken_trio.broker.nats.store import NO_MESSAGE
 from kraken_trio.broker.nats.wire import NO_STREAM, NoAnswer, Pull, Pulled, Refusal, Wire
-from kraken_trio.broker.position import Place, Start, Taken
+from kraken_trio.broker.position import Place, Start, Taken, begin_at
 from kraken_trio.broker.seam import BrokerLost, Incoming
 from kraken_trio.broker.subjects import Kind, Subject, encode_symbol, encode_token, parse_subject
 from kraken_trio.errors import ProtocolError
@@ -56,18 +56,16 @@ class Reading:
         state, config = info["state"], info["config"]
         first, last = state["first_seq"], state["last_seq"]
         dropped = first > max(1, config.get("first_seq", 1))
+        log = str(_nanoseconds(info["created"]))
         place = None if start.places is None else start.places.get(0)
         expired = False
         if place is not None:
-            # One that is not there yet, or not any more, belongs to a stream of before.
-            expired = not first <= place.offset <= last + 1
-            if expired:
-                place = Place(first if place.offset < first else last + 1)
+            place, expired = begin_at(place, first, last + 1, log)
         elif start.time_ns is not None and (sequence := await self._sequence_at(start.time_ns)) <= last:
-            place = Place(sequence)
+            place = Place(sequence, 0, log)
             expired = dropped and start.time_ns < _nanoseconds(state["first_ts"])
         else:
-            place = Place(last + 1)
+            place = Place(last + 1, 0, log)
         # Back from the message before it: relays may have stood still for any time until it was stored.
         if place.offset <= first:
             begin = _from_sequence(place.offset)

@@ -635,12 +635,13 @@ class Pull:
                     self.fail(_said(error))
                     return
             self._wanted.clear()
-            heard = self._heard
+            heard, is_late = self._heard, False
             try:
                 async with asyncio.timeout(HEARTBEAT):
                     await self._wanted.wait()
             except TimeoutError:
-                # They are counted: a program that stood still may have them in the socket.
-                missing = missing + 1 if self._asked and self._heard == heard else 0
-                if missing >= _MISSING:
-                    self.fail("the consumer gives no sign of life")
+                is_late = True
+            # They are counted: a program that stood still may have them in the socket.
+            missing = missing + is_late if self._asked and self._heard == heard else 0
+            if missing >= _MISSING:
+                self.fail("the consumer gives no sign of life")

@@ -11,7 +11,7 @@ import kraken_trio as kt
 from kraken_trio.broker.position import Place, Position
 
 numbers = st.integers(0, 2**63 - 1)
-places = st.builds(Place, numbers, numbers)
+places = st.builds(Place, numbers, numbers, st.text())
 positions = st.builds(Position, st.text(), st.dictionaries(st.integers(-(2**63), 2**63 - 1), places, max_size=5))
 values = st.recursive(
     st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
@@ -33,11 +33,17 @@ def test_equal_positions_have_equal_texts(position: Position) -> None:
 
 @given(places, places)
 def test_places_are_in_order(one: Place, other: Place) -> None:
-    assert (one < other) is ((one.offset, one.index) < (other.offset, other.index))
+    assert (one < other) is ((one.offset, one.index, one.log) < (other.offset, other.index, other.log))
 
 
 def test_it_is_short() -> None:
-    assert str(Position("kraken", {0: Place(7, 2)})) == '{"v":1,"stream":"kraken","places":{"0":[7,2]}}'
+    text = '{"v":1,"stream":"kraken","places":{"0":[7,2,"17"]}}'
+    assert str(Position("kraken", {0: Place(7, 2, "17")})) == text
+
+
+def test_positions_without_a_log_are_known() -> None:
+    text = '{"v":1,"stream":"kraken","places":{"0":[7,2]}}'
+    assert Position.parse(text) == Position("kraken", {0: Place(7, 2)})
 
 
 @given(st.text() | values.map(json.dumps))

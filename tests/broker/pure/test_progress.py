@@ -49,12 +49,14 @@ def test_in_another_log_it_goes_on_from_there() -> None:
     progress = Progress("s")
     progress.begin({0: Place(1), 1: Place(1)})
     progress.add(Delivery(events(2), 0, 90), 0, in_order=True)
-    progress.restart(0, 5)
-    progress.restart(1, 5)  # nothing came of that: it stays
+    progress.restart(0, Place(5, 0, "new"))
+    progress.restart(1, Place(5, 0, "new"))  # nothing came of that: it stays
     assert progress.position(1, in_order=True) == Position("s", {0: Place(90, 1), 1: Place(1)})
-    assert progress.position(0, in_order=True) == Position("s", {0: Place(5), 1: Place(1)})
-    progress.add(Delivery(events(1), 0, 6), 0, in_order=True)
-    assert progress.position(0, in_order=True) == Position("s", {0: Place(7), 1: Place(1)})
+    assert progress.position(0, in_order=True) == Position("s", {0: Place(5, 0, "new"), 1: Place(1)})
+    progress.add(Delivery(events(1), 0, 6, log="new"), 0, in_order=True)
+    assert progress.position(0, in_order=True) == Position("s", {0: Place(7, 0, "new"), 1: Place(1)})
+    progress.add(Delivery(events(1), 0, 2, log="newer"), 0, in_order=True)
+    assert progress.position(0, in_order=True) == Position("s", {0: Place(3, 0, "newer"), 1: Place(1)})
 
 
 def test_what_is_read_no_more_is_forgotten() -> None:

@@ -683,6 +683,22 @@ def test_what_is_read_again_after_a_lost_connection_does_not_bring_back_what_fel
     assert [type(event) for event in world.read()] == [BookSnapshot]
 
 
+def test_a_log_that_is_made_anew_before_the_start_was_reached_is_read_from_its_beginning() -> None:
+    """Once what it has up to the offset of that start was taken for what is before it."""
+    world = World()
+    for key in KEYS:
+        world.publish(key)
+    reader = Reader(REQUESTS.values(), Counters(), is_owed=True, is_resumed=True)
+    assert reader.open(taken(Place(10_000, 0, "old"))) == []
+    assert reader.places == {0: Place(10_000, 0, "old")}
+    assert reader.open(taken(Place(1, 0, "new"), expired=True)) == []
+    deliveries = list(reader.take(world.log.messages))
+    assert {*gaps(events_of(deliveries))} == {(Cause.EXPIRED, key[0]) for key in KEYS}
+    assert {delivery.log for delivery in deliveries if delivery.partition is not None} == {"new"}
+    assert numbers(events_of(deliveries)) == [1]
+    assert reader.places == {0: Place(world.log.next, 0, "new")}
+
+
 def test_a_log_that_was_made_anew_is_read_from_its_beginning() -> None:
     """Its offsets are lower than those of the one before, and so are its producers' numbers."""
     world = World()
