@@ -147,7 +147,15 @@ def kafka() -> Iterator[Brokers]:
         yield Brokers([server], [server.address], "kafka", has_proxies=False)
 
 
-BROKERS: Final = {"nats": one_nats, "cluster": three_nats, "kafka": kafka}
+@contextmanager
+def three_kafkas() -> Iterator[Brokers]:
+    from tests.broker.kafka_server import kafka_cluster
+
+    with kafka_cluster(3) as servers:
+        yield Brokers(servers, [server.address for server in servers], "kafka", has_proxies=False)
+
+
+BROKERS: Final = {"nats": one_nats, "cluster": three_nats, "kafka": kafka, "kafka-cluster": three_kafkas}
 
 
 async def until(condition: Callable[[], object]) -> None:
