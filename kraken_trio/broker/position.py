@@ -33,6 +33,11 @@ class Place(msgspec.Struct, frozen=True, order=True, array_like=True):
     """Which stream or topic it is a place of, for another one of the same name may be made later: of NATS, when it was
     made; of Kafka, its topic id. Empty: not known."""
 
+    @property
+    def begun(self) -> int:
+        """Messages before this offset have been received, at least in part."""
+        return self.offset + bool(self.index)
+
 
 class _Text(msgspec.Struct, kw_only=True):
     v: int = 1
@@ -83,7 +88,7 @@ def begin_at(place: Place, low: int, high: int, log: str) -> tuple[Place, bool]:
     """
     if place.log and log and place.log != log:
         return Place(low, 0, log), True
-    if low <= place.offset <= high:
+    if low <= place.offset and place.begun <= high:
         return Place(place.offset, place.index, log), False
     # One that is not there yet is of a log of before, too.
     return Place(low if place.offset < low else high, 0, log), True

@@ -240,12 +240,19 @@ class Reader:
         if key.refusal:
             self._put_gap(key, self._gap(key, Cause.REFUSED, key.refusal, None), 0, output)
             return
+        if self._is_resumed and key.producer >= 0:
+            key.is_first = False  # what comes of a history follows what was received of it
+        was_announced = key.is_announced
         if key.is_cumulative or not self._is_resumed:
             for event in key.state.start(key.request):
                 output.put(key, event, 0)
                 key.is_told = key.is_announced = False  # a gap of before the start stands after none of it
         if not key.is_cumulative:
             key.is_told = False
+            if was_announced and not key.is_announced and key.gap is not None:
+                # But after a history, which ends before it: who stops here must have been told.
+                output.put(key, key.gap, 0)
+                key.is_told = key.is_announced = True
 
     def falls_silent(self, seconds: float, limit: float) -> bool:
         """Whether :meth:`listen` would tell of a key now."""
@@ -447,6 +454,7 @@ class Reader:
                     output.put(key, gap, count)
                 key.lose()
                 key.is_told = key.is_announced = True
+                key.gap = run[-1]
                 pending = None
             elif not key.is_whole and key.cls.is_delta(first):
                 if pending is None and not key.is_told:

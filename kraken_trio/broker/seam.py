@@ -127,7 +127,8 @@ class Source(Protocol):
     def reached(self) -> Collection[int]:
         """The partitions of which all that was stored before :attr:`Taken.starts` has been received.
 
-        Then the state as of the start is known, even if nothing is stored after it for a long time.
+        So has the message in the middle of which one begins, if it is of these keys. Then the state as of the start is
+        known, even if nothing is stored after it for a long time.
         """
         ...
 

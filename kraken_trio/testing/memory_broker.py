@@ -767,8 +767,8 @@ class _Source:
         starts = self.taken.starts
         if len(self.reached) == len(starts):
             return self.reached
-        to_come = {one.partition for _, one in self._coming if one.offset < starts[one.partition].offset}
-        return {partition for partition, place in starts.items() if self._next[partition] >= place.offset} - to_come
+        to_come = {one.partition for _, one in self._coming if one.offset < starts[one.partition].begun}
+        return {partition for partition, place in starts.items() if self._next[partition] >= place.begun} - to_come
 
     def _look(self) -> bool:
         """Take some of what has been stored since, each with the time that it takes from there to here."""

@@ -608,6 +608,22 @@ async def test_from_a_place_on(site: Site) -> None:
         assert last <= set(KEYS)
 
 
+async def test_a_start_in_the_middle_of_a_message_is_reached_with_that_message(site: Site) -> None:
+    """Once its partition counted as reached before: what had been received of the message came again."""
+    sent = [message(BTC, number) for number in range(70)]
+    async with site.engine().connect() as link:
+        fence = await own(link)
+        await link.publish(fence, sent)
+        async with reading(link) as source:
+            stored = await take(source, 70)
+        for first in (stored[index] for index in (0, 1, 30, 31, 32, 33, 63, 64, 69)):
+            async with reading(link, Start(places={first.partition: Place(first.offset, 1)})) as source:
+                found: list[Incoming] = []
+                while first.partition not in source.reached:
+                    found += await source.receive()
+                assert first in found
+
+
 async def test_reading_back_begins_with_the_message_before_the_start(site: Site) -> None:
     """However long nothing was stored before it."""
     async with site.engine().connect() as link:

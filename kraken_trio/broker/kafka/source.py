@@ -49,7 +49,7 @@ class KafkaSource:
     ) -> None:
         self.taken: Taken = taken
         self.reached: set[int] = {
-            partition for partition, begin in begins.items() if begin >= taken.starts[partition].offset
+            partition for partition, begin in begins.items() if begin >= taken.starts[partition].begun
         }
         self._consumer = consumer
         self._watch = watch
@@ -101,7 +101,7 @@ class KafkaSource:
                 if incoming is not None:
                     found.append(incoming)
                 offset += 1
-            if partition not in self.reached and offset >= self.taken.starts[partition].offset:
+            if partition not in self.reached and offset >= self.taken.starts[partition].begun:
                 self.reached.add(partition)
         if not messages:
             self._watch.check()

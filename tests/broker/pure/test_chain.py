@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 
 from kraken_trio.broker.messages import Form
 from kraken_trio.broker.position import Place
+from kraken_trio.broker.progress import Progress
 from kraken_trio.broker.publisher import Publisher
 from kraken_trio.broker.reader import Reader
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, Event, Gap, Trade
@@ -52,6 +53,16 @@ LOUD = (
     st.tuples(st.just("takeover"), st.none()),
     st.tuples(st.just("drop"), KEY),
     st.tuples(st.just("add"), KEY),
+)
+
+
+OF_TRADES = (
+    st.tuples(st.just("happen"), st.just(TRADE)),
+    st.tuples(st.just("receive"), st.just(TRADE)),
+    st.tuples(st.just("publish"), st.integers(1, 3)),
+    st.tuples(st.just("publish"), st.just(9)),
+    st.tuples(st.sampled_from(["conflate", "takeover"]), st.none()),
+    st.tuples(st.sampled_from(["drop", "add"]), st.just(TRADE)),
 )
 
 
@@ -183,6 +194,31 @@ def test_with_other_owners_and_too_much_to_do_gaps_say_what_is_missing(chain: Ch
     assert isinstance(of_key(found, BOOK)[-1], BookSnapshot | BookUpdate)
 
 
+@given(chains(OF_TRADES), st.booleans(), st.data())
+def test_who_stops_and_goes_on_misses_nothing_without_a_gap(chain: Chain, snapshot: bool, data: st.DataObject) -> None:
+    """However little of what is before its place is stored, or read."""
+    exchange, _, messages = chain
+    request = Trades(BTC, snapshot=snapshot)
+    start = data.draw(st.integers(0, len(messages) + 1))
+    reader, progress, offered = Reader([request], Counters()), Progress("kraken"), 0
+    deliveries = [*reader.open(taken(Place(start))), *reader.take(messages), *reader.reach([0])]
+    whole = events_of(deliveries)
+    received = data.draw(st.integers(0, len(whole)))
+    for delivery in deliveries:
+        progress.add(delivery, max(0, offered - received), in_order=True)
+        if delivery.partition is None or not offered:
+            progress.begin(reader.starts)
+        offered += len(delivery.events)
+    position = progress.position(len(whole) - received, in_order=True)
+    if position is None:  # it has not had all with which a feed begins
+        return
+    place = position.places[0]
+    first = place.offset - data.draw(st.integers(0, min(9, place.offset)))
+    again = Reader([request], Counters(), is_resumed=True)
+    rest = [message for message in messages if message.offset >= first]
+    judge(exchange, [*whole[:received], *events_of([*again.open(taken(place)), *again.take(rest), *again.reach([0])])])
+
+
 @pytest.mark.parametrize("form", Form)
 def test_trades_go_on_after_a_conflated_part_with_one_gap_that_has_the_numbers(form: Form) -> None:
     exchange = Exchange()
@@ -207,7 +243,10 @@ def test_trades_go_on_after_a_conflated_part_with_one_gap_that_has_the_numbers(f
 
 
 def test_a_feed_that_begins_after_a_gap_is_told_what_is_missing_after_its_history() -> None:
-    """Once that gap, which is of before its start, stood for the hole behind the history as well."""
+    """Once that gap, which is of before its start, stood for the hole behind the history as well.
+
+    And later it was told with the next trade only: who stopped before that was not told at all.
+    """
     exchange, log = Exchange(), Log()
     shard = Shard(10, exchange, Form.JSON)
     shard.publisher.begin(10, 0.0)
@@ -220,7 +259,31 @@ def test_a_feed_that_begins_after_a_gap_is_told_what_is_missing_after_its_histor
         for message in shard.publisher.messages(100, 0.0):
             log.store(message.subject, message.data)
         exchange.happen(TRADE)
-    first, gap, last = of_key(read(log.messages, Place(start), *REQUESTS.values()), TRADE)
+    reader = Reader(REQUESTS.values(), Counters())
+    begun = of_key(
+        events_of([*reader.open(taken(Place(start))), *reader.take(log.messages[: start - 1]), *reader.reach([0])]),
+        TRADE,
+    )
+    (last,) = of_key(events_of(reader.take(log.messages[start - 1 :])), TRADE)
+    first, gap = begun
     assert isinstance(gap, Gap)
-    assert (gap.cause, gap.after_id, gap.before_id, gap.missed) == (Cause.MISSED, 500, 502, 1)
+    assert (gap.cause, gap.after_id, gap.before_id, gap.missed) == (Cause.OVERFLOW, 500, 502, 1)
     assert (first.received_ns, last.received_ns) == (0, 2)
+
+
+@pytest.mark.parametrize("index", [1, 12])
+def test_who_stops_in_the_history_of_a_later_owner_gets_the_rest_of_it(index: int) -> None:
+    """Also if nothing of the earlier owner is read any more: once the rest was taken for what is before its start."""
+    exchange, log = Exchange(), Log()
+    shard = Shard(20, exchange, Form.JSON)
+    for _ in range(12):
+        exchange.happen(TRADE)
+    shard.client.catch_up()
+    shard.take(0.0)
+    shard.publisher.begin(20, 0.0)
+    for message in shard.publisher.messages(100, 0.0):
+        log.store(message.subject, message.data)
+    first = next(message for message in log.messages if message.subject.key == TRADE)
+    reader = Reader([Trades(BTC)], Counters(), is_resumed=True)
+    found = events_of([*reader.open(taken(Place(first.offset, index))), *reader.take(log.messages), *reader.reach([0])])
+    assert [event.received_ns for event in found] == list(range(index, 13))
