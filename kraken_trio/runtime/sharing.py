@@ -60,8 +60,9 @@ class Host(Protocol):
         """The feeds that are open."""
         ...
 
-    async def wait_for_change(self) -> None:
-        """Wait for a connection, or the end."""
+    @property
+    def changed(self) -> trio.Event:
+        """Set at the next connection, or the end. Who asks the broker takes it before: it may be set meanwhile."""
         ...
 
     def make_part(self, requests: Sequence[Request[Any]], start: Start | None) -> Part:
@@ -197,6 +198,7 @@ class Sharing:
         while True:
             if self._host.ended is not None:
                 raise copy(self._host.ended)
+            changed = self._host.changed
             if (link := self._host.link) is not None:
                 try:
                     async with stream.committing:
@@ -212,7 +214,7 @@ class Sharing:
                     pass  # those who read with it find it lost, too
                 else:
                     return
-            await self._host.wait_for_change()
+            await changed.wait()
 
     async def _keep_all(
         self,

@@ -385,8 +385,9 @@ class Streamer:
     def streams(self) -> Collection[Stream]:
         return self._streams.values()
 
-    async def wait_for_change(self) -> None:
-        await self._changed.wait()
+    @property
+    def changed(self) -> trio.Event:
+        return self._changed
 
     def begin_reading(self, link: Link, stream: Stream, part: Part) -> None:
         assert self._tasks is not None  # is_reading
@@ -492,15 +493,18 @@ class Streamer:
         while True:
             if self._ended is not None:
                 raise copy(self._ended)
-            if self._link is not None:
+            changed = self._changed  # it may be set before the question has failed
+            if (link := self._link) is not None:
                 try:
-                    self._published = published(await self._link.catalogs())
+                    self._published = published(await link.catalogs())
                 except BrokerLost:
                     pass  # those who read with it find it lost, too
                 else:
                     break
-            await self._changed.wait()
-        if self._sharing is not None and not isinstance(self._link, KeepsRecords):
+            await changed.wait()
+        if self._ended is not None:
+            raise copy(self._ended)
+        if self._sharing is not None and not isinstance(link, KeepsRecords):
             raise SubscriptionRejected(dict.fromkeys(requests, f"{self.name} has no groups"))
         reasons = {request: why for request in requests if (why := self._published.refusal(request)) is not None}
         if reasons:

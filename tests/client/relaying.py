@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
+import trio
 
 from kraken_trio.broker.messages import Batch, Catalog, KeyFrame, encode
+from kraken_trio.broker.seam import BrokerLost
 from kraken_trio.broker.subjects import Key, Kind, Subject
 from kraken_trio.events import StatusUpdate
 from kraken_trio.requests import Lifecycle, Request
@@ -15,11 +17,13 @@ from kraken_trio.stream import open_stream_with
 from tests.broker.pure.relayed import KEYS, REQUESTS, Exchange, Log, Producer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from kraken_trio.broker.seam import Engine, Fence, Link
+    from kraken_trio.broker.seam import Engine, Fence, Incoming, Link, Record
     from kraken_trio.client import Client
+
+T = TypeVar("T")
 
 WALL_NS = 1_800_000_000_000_000_000
 
@@ -103,3 +107,46 @@ async def open_relay(engine: Engine, exchange: Exchange, shard: int = 0) -> Asyn
 def open_stream(engine: Engine, **options: Any) -> AbstractAsyncContextManager[Client]:
     options.setdefault("jitter", lambda: 0.0)
     return open_stream_with(engine, wall_ns=lambda: WALL_NS, **options)
+
+
+class SlowToFail:
+    """An engine whose questions fail some seconds after their link was lost, as where threads ask them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.name: str = engine.name
+        self.stream: str = engine.stream
+        self.lease_ttl: float = engine.lease_ttl
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Any]:
+        async with self._engine.connect() as link:
+            yield _SlowToFail(link)
+
+
+class _SlowToFail:
+    def __init__(self, link: Any) -> None:
+        self._link = link
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._link, name)
+
+    async def catalogs(self) -> Sequence[Incoming]:
+        answer: Awaitable[Sequence[Incoming]] = self._link.catalogs()
+        return await _slow_to_fail(answer)
+
+    async def records(self, prefix: str) -> Mapping[str, Record]:
+        answer: Awaitable[Mapping[str, Record]] = self._link.records(prefix)
+        return await _slow_to_fail(answer)
+
+    async def write(self, name: str, value: bytes, revision: int) -> int | None:
+        answer: Awaitable[int | None] = self._link.write(name, value, revision)
+        return await _slow_to_fail(answer)
+
+
+async def _slow_to_fail(answer: Awaitable[T]) -> T:
+    try:
+        return await answer
+    except BrokerLost:
+        await trio.sleep(4)
+        raise

@@ -12,7 +12,7 @@ import trio
 import kraken_trio as kt
 from kraken_trio.testing import MemoryBroker
 from tests.broker.pure.relayed import BOOK, BTC, KEYS, REQUESTS, TRADE, Exchange, judge
-from tests.client.relaying import open_relay, open_stream
+from tests.client.relaying import SlowToFail, open_relay, open_stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -514,3 +514,48 @@ async def test_subscribing_waits_for_the_broker(autojump_clock: MockClock) -> No
                 assert trio.current_time() >= 20
                 await relay.frames()  # the last ones are too old
                 assert isinstance(await feed.receive(), kt.BookSnapshot)
+
+
+@pytest.mark.parametrize("milliseconds", range(0, 45, 5))
+async def test_subscribing_ends_when_the_client_is_left_meanwhile(autojump_clock: MockClock, milliseconds: int) -> None:
+    broker, exchange = MemoryBroker(latency=(0.01, 0.01)), Exchange()
+    ended: list[str] = []
+
+    async def subscribe(client: kt.Client) -> None:
+        try:
+            async with client.subscribe(kt.Book(BTC)) as feed:
+                async for _ in feed:
+                    pass
+            ended.append("feed")
+        except trio.ClosedResourceError:
+            ended.append("subscribe")
+
+    async with open_relay(broker.seen_by("relay"), exchange) as relay:
+        await relay.begin()
+        async with trio.open_nursery() as nursery:
+            async with open_stream(broker.seen_by("reader")) as client:
+                nursery.start_soon(subscribe, client)  # noqa: ASYNC111 (it must end with the client)
+                await trio.sleep(milliseconds / 1000)
+            with trio.fail_after(10):
+                while not ended:
+                    await trio.sleep(0.001)
+
+
+async def test_subscribing_goes_on_with_a_connection_that_was_made_before_the_question_failed(
+    autojump_clock: MockClock,
+) -> None:
+    broker, exchange = MemoryBroker(latency=(0.01, 0.01)), Exchange()
+    reader = broker.seen_by("reader")
+
+    async def subscribe(client: kt.Client) -> None:
+        async with client.subscribe(kt.Book(BTC)):
+            pass
+
+    async with open_relay(broker.seen_by("relay"), exchange) as relay:
+        await relay.begin()
+        async with open_stream(SlowToFail(reader)) as client, client.subscribe(kt.Book(BTC)):
+            with trio.fail_after(10):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(subscribe, client)
+                    await trio.sleep(0.005)
+                    reader.drop_links()

@@ -16,7 +16,7 @@ from kraken_trio.broker.messages import Batch, Catalog, KeyFrame, encode
 from kraken_trio.broker.subjects import Kind, Subject
 from kraken_trio.testing import MemoryBroker
 from tests.broker.pure.relayed import TRADE, Exchange
-from tests.client.relaying import Outgoing, open_stream
+from tests.client.relaying import Outgoing, SlowToFail, open_stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -322,6 +322,24 @@ async def test_commits_that_wait_for_the_broker_bring_back_no_earlier_place(auto
         await relay.trade(SYMBOLS[0], 1)
         async with open_stream(reader, group="g") as client, client.subscribe(*REQUESTS) as feed:
             assert [event.received_ns for event in await feed.receive_many()] == [count]
+
+
+async def test_a_commit_goes_on_with_a_connection_that_was_made_before_it_failed(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker(lease_ttl=1e9, latency=(0.01, 0.01))
+    reader = broker.seen_by("reader")
+    async with (
+        open_relay(broker) as relay,
+        open_stream(SlowToFail(reader), group="g") as client,
+        client.subscribe(*REQUESTS) as feed,
+    ):
+        await trio.sleep(3)
+        await relay.trade(SYMBOLS[0], 1)
+        await feed.receive()
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(feed.commit)
+                await trio.sleep(0.005)
+                reader.drop_links()
 
 
 async def test_what_a_group_is_not(autojump_clock: MockClock) -> None:
