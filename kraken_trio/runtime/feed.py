@@ -659,7 +659,10 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
 
         The broker keeps that place. Whoever reads these symbols after us, this program included, goes on there: without
         a commit it gets again what was received. Symbols that another member should have are handed over by it.
-        :class:`RuntimeError` for any other feed.
+        Of symbols that another member has taken over meanwhile nothing is kept: a gap, ``FAILOVER``, says so.
+
+        Raises :class:`trio.ClosedResourceError` if this feed's block, or the client's, is left before all is kept, or
+        the failure that ended them; :class:`RuntimeError` for any other feed.
         """
         commit = self._state.commit
         if commit is None:

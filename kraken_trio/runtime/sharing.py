@@ -35,6 +35,7 @@ LEAVING: Final = 1.0
 _AT_ONCE: Final = GONE_AFTER / 4
 """Seconds after which no more records are changed before the next beat."""
 _ELSEWHERE: Final = "another member of the group reads this from here on"
+_LEFT: Final = "this feed takes no part in the group any more: its block, or its client's, has been left"
 
 
 class Host(Protocol):
@@ -187,7 +188,9 @@ class Sharing:
         return False
 
     async def _commit(self, stream: Stream, group: Membership) -> None:
-        """Keep the places after what was received."""
+        """Keep the places after what was received. Raises the end of the feed or the client if they may not be kept."""
+        if stream.has_left or stream.sender.is_ended:  # what was dropped then does not count as waiting any more
+            raise self._end_of(stream)
         passed, places = stream.sender.passed, stream.sender.places()
         done: list[tuple[int, Part, dict[int, Place]]] = []
         for bucket, part in stream.parts.items():
@@ -197,7 +200,7 @@ class Sharing:
                 done.append((bucket, part, mine))
         while True:
             if self._host.ended is not None:
-                raise copy(self._host.ended)
+                raise self._end_of(stream)
             changed = self._host.changed
             if (link := self._host.link) is not None:
                 try:
@@ -226,7 +229,14 @@ class Sharing:
         """Keep the places of these buckets. Who has to beat meanwhile comes in between."""
         for bucket, part, mine in places:
             async with stream.lock:
+                if stream.has_left and part.places != mine:
+                    raise self._end_of(stream)
                 await self._keep(records, stream, group, bucket, part, mine)
+
+    def _end_of(self, stream: Stream) -> Exception:
+        """Why nothing can be committed any more."""
+        error = self._host.ended or stream.sender.error
+        return trio.ClosedResourceError(_LEFT) if error is None else copy(error)
 
     async def _keep(
         self,

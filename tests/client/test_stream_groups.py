@@ -342,6 +342,97 @@ async def test_a_commit_goes_on_with_a_connection_that_was_made_before_it_failed
                 reader.drop_links()
 
 
+@pytest.mark.parametrize(("milliseconds", "is_kept"), [(5, False), (25, True)])
+async def test_a_commit_that_is_overtaken_by_the_end_of_the_client_says_so(
+    autojump_clock: MockClock, milliseconds: int, is_kept: bool
+) -> None:
+    """It keeps one bucket after the other, and the client is left between two of them."""
+    broker = MemoryBroker(lease_ttl=1e9, latency=(0.01, 0.01))
+    two = SYMBOLS[:2]
+    committing, ended = trio.Event(), trio.Event()
+    has_returned = False
+
+    async def read(client: kt.Client) -> None:
+        nonlocal has_returned
+        async with client.subscribe(*REQUESTS) as feed:
+            assert {(await feed.receive()).symbol for _ in two} == set(two)
+            committing.set()
+            try:
+                await feed.commit()
+                has_returned = True
+            except trio.ClosedResourceError:
+                with pytest.raises(trio.ClosedResourceError):
+                    await feed.commit()
+        ended.set()
+
+    async with open_relay(broker) as relay, trio.open_nursery() as nursery:
+        async with open_stream(broker, group="g") as client:
+            nursery.start_soon(read, client)  # noqa: ASYNC111 (it must end with the client)
+            await trio.sleep(3.5)
+            for symbol in two:
+                await relay.trade(symbol, 1)
+            await committing.wait()
+            await trio.sleep(milliseconds / 1000)
+        with trio.fail_after(10):
+            await ended.wait()
+        assert has_returned == is_kept
+        async with (
+            open_stream(broker, group="g", jitter=lambda: 0.5) as client,
+            client.subscribe(*REQUESTS) as feed,
+        ):
+            await trio.sleep(1)
+            await relay.trade(SYMBOLS[2], 1)
+            again = [event.symbol for event in await feed.receive_many()]
+            assert (again == [SYMBOLS[2]]) == is_kept
+
+
+async def test_a_commit_while_the_client_is_left_says_so(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker(lease_ttl=1e9)
+    received, ended = trio.Event(), trio.Event()
+
+    async def read(client: kt.Client) -> None:
+        async with client.subscribe(*REQUESTS) as feed:
+            await feed.receive()
+            received.set()
+            await trio.sleep(0.5)
+            with pytest.raises(trio.ClosedResourceError):
+                await feed.commit()
+        ended.set()
+
+    async with open_relay(broker) as relay, trio.open_nursery() as nursery:
+        async with open_stream(broker.seen_by("reader"), group="g") as client:
+            nursery.start_soon(read, client)  # noqa: ASYNC111 (it must end with the client)
+            await trio.sleep(3.5)
+            await relay.trade(SYMBOLS[0], 1)
+            await received.wait()
+            broker.seen_by("reader").cut(30)  # so that leaving takes a while
+        await ended.wait()
+
+
+async def test_what_was_dropped_when_a_feed_ended_is_not_committed(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker(lease_ttl=1e9)
+    async with open_relay(broker) as relay, open_stream(broker, group="g") as client:
+        async with client.subscribe(*REQUESTS) as closed:
+            await trio.sleep(3)
+            await relay.trade(SYMBOLS[0], 2)
+            await closed.receive()
+            await closed.commit()
+        with pytest.raises(trio.ClosedResourceError, match="no part in the group any more"):
+            await closed.commit()
+        await trio.sleep(1)
+        async with client.subscribe(*REQUESTS, capacity=2, overflow=kt.Overflow.FAIL) as slow:
+            assert [event.received_ns for event in await slow.receive_many()] == [1]
+            await slow.commit()
+            await relay.trade(SYMBOLS[0], 5)
+            await trio.sleep(0.1)
+            assert [event.received_ns for event in await slow.receive_many(1)] == [2]
+            with pytest.raises(kt.ConsumerTooSlow):
+                await slow.commit()
+        await trio.sleep(1)
+        async with client.subscribe(*REQUESTS) as feed:
+            assert [event.received_ns for event in await feed.receive_many()] == [2, 3, 4, 5, 6]
+
+
 async def test_what_a_group_is_not(autojump_clock: MockClock) -> None:
     broker = MemoryBroker()
     async with open_relay(broker):
