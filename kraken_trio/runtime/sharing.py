@@ -285,21 +285,23 @@ class Sharing:
             nursery.start_soon(self._leave, stream, stream.group)
 
     async def _leave(self, stream: Stream, group: Membership) -> None:
-        link = self._host.link
-        if link is None:
-            return
-        with trio.move_on_after(LEAVING, shield=True), suppress(BrokerLost):  # they find out by themselves
-            records = _records_of(link)
-            async with stream.lock:
-                if stream.has_left:
-                    return
-                stream.has_left = True
-                parts, stream.parts = stream.parts, {}
-                for bucket, part in parts.items():
-                    part.stop()
-                    await records.write(group.bucket_name(bucket), group.free(part.places), part.revision)
-                await records.write(group.name, group.farewell(), group.revision)
-        self._leaving.pop(stream, None)
+        try:
+            if (link := self._host.link) is not None:
+                with trio.move_on_after(LEAVING, shield=True), suppress(BrokerLost):  # they find out by themselves
+                    await self._say_farewell(_records_of(link), stream, group)
+        finally:
+            self._leaving.pop(stream, None)
+
+    async def _say_farewell(self, records: KeepsRecords, stream: Stream, group: Membership) -> None:
+        async with stream.lock:
+            if stream.has_left:
+                return
+            stream.has_left = True
+            parts, stream.parts = stream.parts, {}
+            for bucket, part in parts.items():
+                part.stop()
+                await records.write(group.bucket_name(bucket), group.free(part.places), part.revision)
+            await records.write(group.name, group.farewell(), group.revision)
 
 
 def _records_of(link: Link) -> KeepsRecords:

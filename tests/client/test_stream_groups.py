@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import trio
 import kraken_trio as kt
 from kraken_trio.broker.messages import Batch, Catalog, KeyFrame, encode
 from kraken_trio.broker.subjects import Kind, Subject
+from kraken_trio.runtime.parts import Stream
 from kraken_trio.testing import MemoryBroker
 from tests.broker.pure.relayed import TRADE, Exchange
 from tests.client.relaying import Outgoing, SlowToFail, open_stream
@@ -431,6 +433,27 @@ async def test_what_was_dropped_when_a_feed_ended_is_not_committed(autojump_cloc
         await trio.sleep(1)
         async with client.subscribe(*REQUESTS) as feed:
             assert [event.received_ns for event in await feed.receive_many()] == [2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("trouble", ["refuse", "cut"])
+async def test_nothing_is_kept_of_a_feed_that_was_closed_while_the_broker_was_away(
+    autojump_clock: MockClock, trouble: str
+) -> None:
+    def streams() -> int:
+        gc.collect()
+        return sum(type(one) is Stream for one in gc.get_objects())
+
+    broker = MemoryBroker(lease_ttl=1e9)
+    reader = broker.seen_by("reader")
+    before = streams()
+    async with open_relay(broker), open_stream(reader, group="g") as client:
+        for _ in range(3):
+            async with client.subscribe(*REQUESTS):
+                await trio.sleep(3)
+                getattr(reader, trouble)(5)
+                await trio.sleep(0.1)
+            await trio.sleep(10)
+        assert streams() <= before
 
 
 async def test_what_a_group_is_not(autojump_clock: MockClock) -> None:
