@@ -537,7 +537,7 @@ async def test_subscribing_ends_when_the_client_is_left_meanwhile(autojump_clock
                 nursery.start_soon(subscribe, client)  # noqa: ASYNC111 (it must end with the client)
                 await trio.sleep(milliseconds / 1000)
             with trio.fail_after(10):
-                while not ended:
+                while not ended:  # noqa: ASYNC110 (a list is filled)
                     await trio.sleep(0.001)
 
 
