@@ -372,10 +372,13 @@ class Publisher:
                 msg = f"{request} cannot be published beside {known}: only one of a channel and symbol can"
                 raise ValueError(msg)
 
-    def add(self, request: Request[Any], now: float, view: View | None = None) -> None:
+    def add(
+        self, request: Request[Any], now: float, view: View | None = None, whole: Sequence[Event] | None = None
+    ) -> None:
         """Publish this, too. ``view`` follows its events elsewhere, before :meth:`take` is called with them.
 
-        What is published already goes on with that view.
+        What is published already goes on with that view. Where there is none, ``whole`` is the state, if it is not that
+        which was published before: empty if it is not known.
         """
         key = key_of(request)
         state = _state(request, view)
@@ -385,7 +388,9 @@ class Publisher:
                 stream.state = state
             return
         known = self._unpublished.pop(key, None)
-        if known is not None and known[0] == request:
+        if whole is not None:
+            state.follow(whole, now)
+        elif known is not None and known[0] == request:
             state = known[1]
         subject = Subject(self._shard, Kind.DATA, *key)
         stream = _Stream(key, request, state, subject, attrs.evolve(subject, kind=Kind.KEY))

@@ -17,7 +17,7 @@ from kraken_trio.errors import KrakenTrioError
 from kraken_trio.events import Cause
 from kraken_trio.relay.log import log
 from kraken_trio.requests import Lifecycle
-from kraken_trio.runtime.feed import view_of
+from kraken_trio.runtime.feed import view_of, whole_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -69,7 +69,8 @@ class Intake:
         self._nursery: trio.Nursery | None = None
         self._feeds: dict[Client, list[Feed[Any]]] = {}
         self._having: dict[Key, list[Feed[Any]]] = {}
-        """Feeds that get the events of a key: also of what was dropped, or of what is another client's now."""
+        """Feeds that get the events of a key: also of what was dropped, or of what is another client's now.
+        The one that was the last to be published stands last."""
         self._published: dict[Key, Feed[Any]] = {}
         """Which of them are published."""
         self._muted: dict[Feed[Any], set[Key]] = {}
@@ -110,7 +111,7 @@ class Intake:
             if feed is None:
                 new.append(request)
             else:
-                self._add(feed, request)
+                self._add(feed, request, whole_of(feed, request))
         if new:
             await nursery.start(self._feed, client, tuple(new))
         else:
@@ -123,17 +124,21 @@ class Intake:
             self._published.pop(key_of(request), None)
         self._sender.wake()
 
-    def _add(self, feed: Feed[Any], request: Request[Any]) -> None:
+    def _add(self, feed: Feed[Any], request: Request[Any], whole: Sequence[Event] | None = None) -> None:
+        """Publish a feed's events of a request. ``whole`` is what those that it has had already amount to."""
         if request != Lifecycle():
             self._tell_ended((request,))
             key = key_of(request)
             if self._published.get(key, feed) is not feed:
                 self._publisher.drop(request)
             self._published[key] = feed
-            for other in self._having[key]:
+            having = self._having[key]
+            having.remove(feed)
+            for other in having:
                 self._muted[other].add(key)
-            self._muted[feed].remove(key)
-            self._publisher.add(request, trio.current_time(), view_of(feed, request))
+            self._muted[feed].discard(key)
+            having.append(feed)
+            self._publisher.add(request, trio.current_time(), view_of(feed, request), whole)
             self._sender.wake()
 
     async def _feed(
@@ -153,6 +158,7 @@ class Intake:
                     is_running = True
                     task_status.started()
                     await self._receive(feed)
+                    self._hand_over(client, feed)
         except KrakenTrioError as error:
             if not is_running:
                 raise
@@ -162,10 +168,22 @@ class Intake:
             if requests == (Lifecycle(),):
                 self._followed.discard(client)
         received = {request for feeds in self._feeds.values() for feed in feeds for request in feed.requests}
-        self._ended.update(set(requests) - received - {Lifecycle()})
+        ended = set(requests) - received - {Lifecycle()}
+        self._ended.update(ended)
         # If the relay is left as well, its successor says what there is to be said.
         await trio.sleep(_TOGETHER)
-        self._tell_ended(requests)
+        self._tell_ended(request for request in requests if request in ended)
+
+    def _hand_over(self, client: Client, feed: Feed[Any]) -> None:
+        """Of a client that was left: publish what it received from the feeds of others that receive it as well."""
+        for request in feed.requests:
+            key = key_of(request)
+            if self._published.get(key) is feed:  # and was not dropped
+                own = self._feeds[client]  # all of these end
+                for other in reversed(self._having[key]):
+                    if other not in own and request in other.requests:
+                        self._add(other, request, whole_of(other, request))
+                        break
 
     @contextmanager
     def _registered(self, client: Client, feed: Feed[Any]) -> Iterator[None]:

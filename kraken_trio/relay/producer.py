@@ -175,9 +175,10 @@ class Relay:
         nothing of an account. Then none of them is in force.
 
         What was dropped before, of a feed that is still there, is published again without another subscription. What
-        another client receives is this one's from then on, after a :class:`~kraken_trio.Gap` (cause ``CLOSED``). What
-        was received by a client whose block was left meanwhile (a reader gets a :class:`~kraken_trio.Gap`, cause
-        ``CLOSED``) can be added again with another client, and goes on.
+        another client receives is this one's from then on, after a :class:`~kraken_trio.Gap` (cause ``CLOSED``). When
+        the block of a client is left, what another one receives as well goes on with the events of that one, likewise
+        after a gap. What no other one receives (a reader gets a :class:`~kraken_trio.Gap`, cause ``CLOSED``) can be
+        added again with another client, and goes on.
         """
         await self._intake.add(client, *requests)
 

@@ -61,6 +61,7 @@ __all__ = [
     "open_wish",
     "view_of",
     "views_for",
+    "whole_of",
 ]
 
 Views: TypeAlias = "dict[str | None, dict[str | None, View]]"
@@ -697,6 +698,18 @@ class _Batches(AsyncIterator[list[E]]):
 def view_of(feed: Feed[Any], request: Request[Any]) -> View | None:
     """What follows the events of one of the requests of a feed, if anything does."""
     return feed._views.get(request.channel, {}).get(request.symbol)  # noqa: SLF001 (of its own module; a method would be public to programs)
+
+
+def whole_of(feed: Feed[Any], request: Request[Any]) -> Sequence[Event] | None:
+    """The sum of all events of one of the requests of a feed, as one event; none while that is not known.
+
+    It is as of the last event that waits. None where :func:`view_of` says more, or events are no part of a sum.
+    """
+    cls = _state_of(request)
+    if cls is None or not cls.is_cumulative or view_of(feed, request) is not None:
+        return None
+    whole = feed._state.rebuild((request.channel, request.symbol))  # noqa: SLF001 (as in view_of)
+    return () if whole is None else (whole,)
 
 
 def _unknown() -> None:

@@ -16,6 +16,7 @@ from kraken_trio.broker.subjects import Kind, Subject
 from kraken_trio.relay import Backpressure, Relay, open_relay, publish
 from kraken_trio.relay.comparison import catalog_of
 from kraken_trio.testing import Drop, DropHow, MemoryBroker
+from kraken_trio.testing.faults import RefuseConnect
 from tests.relay.world import BTC, ETH, REQUESTS, Streams, World, open_world, stored
 
 if TYPE_CHECKING:
@@ -384,6 +385,82 @@ async def test_what_two_clients_receive_is_published_once(autojump_clock: MockCl
         assert len({(one.timestamp, repr(one)) for one in events}) == len(events)
     assert {gap.cause for gap in gaps(streams)} == {kt.Cause.CLOSED}
     assert len(gaps(streams)) == 6
+
+
+def check_goes_on(streams: Streams, request: kt.Request[Any], since: Streams) -> None:
+    """There was one gap more, then the state (where there is one), and more events."""
+    key = str(request.channel), request.symbol
+    new = streams.of(*key)[len(since.of(*key)) :]
+    (index,) = (index for index, event in enumerate(new) if type(event) is kt.Gap)
+    assert new[index].cause is kt.Cause.CLOSED
+    after = new[index + 1 :]
+    assert is_start(after[0]) or request.channel in {"ticker", "trade"}
+    assert len(after) > 10 or request == kt.Instruments()
+    assert len(streams.frames[key]) - len(since.frames[key]) >= 20
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+async def test_what_another_client_receives_as_well_goes_on_when_one_is_left(
+    autojump_clock: MockClock, is_connected: bool
+) -> None:
+    """Once it was silent, with the same key frame again and again; also if the one that is left has lost its state."""
+    broker = MemoryBroker(latency=(0.001, 0.01))
+    found: list[Any] = []
+    async with (
+        open_world() as world,
+        open_relay(broker, keyframe_every=1) as relay,
+        world.client() as first,
+        trio.open_nursery() as nursery,
+    ):
+        await relay.wait_owner()
+        await relay.add(first, *REQUESTS)
+        reader = await nursery.start(reading, broker, found, REQUESTS)
+        await trio.sleep(5)
+        async with world.client() as second:
+            await relay.add(second, *REQUESTS)
+            await trio.sleep(5)
+            if not is_connected:
+                world.exchange.inject(RefuseConnect(times=None))
+                world.exchange.inject(Drop(connection=2))
+                await trio.sleep(0.5)
+            before = stored(broker)
+            told = len(found)
+        await trio.sleep(30)
+        world.exchange.pause()
+        await trio.sleep(1)
+        streams = check_streams(world, broker)
+        for request in REQUESTS:
+            check_goes_on(streams, request, before)
+        assert not reader.statistics().checksum_failures
+        new = [event for event in found[told:] if type(event) is kt.Gap]
+        assert sorted((gap.channel, gap.symbol) for gap in new) == sorted((one.channel, one.symbol) for one in REQUESTS)
+        assert {gap.cause for gap in new} == {kt.Cause.CLOSED}
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_was_dropped_stays_dropped_when_a_client_is_left(autojump_clock: MockClock) -> None:
+    broker = MemoryBroker(latency=(0.001, 0.01))
+    async with open_world() as world, open_relay(broker, keyframe_every=1) as relay, world.client() as first:
+        await relay.wait_owner()
+        await relay.add(first, *REQUESTS)
+        async with world.client() as second:
+            await relay.add(second, *REQUESTS)
+            await trio.sleep(5)
+            relay.drop(*REQUESTS)
+            await trio.sleep(1)
+            before = stored(broker)
+        await trio.sleep(10)
+        after = stored(broker)
+        assert not relay.requests
+        for request in REQUESTS:
+            key = str(request.channel), request.symbol
+            assert after.of(*key) == before.of(*key)
+            assert len(after.frames[key]) == len(before.frames[key])
+        await relay.add(first, *REQUESTS)
+        await trio.sleep(10)
+        world.exchange.pause()
+        await trio.sleep(1)
+        check_streams(world, broker)
 
 
 async def test_an_owner_with_another_depth_or_interval_is_refused_by_readers(autojump_clock: MockClock) -> None:
