@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 import trio.testing
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 import kraken_trio as kt
 from kraken_trio.testing import (
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from trio.testing import MockClock
 
     from kraken_trio.testing import Exchange, Fault
+    from kraken_trio.testing.exchange.market import MarketUpdate
 
 TINY = MarketSpec(symbol="PEPE/USD", price_precision=9, qty_precision=5, start_price="0.000010540", levels=30)
 
@@ -113,6 +114,15 @@ async def watched(exchange: Exchange, client: kt.Client, symbol: str = BTC, dept
         trio.open_nursery() as nursery,
     ):
         it = Watched(exchange, feed, symbol, depth)
+        trader: Any = exchange._core.trader
+        publish = trader._publish
+
+        def published(update: MarketUpdate) -> None:
+            # One event may be several updates: it triggers a stop order of the account, and so on.
+            it.states.add(it.truth)
+            publish(update)
+
+        trader._publish = published
         await nursery.start(it.run)
         yield it
         nursery.cancel_scope.cancel()
@@ -270,6 +280,7 @@ SCRIPT = st.lists(
 
 
 @given(script=SCRIPT, seed=st.integers(0, 2**16))
+@example(script=[(updates, SkipUpdate(channel="level3", top=True)) for updates in (6, 12, 12)], seed=22289)
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=15)
 def test_whatever_happens(script: list[tuple[int, Fault]], seed: int) -> None:
     """At depth 10, all of which is in the checksum: what is lost below that shows only when it comes up."""
