@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 import kraken_trio as kt
-from kraken_trio.broker.position import Place, Position
+from kraken_trio.broker.position import Place, Position, begin_at
 
 numbers = st.integers(0, 2**63 - 1)
 places = st.builds(Place, numbers, numbers, st.text())
@@ -77,3 +77,21 @@ def test_what_this_version_does_not_know(text: str) -> None:
 def test_what_is_no_text() -> None:
     with pytest.raises(kt.ProtocolError, match="no position"):
         Position.parse(None)  # type: ignore[arg-type]  # (it is what is tested)
+
+
+@given(places, st.integers(0, 9), st.integers(0, 9), st.sampled_from(["", "a", "b"]))
+@example(Place(5, 0, "a"), 3, 4, "b")
+@example(Place(5, 1, "a"), 5, 0, "a")
+@example(Place(2), 3, 4, "a")
+@example(Place(8), 3, 4, "a")
+@example(Place(5, 1), 3, 4, "a")
+def test_reading_begins_at_the_place_or_something_is_missing(place: Place, low: int, count: int, log: str) -> None:
+    found, is_missing = begin_at(place, low, low + count, log)
+    is_other = bool(place.log and log) and place.log != log
+    assert found.log == log
+    assert is_missing is (is_other or not (low <= place.offset and place.begun <= low + count))
+    if is_missing:
+        assert found in {Place(low, 0, log), Place(low + count, 0, log)}
+        assert found.offset == low or not is_other
+    else:
+        assert (found.offset, found.index) == (place.offset, place.index)

@@ -552,6 +552,10 @@ def test_reference_data_that_are_dropped_are_followed() -> None:
     publisher.lose([Instruments(include_tokenized_assets=True)], Cause.CLOSED, "closed", 0.0)
     publisher.add(Instruments(include_tokenized_assets=True), 0.0)
     assert begun() == []
+    for known in ([whole], []):  # what another feed has had is the state, whatever was published before
+        publisher.drop(Instruments(include_tokenized_assets=True))
+        publisher.add(Instruments(include_tokenized_assets=True), 0.0, whole=known)
+        assert begun() == known
 
 
 def test_requests_come_and_go() -> None:
@@ -587,6 +591,54 @@ def test_requests_come_and_go() -> None:
     publisher.add(Book(BTC), shard.now)
     shard.send(10)
     assert publisher.next_due == inf
+
+
+@pytest.mark.parametrize("is_conflated", [False, True])
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_what_is_dropped_while_it_waits_ends_with_one_gap(is_conflated: bool, comes_back: bool) -> None:
+    shard = Shard()
+    shard.begin()
+    shard.finish()
+    shard.happen(TICKER)
+    shard.finish()
+    for conflates_before in (False, True):
+        shard.happen(TICKER, TRADE)
+        if is_conflated and conflates_before:
+            shard.conflate()
+        shard.leave(TICKER)
+        if is_conflated and not conflates_before:
+            shard.conflate()
+        if comes_back:
+            shard.come_back(TICKER)
+        shard.finish()
+        assert shard.publisher.waiting == 0
+        stream = [event for one in shard.sent if one.subject.key == TICKER for event in decode_batch(one.data).events]
+        assert [event.cause for event in stream[1:] if type(event) is Gap][-1] is Cause.CLOSED
+        if not comes_back:
+            shard.come_back(TICKER)
+        shard.happen(TICKER)
+        shard.finish()
+    causes = [
+        event.cause
+        for one in shard.sent
+        if one.subject.key == TICKER and one.subject.kind is Kind.DATA
+        for event in decode_batch(one.data).events
+        if type(event) is Gap
+    ]
+    assert causes == [Cause.CLOSED] * 2
+    shard.check()
+
+
+def test_what_is_dropped_after_its_client_was_closed_has_one_gap() -> None:
+    shard = Shard()
+    shard.begin()
+    shard.happen(TICKER)
+    shard.finish()
+    shard.close(TICKER)
+    shard.leave(TICKER)
+    shard.finish()
+    (gap,) = decode_batch(shard.sent[-1].data).events
+    assert (gap.cause, gap.detail) == (Cause.CLOSED, "closed")
 
 
 @pytest.mark.parametrize("request_", [Lifecycle(), Executions(), Balances()])
