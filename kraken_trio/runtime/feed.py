@@ -107,6 +107,10 @@ class _State:
     """The failure that ended it, if one did."""
     buffered: int = 0
     """The number of waiting events, in the channel and the policy."""
+    lost: int = 0
+    """How many waiting events were dropped when it ended."""
+    left_out: bool = False
+    """Whether it was closed while events were left out."""
     high_water: int = 0
     delivered: int = 0
     held_seconds: float = 0.0
@@ -127,6 +131,16 @@ class _State:
     def passed(self) -> int:
         """How many events do not wait any more."""
         return self.delivered + self.policy.dropped + self.policy.conflated
+
+    @property
+    def missing(self) -> int:
+        """How many of the events that were added have not been received: they wait, or were lost at its end."""
+        return self.buffered + self.lost
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the program has received all events before those that are missing."""
+        return not (self.is_buffering or self.left_out)
 
     def measure(self) -> None:
         """If all that waited at the mark has passed, say how long that took."""
@@ -227,13 +241,13 @@ class FeedSender:
         """(of a feed with a position) How many of the events that were added have been received."""
         state = self._state
         assert state.progress is not None  # keep_position() was called
-        return state.progress.offered - state.buffered
+        return state.progress.offered - state.missing
 
     def places(self) -> dict[int, Place]:
         """(likewise) The places after the last event that was received."""
         state = self._state
         assert state.progress is not None
-        return state.progress.places(state.buffered, in_order=not state.is_buffering)
+        return state.progress.places(state.missing, in_order=state.in_order)
 
     def rebuild_by(self, rebuild: Rebuild) -> None:
         """Have ``rebuild`` say what the state of a cumulative key is: this feed does not share it with others."""
@@ -243,7 +257,8 @@ class FeedSender:
         """Accept the events of a message of a broker. Otherwise as :meth:`offer`."""
         state = self._state
         assert state.progress is not None  # keep_position() was called
-        state.progress.add(delivery, state.buffered, in_order=not state.is_buffering)
+        if not state.is_ended:
+            state.progress.add(delivery, state.buffered, in_order=state.in_order)
         return self.offer(delivery.events)
 
     def call_when_waiting(self, callback: Callable[[], None] | None) -> None:
@@ -372,6 +387,7 @@ class FeedSender:
         state, backlog = self._state, self._backlog
         assert backlog is not None  # the other policies never fail
         state.buffered -= len(backlog)
+        state.lost = len(backlog)
         backlog.drop()
         what = f"the feed's channel ({state.capacity} events) was full, {why}"
         self.end(ConsumerTooSlow(f"{what}: read faster (receive_many), or raise capacity"))
@@ -575,8 +591,9 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
             return
         state.is_closed = state.is_ended = True
         state.mark = None
-        state.is_buffering = False
+        state.left_out, state.is_buffering = state.is_buffering, False
         state.policy.clear()
+        state.lost += state.buffered
         state.buffered = 0
         state.channel.close()
         for of_channel in self._views.values():
@@ -648,12 +665,13 @@ class Feed(trio.abc.ReceiveChannel[E_co]):
         Store it with what was made of the events, and go on there: ``open_stream(…, start=position)``. It is None if
         the client is not one of :func:`~kraken_trio.open_stream`, and until all events with which the feed began (the
         states as of its start) were received. With ``Overflow.CONFLATE`` and ``DROP_OLDEST`` it stays where it is while
-        events are left out, until none waits. The feeds of a group have none: see :meth:`commit`.
+        events are left out, until none waits. What is dropped when the feed ends was not received. The feeds of a group
+        have none: see :meth:`commit`.
         """
         state = self._state
         if state.progress is None or state.commit is not None:
             return None
-        return state.progress.position(state.buffered, in_order=not state.is_buffering)
+        return state.progress.position(state.missing, in_order=state.in_order)
 
     async def commit(self) -> None:
         """Say that all that was received from this feed so far is done: of ``open_stream(…, group=…)``.

@@ -126,6 +126,34 @@ async def test_in_a_stream_that_was_made_anew_a_gap_says_so_and_all_of_it_is_rea
     assert {place.log for place in after.places.values()}.isdisjoint(place.log for place in before.places.values())
 
 
+@pytest.mark.parametrize("overflow", [kt.Overflow.BACKPRESSURE, kt.Overflow.FAIL, kt.Overflow.DROP_OLDEST])
+@pytest.mark.parametrize("received_first", [0, 3])
+async def test_what_is_dropped_at_the_end_of_a_feed_was_not_received(
+    overflow: kt.Overflow, received_first: int, autojump_clock: MockClock
+) -> None:
+    """Once its position was behind it: who stored that had a hole, and no gap."""
+    broker, exchange = MemoryBroker(), Exchange()
+    numbers = []
+    async with open_relay(broker, exchange) as relay:
+        await relay.begin()
+        async with open_stream(broker) as client:
+            async with client.subscribe(kt.Trades(BTC), capacity=8, overflow=overflow) as feed:
+                await received(feed)
+                for _ in range(4):
+                    await relay.happen(TRADE, count=5)
+                await trio.sleep(1)
+                if received_first:
+                    numbers = [event.received_ns for event in await feed.receive_many(received_first)]
+                stored = feed.position
+            assert feed.position == stored
+        if overflow is kt.Overflow.DROP_OLDEST:
+            assert stored is None  # some of what it began with was left out
+            return
+        async with open_stream(broker, start=stored) as client, client.subscribe(kt.Trades(BTC)) as feed:
+            numbers += [event.received_ns for event in await received(feed)]
+    assert numbers == list(range(1, 21))
+
+
 async def test_what_the_broker_has_dropped_meanwhile_is_a_gap_then_a_snapshot(autojump_clock: MockClock) -> None:
     broker, exchange = MemoryBroker(), Exchange()
     reader = broker.seen_by("reader")
