@@ -46,9 +46,9 @@ class TrackedKey:
 
     def __init__(self, request: Request[Any], counters: Counters) -> None:
         assert request.channel is not None  # the client answers that one itself
-        self.request = request
+        self.request: Request[Any] = request
         self.channel: str = request.channel
-        self.symbol = request.symbol
+        self.symbol: str | None = request.symbol
         self.cls: type[ChannelState] = CHANNELS[request.channel]
         self.is_cumulative: bool = self.cls.is_cumulative
         self._counters = counters

@@ -77,8 +77,8 @@ class Sender:
         self._fail = fail
         self.lease: Lease[Fence] = Lease(engine.lease_ttl)
         self.outbox: Outbox[Message] = Outbox(_WINDOW, _WINDOW_BYTES)
-        self.counts = Sent()
-        self.is_full = False
+        self.counts: Sent = Sent()
+        self.is_full: bool = False
         """The publisher was found full by who gives to it, and nothing has left it since."""
         self._link: Link | None = None
         self._answered: Link | None = None

@@ -143,7 +143,7 @@ class _Core:
         self.logs: dict[int, _Log] = {number: _Log(number, first) for number in range(partitions)}
         if partitions > 1:
             self.logs[_CONTROL] = _Log(_CONTROL, first)
-        self.made = 1
+        self.made: int = 1
         """How often the stream was made."""
         self.leases: dict[int, _Lease] = {}
         self.catalogs: dict[int, Incoming] = {}
