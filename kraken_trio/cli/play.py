@@ -196,9 +196,10 @@ class _Play:
         with trio.move_on_after(RECOVERY_LIMIT):
             await self.client.wait_for(ConnectionState.SUBSCRIBED)
             await self.exchange.drained()
-            # Frames arrive in order: when this is answered, the client has read everything before it.
-            async with self.client.subscribe(Instruments()):
-                pass
+            # Frames arrive in order, and so do snapshots, which come a while after what confirms them: with this one
+            # the client has read everything before it.
+            async with self.client.subscribe(Instruments()) as feed:
+                await feed.receive()
             while self.feed.statistics().buffered:
                 await self.more.wait()
             for _ in range(3):  # the consumer processes what it has received in its next turn

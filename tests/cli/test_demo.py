@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-from kraken_trio import Gap
+from kraken_trio import Gap, Trade
 from kraken_trio.cli import play
 from kraken_trio.cli.demo import report
+from kraken_trio.testing.exchange.request_handler import RequestHandler
 from tests.cli.test_app import ROOT
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 
 
 async def demonstrated(
-    monkeypatch: pytest.MonkeyPatch, *, seed: int, screen: bool
+    monkeypatch: pytest.MonkeyPatch, *, seed: int, screen: bool, snapshot_delay: float = 0.02
 ) -> tuple[Sequence[Verdict], list[str]]:
     """A demo in less time than a person needs to watch it: its verdicts, and all that it showed."""
-    monkeypatch.setattr(play, "SNAPSHOT_DELAY", 0.02)
+    monkeypatch.setattr(play, "SNAPSHOT_DELAY", snapshot_delay)
     monkeypatch.setattr(play, "MARKET_RATE", 400.0)
     monkeypatch.setattr(play, "UNDO_WAIT", 0.2)
     stream = io.StringIO()
@@ -51,6 +52,26 @@ async def test_the_demo_holds_every_promise(monkeypatch: pytest.MonkeyPatch) -> 
         "disconnected → connecting (retry)",
     ):
         assert words in "\n".join(lines)
+
+
+async def test_the_demo_waits_for_snapshots_that_come_after_those_of_the_books(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once what they bring could be sent at its end and not be received: the verdict was that it was missing."""
+    begin, case = RequestHandler._begin, play._Play.case
+    plays: list[play._Play] = []
+
+    def later(handler: RequestHandler, connection: Any, granted: list[Any], wanted: Any, now: float) -> None:
+        begin(handler, connection, granted, wanted, now + 0.05 * (granted[0].channel == "trade"))
+
+    def seen(story: play._Play) -> Any:
+        plays.append(story)
+        return case(story)
+
+    monkeypatch.setattr(RequestHandler, "_begin", later)
+    monkeypatch.setattr(play._Play, "case", seen)
+    verdicts, _ = await demonstrated(monkeypatch, seed=1, screen=False, snapshot_delay=0.2)
+    assert [verdict for verdict in verdicts if not verdict.held] == []
+    of_trades = [type(event) for event in plays[0].history if event.channel == "trade"]
+    assert of_trades[-1] is Trade, "and not the gap of the lost connection"
 
 
 async def test_the_demo_notices_a_broken_promise(monkeypatch: pytest.MonkeyPatch) -> None:
