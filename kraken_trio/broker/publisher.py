@@ -325,8 +325,10 @@ class Publisher:
         batch: int = 64,
         capacity: int = 50_000,
     ) -> None:
-        self._shard = shard
-        self._shards = shards
+        self.shard: int = shard
+        self.shards: int = shards
+        self.name: str = f"{shard}/{shards}"
+        """For people: which shard of how many."""
         self._keyframe_every = keyframe_every
         self._form = form
         self._batch = batch
@@ -392,7 +394,7 @@ class Publisher:
             state.follow(whole, now)
         elif known is not None and known[0] == request:
             state = known[1]
-        subject = Subject(self._shard, Kind.DATA, *key)
+        subject = Subject(self.shard, Kind.DATA, *key)
         stream = _Stream(key, request, state, subject, attrs.evolve(subject, kind=Kind.KEY))
         self._streams[key] = stream
         if self.producer is not None:
@@ -692,10 +694,10 @@ class Publisher:
         self._catalogs += 1
         catalog = Catalog(
             producer=producer,
-            shard=self._shard,
-            shards=self._shards,
+            shard=self.shard,
+            shards=self.shards,
             keyframe_every=self._keyframe_every,
             requests=self.requests,
         )
-        subject = Subject(self._shard, Kind.CATALOG)
+        subject = Subject(self.shard, Kind.CATALOG)
         return Message(subject, encode(catalog, self._form), f"{producer}.{subject}.{self._catalogs}")

@@ -195,7 +195,7 @@ class Reader:
                 self._by_partition.setdefault(taken.partition_of.get(key, 0), []).append(state)
             self._starts = {partition: taken.starts[partition] for partition in sorted(self._by_partition)}
         self._logs = {partition: taken.starts[partition].log for partition in self._starts}
-        for partition in self._starts.keys() & taken.expired - self._heard:
+        for partition in self._starts.keys() & (taken.expired - self._heard):
             self._starts[partition] = taken.starts[partition]
             self._expired.add(partition)
         output = _Output(self._counters)
@@ -242,17 +242,17 @@ class Reader:
             return
         if self._is_resumed and key.producer >= 0:
             key.is_first = False  # what comes of a history follows what was received of it
-        was_announced = key.is_announced
+        announced = key.announced
         if key.is_cumulative or not self._is_resumed:
             for event in key.state.start(key.request):
                 output.put(key, event, 0)
-                key.is_told = key.is_announced = False  # a gap of before the start stands after none of it
+                key.is_told, key.announced = False, None  # a gap of before the start stands after none of it
         if not key.is_cumulative:
             key.is_told = False
-            if was_announced and not key.is_announced and key.gap is not None:
+            if announced is not None and key.announced is None:
                 # But after a history, which ends before it: who stops here must have been told.
-                output.put(key, key.gap, 0)
-                key.is_told = key.is_announced = True
+                output.put(key, announced, 0)
+                key.is_told, key.announced = True, announced
 
     def falls_silent(self, seconds: float, limit: float) -> bool:
         """Whether :meth:`listen` would tell of a key now."""
@@ -364,7 +364,7 @@ class Reader:
                 and batch.producer == key.producer
                 and key.is_whole
                 and key.is_heard
-                and not key.is_announced
+                and key.announced is None
                 and not key.is_first
                 and key.had is None
                 and batch.request is None
@@ -453,8 +453,7 @@ class Reader:
                 for count, gap in enumerate(run, base + 1):
                     output.put(key, gap, count)
                 key.lose()
-                key.is_told = key.is_announced = True
-                key.gap = run[-1]
+                key.is_told, key.announced = True, run[-1]
                 pending = None
             elif not key.is_whole and key.cls.is_delta(first):
                 if pending is None and not key.is_told:
@@ -500,7 +499,7 @@ class Reader:
         if is_new:
             for count, event in enumerate(events, end - len(events) + 1):
                 output.put(key, event, count)
-                key.is_told = key.is_announced = False
+                key.is_told, key.announced = False, None
 
     def _put(
         self,
@@ -517,7 +516,7 @@ class Reader:
         count = base
         for event in taken:
             if type(event) is Gap:  # of the state's own
-                if pending is None and key.is_announced:
+                if pending is None and key.announced is not None:
                     continue  # the producer has just told the same
                 self._note(key, event)
                 pending = None
@@ -525,7 +524,7 @@ class Reader:
                 self._put_gap(key, pending, count, output)
                 pending = None
                 count = counts.get(id(event), count + 1)  # a book's own snapshot is another one than that which came
-                key.is_told = key.is_announced = False
+                key.is_told, key.announced = False, None
                 key.is_whole = key.is_whole or key.is_cumulative
             output.put(key, event, count)
         key.last = run[-1]
@@ -630,8 +629,8 @@ class Reader:
         cause = Cause.MALFORMED if key.damage else Cause.MISSED
         detail = key.damage or _MISSED.format(count)
         key.is_first = False
-        is_known = key.is_told and not key.is_announced  # a gap of the producer is about what comes before it
-        key.is_announced = False
+        is_known = key.is_told and key.announced is None  # a gap of the producer is about what comes before it
+        key.announced = None
         key.lose()
         return None if is_known else self._gap(key, cause, detail, _first(events), missed=count)
 

@@ -64,10 +64,8 @@ class TrackedKey:
         """Whether the start has been reached: from here on the feed gets what comes."""
         self.is_told: bool = True
         """Whether the feed knows that something may be missing here: it has not begun, or the last event was a gap."""
-        self.is_announced: bool = False
-        """Whether the last event was a gap of the producer."""
-        self.gap: Gap | None = None
-        """The last gap of the producer."""
+        self.announced: Gap | None = None
+        """The last event, if that was a gap of the producer."""
         self.damage: str = ""
         """What was wrong with the last message, if it could not be read."""
         self.is_first: bool = False

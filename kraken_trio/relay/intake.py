@@ -57,13 +57,11 @@ class Intake:
         publisher: Publisher,
         sender: Sender,
         *,
-        shard: str,
         policy: Backpressure,
         fail: Callable[[Exception], None],
     ) -> None:
         self._publisher = publisher
         self._sender = sender
-        self._shard = shard
         self._policy = policy
         self._fail = fail
         self._nursery: trio.Nursery | None = None
@@ -237,8 +235,8 @@ class Intake:
                 waiting = publisher.waiting
                 log(
                     "outbox_full",
-                    f"shard {self._shard}: {waiting} events wait for the broker: {self._policy.value}",
-                    shard=self._shard,
+                    f"shard {publisher.name}: {waiting} events wait for the broker: {self._policy.value}",
+                    shard=publisher.name,
                     events=waiting,
                     policy=self._policy.value,
                 )

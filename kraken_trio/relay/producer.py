@@ -100,19 +100,14 @@ class Relay:
         engine: Engine,
         publisher: Publisher,
         *,
-        shard: int,
-        shards: int,
         policy: Backpressure,
         holder: str,
     ) -> None:
         """(not to be called by programs)."""
         self._engine = engine
         self._publisher = publisher
-        self._shard = shard
-        self._shards = shards
-        self._name = f"{shard}/{shards}"
-        self._sender = Sender(engine, publisher, shard=shard, shards=shards, holder=holder, fail=self._fail)
-        self._intake = Intake(publisher, self._sender, shard=self._name, policy=policy, fail=self._fail)
+        self._sender = Sender(engine, publisher, holder=holder, fail=self._fail)
+        self._intake = Intake(publisher, self._sender, policy=policy, fail=self._fail)
         self.block: trio.CancelScope = trio.CancelScope()
         """What is cancelled when it fails."""
         self.failure: Exception | None = None
@@ -134,8 +129,8 @@ class Relay:
         publisher, sender = self._publisher, self._sender
         fence, counts = sender.lease.fence, sender.counts
         return RelayStatistics(
-            shard=self._shard,
-            shards=self._shards,
+            shard=publisher.shard,
+            shards=publisher.shards,
             standing=sender.lease.standing(now),
             producer=None if fence is None else fence.producer,
             is_connected=sender.is_connected,
@@ -191,7 +186,7 @@ class Relay:
 
     def __repr__(self) -> str:
         standing = self._sender.lease.standing(trio.current_time())
-        return f"<Relay of shard {self._name} to {self._engine.name}: {standing.value}>"
+        return f"<Relay of shard {self._publisher.name} to {self._engine.name}: {standing.value}>"
 
     def _fail(self, error: Exception) -> None:
         """Have the block end with this error."""
@@ -298,7 +293,7 @@ async def open_relay(
     _check(shard, shards, policy, form, keyframe_every, capacity, drain_timeout)
     engine = engine_for(to, login, tls)
     publisher = Publisher(shard, shards, keyframe_every=keyframe_every, form=form, capacity=capacity)
-    relay = Relay(engine, publisher, shard=shard, shards=shards, policy=policy, holder=holder or new_holder())
+    relay = Relay(engine, publisher, policy=policy, holder=holder or new_holder())
     async with open_hidden_nursery() as nursery:
         running = await nursery.start(partial(relay.run, require_broker=require_broker))
         try:

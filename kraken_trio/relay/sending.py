@@ -63,16 +63,12 @@ class Sender:
         engine: Engine,
         publisher: Publisher,
         *,
-        shard: int,
-        shards: int,
         holder: str,
         fail: Callable[[Exception], None],
     ) -> None:
         self._engine = engine
         self._publisher = publisher
-        self._shard = shard
-        self._shards = shards
-        self._name = f"{shard}/{shards}"
+        self._name = publisher.name
         self._holder = holder
         self._fail = fail
         self.lease: Lease[Fence] = Lease(engine.lease_ttl)
@@ -217,7 +213,7 @@ class Sender:
         lease, sent = self.lease, trio.current_time()
         fence = lease.fence
         if fence is None:
-            found = await link.acquire(self._shard, self._holder)
+            found = await link.acquire(self._publisher.shard, self._holder)
             now = trio.current_time()
             is_first, self._answered = self._answered is not link, link
             if found is None:
@@ -252,8 +248,8 @@ class Sender:
         if self._compared is link or not self._publisher.requests:
             return
         self._compared = link
-        owner = catalog_of(await link.catalogs(), self._shard)
-        found = None if owner is None else difference(owner, self._shards, self._publisher.requests)
+        owner = catalog_of(await link.catalogs(), self._publisher.shard)
+        found = None if owner is None else difference(owner, self._publisher.shards, self._publisher.requests)
         if found is not None:
             text = f"shard {self._name}: {found}: give all processes of a shard the same options"
             log("standby_differs", text, shard=self._name, detail=found)

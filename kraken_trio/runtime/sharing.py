@@ -189,7 +189,7 @@ class Sharing:
 
     async def _commit(self, stream: Stream, group: Membership) -> None:
         """Keep the places after what was received. Raises the end of the feed or the client if they may not be kept."""
-        if stream.has_left or stream.sender.is_ended:  # what was dropped then does not count as waiting any more
+        if stream.has_left or stream.sender.is_ended:
             raise self._end_of(stream)
         passed, places = stream.sender.passed, stream.sender.places()
         done: list[tuple[int, Part, dict[int, Place]]] = []
