@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from tests.ports import free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 STARTING: Final = 60.0
 """Seconds; it takes a tenth of one, and a cluster takes three."""
@@ -85,19 +85,17 @@ class NatsServer:
             )
 
     def wait_until_it_listens(self) -> None:
-        end = time.monotonic() + STARTING
-        while True:
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                    connection.settimeout(5)
-                    if connection.recv(4).startswith(b"INFO"):
-                        return
-            except OSError:
-                pass
-            assert self._process is not None
-            assert self._process.poll() is None, self.log
-            assert time.monotonic() < end, self.log
-            time.sleep(LOOK_AGAIN)  # a server of another program tells nobody when it is ready
+        wait_until(self._listens, self)
+
+    def _listens(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.settimeout(5)
+                return connection.recv(4).startswith(b"INFO")
+        except OSError:
+            return False
 
     def start(self) -> None:
         self.launch()
@@ -120,8 +118,7 @@ class NatsServer:
         """Stop all its threads, and return when they stand still."""
         os.kill(self.pid, signal.SIGSTOP)
         tasks = Path(f"/proc/{self.pid}/task")
-        while not all(self._is_stopped(task) for task in tasks.iterdir()):
-            time.sleep(LOOK_AGAIN)  # a server of another program tells nobody when it is ready
+        wait_until(lambda: all(self._is_stopped(task) for task in tasks.iterdir()), self)
 
     @staticmethod
     def _is_stopped(task: Path) -> bool:
@@ -164,17 +161,16 @@ def run_cluster(size: int = 3, *, jetstream: str = "") -> Iterator[Sequence[Nats
                 server.launch()
             for server in servers:
                 server.wait_until_it_listens()
-            wait_for_jetstream(servers[0])
+            insist(servers[0], "$JS.API.STREAM.NAMES")  # then it has a leader
             yield servers
         finally:
             for server in servers:
                 server.kill()
 
 
-def wait_for_jetstream(server: NatsServer) -> None:
-    """Until the cluster has a leader: it answers questions about its streams."""
+def wait_until(condition: Callable[[], object], server: NatsServer) -> None:
     end = time.monotonic() + STARTING
-    while ask(server, "$JS.API.STREAM.NAMES") is None:
+    while not condition():
         assert time.monotonic() < end, server.log
         time.sleep(LOOK_AGAIN)  # a server of another program tells nobody when it is ready
 
@@ -206,10 +202,7 @@ def ask(server: NatsServer, subject: str, question: object = None, patience: flo
 
 def insist(server: NatsServer, subject: str, question: object = None) -> None:
     """Ask until it is done: a cluster may be between two leaders, or its servers may not know all of them yet."""
-    end = time.monotonic() + STARTING
-    while ask(server, subject, question, patience=5) is None:
-        assert time.monotonic() < end, server.log
-        time.sleep(LOOK_AGAIN)  # a server of another program tells nobody when it is ready
+    wait_until(lambda: ask(server, subject, question, patience=5) is not None, server)
 
 
 def main() -> None:

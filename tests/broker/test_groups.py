@@ -15,14 +15,13 @@ import trio
 import kraken_trio as kt
 from kraken_trio.broker.choice import engine_for
 from tests.client.test_stream_groups import REQUESTS, SYMBOLS, Relay
+from tests.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
     from tests.broker.kafka_server import KafkaServer
     from tests.broker.nats_server import NatsServer
 
 pytestmark = pytest.mark.brokers
-
-PATIENCE = 60.0
 
 
 @attrs.define
@@ -90,8 +89,6 @@ async def test_members_share_the_symbols(url: str) -> None:
             wanted = [
                 (symbol, number) for symbol, count in relay.counts.items() for number in range(begun[symbol], count)
             ]
-            with trio.move_on_after(PATIENCE):
-                while not {*wanted} <= {*done}:  # noqa: ASYNC110 (another task's list)
-                    await trio.sleep(0.1)
+            await until(lambda: {*wanted} <= {*done}, every=0.1)
             second.is_leaving = True
     assert sorted((symbol, number) for symbol, number in done if number >= begun[symbol]) == sorted(wanted)

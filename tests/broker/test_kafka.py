@@ -58,6 +58,7 @@ from tests.broker.kafka_messages import (
 from tests.broker.kafka_server import KafkaServer, kafka_cluster, kafka_server
 from tests.ports import free_ports
 from tests.secrets import Secrets
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -356,6 +357,10 @@ async def read_on(engine: KafkaEngine, count: int, task_status: trio.TaskStatus[
                             start = Start(places={**source.taken.starts, one.partition: Place(one.offset + 1)})
 
 
+def has_come(messages: Sequence[Incoming], count: int) -> bool:
+    return len(messages) >= count
+
+
 async def test_a_cluster_whose_nodes_are_killed_in_turn_loses_nothing_doubles_nothing_reorders_nothing() -> None:
     """With each, partitions have another leader for a while, and so have transactions."""
     numbers = [str(number) for number in range(4000)]
@@ -370,8 +375,7 @@ async def test_a_cluster_whose_nodes_are_killed_in_turn_loses_nothing_doubles_no
                 seen = await nursery.start(read_on, engine, len(numbers))
                 nursery.start_soon(publish_all, engine, fence, batches)
                 for number, server in enumerate(servers, 1):
-                    while len(seen) < number * 500:  # noqa: ASYNC110 (a list is filled)
-                        await trio.sleep(0.01)
+                    await until(partial(has_come, seen, number * 500), within=4 * PATIENCE)
                     await trio.to_thread.run_sync(server.kill)
                     await trio.to_thread.run_sync(server.start)
         found = await stored(engine)

@@ -18,6 +18,8 @@ import sys
 import tempfile
 from collections import Counter, deque
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -41,6 +43,7 @@ from kraken_trio.testing import (
 from tests.chaos.accounts import Account, Market, Restart, Told
 from tests.chaos.reading import SYMBOLS, batches
 from tests.chaos.summary import Summary
+from tests.waiting import until as until_within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -158,12 +161,8 @@ def three_kafkas() -> Iterator[Brokers]:
 BROKERS: Final = {"nats": one_nats, "cluster": three_nats, "kafka": kafka, "kafka-cluster": three_kafkas}
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until it is true. It is asked again and again: what it asks for is told by no event."""
-    while True:
-        if condition():
-            return
-        await trio.sleep(LOOK_AGAIN)
+until: Final = partial(until_within, within=inf, every=LOOK_AGAIN)
+"""The limits are those of a round."""
 
 
 # -- processes --------------------------------------------------------------------------------------------------------

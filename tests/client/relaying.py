@@ -147,6 +147,7 @@ class _SlowToFail:
 async def _slow_to_fail(answer: Awaitable[T]) -> T:
     try:
         return await answer
-    except BrokerLost:
-        await trio.sleep(4)  # noqa: ASYNC120 (who is cancelled wants no answer)
-        raise
+    except BrokerLost as error:
+        lost = error
+    await trio.sleep(4)
+    raise lost

@@ -13,6 +13,7 @@ import kraken_trio as kt
 from kraken_trio.testing import MemoryBroker
 from tests.broker.pure.relayed import BOOK, BTC, KEYS, REQUESTS, TRADE, Exchange, judge
 from tests.client.relaying import SlowToFail, open_relay, open_stream
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -519,7 +520,7 @@ async def test_leaving_ends_feeds_and_waiters(autojump_clock: MockClock) -> None
     async with open_relay(broker, exchange) as relay, trio.open_nursery() as nursery:
         await relay.begin()
         async with open_stream(broker) as client:
-            nursery.start_soon(read, client)  # noqa: ASYNC111 (it must end with the client)
+            nursery.start_soon(read, client)  # noqa: ASYNC111 (that it ends with the client, and not before, is tested)
             nursery.start_soon(wait, client)  # noqa: ASYNC111 (likewise)
             await trio.sleep(1)
             assert repr(client) == "<Client of memory://broker/kraken: subscribed, epoch 1, 1 wanted>"
@@ -562,11 +563,9 @@ async def test_subscribing_ends_when_the_client_is_left_meanwhile(autojump_clock
         await relay.begin()
         async with trio.open_nursery() as nursery:
             async with open_stream(broker.seen_by("reader")) as client:
-                nursery.start_soon(subscribe, client)  # noqa: ASYNC111 (it must end with the client)
+                nursery.start_soon(subscribe, client)  # noqa: ASYNC111 (that it ends with the client, and not before, is tested)
                 await trio.sleep(milliseconds / 1000)
-            with trio.fail_after(10):
-                while not ended:  # noqa: ASYNC110 (a list is filled)
-                    await trio.sleep(0.001)
+            await until(lambda: ended, within=10, every=0.001)
 
 
 async def test_subscribing_goes_on_with_a_connection_that_was_made_before_the_question_failed(

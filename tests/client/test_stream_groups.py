@@ -369,7 +369,7 @@ async def test_a_commit_that_is_overtaken_by_the_end_of_the_client_says_so(
 
     async with open_relay(broker) as relay, trio.open_nursery() as nursery:
         async with open_stream(broker, group="g") as client:
-            nursery.start_soon(read, client)  # noqa: ASYNC111 (it must end with the client)
+            nursery.start_soon(read, client)  # noqa: ASYNC111 (that it ends with the client, and not before, is tested)
             await trio.sleep(3.5)
             for symbol in two:
                 await relay.trade(symbol, 1)
@@ -403,7 +403,7 @@ async def test_a_commit_while_the_client_is_left_says_so(autojump_clock: MockClo
 
     async with open_relay(broker) as relay, trio.open_nursery() as nursery:
         async with open_stream(broker.seen_by("reader"), group="g") as client:
-            nursery.start_soon(read, client)  # noqa: ASYNC111 (it must end with the client)
+            nursery.start_soon(read, client)  # noqa: ASYNC111 (that it ends with the client, and not before, is tested)
             await trio.sleep(3.5)
             await relay.trade(SYMBOLS[0], 1)
             await received.wait()

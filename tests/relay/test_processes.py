@@ -23,6 +23,7 @@ from tests.broker.kafka_server import KafkaMissing, kafka_server
 from tests.broker.nats_server import run_server
 from tests.metrics.scraping import fetch, samples, value
 from tests.relay.test_supervisor import until_gone
+from tests.waiting import until as until_within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no signals")
 
 IN_TIME = 120.0
+until = partial(until_within, within=IN_TIME)
 """Seconds that nothing here takes, on any machine."""
 
 
@@ -98,12 +100,6 @@ async def relaying(
             nursery.cancel_scope.cancel()
 
 
-async def until(condition: Callable[[], object]) -> None:
-    with trio.fail_after(IN_TIME):
-        while not condition():  # noqa: ASYNC110 (nothing tells when)
-            await trio.sleep(0.02)
-
-
 @pytest.mark.parametrize("broker", [nats_broker, pytest.param(kafka_broker, marks=pytest.mark.brokers)])
 async def test_an_owner_that_is_killed_is_followed_by_its_standby_and_started_again(
     broker: Callable[[], AbstractContextManager[str]],
@@ -146,7 +142,10 @@ async def test_an_owner_that_is_killed_is_followed_by_its_standby_and_started_ag
         port = int(url.rpartition(":")[2].partition("/")[0])
         names = ("0/1", "0/1 standby")
         with trio.fail_after(IN_TIME):
-            while not is_settled(page := (await fetch(port))[1], names):  # noqa: ASYNC110 (nothing tells when)
+            while True:
+                _, page = await fetch(port)
+                if is_settled(page, names):
+                    break
                 await trio.sleep(0.1)
         assert value(page, "kraken_trio_shard_restarts_total", shard=owner) == 1
         running.process.terminate()

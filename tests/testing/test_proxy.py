@@ -21,9 +21,10 @@ from kraken_trio.testing import (
     Unreachable,
     open_proxy,
 )
+from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
 PATIENCE = 30
 TEXT = bytes(range(256)) * 40
@@ -59,11 +60,6 @@ async def proxied() -> AsyncIterator[tuple[Peer, Proxy, trio.SocketStream]]:
                     await until(lambda: proxy.connections == 1)
                     yield peer, proxy, stream
             nursery.cancel_scope.cancel()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110 (nobody tells of it)
-        await trio.sleep(0.001)
 
 
 async def connect(proxy: Proxy) -> trio.SocketStream:

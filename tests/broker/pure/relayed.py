@@ -14,7 +14,8 @@ import attrs
 
 from kraken_trio.book import OrderBook
 from kraken_trio.broker.messages import Batch, Form, KeyFrame, encode
-from kraken_trio.broker.position import Place, Taken
+from kraken_trio.broker.position import Place, Position, Taken
+from kraken_trio.broker.progress import Progress
 from kraken_trio.broker.reader import Reader
 from kraken_trio.broker.subjects import Key, Kind, Subject
 from kraken_trio.channels import CHANNELS
@@ -205,6 +206,17 @@ class Producer:
 
 def taken(start: Place, *, expired: bool = False) -> Taken:
     return Taken({0: start}, frozenset({0} if expired else ()))
+
+
+def position_after(deliveries: Sequence[Delivery], reader: Reader, received: int) -> Position | None:
+    """Where a program stands that has received so many of all these events; None before it has all it begins with."""
+    progress, offered = Progress("kraken"), 0
+    for delivery in deliveries:
+        progress.add(delivery, max(0, offered - received), in_order=True)
+        if delivery.partition is None or not offered:
+            progress.begin(reader.starts)
+        offered += len(delivery.events)
+    return progress.position(offered - received, in_order=True)
 
 
 def events_of(deliveries: Iterable[Delivery]) -> list[Event]:

@@ -9,7 +9,6 @@ from hypothesis import given, strategies as st
 
 from kraken_trio.broker.messages import Form
 from kraken_trio.broker.position import Place
-from kraken_trio.broker.progress import Progress
 from kraken_trio.broker.publisher import Publisher
 from kraken_trio.broker.reader import Reader
 from kraken_trio.events import BookSnapshot, BookUpdate, Cause, Event, Gap, Trade
@@ -27,6 +26,7 @@ from tests.broker.pure.relayed import (
     Stored,
     events_of,
     judge,
+    position_after,
     read,
     taken,
 )
@@ -200,16 +200,11 @@ def test_who_stops_and_goes_on_misses_nothing_without_a_gap(chain: Chain, snapsh
     exchange, _, messages = chain
     request = Trades(BTC, snapshot=snapshot)
     start = data.draw(st.integers(0, len(messages) + 1))
-    reader, progress, offered = Reader([request], Counters()), Progress("kraken"), 0
+    reader = Reader([request], Counters())
     deliveries = [*reader.open(taken(Place(start))), *reader.take(messages), *reader.reach([0])]
     whole = events_of(deliveries)
     received = data.draw(st.integers(0, len(whole)))
-    for delivery in deliveries:
-        progress.add(delivery, max(0, offered - received), in_order=True)
-        if delivery.partition is None or not offered:
-            progress.begin(reader.starts)
-        offered += len(delivery.events)
-    position = progress.position(len(whole) - received, in_order=True)
+    position = position_after(deliveries, reader, received)
     if position is None:  # it has not had all with which a feed begins
         return
     place = position.places[0]

@@ -13,11 +13,22 @@ from hypothesis import given, strategies as st
 
 from kraken_trio.broker.messages import Form
 from kraken_trio.broker.position import Place
-from kraken_trio.broker.progress import Progress
 from kraken_trio.broker.reader import Reader
 from kraken_trio.events import BookSnapshot, Cause, Event, Gap
 from kraken_trio.statistics import Counters
-from tests.broker.pure.relayed import BOOK, KEYS, REQUESTS, Exchange, Log, Producer, Stored, events_of, judge, taken
+from tests.broker.pure.relayed import (
+    BOOK,
+    KEYS,
+    REQUESTS,
+    Exchange,
+    Log,
+    Producer,
+    Stored,
+    events_of,
+    judge,
+    position_after,
+    taken,
+)
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn
@@ -141,14 +152,7 @@ def test_a_feed_goes_on_exactly_where_a_program_stopped(data: st.DataObject) -> 
     deliveries = [*reader.open(taken(Place(start))), *reader.take(messages), *reader.reach([0])]
     whole = events_of(deliveries)
     received = data.draw(st.integers(0, len(whole)))
-    progress = Progress("kraken")
-    offered = 0
-    for delivery in deliveries:
-        progress.add(delivery, max(0, offered - received), in_order=True)
-        if delivery.partition is None or not offered:
-            progress.begin(reader.starts)
-        offered += len(delivery.events)
-    position = progress.position(len(whole) - received, in_order=True)
+    position = position_after(deliveries, reader, received)
     if position is None:  # it has not had all with which a feed begins
         return
     again = Reader(REQUESTS.values(), Counters(), is_resumed=True)
