@@ -280,6 +280,9 @@ class Level3Book(VerifiedBook):
                     self._merge(self._bids, event.bids)
                 if event.asks:
                     self._merge(self._asks, event.asks)
+                for side in (self._bids, self._asks):  # after the whole message: an order may have changed its side
+                    if len(side.keys) > self.depth:  # mutant: truncation of orders
+                        self._truncate(side)
             else:
                 self._load(event)
             expected = event.checksum
@@ -388,8 +391,6 @@ class Level3Book(VerifiedBook):
             if len(keys) - index <= CHECKED_LEVELS:
                 side.touched = True
             where[order_id] = queue
-        if len(keys) > self.depth:  # mutant: truncation of orders
-            self._truncate(side)
 
     def _lost(self, event: OrderEvent) -> OrderUnknown:
         what = f"{event.kind.value} of the order {printable(event.order_id, 40)}, which is not in the book"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from kraken_trio import (
     BookSnapshot,
@@ -196,7 +196,12 @@ def typed(events: list[Told]) -> list[OrderEvent]:
     return [OrderEvent(OrderEventKind(kind), *rest) for kind, *rest in events]
 
 
+def add(name: str, price: str) -> Told:
+    return "add", name, price, "1.00000000", T.format(1)
+
+
 @given(st.integers(1, 4), st.lists(st.tuples(SIDES, SIDES), max_size=30))
+@example(1, [([add("O0", "1.0"), add("O1", "2.0")], [add("O1", "1.0")])])  # what it left is cut after the message
 def test_any_messages_do_what_the_rules_say(depth: int, messages: list[tuple[list[Told], list[Told]]]) -> None:
     book, ledger = Level3Book(depth), Ledger(depth)
     book.apply(snapshot(checksum=0))

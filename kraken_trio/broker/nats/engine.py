@@ -210,6 +210,7 @@ _KNOWN: Final = (
 )
 
 
+_IS_IT_RUNNING: Final = "is a server running there? check the URL, the network, and any firewall"
 _NO_CERTIFICATE: Final = "the server wants a certificate of ours, too: tls=BrokerTls(cert=…, key=…)"
 
 
@@ -230,10 +231,11 @@ def _explained(error: Exception, login: BrokerLogin | None) -> tuple[str, bool]:
             False,
         )
     if isinstance(error, TimeoutError):
-        return f"no answer within {PATIENCE:g} s", True
+        return f"no answer within {PATIENCE:g} s ({_IS_IT_RUNNING})", True
     if isinstance(error, OSError):
         # asyncio's own text names the address, and not what is wrong.
-        return printable(os.strerror(error.errno) if error.errno else error.strerror or text), True
+        what = printable(os.strerror(error.errno) if error.errno else error.strerror or text)
+        return f"{what} ({_IS_IT_RUNNING})", True
     if "authorization violation" in lower or "authentication" in lower:
         who = "no login was given: login=BrokerLogin(…)" if login is None else f"the login ({login.way}) is wrong"
         return f"the server refuses us ({text}): {who}", False
